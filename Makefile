@@ -1,0 +1,37 @@
+# Two commands do everything: `make demo`, `make test`. Both make a private environment in .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint types contracts docs clean
+demo: .venv/.installed
+	OMP_NUM_THREADS=$$(nproc 2>/dev/null || echo 2) $(BIN)/duskmatch demo --overwrite $(ARGS)
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: .venv/.installed-dev
+	$(BIN)/mypy
+
+contracts: .venv/.installed-dev
+	$(BIN)/lint-imports
+
+docs: .venv/.installed-dev
+	$(BIN)/pip install -q -e '.[docs]' && $(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+.venv/.installed-dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@ .venv/.installed
+
+clean:
+	rm -rf .venv demo docs/_build

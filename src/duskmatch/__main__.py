@@ -1,0 +1,5 @@
+"""`python -m duskmatch` is `duskmatch`."""
+
+from duskmatch.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,102 @@
+"""The command line: one file per sub-command, loaded when it is called.
+
+Exit status: 0 done, 2 refused with one line, 130 interrupted (state saved).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from duskmatch import __version__
+from duskmatch.errors import DuskmatchError
+
+# Command -> what it does; the module of the same name has add_arguments(parser) and run(args).
+COMMANDS = {
+    "demo": "the quick start: synthetic people, a trained model, scores, a report",
+    "synth": "write a Duskwalk data set of generated walking people",
+    "check": "validate a data set and count what is in it",
+    "ingest": "cut tracklets out of a video with a tracker's boxes",
+    "train": "train a model",
+    "evaluate": "score a trained model, or features made by any program",
+    "embed": "turn tracklets into vectors",
+    "rank": "find who in a gallery is nearest to each query",
+    "convert": "turn pickled weights (.pth) into safetensors",
+    "doctor": "show versions, devices and what is missing",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, with the nearest known name."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"unrecognized arguments: (\S+)", message) or re.search(r"invalid choice: '([^']*)'", message)
+        if unknown:
+            known = list(COMMANDS) if "invalid choice" in message and self.prog == "duskmatch" else self.flags()
+            near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
+            message += f"; did you mean {near[0]}?" if near else ""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def flags(self) -> list[str]:
+        return [flag for action in self._actions for flag in action.option_strings]
+
+
+def common_arguments() -> argparse.ArgumentParser:
+    """The flags that every sub-command takes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("everywhere")
+    group.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default 0)")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
+    group.add_argument("--threads", type=int, default=None, help="CPU threads (default: as many as there are cores)")
+    group.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
+    volume = group.add_mutually_exclusive_group()
+    volume.add_argument("-q", "--quiet", action="store_true", help="no progress, only results")
+    volume.add_argument("-v", "--verbose", action="store_true", help="say more")
+    return parser
+
+
+def build_parser(command: str | None) -> Parser:
+    """The parser; only the named command's module is imported for its own flags."""
+    parser = Parser(prog="duskmatch", description="Visible-infrared video person re-identification.")
+    parser.add_argument("--version", action="version", version=f"duskmatch {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    common = common_arguments()
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+        if name == command:
+            importlib.import_module(f"duskmatch.cli.{name}").add_arguments(sub)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = next((word for word in argv if word in COMMANDS), None)
+    try:
+        args = build_parser(command).parse_args(argv)
+        from duskmatch.cli import console
+
+        console.setup(quiet=args.quiet, verbose=args.verbose, as_json=args.json)
+        importlib.import_module(f"duskmatch.cli.{args.command}").run(args)
+    except DuskmatchError as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has left
+        return 0
+    except KeyboardInterrupt:
+        print("duskmatch: interrupted; what was finished is saved", file=sys.stderr)
+        return 130
+    except OSError as error:
+        return _refuse(f"{error.filename or 'the system'}: {error.strerror or error}")
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print("duskmatch: " + " ".join(message.split()), file=sys.stderr)
+    return 2

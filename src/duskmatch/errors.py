@@ -1,0 +1,45 @@
+"""Everything duskmatch refuses with, in one tree.
+
+DuskmatchError              caught by the command line: one line, exit status 2
+├── SettingsError           a setting, flag or preset that is unknown or out of range
+├── DataError               a data set, tracklet or frame that breaks its rules; names the file and row
+│   └── FrameError          one picture that is missing, empty, cut off or no picture
+├── CheckpointError         a RUN or weights file that is missing, damaged, hostile or made for something else
+├── EvaluationError         features or a protocol that cannot be scored
+├── TrainingError           training that cannot go on: non-finite loss, a changed machine on resume
+└── OutputError             a place that cannot be written: not empty, full, forbidden
+
+Each message holds the thing, the rule, the value and the next step.
+"""
+
+
+class DuskmatchError(Exception):
+    """What a person can act on; its text is one line."""
+
+
+class SettingsError(DuskmatchError):
+    """A setting, flag or preset that is unknown or out of range."""
+
+
+class DataError(DuskmatchError):
+    """A data set, tracklet or frame that breaks its rules."""
+
+
+class FrameError(DataError):
+    """One picture that is missing, empty, cut off or no picture."""
+
+
+class CheckpointError(DuskmatchError):
+    """A RUN or weights file that is missing, damaged, hostile or made for something else."""
+
+
+class EvaluationError(DuskmatchError):
+    """Features or a protocol that cannot be scored."""
+
+
+class TrainingError(DuskmatchError):
+    """Training that cannot go on."""
+
+
+class OutputError(DuskmatchError):
+    """A place that cannot be written."""

@@ -1,0 +1,99 @@
+"""Files that are whole or not there: written beside their place, synced, then renamed."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from duskmatch.errors import OutputError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError as error:
+        raise refusal(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    write_whole(path, lambda temporary: _write_and_close(temporary, data))
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON with two spaces and a last newline; NaN and infinity are refused, they are not JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """A table that a spreadsheet opens without running it: text cells that begin like a formula get a leading quote."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(columns), lineterminator="\n", extrasaction="raise")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: escape_cell(v) for k, v in row.items()})
+    write_text(path, out.getvalue())
+
+
+def escape_cell(value: Any) -> Any:
+    """Text with a leading quote where a spreadsheet would take it for a formula; everything else as it is."""
+    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def sync(path: Path) -> None:
+    """Puts a file or folder on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handle for a folder; the rename itself is durable there
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def prepare_folder(path: Path, *, overwrite: bool = False) -> Path:
+    """An empty folder at `path`; what lies there is refused, or removed where `overwrite` says so."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise OutputError(f"{path} must be a folder; a file or link has that name; choose another OUT")
+        if path.is_dir() and any(path.iterdir()):
+            if not overwrite:
+                raise OutputError(f"{path} must be empty; it holds files; choose another OUT or pass --overwrite")
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(path, error) from error
+    return path
+
+
+def refusal(path: Path, error: OSError) -> OutputError:
+    """The error for a place that cannot be written, in words."""
+    reason = {
+        errno.ENOSPC: "the disk is full; free some space and run the same command again",
+        errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+        errno.EACCES: "no permission to write there; choose another place",
+        errno.EROFS: "the disk is read-only; choose another place",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"cannot write {path}: {reason}")
+
+
+def _write_and_close(path: Path, data: bytes) -> None:
+    path.write_bytes(data)

@@ -1,0 +1,175 @@
+"""What rooms hand to each other: Tracklet, Clip, Embeddings, Ranking, Scores. Each is validated where it is made.
+
+Words: pid = who, camid = which camera, modality = "visible" or "infrared", dist = smaller is nearer.
+Arrays are NumPy on the CPU; (n d) float32 vectors, (n,) int64 labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.errors import DataError
+
+Modality = Literal["visible", "infrared"]
+Direction = Literal["infrared_to_visible", "visible_to_infrared"]
+CameraRule = Literal["none", "same-pid-same-camera"]
+
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracklet:
+    """All frames of one person from one camera, in order of time.
+
+    `frames` are picture files; `pid` is -1 where nobody knows who it is.
+    """
+
+    frames: tuple[Path, ...]
+    pid: int
+    camid: int
+    modality: Modality
+    tracklet_id: str = ""
+    begin_s: float | None = None
+    end_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise DataError(f"tracklet {self.tracklet_id or self.pid} has no frames; leave it out or add its pictures")
+        if self.modality not in MODALITIES:
+            raise DataError(
+                f"tracklet {self.tracklet_id or self.pid}: modality must be visible or infrared; got {self.modality!r}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The T frames drawn from one tracklet: (t 3 h w) uint8, RGB."""
+
+    frames: npt.NDArray[np.uint8]
+    tracklet: Tracklet
+
+    def __post_init__(self) -> None:
+        if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[1] != 3:
+            raise DataError(f"a clip must be (t 3 h w) uint8; got {self.frames.shape} {self.frames.dtype}")
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors to search with, and whose they are.
+
+    vectors (n d) float32, finite; pids (n,), camids (n,); modality one word or n of them;
+    sources: n names of where each came from (empty when unknown); meta: precision, run, frames per clip, ...
+    """
+
+    vectors: Floats
+    pids: Ints
+    camids: Ints
+    modality: Modality | Sequence[Modality]
+    sources: Sequence[str] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__  # frozen: the only place that converts
+        put(self, "vectors", np.ascontiguousarray(np.asarray(self.vectors, dtype=np.float32)))
+        put(self, "pids", np.asarray(self.pids, dtype=np.int64).reshape(-1))
+        put(self, "camids", np.asarray(self.camids, dtype=np.int64).reshape(-1))
+        if self.vectors.ndim != 2:
+            raise DataError(f"embeddings: vectors must be (n, d); got shape {self.vectors.shape}")
+        n = len(self.vectors)
+        for name, column in (("pids", self.pids), ("camids", self.camids)):
+            if len(column) != n:
+                raise DataError(f"embeddings: {name} must have {n} entries, one for each vector; got {len(column)}")
+        if not isinstance(self.modality, str):
+            put(self, "modality", tuple(str(m) for m in self.modality))
+            if len(self.modality) != n:
+                raise DataError(f"embeddings: modality must be one word or {n} of them; got {len(self.modality)}")
+        for word in {self.modality} if isinstance(self.modality, str) else set(self.modality):
+            if word not in MODALITIES:
+                raise DataError(f"embeddings: modality must be visible or infrared; got {word!r}")
+        if self.sources and len(self.sources) != n:
+            raise DataError(f"embeddings: sources must be empty or have {n} entries; got {len(self.sources)}")
+        bad = np.flatnonzero(~np.isfinite(self.vectors).all(axis=1))
+        if len(bad):
+            raise DataError(
+                f"embeddings: vectors must be finite; {len(bad)} of {n} hold NaN or infinity, the first in row {bad[0]}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """n words, also where all share one."""
+        return (self.modality,) * len(self) if isinstance(self.modality, str) else tuple(self.modality)
+
+    def take(self, rows: Sequence[int] | Ints | npt.NDArray[np.bool_]) -> Embeddings:
+        """The chosen rows, in the order given."""
+        index = np.arange(len(self))[np.asarray(rows)]
+        modality = self.modality if isinstance(self.modality, str) else [self.modality[i] for i in index]
+        sources = [self.sources[i] for i in index] if self.sources else ()
+        return replace(
+            self,
+            vectors=self.vectors[index],
+            pids=self.pids[index],
+            camids=self.camids[index],
+            modality=modality,
+            sources=sources,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Who was found: for each query its nearest gallery entries, best first.
+
+    indices (q k) rows of the gallery, -1 where fewer than k were left after the camera rule;
+    dist (q k) cosine distance 1 - similarity, in [0, 2], infinity where there is none;
+    matches (q k) True where the pid is the query's.
+    """
+
+    indices: Ints
+    dist: Floats
+    matches: npt.NDArray[np.bool_]
+    camera_rule: CameraRule
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well one direction went, as fractions of 1, and everything needed to read the figures.
+
+    cmc[k-1] is the share of scored queries with a match among the first k.
+    `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule;
+    per-query arrays hold the scored ones in order, `scored` their row numbers.
+    """
+
+    cmc: npt.NDArray[np.float64]
+    mean_average_precision: float
+    mean_inp: float
+    n_queries: int
+    n_gallery: int
+    n_left_out: int
+    n_ties: int
+    chance: float
+    camera_rule: CameraRule
+    scored: Ints
+    left_out: Ints
+    first_hit: Ints
+    average_precision: npt.NDArray[np.float64]
+    inp: npt.NDArray[np.float64]
+    query_pids: Ints
+
+    @property
+    def rank1(self) -> float:
+        return float(self.cmc[0])
