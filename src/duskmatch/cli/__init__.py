@@ -36,7 +36,9 @@ class Parser(argparse.ArgumentParser):
     """Refuses in one line, with the nearest known name."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.search(r"unrecognized arguments: (\S+)", message) or re.search(r"invalid choice: '([^']*)'", message)
+        unknown = re.search(r"unrecognized arguments: (\S+)", message) or re.search(
+            r"invalid choice: '([^']*)'", message
+        )
         if unknown:
             known = list(COMMANDS) if "invalid choice" in message and self.prog == "duskmatch" else self.flags()
             near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
@@ -47,9 +49,9 @@ class Parser(argparse.ArgumentParser):
         return [flag for action in self._actions for flag in action.option_strings]
 
 
-def common_arguments() -> argparse.ArgumentParser:
+def common_arguments() -> Parser:
     """The flags that every sub-command takes."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     group = parser.add_argument_group("everywhere")
     group.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default 0)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
