@@ -107,7 +107,7 @@ def table(query: Embeddings, gallery: Embeddings, ranking: Ranking) -> list[dict
 
 
 def words(outcome: dict[str, Any]) -> str:
-    text = f"{outcome['queries']} queries against {outcome['gallery']} gallery tracklets, camera rule {outcome['camera_rule']}"
+    text = f"{outcome['queries']} queries, {outcome['gallery']} gallery tracklets, camera rule {outcome['camera_rule']}"
     if outcome["rank1"] is not None:
         text += f"\nrank-1 {100 * outcome['rank1']:.1f} %, mAP {100 * outcome['mAP']:.1f} %"
         text += f", {outcome['n_left_out']} queries without a match left out" if outcome["n_left_out"] else ""
