@@ -36,7 +36,9 @@ class Parser(argparse.ArgumentParser):
     """Refuses in one line, with the nearest known name."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.search(r"unrecognized arguments: (\S+)", message) or re.search(r"invalid choice: '([^']*)'", message)
+        unknown = re.search(r"unrecognized arguments: (\S+)", message) or re.search(
+            r"invalid choice: '([^']*)'", message
+        )
         if unknown:
             known = list(COMMANDS) if "invalid choice" in message and self.prog == "duskmatch" else self.flags()
             near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
