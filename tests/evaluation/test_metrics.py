@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
-from tests.oracle import metrics as oracle
 
 import duskmatch
 from duskmatch.errors import DataError, EvaluationError
 from duskmatch.evaluation import score, score_distances, similarity
 from duskmatch.records import Embeddings
+from tests.oracle import metrics as oracle
 
 RULES = ["none", "same-pid-same-camera"]
 
