@@ -1,0 +1,66 @@
+"""The data room: from files on disk to tracklets, clips and training batches.
+
+Reading order: problems, vcm, dataset, tracklets; decoding, clips; sampling, augmentation, batches; checking;
+mot, video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from duskmatch.data.augmentation import Augment
+from duskmatch.data.batches import Batch, TrainingBatches, training_batches
+from duskmatch.data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise, read_clip, read_clips
+from duskmatch.data.dataset import Dataset, DirectionPair, open_duskwalk, open_vcm, resolved
+from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
+from duskmatch.data.problems import Problem, Report, stop_in
+from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, segment_indices
+
+# To add a data set: one file with its opener, one import, one line here and one in `dataset_kind`.
+DATASETS: dict[str, Callable[[Path, Report], Dataset]] = {
+    "Duskwalk": open_duskwalk,
+    "HITSZ-VCM": open_vcm,
+}
+
+
+def dataset_kind(root: Path) -> str:
+    """The name in DATASETS of the data set that lies in `root`."""
+    return "Duskwalk" if (root / "duskwalk.json").exists() else "HITSZ-VCM"
+
+
+def open_dataset(path: str | Path, report: Report | None = None) -> Dataset:
+    """The data set in a folder; the first broken rule is a DataError with file and line.
+
+    With a `report`, each broken rule goes there and the rest is read all the same.
+
+    Pictures are not opened here: a bad one is met where it is read.
+    """
+    root = resolved(path)
+    return DATASETS[dataset_kind(root)](root, report or stop_in(root))
+
+
+__all__ = [
+    "DATASETS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Augment",
+    "BadFrames",
+    "Batch",
+    "Dataset",
+    "DirectionPair",
+    "FrameCache",
+    "OnBadFrame",
+    "PairedDraw",
+    "PairedIdentitySampler",
+    "Problem",
+    "TrainingBatches",
+    "decode_frame",
+    "normalise",
+    "open_dataset",
+    "read_clip",
+    "read_clips",
+    "resize",
+    "segment_indices",
+    "training_batches",
+]

@@ -1,0 +1,138 @@
+"""Clips from tracklets: T frames read, resized and stacked, with a rule for frames that cannot be read."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from duskmatch.data.decoding import BadFrames, OnBadFrame, Picture, Size, read_frame
+from duskmatch.data.sampling import segment_indices
+from duskmatch.errors import FrameError, SettingsError
+from duskmatch.records import Clip, Tracklet
+
+T = TypeVar("T")
+R = TypeVar("R")
+ReadFrame = Callable[[Path, Size], Picture]
+
+# Source: ImageNet's channel statistics (RGB, of pixels in [0, 1]), which pretrained backbones expect.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalise(clips: UInt8[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
+    """Pixels as float32 with ImageNet's mean taken off and its deviation divided out."""
+    mean = torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
+    return clips.float().sub_(255 * mean).div_(255 * std)
+
+
+def read_clip(
+    tracklet: Tracklet,
+    size: Size,
+    n_frames: int,
+    on_bad_frame: OnBadFrame = "stop",
+    bad_frames: BadFrames | None = None,
+) -> Clip:
+    """The clip a tracklet is tested with: the first frame of each of T segments, at (H, W).
+
+    With "skip" a bad frame is dropped from the tracklet, noted in `bad_frames`, and the segments are cut again;
+    a tracklet with no frame left is a FrameError all the same.
+
+    Source: REFERENCE 1.4.
+    """
+    collected = BadFrames() if bad_frames is None else bad_frames
+    frames = read_frames(tracklet, size, n_frames, lambda: None, on_bad_frame, collected)
+    return Clip(frames, tracklet)
+
+
+def read_clips(
+    tracklets: Sequence[Tracklet],
+    size: Size,
+    n_frames: int,
+    *,
+    n_threads: int = 1,
+    on_bad_frame: OnBadFrame = "stop",
+    bad_frames: BadFrames | None = None,
+) -> Iterator[tuple[int, Clip]]:
+    """(number of the tracklet, its test clip), in order; with "skip" those without a readable frame are missing.
+
+    At most 2 clips for each thread are held ahead of the one in use.
+    """
+    collected = BadFrames() if bad_frames is None else bad_frames
+
+    def read(tracklet: Tracklet) -> tuple[Clip | None, BadFrames]:
+        bad = BadFrames()
+        try:
+            return read_clip(tracklet, size, n_frames, on_bad_frame, bad), bad
+        except FrameError:
+            if on_bad_frame == "stop":
+                raise
+            return None, bad
+
+    for index, (clip, bad) in enumerate(in_order(read, tracklets, n_threads)):
+        collected.add(bad)
+        if clip is not None:
+            yield index, clip
+
+
+def read_frames(
+    tracklet: Tracklet,
+    size: Size,
+    n_frames: int,
+    rng: Callable[[], np.random.Generator | None],
+    on_bad_frame: OnBadFrame,
+    bad_frames: BadFrames,
+    read: ReadFrame = read_frame,
+) -> Picture:
+    """T frames of a tracklet, (t 3 h w).
+
+    `rng` makes a fresh generator for each try, so that the draw depends on the files alone.
+    """
+    if on_bad_frame not in ("stop", "skip"):
+        raise SettingsError(f"on-bad-frame must be stop or skip; got {on_bad_frame!r}")
+    left = list(tracklet.frames)
+    while left:
+        chosen = [left[i] for i in segment_indices(len(left), n_frames, rng())]
+        pictures: dict[Path, Picture] = {}
+        for path in dict.fromkeys(chosen):
+            try:
+                pictures[path] = read(path, size)
+            except FrameError as error:
+                if on_bad_frame == "stop":
+                    raise
+                bad_frames.frames[str(path)] = str(error)
+                left.remove(path)  # strictly fewer each round: this ends
+        if len(pictures) == len(set(chosen)):
+            return np.stack([pictures[path] for path in chosen])
+    name = tracklet.tracklet_id or str(tracklet.frames[0].parent)
+    bad_frames.tracklets[name] = f"none of its {len(tracklet)} frames can be read"
+    raise FrameError(
+        f"tracklet {name}: none of its {len(tracklet)} frames can be read; copy them again or leave it out"
+    )
+
+
+def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int) -> Iterator[R]:
+    """work(item) for each item in order, done ahead by threads: decoding and resizing leave the interpreter's lock."""
+    if n_threads <= 1:
+        yield from map(work, items)
+        return
+    rest = iter(items)
+    with ThreadPoolExecutor(n_threads) as pool:
+        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(rest, 2 * n_threads))
+        try:
+            while ahead:
+                done = ahead.popleft().result()
+                ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
+                yield done
+        finally:  # an error or a caller who stops early: do not finish what nobody waits for
+            for future in ahead:
+                future.cancel()

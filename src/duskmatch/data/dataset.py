@@ -1,0 +1,210 @@
+"""Dataset: training, validation and test tracklets of one data set on disk, and who is compared with whom."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from duskmatch.data.problems import Problem, Report
+from duskmatch.data.vcm import FILES, Split, SplitRows, info_folder, outside, read_split
+from duskmatch.errors import DataError
+from duskmatch.records import DIRECTIONS, Direction, Tracklet
+
+OFFICIAL_PEOPLE: dict[Split, int] = {"train": 500, "test": 427}
+# Source: REFERENCE 1.2, after the 12-frame filter; the paper's own figures are multiples of 1/4584 and 1/5099.
+OFFICIAL_COUNTS = {
+    "train infrared tracks": 4291,
+    "train infrared frames": 98214,
+    "train visible tracks": 5460,
+    "train visible frames": 126543,
+    "test infrared tracks": 4584,
+    "test infrared frames": 105979,
+    "test visible tracks": 5099,
+    "test visible frames": 118137,
+}
+MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to the official counts
+
+
+class DirectionPair(NamedTuple):
+    """Who is looked for, and among whom."""
+
+    query: list[Tracklet]
+    gallery: list[Tracklet]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: tracklets of at least 12 frames in both modalities, and what was left out.
+
+    name is "Duskwalk", "HITSZ-VCM" (its official counts hold) or "HITSZ-VCM layout" (any other data written so).
+    """
+
+    root: Path
+    name: str
+    version: str
+    synthetic: bool
+    splits: dict[Split, SplitRows]
+    facts: dict[str, Any]
+
+    @cached_property
+    def train(self) -> list[Tracklet]:
+        return self.splits["train"].kept()
+
+    @cached_property
+    def validation(self) -> list[Tracklet]:
+        """People kept for choices (presets, checkpoints); empty where the data set has none."""
+        return self.splits["validation"].kept() if "validation" in self.splits else []
+
+    @cached_property
+    def test(self) -> list[Tracklet]:
+        return self.splits["test"].kept()
+
+    @cached_property
+    def n_short(self) -> dict[Split, int]:
+        """How many tracks of fewer than 12 frames were left out of each split."""
+        return {split: rows.n_short() for split, rows in self.splits.items()}
+
+    def direction(self, direction: Direction, split: Split = "test") -> DirectionPair:
+        """The two sides of one direction: the query list's infrared tracks and the visible rest, or swapped.
+
+        Source: REFERENCE 1.3; every track of one side is a query, there is no second list.
+        """
+        if direction not in DIRECTIONS:
+            raise DataError(f"direction must be one of {', '.join(DIRECTIONS)}; got {direction!r}")
+        if split not in ("test", "validation") or split not in self.splits:
+            has = [name for name in ("test", "validation") if name in self.splits]
+            raise DataError(f"{self.root}: a direction is scored on {' or '.join(has)}; got {split!r}")
+        rows = self.splits[split]
+        chosen = set(rows.query)
+        infrared = rows.kept(rows.query)
+        visible = rows.kept([row for row in rows.tracklets if row not in chosen])
+        pair = DirectionPair(infrared, visible)
+        return pair if direction == "infrared_to_visible" else DirectionPair(visible, infrared)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixty-four hex digits that are the same wherever the same data lie: flat or in two archives, any folder.
+
+        SHA-256 over the info files' bytes and each referenced picture's name and size in bytes (-1 where it is
+        missing). No picture is opened; two copies of equal sizes and other contents have one fingerprint.
+        """
+        digest, info = hashlib.sha256(), info_folder(self.root)
+        for split in self.splits:
+            files = FILES[split]
+            for name in filter(None, (files.names, files.rows, files.query)):
+                data = (info / name).read_bytes()
+                digest.update(f"{name} {len(data)}\n".encode() + data)
+            for line in _sizes(self.splits[split]):
+                digest.update(line.encode())
+        return digest.hexdigest()
+
+    def walks(self) -> dict[str, dict[str, str]]:
+        """What is true of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none."""
+        path = self.root / "info" / "walks.csv"
+        if not path.is_file():
+            return {}
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if rows and "tracklet_id" not in rows[0]:
+            raise DataError(f"{path}, line 1: the first line must name a column tracklet_id; write the set again")
+        return {row["tracklet_id"]: row for row in rows}
+
+    def counts(self) -> dict[str, int]:
+        """The eight figures of the official protocol: tracks and frames by split and modality, after the filter."""
+        counts = dict.fromkeys(OFFICIAL_COUNTS, 0)
+        for split, tracklets in (("train", self.train), ("test", self.test)):
+            for tracklet in tracklets:
+                counts[f"{split} {tracklet.modality} tracks"] += 1
+                counts[f"{split} {tracklet.modality} frames"] += len(tracklet)
+        return counts
+
+
+def open_layout(
+    root: Path, report: Report, *, name: str, version: str, synthetic: bool, facts: dict[str, Any]
+) -> Dataset:
+    """A data set in HITSZ-VCM's layout, every broken rule reported."""
+    info = info_folder(root)
+    has_validation = any((info / file).exists() for file in (FILES["validation"].names, FILES["validation"].rows))
+    wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
+    splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
+    outside(root, (track for rows in splits.values() for track in rows.tracklets.values()), report)
+    _people_are_apart(splits, report)
+    return Dataset(root, name, version, synthetic, splits, facts)
+
+
+def open_vcm(root: Path, report: Report) -> Dataset:
+    """A copy of HITSZ-VCM, held to its official counts, or any data written in its layout.
+
+    A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
+    """
+    dataset = open_layout(root, report, name="HITSZ-VCM layout", version="", synthetic=False, facts={})
+    people = {split: len({t.pid for t in dataset.splits[split].tracklets.values()}) for split in OFFICIAL_PEOPLE}
+    if people != OFFICIAL_PEOPLE and not (root / MARKER).is_file():
+        return dataset
+    found = dataset.counts()
+    wrong = [f"{what}: expected {n}, found {found[what]}" for what, n in OFFICIAL_COUNTS.items() if found[what] != n]
+    if wrong:
+        rule = "this copy claims to be HITSZ-VCM but its counts after the 12-frame filter differ"
+        report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the info files and archives again"))
+        return dataset
+    return Dataset(root, "HITSZ-VCM", "", False, dataset.splits, {})
+
+
+def open_duskwalk(root: Path, report: Report) -> Dataset:
+    """A generated set of walking people; always synthetic."""
+    path = root / "duskwalk.json"
+    try:
+        facts = json.loads(path.read_bytes())
+        version = str(facts["data_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} must be JSON with a data_version; it is damaged; write the set again") from error
+    return open_layout(root, report, name="Duskwalk", version=version, synthetic=True, facts=facts)
+
+
+def resolved(path: str | Path) -> Path:
+    """The data set's own folder, links followed once, so that what lies in it can be told from what does not."""
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{path} must be a folder with a data set in it; there is no such folder; check the path")
+    return root.resolve()
+
+
+def _people_are_apart(splits: dict[Split, SplitRows], report: Report) -> None:
+    """Reports people who are in two splits: what is tested must be people never trained on."""
+    people: dict[Split, Counter[int]] = {
+        split: Counter(t.pid for t in rows.tracklets.values()) for split, rows in splits.items()
+    }
+    pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
+    for one, other in pairs:
+        for pid in sorted(people.get(one, Counter()).keys() & people.get(other, Counter()).keys()):
+            text = f"{one} and {other} people must be different ones; person {pid} is in both"
+            report(Problem("people", FILES[other].rows, None, text))
+
+
+def _sizes(rows: SplitRows) -> list[str]:
+    base = len(os.fspath(rows.base)) + 1
+    folders: dict[str, dict[str, int]] = {}
+    lines = []
+    for tracklet in rows.tracklets.values():
+        folder = os.fspath(tracklet.frames[0].parent)
+        if folder not in folders:
+            folders[folder] = _listing(folder)
+        sizes, names = folders[folder], (frame.name for frame in tracklet.frames)
+        short = folder[base:].replace(os.sep, "/")
+        lines += [f"{short}/{name} {sizes.get(name, -1)}\n" for name in names]
+    return lines
+
+
+def _listing(folder: str) -> dict[str, int]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+    except OSError:
+        return {}

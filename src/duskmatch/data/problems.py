@@ -1,0 +1,40 @@
+"""A rule that data break, said once: the reader stops at the first, `check` collects them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from duskmatch.errors import DataError
+
+Kind = Literal["malformed", "missing", "unreadable", "duplicate", "contradictory", "outside", "people", "counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in which file (relative to the root, "." for the whole) and which line, counted from 1."""
+
+    kind: Kind
+    file: str
+    line: int | None
+    text: str
+
+    def __str__(self) -> str:
+        if self.file == ".":
+            return self.text
+        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{place}: {self.text}"
+
+
+Report = Callable[[Problem], None]
+
+
+def stop_in(root: Path) -> Report:
+    """A report that refuses the data set in `root` with the first problem."""
+
+    def stop(problem: Problem) -> None:
+        raise DataError(f"{root}: {problem}")
+
+    return stop

@@ -1,0 +1,141 @@
+"""Six segments, and batches of people seen in both modalities: by hand, by properties, and in any order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duskmatch.data import PairedIdentitySampler, segment_indices
+from duskmatch.errors import DataError, SettingsError
+from tests.data.tree import fake_tracklets
+from tests.oracle.sampling import literal_segments
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (24, [0, 4, 8, 12, 16, 20]),
+        (13, [0, 3, 6, 9, 12, 12]),
+        (12, [0, 2, 4, 6, 8, 10]),
+        (6, [0, 1, 2, 3, 4, 5]),
+        (4, [0, 1, 2, 3, 3, 3]),
+        (1, [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_test_clips_take_the_first_frame_of_each_segment(n: int, expected: list[int]) -> None:
+    assert segment_indices(n, 6, None).tolist() == expected
+
+
+@given(st.integers(1, 300), st.integers(1, 20), st.integers(0, 2**32))
+def test_training_draws_one_frame_from_each_segment_of_the_filled_list(n: int, n_frames: int, seed: int) -> None:
+    segments = literal_segments(n, n_frames)
+    assert segment_indices(n, n_frames, None).tolist() == [segment[0] for segment in segments]
+    drawn = segment_indices(n, n_frames, np.random.default_rng(seed))
+    assert all(int(frame) in segment for frame, segment in zip(drawn, segments, strict=True))
+
+
+def test_each_frame_of_a_segment_is_drawn_as_often_as_another() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([segment_indices(24, 6, rng) for _ in range(4000)])
+    assert drawn.min(axis=0).tolist() == [0, 4, 8, 12, 16, 20]
+    shares = np.bincount(drawn.ravel(), minlength=24) / 4000
+    assert np.abs(shares - 0.25).max() < 0.04
+
+
+def test_no_frames_is_refused() -> None:
+    with pytest.raises(DataError) as error:
+        segment_indices(0, 6, None)
+    assert str(error.value) == "frames to draw from and frames to draw must be at least 1; got 0 and 6"
+
+
+def test_an_epoch_on_vcms_counts_has_268_steps() -> None:
+    sampler = PairedIdentitySampler(fake_tracklets(500, infrared=4291, visible=5460), n_pids=8, n_tracks=2, seed=0)
+    assert sampler.steps_per_epoch == 268
+    assert len(sampler.pids) == 500
+
+
+def test_rows_of_both_modalities_are_the_same_person() -> None:
+    tracklets = fake_tracklets(20, infrared=90, visible=130)
+    sampler = PairedIdentitySampler(tracklets, n_pids=8, n_tracks=2, seed=3)
+    for step in range(sampler.steps_per_epoch):
+        draw = sampler.draw(0, step)
+        for modality, rows in (("visible", draw.visible), ("infrared", draw.infrared)):
+            assert [tracklets[i].modality for i in rows] == [modality] * 16
+            assert [tracklets[i].pid for i in rows] == draw.pids.tolist()
+        assert (sampler.pids[draw.labels] == draw.pids).all()
+        assert len(set(draw.pids.tolist())) == 8
+        assert (draw.pids[::2] == draw.pids[1::2]).all()
+
+
+def test_a_draw_is_the_same_whatever_came_before() -> None:
+    tracklets = fake_tracklets(20, infrared=90, visible=130)
+    sampler = PairedIdentitySampler(tracklets, n_pids=4, n_tracks=2, seed=3)
+    forward = [sampler.draw(epoch, step) for epoch in range(2) for step in range(5)]
+    again = PairedIdentitySampler(tracklets, n_pids=4, n_tracks=2, seed=3)
+    backward = [again.draw(epoch, step) for epoch in (1, 0) for step in (4, 3, 2, 1, 0)][::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert (one.visible == other.visible).all()
+        assert (one.infrared == other.infrared).all()
+    assert len({tuple(draw.visible) for draw in forward}) == 10
+    other_seed = PairedIdentitySampler(tracklets, n_pids=4, n_tracks=2, seed=4).draw(0, 0)
+    assert other_seed.visible.tolist() != forward[0].visible.tolist()
+
+
+def test_these_very_people_are_drawn() -> None:
+    # A resumed run must draw what the killed one would have: a changed sequence breaks old runs.
+    draw = PairedIdentitySampler(fake_tracklets(20, 90, 130), n_pids=4, n_tracks=2, seed=3).draw(1, 2)
+    assert draw.pids.tolist() == [9, 9, 7, 7, 18, 18, 15, 15]
+    assert draw.visible.tolist() == [178, 178, 156, 136, 167, 127, 104, 124]
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_share_one_draw(world: int) -> None:
+    tracklets = fake_tracklets(20, infrared=90, visible=130)
+    whole = PairedIdentitySampler(tracklets, n_pids=4, n_tracks=2, seed=3).draw(1, 2)
+    parts = [PairedIdentitySampler(tracklets, 4, 2, 3, rank, world).draw(1, 2) for rank in range(world)]
+    for name in ("visible", "infrared", "labels", "pids", "rows"):
+        assert np.concatenate([getattr(part, name) for part in parts]).tolist() == getattr(whole, name).tolist()
+
+
+def test_tracks_are_drawn_with_replacement_and_all_of_them_come_up() -> None:
+    tracklets = fake_tracklets(2, infrared=6, visible=8)
+    sampler = PairedIdentitySampler(tracklets, n_pids=2, n_tracks=3, seed=0)
+    draws = [sampler.draw(epoch, 0) for epoch in range(200)]
+    assert set(np.concatenate([draw.visible for draw in draws]).tolist()) == set(range(6, 14))
+    assert any(len(set(draw.visible.tolist())) < 6 for draw in draws)
+
+
+def test_people_seen_in_one_modality_are_never_drawn_and_counted() -> None:
+    tracklets = [t for t in fake_tracklets(5, infrared=20, visible=20) if (t.pid, t.modality) != (3, "infrared")]
+    sampler = PairedIdentitySampler(tracklets, n_pids=4, n_tracks=2, seed=0)
+    assert (sampler.pids.tolist(), sampler.n_unpaired) == ([1, 2, 4, 5], 1)
+    assert 3 not in {pid for epoch in range(20) for pid in sampler.draw(epoch, 0).pids.tolist()}
+
+
+REFUSALS = [
+    ({"n_pids": 6}, "people per batch must not be more than the people seen in both modalities, 5; got 6; "
+     "take fewer people per batch or more data"),
+    ({"n_pids": 5, "n_tracks": 5}, "a batch must not be larger than the tracks of either modality (20 infrared, "
+     "24 visible); got 5 people x 5 tracks; take fewer"),
+    ({"n_pids": 0}, "people and tracks per batch must be at least 1; got 0 people and 2 tracks"),
+    ({"n_pids": 3, "world": 2}, "people per batch must be a multiple of the 2 processes, each with a rank below that; "
+     "got 3 people and rank 0"),
+    ({"n_pids": 4, "world": 2, "rank": 2}, "people per batch must be a multiple of the 2 processes, each with a rank "
+     "below that; got 4 people and rank 2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSALS)
+def test_a_batch_that_cannot_be_drawn_is_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        PairedIdentitySampler(fake_tracklets(5, 20, 24), **{"n_tracks": 2, "seed": 0, **settings})
+    assert str(error.value) == message
+
+
+def test_a_seed_out_of_range_is_refused() -> None:
+    sampler = PairedIdentitySampler(fake_tracklets(5, 20, 24), n_pids=2, n_tracks=2, seed=-1)
+    with pytest.raises(SettingsError) as error:
+        sampler.draw(0, 0)
+    assert str(error.value) == "seed must be from 0 to 2**64 - 1; got -1"
