@@ -36,7 +36,8 @@ class DataSettings(Section):
     width: Count = 144
     frames_per_clip: Count = 6
     on_bad_frame: Literal["stop", "skip"] = "stop"
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
+    cache_gib: NotNegative = 1.0  # decoded frames kept in memory
 
 
 class AugmentSettings(Section):
@@ -44,9 +45,9 @@ class AugmentSettings(Section):
 
     pad: Annotated[int, Field(ge=0)] = 10
     flip: Share = 0.5
-    jitter: NotNegative = 0.0
+    jitter: Share = 0.0
     erase: Share = 0.0
-    channel_exchange: Share = 0.0
+    exchange: Share = 0.0
     grey: Share = 0.0
 
 
