@@ -157,6 +157,11 @@ class Settings(Section):
                 f"train.micro_batches {self.train.micro_batches} must divide train.pids_per_batch "
                 f"{self.train.pids_per_batch}: a person's clips stay together"
             )
+        if self.train.pids_per_batch < 2 * self.train.micro_batches:
+            raise ValueError(
+                f"train.pids_per_batch {self.train.pids_per_batch} is too small for train.micro_batches "
+                f"{self.train.micro_batches}: each micro-batch must hold two people or more for the triplet"
+            )
         if self.train.selection == "validation" and not self.train.validate_every:
             raise ValueError("train.selection validation needs train.validate_every above 0")
         return self

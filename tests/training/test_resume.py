@@ -59,7 +59,9 @@ def same_weights(a: Path, b: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "n"), [("step", 1), ("step", 3), ("step", 5), ("write", 1), ("write", 2), ("write", 6)])
+@pytest.mark.parametrize(
+    ("place", "n"), [("step", 1), ("step", 3), ("step", 5), ("write", 1), ("write", 2), ("write", 6)]
+)
 def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_same_bits(place, n, tree, tmp_path, unbroken):
     run = tmp_path / "run"
     killed = subprocess.run([sys.executable, "-c", VICTIM, place, str(n), str(tree), str(run)], check=False)
@@ -94,14 +96,16 @@ def test_other_data_is_refused_on_resume(settings, dataset, tmp_path):
     train(settings, dataset, tmp_path / "run")
     people = {"train": range(1, 5), "test": range(8, 11)}
     other = Tree(tmp_path / "other", people=people, lengths=(13,), size=(96, 48), duskwalk=True).write()
-    with pytest.raises(TrainingError, match="was trained on data with fingerprint .*; resume with the same data or"):
+    with pytest.raises(TrainingError, match=r"was trained on data with fingerprint .*; resume with the same data or"):
         train(settings, open_dataset(other), tmp_path / "run", resume=True)
 
 
 def test_another_machine_is_said_on_resume(settings, dataset, tmp_path, monkeypatch):
     train(settings, dataset, tmp_path / "run")
     notes: list[str] = []
-    monkeypatch.setattr("duskmatch.training.loop.numerics", lambda: {"torch": "0.1", "threads": 1, "cpu": "x", "gpu": "none"})
+    monkeypatch.setattr(
+        "duskmatch.training.loop.numerics", lambda: {"torch": "0.1", "threads": 1, "cpu": "x", "gpu": "none"}
+    )
     train(settings, dataset, tmp_path / "run", resume=True, watcher=Watcher(on_note=notes.append))
     assert any(note.startswith("resumed with torch 0.1 instead of") for note in notes)
 
