@@ -12,14 +12,16 @@ from duskmatch.evaluation.document import (
 from duskmatch.evaluation.features import load_embeddings, load_features, save_embeddings
 from duskmatch.evaluation.intervals import bootstrap_interval
 from duskmatch.evaluation.metrics import score, score_distances
+from duskmatch.evaluation.pairs import MatchPairs, first_hits, match_pairs
 from duskmatch.evaluation.protocol import Evaluation, Side, evaluate_dataset, evaluate_embeddings
 from duskmatch.evaluation.ranking import rank
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
-from duskmatch.evaluation.words import scores_in_words
+from duskmatch.evaluation.words import origin, protocol_in_words, scores_in_words
 
 __all__ = [
     "DataFacts",
     "Evaluation",
+    "MatchPairs",
     "Side",
     "bootstrap_interval",
     "count_test_reads",
@@ -28,10 +30,14 @@ __all__ = [
     "evaluate_dataset",
     "evaluate_embeddings",
     "features_facts",
+    "first_hits",
     "json_schema",
     "load_embeddings",
     "load_features",
+    "match_pairs",
     "note_test_read",
+    "origin",
+    "protocol_in_words",
     "rank",
     "read_scores",
     "save_embeddings",

@@ -126,11 +126,10 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
 
 def _found(dist: Numbers, same: SamePerson) -> _Found:
     """One band's queries, each by the ranks of its matches."""
-    row, place = np.nonzero(same.removed)
-    dist[row, same.columns[row, place]] = np.inf
+    take_away(dist, same)
     n_matches = same.matches.sum(axis=1)
     there = np.arange(same.matches.shape[1]) < n_matches[:, None]  # (q m), the matches nearest first
-    ranks, tied = _match_ranks(dist, same, there)
+    ranks, tied = match_ranks(dist, same, there)
     hits = 1 + np.arange(ranks.shape[1])
     last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
     return _Found(
@@ -143,10 +142,15 @@ def _found(dist: Numbers, same: SamePerson) -> _Found:
     )
 
 
-def _match_ranks(dist: Numbers, same: SamePerson, there: Mask) -> tuple[Ints, Mask]:
+def take_away(dist: Numbers, same: SamePerson) -> None:
+    """Puts what the camera rule removes beyond everything else."""
+    row, place = np.nonzero(same.removed)
+    dist[row, same.columns[row, place]] = np.inf
+
+
+def match_ranks(dist: Numbers, same: SamePerson, there: Mask) -> tuple[Ints, Mask]:
     """Ranks (q m) of the matches, 1 for the nearest entry, rising along a row; which rows had an ambiguous tie."""
-    own = np.where(same.matches, np.take_along_axis(dist, same.columns, axis=1), np.inf)
-    own.sort(axis=1)
+    own = np.sort(match_distances(dist, same), axis=1)
     everyone = np.sort(dist, axis=1)
     nearer, up_to = _places(everyone, own)
     own_nearer, own_up_to = _places(own, own)
@@ -155,6 +159,11 @@ def _match_ranks(dist: Numbers, same: SamePerson, there: Mask) -> tuple[Ints, Ma
     if tied.any():
         ranks[tied] = _stable_ranks(dist[tied], same.columns[tied], same.matches[tied], there[tied])
     return ranks, tied
+
+
+def match_distances(dist: Numbers, same: SamePerson) -> Numbers:
+    """Distances (q m) of the matches, in gallery order, infinity where there is none."""
+    return np.where(same.matches, np.take_along_axis(dist, same.columns, axis=1), np.inf)
 
 
 def _places(rows: Numbers, values: Numbers) -> tuple[Ints, Ints]:
