@@ -213,12 +213,16 @@ def test_a_log_cut_off_in_a_row_is_read_up_to_there(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_together_and_write_one_run(settings, tree, tmp_path):
-    program = (
-        "import sys; from pathlib import Path; from duskmatch.config import load_settings;"
-        "from duskmatch.data import open_dataset; from duskmatch.training import train;"
-        "from tests.training.conftest import FAST;"
-        "train(load_settings('tiny', overrides=[*FAST, 'train.pids_per_batch=4']), open_dataset(sys.argv[1]), Path(sys.argv[2]), device='cpu')"
-    )
+    program = """
+import sys
+from pathlib import Path
+from duskmatch.config import load_settings
+from duskmatch.data import open_dataset
+from duskmatch.training import train
+from tests.training.conftest import FAST
+settings = load_settings("tiny", overrides=[*FAST, "train.pids_per_batch=4"])
+train(settings, open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
+"""
     script = tmp_path / "go.py"
     script.write_text(program)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
