@@ -36,7 +36,8 @@ class DataSettings(Section):
     width: Count = 144
     frames_per_clip: Count = 6
     on_bad_frame: Literal["stop", "skip"] = "stop"
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
+    cache_gib: NotNegative = 1.0  # decoded frames kept in memory
 
 
 class AugmentSettings(Section):
@@ -44,9 +45,9 @@ class AugmentSettings(Section):
 
     pad: Annotated[int, Field(ge=0)] = 10
     flip: Share = 0.5
-    jitter: NotNegative = 0.0
+    jitter: Share = 0.0
     erase: Share = 0.0
-    channel_exchange: Share = 0.0
+    exchange: Share = 0.0
     grey: Share = 0.0
 
 
@@ -155,6 +156,11 @@ class Settings(Section):
             raise ValueError(
                 f"train.micro_batches {self.train.micro_batches} must divide train.pids_per_batch "
                 f"{self.train.pids_per_batch}: a person's clips stay together"
+            )
+        if self.train.pids_per_batch < 2 * self.train.micro_batches:
+            raise ValueError(
+                f"train.pids_per_batch {self.train.pids_per_batch} is too small for train.micro_batches "
+                f"{self.train.micro_batches}: each micro-batch must hold two people or more for the triplet"
             )
         if self.train.selection == "validation" and not self.train.validate_every:
             raise ValueError("train.selection validation needs train.validate_every above 0")

@@ -28,7 +28,7 @@ from duskmatch.records import Tracklet
 from tests.data.tree import Tree
 
 SIZE = (24, 12)
-PLAIN = Augment(pad=0, flip=0)
+PLAIN = Augment(pad=0, flip=0.0)
 
 
 def batches(tree: Tree, **settings: object) -> TrainingBatches:
@@ -183,10 +183,10 @@ def test_an_option_does_not_move_the_other_draws() -> None:
 
 def test_exchange_and_grey_leave_no_colour() -> None:
     clip = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 4), dtype=np.uint8)
-    for augment in (Augment(pad=0, flip=0, exchange=1), Augment(pad=0, flip=0, grey=1)):
+    for augment in (Augment(pad=0, flip=0.0, exchange=1.0), Augment(pad=0, flip=0.0, grey=1.0)):
         out = apply_augmentation(clip, augment, draw_augmentation(augment, np.random.default_rng(0)))
         assert (out == out[:, :1]).all()
-    exchanged = Augment(pad=0, flip=0, exchange=1)
+    exchanged = Augment(pad=0, flip=0.0, exchange=1.0)
     outs = [
         apply_augmentation(clip, exchanged, draw_augmentation(exchanged, np.random.default_rng(s))) for s in range(30)
     ]

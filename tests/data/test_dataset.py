@@ -313,5 +313,5 @@ def test_a_damaged_duskwalk_file_is_named(tree: Tree) -> None:
     (tree.root / "duskwalk.json").write_text("{")
     with pytest.raises(DataError) as error:
         open_dataset(tree.root)
-    path = tree.root / "duskwalk.json"
-    assert str(error.value) == f"{path} must be JSON with a data_version; it is damaged; write the set again"
+    text = "it must be JSON with a data_version and is damaged; write the set again"
+    assert str(error.value) == f"{tree.root}: duskwalk.json: {text}"

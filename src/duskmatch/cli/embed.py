@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         "tracklets": len(embeddings),
         "width": int(embeddings.vectors.shape[1]),
         "precision": embeddings.meta["precision"],
-        "bad_frames": embedder.bad_frames.as_dict(),
+        "bad_frames": len(embedder.bad_frames.frames),
     }
     console.result(outcome, words)
 
@@ -56,6 +56,6 @@ def embed_spec(embedder: Embedder, spec: str, what: str = "embedding") -> Embedd
 
 
 def words(outcome: dict[str, Any]) -> str:
-    skipped = outcome["bad_frames"]["n_frames"]
+    skipped = outcome["bad_frames"]
     tail = f"; {skipped} bad frames left out" if skipped else ""
     return f"{outcome['tracklets']} tracklets, {outcome['width']} numbers each: {outcome['out']}{tail}"

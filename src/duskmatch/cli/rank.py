@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
         "camera_rule": args.camera_rule,
         "pictures": [str(page) for page in pages],
         "rank1": None,
-        "bad_frames": embedder.bad_frames.as_dict(),
+        "bad_frames": len(embedder.bad_frames.frames),
     }
     try:
         scores = score(query, gallery, camera_rule=args.camera_rule)

@@ -90,8 +90,9 @@ def train_with_progress(
         task = bar.add_task("training", total=None, note="")
 
         def on_step(step: int, total: int, row: dict[str, Any] | None) -> None:
-            note = {} if row is None else {"note": summary(row)}
-            bar.update(task, completed=step, total=total, **note)
+            bar.update(task, completed=step, total=total)
+            if row is not None:
+                bar.update(task, note=summary(row))
 
         watcher = Watcher(on_step=on_step, on_note=console.say)
         try:

@@ -16,6 +16,8 @@ from duskmatch.data.dataset import Dataset, DirectionPair, open_duskwalk, open_v
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.problems import Problem, Report, stop_in
 from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, segment_indices
+from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
+from duskmatch.records import Tracklet
 
 # To add a data set: one file with its opener, one import, one line here and one in `dataset_kind`.
 DATASETS: dict[str, Callable[[Path, Report], Dataset]] = {
@@ -40,6 +42,16 @@ def open_dataset(path: str | Path, report: Report | None = None) -> Dataset:
     return DATASETS[dataset_kind(root)](root, report or stop_in(root))
 
 
+def open_tracklets(spec: str | Path) -> list[Tracklet]:
+    """The tracklets of TRACKLETS: a folder with a tracklets.csv, or DATASET:train, DATASET:query and the like.
+
+    The query side is the infrared test side, the gallery the visible one; validation-query and validation-gallery
+    are the same two of the people kept for choices.
+    """
+    folder, side = split_spec(str(spec))
+    return list(open_folder(folder).values()) if side is None else SIDES[side](open_dataset(folder))
+
+
 __all__ = [
     "DATASETS",
     "IMAGENET_MEAN",
@@ -58,9 +70,11 @@ __all__ = [
     "decode_frame",
     "normalise",
     "open_dataset",
+    "open_tracklets",
     "read_clip",
     "read_clips",
     "resize",
     "segment_indices",
     "training_batches",
+    "write_tracklets",
 ]

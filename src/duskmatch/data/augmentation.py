@@ -6,6 +6,7 @@ each frame, so crop and flip jump inside a clip and what moves is no longer the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,8 @@ class Draw:
 def draw_augmentation(augment: Augment, rng: np.random.Generator) -> Draw:
     """One clip's random numbers."""
     top, left = (int(v) for v in rng.integers(2 * augment.pad + 1, size=2))
-    u = rng.random(12)
-    factors = tuple(float(1 + augment.jitter * (2 * x - 1)) for x in u[1:4])
+    u = [float(x) for x in rng.random(12)]
+    factors = tuple(1 + augment.jitter * (2 * x - 1) for x in u[1:4])
     return Draw(
         top,
         left,
@@ -73,7 +74,7 @@ def draw_augmentation(augment: Augment, rng: np.random.Generator) -> Draw:
         factors=(factors[0], factors[1], factors[2]),
         erase=u[4],
         area=0.02 + 0.38 * u[5],  # Source: Zhong et al., Random Erasing: area 0.02-0.4, aspect 0.3-1/0.3
-        log_aspect=np.log(0.3) * (2 * u[6] - 1),
+        log_aspect=math.log(0.3) * (2 * u[6] - 1),
         place=(u[7], u[8]),
         exchange=u[9],
         channel=int(3 * u[10]),
@@ -127,7 +128,7 @@ def brightness(clip: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def erase(clip: Picture, draw: Draw) -> Picture:
     """The clip with one rectangle in ImageNet's mean colour, at the same place in every frame."""
     h, w = clip.shape[-2:]
-    aspect = float(np.exp(draw.log_aspect))
+    aspect = math.exp(draw.log_aspect)
     height = min(max(round((draw.area * h * w * aspect) ** 0.5), 1), h)
     width = min(max(round((draw.area * h * w / aspect) ** 0.5), 1), w)
     top, left = int(draw.place[0] * (h - height + 1)), int(draw.place[1] * (w - width + 1))

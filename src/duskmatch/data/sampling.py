@@ -101,7 +101,7 @@ class PairedIdentitySampler:
         """The batch of this step, or this process's part of it."""
         rng = generator(self.seed, Stream.PEOPLE, epoch, step)
         people = rng.choice(len(self.pids), size=self.n_pids, replace=False)
-        chosen = {m: [self._draw_tracks(rng, m, person) for person in people] for m in MODALITIES}
+        chosen = {m: [self._draw_tracks(rng, m, int(person)) for person in people] for m in MODALITIES}
         share = self.n_pids // self.world
         mine = slice(self.rank * share * self.n_tracks, (self.rank + 1) * share * self.n_tracks)
         labels = np.repeat(people, self.n_tracks)[mine]

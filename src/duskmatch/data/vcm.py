@@ -98,6 +98,8 @@ class SplitRows:
     base: Path
     tracklets: dict[int, Tracklet] = field(default_factory=dict)  # row number -> its tracklet
     query: list[int] = field(default_factory=list)  # row numbers, in the order of the query list
+    first_line: dict[int, int] = field(default_factory=dict)  # row number -> the line of its first name
+    n_names: int = 0
 
     def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
         """The tracks of at least 12 frames, of these rows or of all."""
@@ -126,8 +128,8 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
     """One split's tracks, every broken rule reported."""
     info, files = info_folder(root), FILES[split]
     base = root / files.folder if (root / "Train").is_dir() else root
-    rows = SplitRows(base)
     names = list(read_names(root, info / files.names, report))
+    rows = SplitRows(base, n_names=len(names))
     seen = _Ids()
     used: dict[int, int] = {}  # name line -> the row that took it
     n_rows = 0
@@ -136,6 +138,7 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
         if row is not None and (frames := _frames(root, info, files, row, names, used, report)):
             tracklet_id = seen.take(frames[0])
             rows.tracklets[row.line] = _tracklet(base, row, frames, tracklet_id)
+            rows.first_line[row.line] = row.start
     if files.query:
         rows.query = read_query(root, info / files.query, n_rows, report)
         _query_is_infrared(root, info, files, rows, report)

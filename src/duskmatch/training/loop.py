@@ -21,7 +21,16 @@ import numpy as np
 import torch
 
 from duskmatch.config import Settings, dump_settings
-from duskmatch.data import Augment, Batch, Dataset, PairedIdentitySampler, normalise, training_batches
+from duskmatch.data import (
+    Augment,
+    BadFrames,
+    Batch,
+    Dataset,
+    FrameCache,
+    PairedIdentitySampler,
+    normalise,
+    training_batches,
+)
 from duskmatch.embedding.machine import describe, numerics, pick_device, versions
 from duskmatch.embedding.run import LAYOUT_VERSION, build_model
 from duskmatch.errors import CheckpointError, TrainingError
@@ -61,6 +70,8 @@ class Trainer:
     sampler: PairedIdentitySampler
     schedule: Schedule
     updater: Updater
+    cache: FrameCache
+    bad_frames: BadFrames = field(default_factory=BadFrames)
     step: int = 0
     progress: dict[str, Any] = field(default_factory=dict)
 
@@ -84,6 +95,8 @@ def train(
     begin = time.perf_counter()
     with stop_requests() as asked:
         _iterate(trainer, asked)
+    if trainer.bad_frames:
+        trainer.watcher.on_note(trainer.bad_frames.summary())
     if trainer.processes.first:
         _finish(trainer)
     trainer.processes.wait()
@@ -95,6 +108,7 @@ def train(
         "machine": describe(),
         "selection": settings.train.selection,
         "n_clipped": trainer.progress["n_clipped"],
+        "bad_frames": len(trainer.bad_frames.frames),
         "synthetic": dataset.synthetic,
     }
 
@@ -110,7 +124,8 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
         rank=processes.rank,
         world=processes.world,
     )
-    n_pids = len({tracklet.pid for tracklet in dataset.train})
+    sampler.steps_per_epoch = settings.train.steps_per_epoch or sampler.steps_per_epoch
+    n_pids = len(sampler.pids)
     model = build_model(settings, n_pids)
     load_start_weights(model, settings.model.weights)
     if settings.model.attack and model.channels < 2 * n_pids:
@@ -128,8 +143,9 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
         autocast=processes.autocast,
         reduce=processes.mean if processes.world > 1 else None,
     )
-    schedule = Schedule(settings.train, settings.train.steps_per_epoch or sampler.steps_per_epoch)
-    return Trainer(settings, dataset, run, watcher, processes, model, optimizer, sampler, schedule, updater)
+    schedule = Schedule(settings.train, sampler.steps_per_epoch)
+    cache = FrameCache(int(settings.data.cache_gib * 2**30))
+    return Trainer(settings, dataset, run, watcher, processes, model, optimizer, sampler, schedule, updater, cache)
 
 
 def make_optimizer(model: SelfAttackDefense, settings: Settings) -> torch.optim.Optimizer:
@@ -208,7 +224,7 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
     log = Log(trainer.run / "log.csv", keep_until=trainer.step) if trainer.processes.first else None
     modalities_summed = 2 if settings.loss.identity == "sum" else 1
     collapse = CollapseDetector(trainer.model.n_pids, settings.loss.margin, modalities_summed=modalities_summed)
-    selection = Selection(trainer.model, settings, trainer.dataset, trainer.run)
+    selection = Selection(trainer.model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     clock = time.perf_counter() - trainer.progress["seconds"]
     trainer.model.train()
     try:
@@ -248,9 +264,10 @@ def _epoch_batches(trainer: Trainer, epoch: int, first: int) -> Iterator[Batch]:
         augment=Augment(**settings.augment.model_dump()),
         epoch=epoch,
         first_step=first,
-        n_steps=trainer.schedule.steps_per_epoch,
         n_workers=settings.data.workers,
         on_bad_frame=settings.data.on_bad_frame,
+        bad_frames=trainer.bad_frames,
+        cache=trainer.cache,
     )
 
 

@@ -6,6 +6,7 @@ sub-step's backward, and what a process mines and normalises stays its own.
 
 from __future__ import annotations
 
+import importlib
 import os
 from contextlib import AbstractContextManager
 from typing import Any, Literal
@@ -32,7 +33,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        return self.rank == 0
+        return bool(self.rank == 0)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return self.fabric.autocast()  # type: ignore[no-any-return]
@@ -48,7 +49,6 @@ class Processes:
 def _fabric() -> Any:
     """Fabric from the small package, or from the big one where only that is installed."""
     try:
-        from lightning_fabric import Fabric
+        return importlib.import_module("lightning_fabric").Fabric
     except ImportError:
-        from lightning.fabric import Fabric
-    return Fabric
+        return importlib.import_module("lightning.fabric").Fabric

@@ -18,10 +18,18 @@ from duskmatch.training.checkpoint import write_model
 class Selection:
     """Looks at validation people every few epochs and keeps the weights with the best mean mAP of both directions."""
 
-    def __init__(self, model: SelfAttackDefense, settings: Settings, dataset: Dataset, run: Path) -> None:
+    def __init__(
+        self,
+        model: SelfAttackDefense,
+        settings: Settings,
+        dataset: Dataset,
+        run: Path,
+        *,
+        best: dict[str, Any] | None = None,
+    ) -> None:
         self.model, self.settings, self.dataset, self.run = model, settings, dataset, run
         self.active = settings.train.selection == "validation"
-        self.best: dict[str, Any] | None = None
+        self.best = best
         if self.active and not dataset.validation:
             raise SettingsError(
                 f"train.selection validation needs validation people and {dataset.root} has none; "

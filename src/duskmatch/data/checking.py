@@ -1,0 +1,189 @@
+"""What `duskmatch check` finds: every broken rule of a data set, not the first one, and what is in it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from duskmatch.data.clips import in_order
+from duskmatch.data.dataset import OFFICIAL_COUNTS, Dataset
+from duskmatch.data.decoding import decode_frame
+from duskmatch.data.problems import Problem
+from duskmatch.data.tracklets import TABLE
+from duskmatch.data.vcm import FILES, SplitRows, info_folder
+from duskmatch.errors import FrameError
+from duskmatch.records import MODALITIES, Tracklet
+
+Frames = Literal["all", "sample", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One tracklet and where its pictures are named: line of the first one; all on that line in a table."""
+
+    tracklet: Tracklet
+    file: str
+    line: int
+    one_a_line: bool
+
+    def place(self, index: int) -> tuple[str, int]:
+        return self.file, self.line + index if self.one_a_line else self.line
+
+
+@dataclass
+class Found:
+    """Pictures that were looked at."""
+
+    listed: int = 0
+    missing: int = 0
+    opened: int = 0
+    unreadable: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+def describe_dataset(
+    dataset: Dataset, problems: Sequence[Problem], frames: Frames, n_threads: int = 1
+) -> dict[str, Any]:
+    """Everything `check` says of a data set whose rules were read with `problems`, as JSON values."""
+    pictures = look_at_frames(dataset.root, list(_listed(dataset)), frames, n_threads)
+    expected = _expected(dataset)
+    return {
+        "data": str(dataset.root),
+        "kind": "data set",
+        "name": dataset.name,
+        "version": dataset.version,
+        "synthetic": dataset.synthetic,
+        "fingerprint": _fingerprint(dataset),
+        "counts": [{"what": k, "found": n, "expected": expected.get(k)} for k, n in dataset.counts().items()],
+        "people": {split: len({t.pid for t in rows.tracklets.values()}) for split, rows in dataset.splits.items()},
+        "short": dict(dataset.n_short),
+        "names_in_no_track": {split: _unused(rows) for split, rows in dataset.splits.items()},
+        "cameras": camera_table({split: rows.kept() for split, rows in dataset.splits.items()}),
+        **_pictures(pictures, frames),
+        "problems": [asdict(problem) for problem in [*problems, *pictures.problems]],
+    }
+
+
+def describe_tracklets(
+    root: Path, rows: dict[int, Tracklet], problems: Sequence[Problem], frames: Frames, n_threads: int = 1
+) -> dict[str, Any]:
+    """The same of a folder of tracklets, by their line in its table."""
+    listed = [Listed(tracklet, TABLE, line, False) for line, tracklet in rows.items()]
+    tracklets = list(rows.values())
+    pictures = look_at_frames(root, listed, frames, n_threads)
+    return {
+        "data": str(root),
+        "kind": "tracklets",
+        "name": root.name,
+        "people": {"all": len({t.pid for t in tracklets})},
+        "counts": [
+            {"what": f"{modality} {what}", "found": n, "expected": None}
+            for modality in MODALITIES
+            for what, n in _tracks_and_frames([t for t in tracklets if t.modality == modality])
+        ],
+        "cameras": camera_table({"all": tracklets}),
+        **_pictures(pictures, frames),
+        "problems": [asdict(problem) for problem in [*problems, *pictures.problems]],
+    }
+
+
+def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threads: int) -> Found:
+    """Which pictures are missing, and which of those opened cannot be read; every one with file and line.
+
+    "all" opens each picture, "sample" the middle one of each tracklet, "none" only asks whether they are there.
+    """
+    found = Found()
+    folders: dict[Path, set[str]] = {}
+    to_open: list[tuple[Listed, int]] = []
+    for entry in listed:
+        found.listed += len(entry.tracklet)
+        there = []
+        for index, frame in enumerate(entry.tracklet.frames):
+            folder = frame.parent
+            if folder not in folders:
+                folders[folder] = _names(folder)
+            if frame.name in folders[folder]:
+                there.append(index)
+            else:
+                text = f"the picture {_relative(root, frame)} is missing; copy it from the data set"
+                found.missing += 1
+                found.problems.append(Problem("missing", *entry.place(index), text))
+        chosen = {"all": there, "sample": there[len(there) // 2 :][:1], "none": []}[frames]
+        to_open += [(entry, index) for index in chosen]
+    found.opened = len(to_open)
+    for problem in in_order(lambda one: _open(root, *one), to_open, n_threads):
+        if problem is not None:
+            found.unreadable += 1
+            found.problems.append(problem)
+    return found
+
+
+def camera_table(splits: dict[str, list[Tracklet]]) -> list[dict[str, Any]]:
+    """One row a camera: how many tracks of each modality it has in each split."""
+    counts = {s: Counter((t.camid, t.modality) for t in tracklets) for s, tracklets in splits.items()}
+    cameras = sorted({camid for count in counts.values() for camid, _ in count})
+    return [
+        {"camid": camid} | {f"{s} {m}": counts[s][camid, m] for s in splits for m in MODALITIES} for camid in cameras
+    ]
+
+
+def _listed(dataset: Dataset) -> Iterator[Listed]:
+    info = info_folder(dataset.root)
+    for split, rows in dataset.splits.items():
+        file = (info / FILES[split].names).relative_to(dataset.root).as_posix()
+        for row, tracklet in rows.tracklets.items():
+            yield Listed(tracklet, file, rows.first_line[row], True)
+
+
+def _open(root: Path, entry: Listed, index: int) -> Problem | None:
+    frame = entry.tracklet.frames[index]
+    try:
+        decode_frame(frame)
+    except FrameError as error:
+        text = str(error).replace(str(frame), _relative(root, frame), 1).rsplit("; ", 1)[0]
+        return Problem("unreadable", *entry.place(index), f"{text}; copy it from the data set")
+    return None
+
+
+def _expected(dataset: Dataset) -> dict[str, int]:
+    """The official counts for what might be a copy of HITSZ-VCM; what a generated set says of itself otherwise."""
+    if not dataset.synthetic:
+        return OFFICIAL_COUNTS
+    counts = dataset.facts.get("counts") if isinstance(dataset.facts, dict) else None
+    return counts if isinstance(counts, dict) else {}
+
+
+def _fingerprint(dataset: Dataset) -> str | None:
+    try:
+        return dataset.fingerprint
+    except OSError:
+        return None  # an info file is missing, which is among the problems
+
+
+def _pictures(found: Found, frames: Frames) -> dict[str, Any]:
+    counts = {"listed": found.listed, "missing": found.missing, "opened": found.opened, "unreadable": found.unreadable}
+    return {"frames": {"checked": frames, **counts}}
+
+
+def _tracks_and_frames(tracklets: list[Tracklet]) -> list[tuple[str, int]]:
+    return [("tracks", len(tracklets)), ("frames", sum(map(len, tracklets)))]
+
+
+def _unused(rows: SplitRows) -> int:
+    return rows.n_names - sum(map(len, rows.tracklets.values()))
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except OSError:
+        return set()
+
+
+def _relative(root: Path, path: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()

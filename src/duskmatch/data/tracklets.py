@@ -1,0 +1,199 @@
+"""TRACKLETS: a folder of pictures with a tracklets.csv beside them, or one side of a data set.
+
+`tracklets.csv` has the columns below; `frames` holds the pictures' names relative to the folder, in order of time,
+with `/` between folders and `;` between names. Unknown people have pid -1, unknown times an empty cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from duskmatch import files
+from duskmatch.data.dataset import Dataset
+from duskmatch.data.problems import Kind, Problem, Report, stop_in
+from duskmatch.errors import DataError
+from duskmatch.records import MODALITIES, Tracklet
+
+TABLE = "tracklets.csv"
+COLUMNS = ("tracklet_id", "pid", "camid", "modality", "begin_s", "end_s", "frames")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what `files.escape_cell` quotes
+
+# What DATASET:side means. The query side is the infrared test side, the gallery the visible one.
+SIDES: dict[str, Callable[[Dataset], list[Tracklet]]] = {
+    "train": lambda dataset: dataset.train,
+    "query": lambda dataset: dataset.direction("infrared_to_visible").query,
+    "gallery": lambda dataset: dataset.direction("infrared_to_visible").gallery,
+    "validation-query": lambda dataset: dataset.direction("infrared_to_visible", "validation").query,
+    "validation-gallery": lambda dataset: dataset.direction("infrared_to_visible", "validation").gallery,
+}
+
+
+def split_spec(spec: str) -> tuple[Path, str | None]:
+    """(folder, None) for a folder of tracklets, (data set, side) for DATASET:side."""
+    folder = Path(spec).expanduser()
+    head, colon, side = spec.rpartition(":")
+    if folder.is_dir() or not colon or "/" in side or os.sep in side or len(head) < 2:  # C:data is a Windows folder
+        return folder, None
+    if side not in SIDES:
+        near = difflib.get_close_matches(side, SIDES, n=1)
+        hint = f"; did you mean {head}:{near[0]}?" if near else ""
+        raise DataError(f"{spec}: what follows the colon must be one of {', '.join(SIDES)}; got {side!r}{hint}")
+    return Path(head).expanduser(), side
+
+
+def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
+    """The tracklets of a folder by their line in its table, every broken rule reported. `folder` must be resolved."""
+    seen: dict[str, int] = {}
+    tracklets: dict[int, Tracklet] = {}
+    for line, cells in _rows(folder, report):
+        try:
+            tracklet = _tracklet(folder, cells)
+        except _BrokenRow as broken:
+            report(Problem(broken.kind, TABLE, line, broken.text))
+            continue
+        if (before := seen.setdefault(tracklet.tracklet_id, line)) != line:
+            text = f"each tracklet_id must be there once; {tracklet.tracklet_id!r} is in line {before} too"
+            report(Problem("duplicate", TABLE, line, text))
+        else:
+            tracklets[line] = tracklet
+    return tracklets
+
+
+def open_folder(folder: Path, report: Report | None = None) -> dict[int, Tracklet]:
+    """The tracklets of a folder that holds a tracklets.csv, by their line in it."""
+    if not folder.is_dir():
+        rule = f"must be a folder with a {TABLE}, or DATASET:query and the like"
+        raise DataError(f"{folder} {rule}; there is no such folder; check the path")
+    root = folder.resolve()
+    if not (root / TABLE).is_file():
+        is_dataset = any((root / place / "test_name.txt").is_file() for place in ("info", "."))
+        hint = (
+            f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
+            if is_dataset
+            else "check the path"
+        )
+        raise DataError(f"{folder} must hold a {TABLE}; found none; {hint}")
+    return read_tracklets(root, report or stop_in(root))
+
+
+def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet]) -> Path:
+    """The path of the written tracklets.csv; it takes its name only when it is whole and on the disk.
+
+    Each picture must lie inside `folder`. Write the pictures first: the table is what makes a folder TRACKLETS.
+    """
+    root = Path(folder).resolve()
+    rows = [_row(root, tracklet) for tracklet in tracklets]
+    ids = {row["tracklet_id"] for row in rows}
+    if len(ids) != len(rows):
+        text = f"each tracklet_id must be there once; {len(rows)} tracklets share {len(ids)} of them"
+        raise DataError(f"{root / TABLE}: {text}")
+    files.write_csv(root / TABLE, rows, COLUMNS)
+    return root / TABLE
+
+
+def _row(root: Path, tracklet: Tracklet) -> dict[str, object]:
+    name = tracklet.tracklet_id
+    if not name or name[0] == "'" or name != name.strip() or not name.isprintable():
+        raise DataError(f"tracklet_id must be printable, not empty, without a quote or space at its ends; got {name!r}")
+    cells = []
+    for frame in tracklet.frames:
+        path = frame if frame.is_absolute() else root / frame
+        if not path.resolve().is_relative_to(root):
+            raise DataError(f"tracklet {name}: its pictures must lie inside {root}; got {frame}; copy them there")
+        cells.append(Path(os.path.relpath(path, root)).as_posix())
+    if any(";" in cell or "\n" in cell or cell != cell.strip() for cell in cells):
+        raise DataError(f"tracklet {name}: names of pictures must have no semicolon, line break or space at their ends")
+    return {
+        "tracklet_id": name,
+        "pid": tracklet.pid,
+        "camid": tracklet.camid,
+        "modality": tracklet.modality,
+        "begin_s": "" if tracklet.begin_s is None else repr(float(tracklet.begin_s)),
+        "end_s": "" if tracklet.end_s is None else repr(float(tracklet.end_s)),
+        "frames": ";".join(cells),
+    }
+
+
+def _rows(folder: Path, report: Report) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, cells) of each row that has the table's columns."""
+    text = (folder / TABLE).read_bytes().decode("utf-8-sig", errors="replace")
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # an hour's track lists 36,000 pictures in one cell
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""))
+        header = next(reader, [])
+        missing = [column for column in COLUMNS if column not in header]
+        if missing:
+            rule = f"the first line must name the columns {', '.join(COLUMNS)}"
+            report(Problem("malformed", TABLE, 1, f"{rule}; {', '.join(missing)} not found"))
+            return
+        for cells in reader:
+            if len(cells) != len(header):
+                text = f"a row must have {len(header)} cells, one for each column; got {len(cells)}"
+                report(Problem("malformed", TABLE, reader.line_num, text))
+            else:
+                yield reader.line_num, dict(zip(header, map(_unescape, cells), strict=True))
+    finally:
+        csv.field_size_limit(limit)
+
+
+class _BrokenRow(Exception):
+    def __init__(self, text: str, kind: Kind = "malformed") -> None:
+        self.kind: Kind = kind
+        self.text = text
+
+
+def _tracklet(folder: Path, cells: dict[str, str]) -> Tracklet:
+    if not cells["tracklet_id"].strip():
+        raise _BrokenRow("tracklet_id must not be empty")
+    pid, camid = (_whole(name, cells) for name in ("pid", "camid"))
+    begin_s, end_s = (_seconds(name, cells) for name in ("begin_s", "end_s"))
+    if begin_s is not None and end_s is not None and end_s < begin_s:
+        raise _BrokenRow(f"end_s must not be before begin_s; got {begin_s} to {end_s}")
+    modality = next((m for m in MODALITIES if m == cells["modality"]), None)
+    if modality is None:
+        raise _BrokenRow(f"modality must be visible or infrared; got {cells['modality']!r}")
+    names = [name for name in cells["frames"].split(";") if name]
+    if not names:
+        raise _BrokenRow("frames must name at least one picture")
+    if bad := next((name for name in names if not _stays(folder, name)), None):
+        raise _BrokenRow(f"pictures must lie inside the folder of {TABLE}; got {bad!r}; copy it there", "outside")
+    frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
+    return Tracklet(frames, pid, camid, modality, cells["tracklet_id"], begin_s, end_s)
+
+
+def _stays(folder: Path, name: str) -> bool:
+    """Whether a name stays inside the folder on every system, links followed."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
+        return False
+    return Path(os.path.realpath(folder.joinpath(*path.parts))).is_relative_to(folder)
+
+
+def _unescape(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA and len(cell) > 1 else cell
+
+
+def _whole(name: str, cells: dict[str, str]) -> int:
+    if not re.fullmatch(r"-?\d{1,18}", cells[name].strip(), re.ASCII):
+        raise _BrokenRow(f"{name} must be a whole number (-1: unknown); got {cells[name]!r}")
+    return int(cells[name])
+
+
+def _seconds(name: str, cells: dict[str, str]) -> float | None:
+    if not cells[name].strip():
+        return None
+    try:
+        seconds = float(cells[name])
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise _BrokenRow(f"{name} must be seconds or empty; got {cells[name]!r}")
+    return seconds
