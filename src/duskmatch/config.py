@@ -117,6 +117,7 @@ class TrainSettings(Section):
     precision: Literal["fp32", "bf16", "auto"] = "fp32"  # auto: bf16 where the machine has hardware for it
     channels_last: bool = True
     log_every: Count = 10
+    tensorboard: bool = False  # also to RUN/tensorboard; needs the extra `track`
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 1
     selection: Literal["last", "validation"] = "last"

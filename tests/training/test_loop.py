@@ -243,3 +243,9 @@ def test_automatic_precision_is_settled_before_it_is_written(settings, dataset, 
         monkeypatch.setattr(loop_module, "fast_bf16", lambda device, fast=fast: fast)
         train(with_(settings, train__precision="auto"), dataset, tmp_path / word)
         assert f"precision: {word}" in (tmp_path / word / "settings.yaml").read_text()
+
+
+def test_tensorboard_is_asked_for_by_name_where_it_is_missing(settings, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsError, match=r"train\.tensorboard needs TensorBoard: pip install 'duskmatch\[track\]'"):
+        train(with_(settings, train__tensorboard=True), dataset, tmp_path / "run")

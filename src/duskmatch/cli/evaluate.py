@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from duskmatch.errors import OutputError, SettingsError
 
@@ -62,23 +62,41 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
 
 def _trained(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.data import open_dataset
-    from duskmatch.embedding import load_embedder
     from duskmatch.embedding.machine import set_threads
 
     set_threads(args.threads)
-    dataset = open_dataset(args.data)
-    embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
-    before = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame, untrained=True)
     suffix = "" if args.split == "test" else f".{args.split}"
-    return write_results(
+    return evaluate_run(
         args.run,
-        evaluate_with_progress(embedder, dataset, args.split, args.camera_rule),
-        evaluate_with_progress(before, dataset, args.split, args.camera_rule, what="the network before training"),
-        dataset,
-        embedder.facts(),
+        open_dataset(args.data),
         scores=args.out or args.run / f"scores{suffix}.json",
         report=None if args.no_report else args.run / f"report{suffix}.html",
+        split=args.split,
+        camera_rule=args.camera_rule,
+        device=args.device,
+        on_bad_frame=args.on_bad_frame,
     )
+
+
+def evaluate_run(
+    run: Path,
+    dataset: Dataset,
+    *,
+    scores: Path,
+    report: Path | None,
+    split: ScoredSplit = "test",
+    camera_rule: CameraRule = "same-pid-same-camera",
+    device: str = "auto",
+    on_bad_frame: Literal["stop", "skip"] = "stop",
+) -> dict[str, Any]:
+    """scores.json and report.html of a RUN, beside the same network before training."""
+    from duskmatch.embedding import load_embedder
+
+    embedder = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
+    before = load_embedder(run, device=device, on_bad_frame=on_bad_frame, untrained=True)
+    evaluation = evaluate_with_progress(embedder, dataset, split, camera_rule)
+    untrained = evaluate_with_progress(before, dataset, split, camera_rule, what="the network before training")
+    return write_results(run, evaluation, untrained, dataset, embedder.facts(), scores=scores, report=report)
 
 
 def evaluate_with_progress(

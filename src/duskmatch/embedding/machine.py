@@ -59,7 +59,7 @@ def describe() -> str:
 def fast_bf16(device: torch.device) -> bool:
     """Whether products in bf16 have hardware on this device."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
 
 

@@ -104,7 +104,10 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
 
 def _iterate(trainer: Trainer, asked: list[int]) -> None:
     settings, schedule = trainer.settings, trainer.schedule
-    log = Log(trainer.run / "log.csv", keep_until=trainer.step) if trainer.processes.first else None
+    board = trainer.run / "tensorboard" if settings.train.tensorboard else None
+    log = None
+    if trainer.processes.first:
+        log = Log(trainer.run / "log.csv", keep_until=trainer.step, tensorboard=board)
     modalities_summed = 2 if settings.loss.identity == "sum" else 1
     collapse = CollapseDetector(trainer.model.n_pids, settings.loss.margin, modalities_summed=modalities_summed)
     selection = Selection(trainer.model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
