@@ -25,7 +25,7 @@ BAND_ENTRIES = 1 << 21
 def unit_vectors(embeddings: Embeddings, role: str) -> Float32[np.ndarray, "n d"]:
     """The vectors at length 1; a zero vector points nowhere and is refused."""
     vectors = embeddings.vectors
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    lengths = torch.linalg.vector_norm(torch.from_numpy(vectors), dim=1, dtype=torch.float64).numpy()
     zero = np.flatnonzero(lengths == 0)
     if len(zero):
         raise EvaluationError(
