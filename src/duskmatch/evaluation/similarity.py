@@ -32,7 +32,8 @@ def unit_vectors(embeddings: Embeddings, role: str) -> Float32[np.ndarray, "n d"
             f"{role} vectors must not be zero, a zero vector has no direction; "
             f"{len(zero)} of {len(lengths)} are, the first in row {zero[0]}; leave them out or embed them again"
         )
-    unit: Floats = (vectors / lengths[:, None]).astype(np.float32)
+    unit = np.empty_like(vectors)
+    np.divide(vectors, lengths[:, None], out=unit, dtype=np.float64, casting="same_kind")  # lengths may pass fp32
     return unit
 
 
