@@ -1,7 +1,7 @@
 """The data room: from files on disk to tracklets, clips and training batches.
 
 Reading order: problems, vcm, dataset, tracklets; decoding, clips; sampling, augmentation, batches; checking;
-mot, video.
+mot, cutting, video.
 """
 
 from __future__ import annotations
