@@ -168,11 +168,11 @@ def open_vcm(root: Path, report: Report) -> Dataset:
 
 def open_duskwalk(root: Path, report: Report) -> Dataset:
     """A generated set of walking people; always synthetic."""
-    facts, version = {}, ""
     try:
         facts = json.loads((root / "duskwalk.json").read_bytes())
         version = str(facts["data_version"])
     except (ValueError, KeyError, TypeError):
+        facts, version = {}, ""
         text = "it must be JSON with a data_version and is damaged; write the set again"
         report(Problem("malformed", "duskwalk.json", None, text))
     return open_layout(root, report, name="Duskwalk", version=version, synthetic=True, facts=facts)

@@ -206,7 +206,7 @@ def outside(root: Path, tracklets: Iterator[Tracklet], report: Report) -> None:
 
     `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
     """
-    folders = {os.path.dirname(frame) for tracklet in tracklets for frame in map(os.fspath, tracklet.frames)}  # noqa: PTH120
+    folders = {os.fspath(tracklet.frames[0].parent) for tracklet in tracklets}  # a row's pictures share one folder
     for folder in sorted(folders):
         links = [folder] if _leaves(root, folder) else _links(root, folder)
         for link in links:
