@@ -49,9 +49,9 @@ class Parser(argparse.ArgumentParser):
         return [flag for action in self._actions for flag in action.option_strings]
 
 
-def common_arguments() -> argparse.ArgumentParser:
+def common_arguments() -> Parser:
     """The flags that every sub-command takes."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     group = parser.add_argument_group("everywhere")
     group.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default 0)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")

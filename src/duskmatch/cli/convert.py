@@ -1,0 +1,77 @@
+"""`duskmatch convert WEIGHTS.pth OUT.safetensors`: the only place that opens a pickle, with torch's safe loader."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duskmatch.errors import CheckpointError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Where training programs put the tensors inside their file, and what they put before each name.
+WRAPPERS = ("state_dict", "model_state_dict", "net", "model", "network")
+PREFIXES = ("module.", "model.", "backbone.", "base.")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="a torchvision, timm or peer's checkpoint")
+    parser.add_argument("out", type=Path, metavar="OUT.safetensors", help="the file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+
+
+def run(args: argparse.Namespace) -> None:
+    from safetensors.torch import save
+
+    from duskmatch.cli import console
+    from duskmatch.files import write_bytes
+
+    if args.out.suffix != ".safetensors":
+        raise OutputError(f"{args.out}: the name must end in .safetensors")
+    if args.out.exists() and not args.overwrite:
+        raise OutputError(f"{args.out} exists; choose another name or pass --overwrite")
+    tensors = read_pickle(args.weights)
+    write_bytes(args.out, save(tensors))
+    outcome = {"out": str(args.out), "tensors": len(tensors), "parameters": sum(t.numel() for t in tensors.values())}
+    console.result(outcome, lambda o: f"{o['tensors']} tensors, {o['parameters'] / 1e6:.2f} M numbers: {o['out']}")
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .pth by their plain names; nothing in the file is executed."""
+    import pickle
+
+    import torch
+
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and was not opened: {str(error).splitlines()[0]}"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged or no torch file: {str(error).splitlines()[0]}") from error
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} must hold tensors by name; got {type(content).__name__}")
+    found = {plain_name(k): v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    if not found:
+        raise CheckpointError(f"{path} holds no tensors by name; is it the right file?")
+    return {name: tensor.detach().clone().contiguous() for name, tensor in found.items()}
+
+
+def plain_name(name: str) -> str:
+    """The name without what wrappers put before it."""
+    shortened = True
+    while shortened:
+        shortened = False
+        for prefix in PREFIXES:
+            if name.startswith(prefix):
+                name, shortened = name[len(prefix) :], True
+    return name

@@ -1,0 +1,60 @@
+"""`duskmatch demo`: synthetic people, a trained model, scores on people it never saw, a report to look at."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+PRESETS = {"demo": "small", "tiny": "tiny"}  # Duskwalk's preset -> the training preset
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), default="demo", help="demo: minutes; tiny: seconds (default demo)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="the folder to write (default demo)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
+
+
+def run(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.cli.evaluate import evaluate_run
+    from duskmatch.cli.synth import generate_with_progress
+    from duskmatch.cli.train import train_with_progress
+    from duskmatch.config import load_settings
+    from duskmatch.data import open_dataset
+    from duskmatch.embedding.machine import describe, set_threads
+    from duskmatch.files import prepare_folder
+
+    begin = time.perf_counter()
+    settings = load_settings(PRESETS[args.preset], seed=args.seed)
+    threads = set_threads(args.threads)
+    out = prepare_folder(args.out, overwrite=args.overwrite)
+    console.say(
+        f"duskmatch demo on {describe()}, {threads} threads: generated people, no download, nothing leaves this machine"
+    )
+
+    generate_with_progress(out / "data", preset=args.preset, seed=args.seed)
+    dataset = open_dataset(out / "data")
+    train_with_progress(settings, dataset, out / "run", resume=False, device=args.device)
+    document = evaluate_run(
+        out / "run", dataset, device=args.device, scores=out / "scores.json", report=out / "report.html"
+    )
+    outcome = {**document, "report": str(out / "report.html"), "scores": str(out / "scores.json")}
+    outcome["seconds"] = round(time.perf_counter() - begin, 1)
+    console.result(outcome, words)
+
+
+def words(outcome: dict[str, Any]) -> str:
+    from duskmatch.evaluation import scores_in_words
+
+    return (
+        f"{scores_in_words(outcome)}\n\n"
+        f"done in {outcome['seconds'] / 60:.1f} minutes\n"
+        f"look at  {outcome['report']}\n"
+        f"figures  {outcome['scores']}"
+    )

@@ -1,0 +1,61 @@
+"""`duskmatch embed RUN TRACKLETS --out FILE`: vectors with their pid, camid, modality and source."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duskmatch.embedding import Embedder
+    from duskmatch.records import Embeddings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run")
+    parser.add_argument(
+        "tracklets", metavar="TRACKLETS", help="a folder with tracklets.csv, or DATASET:query and the like"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+
+
+def run(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.machine import set_threads
+    from duskmatch.errors import OutputError
+    from duskmatch.evaluation import save_embeddings
+
+    if args.out.exists() and not args.overwrite:
+        raise OutputError(f"{args.out} exists; choose another FILE or pass --overwrite")
+    set_threads(args.threads)
+    embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
+    embeddings = embed_spec(embedder, args.tracklets)
+    save_embeddings(args.out, embeddings)
+    outcome = {
+        "out": str(args.out),
+        "tracklets": len(embeddings),
+        "width": int(embeddings.vectors.shape[1]),
+        "precision": embeddings.meta["precision"],
+        "bad_frames": len(embedder.bad_frames.frames),
+    }
+    console.result(outcome, words)
+
+
+def embed_spec(embedder: Embedder, spec: str, what: str = "embedding") -> Embeddings:
+    """The embeddings of what `spec` names, under a progress bar."""
+    from duskmatch.cli import console
+    from duskmatch.data import open_tracklets
+
+    tracklets = open_tracklets(spec)
+    with console.progress() as bar:
+        task = bar.add_task(what, total=len(tracklets), note="")
+        return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def words(outcome: dict[str, Any]) -> str:
+    skipped = outcome["bad_frames"]
+    tail = f"; {skipped} bad frames left out" if skipped else ""
+    return f"{outcome['tracklets']} tracklets, {outcome['width']} numbers each: {outcome['out']}{tail}"

@@ -1,0 +1,159 @@
+"""`duskmatch evaluate`: score a trained model, or features made by any program."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from duskmatch.errors import OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from duskmatch.data import Dataset
+    from duskmatch.embedding import Embedder
+    from duskmatch.evaluation import Evaluation
+    from duskmatch.evaluation.protocol import ScoredSplit
+    from duskmatch.records import CameraRule, Embeddings, Tracklet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the folder of a trained model")
+    parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
+    parser.add_argument("--features", type=Path, metavar="FILE", help=".npz or .safetensors to score instead of a RUN")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")
+    parser.add_argument(
+        "--camera-rule",
+        choices=("none", "same-pid-same-camera"),
+        default="same-pid-same-camera",
+        help="what is taken out of each query's gallery (default same-pid-same-camera)",
+    )
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="default stop")
+    parser.add_argument("--synthetic", action="store_true", help="the features show generated people")
+    parser.add_argument("--no-report", action="store_true", help="scores only, no report.html")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Scores, printed, and beside a RUN kept with its report."""
+    from duskmatch.cli import console
+    from duskmatch.evaluation import scores_in_words
+    from duskmatch.files import write_json
+
+    _check(args)
+    document = _features(args) if args.features else _trained(args)
+    if args.out and args.features:
+        write_json(args.out, document)
+    console.result(document, scores_in_words)
+
+
+def _features(args: argparse.Namespace) -> dict[str, Any]:
+    from duskmatch.evaluation import evaluate_embeddings, features_facts, load_features, scores_document
+
+    infrared, visible = load_features(args.features)
+    evaluation = evaluate_embeddings(infrared, visible, camera_rule=args.camera_rule)
+    return scores_document(
+        evaluation,
+        features_facts(args.features),
+        synthetic=args.synthetic or infrared.meta.get("synthetic") is True or None,
+        facts={"precision": _text(infrared.meta.get("precision")), "test_time_extras": None},
+    )
+
+
+def _trained(args: argparse.Namespace) -> dict[str, Any]:
+    from duskmatch.data import open_dataset
+    from duskmatch.embedding.machine import set_threads
+
+    set_threads(args.threads)
+    suffix = "" if args.split == "test" else f".{args.split}"
+    return evaluate_run(
+        args.run,
+        open_dataset(args.data),
+        device=args.device,
+        camera_rule=args.camera_rule,
+        split=args.split,
+        on_bad_frame=args.on_bad_frame,
+        scores=args.out or args.run / f"scores{suffix}.json",
+        report=None if args.no_report else args.run / f"report{suffix}.html",
+    )
+
+
+def evaluate_run(
+    run: Path,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    camera_rule: CameraRule = "same-pid-same-camera",
+    split: ScoredSplit = "test",
+    on_bad_frame: Literal["stop", "skip"] = "stop",
+    scores: Path,
+    report: Path | None,
+) -> dict[str, Any]:
+    """The scores document of a RUN on a data set, before and after training; written to `scores`, shown in `report`."""
+    from duskmatch.cli import console
+    from duskmatch.embedding import load_embedder
+    from duskmatch.evaluation import dataset_facts, scores_document
+    from duskmatch.files import write_json
+    from duskmatch.pictures import read_log, write_report
+
+    trained = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
+    before = load_embedder(run, device=device, on_bad_frame=on_bad_frame, untrained=True)
+    evaluation = evaluate_with_progress(trained, dataset, split, camera_rule)
+    untrained = evaluate_with_progress(before, dataset, split, camera_rule, what="the network before training")
+    facts = trained.facts()
+    document = scores_document(
+        evaluation,
+        dataset_facts(dataset, evaluation),
+        synthetic=dataset.synthetic,
+        facts=facts,
+        untrained=untrained,
+    )
+    write_json(scores, document)
+    console.say(f"scores: {scores}")
+    if report:
+        write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
+        console.say(f"report: {report}")
+    return document
+
+
+def evaluate_with_progress(
+    embedder: Embedder,
+    dataset: Dataset,
+    split: ScoredSplit,
+    camera_rule: CameraRule,
+    *,
+    what: str = "the trained network",
+) -> Evaluation:
+    """Both directions of a split, embedded under a progress bar; bad frames that were skipped are said."""
+    from duskmatch.cli import console
+    from duskmatch.evaluation import evaluate_dataset
+
+    with console.progress() as bar:
+        task = bar.add_task(f"embedding, {what}", total=None, note="")
+
+        def embed(tracklets: list[Tracklet]) -> Embeddings:
+            return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
+
+        evaluation = evaluate_dataset(embed, dataset, split=split, camera_rule=camera_rule)
+    if embedder.bad_frames:
+        console.say(embedder.bad_frames.summary())
+    return evaluation
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses flags that contradict each other before anything is read."""
+    if bool(args.run) == bool(args.features):
+        raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")
+    if args.run and not args.data:
+        raise SettingsError("evaluate RUN needs --data DATASET, the data set to score it on; name one")
+    for flag, given in (("--data", args.data), ("--split validation", args.split != "test")):
+        if args.features and given:
+            raise SettingsError(f"--features FILE holds all that is scored; {flag} has no use there; leave it out")
+    if args.run and args.synthetic:
+        raise SettingsError("--synthetic is for --features; a data set says itself whether it is; leave it out")
+    if args.out and args.out.exists() and not args.overwrite:
+        raise OutputError(f"{args.out} must not exist; it does; choose another --out or pass --overwrite")

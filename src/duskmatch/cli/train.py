@@ -1,0 +1,124 @@
+"""`duskmatch train --data DATASET --preset P --out RUN`: trains, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duskmatch.errors import DuskmatchError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from duskmatch.config import Settings
+    from duskmatch.data import Dataset
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.config import PRESETS, known_keys
+
+    parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set in HITSZ-VCM's layout")
+    parser.add_argument("--preset", choices=PRESETS, default="small", help="where the settings start (default small)")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write")
+    parser.add_argument("--resume", action="store_true", help="go on with the RUN in --out")
+    parser.add_argument("--overwrite", action="store_true", help="empty RUN first")
+    parser.add_argument("--print_config", action="store_true", help="print every setting as YAML and leave")
+    group = parser.add_argument_group("settings", "any of them as --section.key VALUE; see --print_config")
+    for key in known_keys():
+        if "." in key:
+            group.add_argument(f"--{key}", metavar="VALUE", help=argparse.SUPPRESS, dest=f"set:{key}")
+
+
+def run(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.config import dump_settings
+    from duskmatch.embedding.machine import describe, set_threads
+
+    settings = settings_from(args)
+    if args.print_config:
+        print(dump_settings(settings), end="")
+        return
+    if args.data is None or args.out is None:
+        raise SettingsError("train needs --data DATASET and --out RUN")
+    threads = set_threads(args.threads)
+    from duskmatch.data import open_dataset
+
+    dataset = open_dataset(args.data)
+    console.say(f"training on {dataset.name} with {threads} threads ({describe()}), preset {settings.preset}")
+    prepare_run(args.out, resume=args.resume, overwrite=args.overwrite)
+    outcome = train_with_progress(settings, dataset, args.out, resume=args.resume, device=args.device)
+    console.result(outcome, words)
+
+
+def settings_from(args: argparse.Namespace) -> Settings:
+    """Preset, file and overrides of one command line; on --resume the RUN's own settings."""
+    from duskmatch.config import load_settings, parse_settings
+
+    overrides = [f"{k[4:]}={v}" for k, v in vars(args).items() if k.startswith("set:") and v is not None]
+    if getattr(args, "resume", False) and args.out is not None and (args.out / "settings.yaml").is_file():
+        if overrides or args.settings:
+            raise SettingsError("--resume takes the RUN's own settings; leave out --settings and --section.key flags")
+        import yaml
+
+        return parse_settings(yaml.safe_load((args.out / "settings.yaml").read_text(encoding="utf-8")))
+    return load_settings(args.preset, file=args.settings, overrides=overrides, seed=args.seed)
+
+
+def prepare_run(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """An empty folder, or the one to resume in."""
+    from duskmatch.files import prepare_folder
+
+    if resume:
+        if not out.is_dir():
+            raise OutputError(f"{out} does not exist; there is nothing to resume; leave out --resume")
+        return
+    if not overwrite and (out / "settings.yaml").is_file():
+        raise OutputError(f"{out} holds a run; pass --resume to go on with it, or --overwrite to begin again")
+    prepare_folder(out, overwrite=overwrite)
+
+
+def train_with_progress(
+    settings: Settings, dataset: Dataset, out: Path, *, resume: bool, device: str
+) -> dict[str, Any]:
+    """Trains under a progress bar and draws the curves, also of a run that stopped early."""
+    from duskmatch.cli import console
+    from duskmatch.pictures import curves
+    from duskmatch.training import Watcher, train
+    from duskmatch.training.monitor import read_log
+
+    with console.progress() as bar:
+        task = bar.add_task("training", total=None, note="")
+
+        def on_step(step: int, total: int, row: dict[str, Any] | None) -> None:
+            bar.update(task, completed=step, total=total)
+            if row is not None:
+                bar.update(task, note=summary(row))
+
+        watcher = Watcher(on_step=on_step, on_note=console.say)
+        try:
+            return train(settings, dataset, out, resume=resume, device=device, watcher=watcher)
+        finally:
+            if (out / "log.csv").is_file():
+                try:
+                    curves(read_log(out / "log.csv"), out / "curves.png")
+                except DuskmatchError as error:
+                    console.say(f"no picture of the curves: {error}")
+
+
+def summary(row: dict[str, Any]) -> str:
+    """The few numbers that fit beside the bar."""
+    parts = [f"stage {row['stage']}"] if "stage" in row else []
+    for key, name in (("defense_identity", "id"), ("defense_triplet", "tri"), ("sequence_identity", "seq")):
+        if key in row:
+            parts.append(f"{name} {row[key]:.2f}")
+    if "frames_per_s" in row:
+        parts.append(f"{row['frames_per_s']:.0f} frames/s")
+    return "  ".join(parts)
+
+
+def words(outcome: dict[str, Any]) -> str:
+    synthetic = " (synthetic data)" if outcome["synthetic"] else ""
+    return (
+        f"trained {outcome['steps']} iterations on {outcome['people']} people{synthetic} "
+        f"in {outcome['seconds']:.0f} s: {outcome['run']}"
+    )

@@ -1,0 +1,265 @@
+"""The settings, as typed models: a preset (YAML), a file, dotted overrides, in this order.
+
+`paper` follows Algorithm 1 and the printed hyper-parameters; every reading of the paper that is open is a named
+option here, its number in docs/method.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from duskmatch.errors import SettingsError
+
+PRESETS = ("tiny", "small", "paper", "mitml")
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSettings(Section):
+    """Which frames enter, at which size."""
+
+    height: Count = 288
+    width: Count = 144
+    frames_per_clip: Count = 6
+    on_bad_frame: Literal["stop", "skip"] = "stop"
+    workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
+    cache_gib: NotNegative = 1.0  # decoded frames kept in memory
+
+
+class AugmentSettings(Section):
+    """One draw per clip."""
+
+    pad: Annotated[int, Field(ge=0)] = 10
+    flip: Share = 0.5
+    jitter: Share = 0.0
+    erase: Share = 0.0
+    exchange: Share = 0.0
+    grey: Share = 0.0
+
+
+class ModelSettings(Section):
+    """The network; its three switches attack, defense and sequence make the rows of Table I."""
+
+    name: Literal["self_attack"] = "self_attack"
+    backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50"] = "resnet50"
+    width: Positive = 1.0
+    last_stride: Literal[1, 2] = 1
+    weights: str | None = None  # a safetensors file, or torchvision:NAME or timm:NAME where that library is installed
+    n_parts: Count = 6
+    attack: bool = True
+    defense: bool = True
+    sequence: Literal["full", "no_spatial", "temporal", "none"] = "full"
+    spatial_output: Literal["last", "per_part"] = "last"
+    lstm_layers: Count = 1
+    highlight_reduction: Count = 16
+    attention_shared: bool = True
+    attention_pool_keys: bool = False
+    cross_query: Literal["own", "other"] = "own"
+    cross_temporal: bool = False
+    sequence_neck: bool = False
+    embedding: Literal["auto", "sequence", "defense", "both", "attack"] = "auto"
+    test_pairing: Literal["self", "skip"] = "self"
+
+
+class LossSettings(Section):
+    """Eq. 17: lambda_1, lambda_2, lambda_3, and the forms of its terms."""
+
+    attack_weight: NotNegative = 1.0
+    defense_weight: NotNegative = 0.5
+    sequence_weight: NotNegative = 0.5
+    margin: NotNegative = 0.3
+    triplet: Literal["squared", "euclidean", "squared_over_d"] = "squared"
+    triplet_on: Literal["embedding", "pooled"] = "embedding"  # f_d after or before its batch normalisation
+    sequence_triplet: NotNegative = 0.0  # weight of a triplet on j_d, which the paper does not have
+    identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
+
+
+class TrainSettings(Section):
+    """The loop and its two stages."""
+
+    stage1_epochs: Annotated[int, Field(ge=0)] = 150
+    stage2_epochs: Annotated[int, Field(ge=0)] = 50
+    steps_per_epoch: Count | None = None  # None: floor(min(#infrared, #visible) / (P K))
+    pids_per_batch: Count = 8
+    tracklets_per_pid: Count = 2
+    micro_batches: Count = 1  # gradient accumulation by whole identities: another run, as mining and BN see less
+    schedule: Literal["algorithm1", "joint"] = "algorithm1"
+    stage2: Literal["algorithm1", "only_defense_encoder"] = "algorithm1"
+    attack_start: Share = 0.0  # Eqs. 3 and 5 begin once W_def's running training accuracy reaches this
+    self_pair_probability: Share = 0.0
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: Positive = 0.12
+    backbone_lr_factor: Positive = 1.0
+    momentum: Share = 0.9
+    nesterov: bool = False
+    weight_decay: NotNegative = 5e-4
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None  # None: warmup_epochs
+    warmup_epochs: NotNegative = 10
+    decay: Literal["constant", "steps", "cosine"] = "constant"
+    decay_epochs: tuple[int, ...] = (35, 80)
+    decay_factor: Positive = 0.1
+    stage2_lr: Positive | None = None  # None: the schedule goes on
+    clip_norm: Positive | None = None
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"  # auto: bf16 where the machine has hardware for it
+    channels_last: bool = True
+    log_every: Count = 10
+    tensorboard: bool = False  # also to RUN/tensorboard; needs the extra `track`
+    checkpoint_every: Count = 200
+    keep_checkpoints: Count = 1
+    selection: Literal["last", "validation"] = "last"
+    validate_every: Count = 10  # epochs
+    recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # re-estimates f_d's normalisation with self-pairs at the end
+
+
+class EvaluateSettings(Section):
+    """Who is compared with whom."""
+
+    camera_rule: Literal["same-pid-same-camera", "none"] = "same-pid-same-camera"
+    batch_clips: Count = 32
+
+
+class Settings(Section):
+    """Everything a run depends on besides its data."""
+
+    preset: str = "paper"
+    seed: int = 0
+    data: DataSettings = DataSettings()
+    augment: AugmentSettings = AugmentSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+    @model_validator(mode="after")
+    def fits_together(self) -> Settings:
+        stride = 16 if self.model.last_stride == 1 else 32
+        rows = -(-self.data.height // stride)
+        if self.model.sequence != "none" and rows % self.model.n_parts:
+            raise ValueError(
+                f"data.height {self.data.height} gives a map of {rows} rows, which do not divide into "
+                f"{self.model.n_parts} parts; use a multiple of {stride * self.model.n_parts}"
+            )
+        if self.train.pids_per_batch % self.train.micro_batches:
+            raise ValueError(
+                f"train.micro_batches {self.train.micro_batches} must divide train.pids_per_batch "
+                f"{self.train.pids_per_batch}: a person's clips stay together"
+            )
+        if self.train.pids_per_batch < 2 * self.train.micro_batches:
+            raise ValueError(
+                f"train.pids_per_batch {self.train.pids_per_batch} is too small for train.micro_batches "
+                f"{self.train.micro_batches}: each micro-batch must hold two people or more for the triplet"
+            )
+        if self.train.selection == "validation" and not self.train.validate_every:
+            raise ValueError("train.selection validation needs train.validate_every above 0")
+        return self
+
+
+def load_settings(
+    preset: str, *, file: Path | None = None, overrides: Iterable[str] = (), seed: int | None = None
+) -> Settings:
+    """The preset's settings, changed by a YAML file and by `section.key=value` texts, each in its turn."""
+    if preset not in PRESETS:
+        raise SettingsError(f"--preset must be one of {', '.join(PRESETS)}; got {preset}{nearest(preset, PRESETS)}")
+    text = resources.files("duskmatch").joinpath("configs", f"{preset}.yaml").read_text(encoding="utf-8")
+    tree = _mapping(text, f"preset {preset}")
+    if file is not None:
+        try:
+            _merge(tree, _mapping(file.read_text(encoding="utf-8"), str(file)))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file}: cannot be read as settings: {error}") from error
+    for override in overrides:
+        key, _, value = override.partition("=")
+        branch: dict[str, Any] = {}
+        node = branch
+        *path, leaf = key.split(".")
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = _value(key, value)
+        _merge(tree, branch)
+    if seed is not None:
+        tree["seed"] = seed
+    return parse_settings({"preset": preset, **tree})
+
+
+def parse_settings(tree: Mapping[str, Any]) -> Settings:
+    """Settings from nested plain values; the first thing wrong is said in one line."""
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(_words(error)) from error
+
+
+def dump_settings(settings: Settings) -> str:
+    """YAML that load_settings reads back."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def known_keys() -> list[str]:
+    """Every setting by its dotted name."""
+    keys = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys += [f"{name}.{key}" for key in section.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _words(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {key}{nearest(key, known_keys())}"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("Input", "it")
+    return f"{key} {message}; got {first['input']!r}" if key else message
+
+
+def _mapping(text: str, source: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{source}: not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{source}: must hold sections with settings; got {type(tree).__name__}")
+    return tree
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--{key}: {text!r} is no YAML value") from error
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-4 as text
+        except ValueError:
+            return value
+    return value
+
+
+def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value

@@ -1,0 +1,51 @@
+"""What a network costs at test: parameters and floating-point operations for one tracklet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from duskmatch.models import SelfAttackDefense
+
+TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_classifier")
+
+
+def count_parameters(model: SelfAttackDefense) -> dict[str, int]:
+    """All of them, and those that the embedding needs (the attack and the classifiers only train)."""
+    total = sum(p.numel() for p in model.parameters())
+    unused = list(TRAINING_ONLY) if model.embedding != "attack" else ["defense_", "guidance", "sequence_"]
+    if model.embedding == "sequence":
+        unused += ["cross_attention", "defense_neck"]
+    at_test = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(tuple(unused)))
+    return {"training": total, "test": at_test}
+
+
+def count_flops(model: SelfAttackDefense, n_frames: int, height: int, width: int) -> int:
+    """Multiplications and additions for one clip, the two counted apart (a product of a x b x c costs 2abc)."""
+    recurrent = 0
+
+    def lstm(module: nn.LSTM, inputs: tuple[torch.Tensor, ...], _: Any) -> None:
+        nonlocal recurrent
+        rows = inputs[0].shape[0] * inputs[0].shape[1]
+        weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight"))
+        recurrent += 2 * rows * weights
+
+    hooks = [part.register_forward_hook(lstm) for part in model.modules() if isinstance(part, nn.LSTM)]
+    device = next(model.parameters()).device
+    counter = FlopCounterMode(display=False)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), counter:
+            model.embed(torch.zeros(1, n_frames, 3, height, width, device=device), "visible")
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    seen_by_counter = sum(
+        flops for name, flops in counter.get_flop_counts().get("Global", {}).items() if "lstm" not in str(name)
+    )
+    return int(seen_by_counter + recurrent)

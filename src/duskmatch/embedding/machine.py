@@ -1,0 +1,81 @@
+"""The machine a figure was made on, in words, and the device to use."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from duskmatch import __version__
+from duskmatch.errors import SettingsError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" is the first GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingsError(f"--device must be auto, cpu, cuda or cuda:N; got {name}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(f"--device {name}: this torch sees no GPU; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(f"--device {name}: this machine has {torch.cuda.device_count()} GPU(s), counted from 0")
+    return device
+
+
+def set_threads(n: int | None) -> int:
+    """Sets torch's CPU threads (default: as OMP_NUM_THREADS or torch says) and returns their number."""
+    if n is not None:
+        if n < 1:
+            raise SettingsError(f"--threads must be at least 1; got {n}")
+        torch.set_num_threads(n)
+    return torch.get_num_threads()
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a figure."""
+    found = {"duskmatch": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    for package in ("numpy", "opencv-python-headless", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not found"
+    return found
+
+
+def describe() -> str:
+    """The machine in words: cores, vector units, GPU."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    flags = _cpu_flags()
+    extra = " with AMX" if "amx_tile" in flags else " with AVX-512 bf16" if "avx512_bf16" in flags else ""
+    text = f"{os.cpu_count()} cores, {platform.machine()}, {capability}{extra}"
+    return text + (f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ", no GPU")
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether products in bf16 have hardware on this device."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+
+
+def numerics() -> dict[str, str | int]:
+    """What must be the same for a resumed run to end with the same bits."""
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+    }
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            return set(next((line for line in file if line.startswith("flags")), "").split())
+    except OSError:
+        return set()

@@ -1,0 +1,48 @@
+"""Protocols (who is compared with whom), metrics, and the document that holds a score with all it needs to be read."""
+
+from duskmatch.evaluation.document import (
+    DataFacts,
+    dataset_facts,
+    direction_scores,
+    features_facts,
+    json_schema,
+    read_scores,
+    scores_document,
+)
+from duskmatch.evaluation.features import load_embeddings, load_features, save_embeddings
+from duskmatch.evaluation.intervals import bootstrap_interval
+from duskmatch.evaluation.metrics import score, score_distances
+from duskmatch.evaluation.pairs import MatchPairs, first_hits, match_pairs
+from duskmatch.evaluation.protocol import Evaluation, Side, evaluate_dataset, evaluate_embeddings
+from duskmatch.evaluation.ranking import rank
+from duskmatch.evaluation.reads import count_test_reads, note_test_read
+from duskmatch.evaluation.words import origin, protocol_in_words, scores_in_words
+
+__all__ = [
+    "DataFacts",
+    "Evaluation",
+    "MatchPairs",
+    "Side",
+    "bootstrap_interval",
+    "count_test_reads",
+    "dataset_facts",
+    "direction_scores",
+    "evaluate_dataset",
+    "evaluate_embeddings",
+    "features_facts",
+    "first_hits",
+    "json_schema",
+    "load_embeddings",
+    "load_features",
+    "match_pairs",
+    "note_test_read",
+    "origin",
+    "protocol_in_words",
+    "rank",
+    "read_scores",
+    "save_embeddings",
+    "score",
+    "score_distances",
+    "scores_document",
+    "scores_in_words",
+]

@@ -1,0 +1,229 @@
+"""scores.json: the figures of both directions with everything needed to read them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.intervals import map_interval, rank1_interval
+from duskmatch.evaluation.protocol import Evaluation
+from duskmatch.evaluation.reads import count_test_reads, note_test_read
+from duskmatch.records import CameraRule, Direction, Scores
+
+SCHEMA_VERSION = 1
+PROTOCOL = "HITSZ-VCM (every tracklet of one modality is looked for among all of the other)"
+
+T = TypeVar("T")
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[Fraction, Fraction]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DirectionScores(Part):
+    """One direction, in fractions of 1; intervals are [low, high], 95 %, bootstrap over people."""
+
+    rank1: Fraction
+    rank5: Fraction
+    rank10: Fraction
+    rank20: Fraction
+    mAP: Fraction
+    mINP: Fraction
+    chance: Fraction
+    rank1_interval: Interval
+    mAP_interval: Interval
+    n_queries: Count
+    n_gallery: Count
+    n_left_out: Count
+    n_ties: Count
+
+
+class BothDirections(Part):
+    infrared_to_visible: DirectionScores
+    visible_to_infrared: DirectionScores
+
+
+class ProtocolFacts(Part):
+    """Who was compared with whom, and with what help; null where nobody said."""
+
+    name: str
+    camera_rule: CameraRule
+    split: str
+    frames_per_clip: Count | None
+    sampling: str | None
+    re_ranking: str
+    test_time_extras: list[str] | None
+
+
+class DataFacts(Part):
+    """What was read; test_reads counts how often these test people were scored on this account."""
+
+    name: str
+    version: str | None
+    fingerprint: str
+    test_reads: Count | None
+    n_unreadable: Count
+
+
+class ScoresDocument(Part):
+    """scores.json as a whole; `synthetic` is null where nobody said."""
+
+    schema_version: int
+    synthetic: bool | None
+    infrared_to_visible: DirectionScores
+    visible_to_infrared: DirectionScores
+    untrained: BothDirections | None
+    protocol: ProtocolFacts
+    precision: str | None
+    checkpoint: str | None
+    selection: str | None
+    seed: int | None
+    data: DataFacts
+    versions: dict[str, str]
+
+
+class Described(Protocol):
+    """A data set, as far as a score has to name it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def synthetic(self) -> bool: ...
+
+
+def scores_document(
+    evaluation: Evaluation,
+    data: DataFacts,
+    *,
+    synthetic: bool | None,
+    facts: Mapping[str, Any] | None = None,
+    untrained: Evaluation | None = None,
+    bootstrap_seed: int = 0,
+) -> dict[str, Any]:
+    """The document, ready for JSON.
+
+    `facts` are the embedder's: precision, checkpoint, selection, seed, n_frames, sampling, test_time_extras, versions.
+    """
+    facts = facts or {}
+    document = ScoresDocument(
+        schema_version=SCHEMA_VERSION,
+        synthetic=synthetic,
+        **_both(evaluation, bootstrap_seed),
+        untrained=None if untrained is None else BothDirections(**_both(untrained, bootstrap_seed)),
+        protocol=ProtocolFacts(
+            name=PROTOCOL,
+            camera_rule=evaluation.camera_rule,
+            split=evaluation.split,
+            frames_per_clip=facts.get("n_frames"),
+            sampling=facts.get("sampling"),
+            re_ranking="none",
+            test_time_extras=_listed(facts.get("test_time_extras", [] if facts else None)),
+        ),
+        precision=facts.get("precision"),
+        checkpoint=_optional_text(facts.get("checkpoint")),
+        selection=facts.get("selection"),
+        seed=facts.get("seed"),
+        data=data,
+        versions={**versions(), **{str(k): str(v) for k, v in (facts.get("versions") or {}).items()}},
+    )
+    return document.model_dump(mode="json")
+
+
+def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = True) -> DataFacts:
+    """What a score says of its data; notes the reading where test people were read, and `note` says so."""
+    fingerprint = dataset.fingerprint
+    counted = note and evaluation.split == "test"
+    return DataFacts(
+        name=dataset.name,
+        version=dataset.version or None,
+        fingerprint=fingerprint,
+        test_reads=note_test_read(fingerprint, dataset.name) if counted else count_test_reads(fingerprint),
+        n_unreadable=len(evaluation.unreadable),
+    )
+
+
+def features_facts(path: Path) -> DataFacts:
+    """What a score says of a features file: its name and the SHA-256 of its bytes."""
+    with path.open("rb") as file:
+        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+    return DataFacts(name=path.name, version=None, fingerprint=fingerprint, test_reads=None, n_unreadable=0)
+
+
+def direction_scores(scores: Scores, *, seed: int = 0) -> DirectionScores:
+    """One direction's figures with their intervals."""
+    at = {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
+    return DirectionScores(
+        **at,
+        mAP=scores.mean_average_precision,
+        mINP=scores.mean_inp,
+        chance=scores.chance,
+        rank1_interval=rank1_interval(scores, seed=seed),
+        mAP_interval=map_interval(scores, seed=seed),
+        n_queries=scores.n_queries,
+        n_gallery=scores.n_gallery,
+        n_left_out=scores.n_left_out,
+        n_ties=scores.n_ties,
+    )
+
+
+def read_scores(path: str | Path) -> dict[str, Any]:
+    """A scores.json, checked against the schema."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return ScoresDocument.model_validate_json(text).model_dump(mode="json")
+    except (OSError, ValueError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise EvaluationError(f"{path} is no scores.json of this version: {why}; evaluate again") from error
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of scores.json."""
+    return ScoresDocument.model_json_schema()
+
+
+def versions() -> dict[str, str]:
+    """What computed the figures."""
+    return {
+        "duskmatch": _version_of("duskmatch"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": str(torch.__version__),
+    }
+
+
+def _both(evaluation: Evaluation, seed: int) -> dict[Direction, DirectionScores]:
+    return {direction: direction_scores(scores, seed=seed) for direction, scores in evaluation.scores.items()}
+
+
+def _listed(value: Any) -> list[str] | None:
+    if value is None or isinstance(value, list):
+        return value
+    return [] if value in ("", "none") else [str(value)]
+
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _version_of(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,228 @@
+"""CMC, mAP and mINP of one direction, with no loop over queries.
+
+| figure | of one query with n matches at ranks r_1 < ... < r_n | of a direction |
+|---|---|---|
+| CMC at k | 1 where r_1 <= k | mean over the scored queries |
+| mAP | mean of i / r_i | mean |
+| mINP | n / r_n | mean |
+
+Only the ranks of the matches matter, so a row is sorted by value (no index is carried) and each match is looked up.
+Source: REFERENCE.md 1.3 (the protocol of HITSZ-VCM's own evaluator).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int64
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.matches import UNKNOWN_PID, SamePerson, SamePersonTable
+from duskmatch.evaluation.ordering import stable_order
+from duskmatch.evaluation.similarity import Similarity, map_bands, unit_vectors
+from duskmatch.records import CameraRule, Embeddings, Ints, Scores
+
+CMC_LENGTH = 20
+Numbers = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
+
+
+def score(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule = "same-pid-same-camera") -> Scores:
+    """How well the gallery answers the queries: cosine of L2-normalised vectors, ranked in fp32.
+
+    Source: REFERENCE.md 1.3; ranked by the negated inner product, ties by gallery row.
+    """
+    check_widths(query, gallery)
+    _check_sides(query.pids, gallery.pids)
+    sim = Similarity(unit_vectors(query, "query"), unit_vectors(gallery, "gallery"))
+    labels = _Labels(query.pids, query.camids, gallery.pids, gallery.camids)
+    return _score(lambda rows: -sim(rows), labels, camera_rule)
+
+
+def score_distances(
+    dist: Float[np.ndarray, "q g"],
+    query_pids: Int64[np.ndarray, " q"],
+    query_camids: Int64[np.ndarray, " q"],
+    gallery_pids: Int64[np.ndarray, " g"],
+    gallery_camids: Int64[np.ndarray, " g"],
+    *,
+    camera_rule: CameraRule,
+) -> Scores:
+    """The same figures from any matrix of distances (smaller is nearer), for example after re-ranking."""
+    labels = _Labels(*(np.asarray(x, np.int64) for x in (query_pids, query_camids, gallery_pids, gallery_camids)))
+    n_query, n_gallery = len(labels.query_pids), len(labels.gallery_pids)
+    if dist.shape != (n_query, n_gallery) or (len(labels.query_camids), len(labels.gallery_camids)) != dist.shape:
+        raise EvaluationError(
+            f"distances must be (queries, gallery entries), with a pid and a camid for each; got {dist.shape} "
+            f"and {', '.join(str(len(x)) for x in labels)} labels"
+        )
+    _check_sides(labels.query_pids, labels.gallery_pids)
+    return _score(lambda rows: _copy(dist, rows), labels, camera_rule)
+
+
+def check_widths(query: Embeddings, gallery: Embeddings) -> None:
+    """Refuses two sides that cannot be compared."""
+    if len(query) and len(gallery) and query.vectors.shape[1] != gallery.vectors.shape[1]:
+        raise EvaluationError(
+            f"query and gallery vectors must be of one width; got {query.vectors.shape[1]} and "
+            f"{gallery.vectors.shape[1]}; embed both with the same model"
+        )
+
+
+class _Labels(NamedTuple):
+    query_pids: Ints
+    query_camids: Ints
+    gallery_pids: Ints
+    gallery_camids: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one band says of its queries; figures of queries without a match mean nothing."""
+
+    n_matches: Ints
+    n_kept: Ints
+    tied: Mask
+    first_hit: Ints
+    average_precision: npt.NDArray[np.float64]
+    inp: npt.NDArray[np.float64]
+
+
+def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: CameraRule) -> Scores:
+    query_pids, query_camids, gallery_pids, gallery_camids = labels
+    table = SamePersonTable(gallery_pids, gallery_camids, camera_rule)
+
+    def of_band(rows: slice) -> _Found:
+        return _found(distances(rows), table.of(query_pids[rows], query_camids[rows]))
+
+    found = _joined(map_bands(of_band, len(query_pids), len(gallery_pids)))
+    scored = np.flatnonzero(found.n_matches)
+    if not len(scored):
+        raise EvaluationError(_no_match(query_pids, gallery_pids, camera_rule))
+    first = found.first_hit[scored]
+    return Scores(
+        cmc=_cmc(first, max(CMC_LENGTH, len(gallery_pids))),
+        mean_average_precision=float(found.average_precision[scored].mean()),
+        mean_inp=float(found.inp[scored].mean()),
+        n_queries=len(query_pids),
+        n_gallery=len(gallery_pids),
+        n_left_out=len(query_pids) - len(scored),
+        n_ties=int(found.tied[scored].sum()),
+        chance=float((found.n_matches[scored] / found.n_kept[scored]).mean()),
+        camera_rule=camera_rule,
+        scored=scored,
+        left_out=np.flatnonzero(found.n_matches == 0),
+        first_hit=first,
+        average_precision=found.average_precision[scored],
+        inp=found.inp[scored],
+        query_pids=query_pids[scored],
+    )
+
+
+def _found(dist: Numbers, same: SamePerson) -> _Found:
+    """One band's queries, each by the ranks of its matches."""
+    take_away(dist, same)
+    n_matches = same.matches.sum(axis=1)
+    there = np.arange(same.matches.shape[1]) < n_matches[:, None]  # (q m), the matches nearest first
+    ranks, tied = match_ranks(dist, same, there)
+    hits = 1 + np.arange(ranks.shape[1])
+    last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
+    return _Found(
+        n_matches=n_matches,
+        n_kept=dist.shape[1] - same.removed.sum(axis=1),
+        tied=tied,
+        first_hit=ranks[:, 0],
+        average_precision=np.where(there, hits / ranks, 0.0).sum(axis=1) / np.maximum(n_matches, 1),
+        inp=n_matches / last,
+    )
+
+
+def take_away(dist: Numbers, same: SamePerson) -> None:
+    """Puts what the camera rule removes beyond everything else."""
+    row, place = np.nonzero(same.removed)
+    dist[row, same.columns[row, place]] = np.inf
+
+
+def match_ranks(dist: Numbers, same: SamePerson, there: Mask) -> tuple[Ints, Mask]:
+    """Ranks (q m) of the matches, 1 for the nearest entry, rising along a row; which rows had an ambiguous tie."""
+    own = np.sort(match_distances(dist, same), axis=1)
+    everyone = np.sort(dist, axis=1)
+    nearer, up_to = _places(everyone, own)
+    own_nearer, own_up_to = _places(own, own)
+    ranks = 1 + nearer + np.arange(own.shape[1]) - own_nearer
+    tied = (there & (up_to - nearer != own_up_to - own_nearer)).any(axis=1)
+    if tied.any():
+        ranks[tied] = _stable_ranks(dist[tied], same.columns[tied], same.matches[tied], there[tied])
+    return ranks, tied
+
+
+def match_distances(dist: Numbers, same: SamePerson) -> Numbers:
+    """Distances (q m) of the matches, in gallery order, infinity where there is none."""
+    return np.where(same.matches, np.take_along_axis(dist, same.columns, axis=1), np.inf)
+
+
+def _places(rows: Numbers, values: Numbers) -> tuple[Ints, Ints]:
+    """How many entries of each sorted row lie below each value, and how many at or below it."""
+    haystack, needles = torch.from_numpy(rows), torch.from_numpy(values)
+    below, at = (torch.searchsorted(haystack, needles, side=side).numpy() for side in ("left", "right"))
+    return below, at
+
+
+def _stable_ranks(dist: Numbers, columns: Ints, matches: Mask, there: Mask) -> Ints:
+    """Ranks where a match and another entry are equally near: the one first in the gallery goes first."""
+    is_match = np.zeros(dist.shape, bool)
+    row, place = np.nonzero(matches)
+    is_match[row, columns[row, place]] = True
+    in_order = np.take_along_axis(is_match, stable_order(dist), axis=1)
+    ranks = np.ones(there.shape, np.int64)
+    ranks[there] = 1 + np.nonzero(in_order)[1]  # both run row by row, nearest first
+    return ranks
+
+
+def _cmc(first_hit: Ints, length: int) -> npt.NDArray[np.float64]:
+    return np.cumsum(np.bincount(first_hit - 1, minlength=length)[:length]) / len(first_hit)
+
+
+def _joined(parts: list[_Found]) -> _Found:
+    return _Found(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _Found.__slots__})
+
+
+def _copy(dist: Numbers, rows: slice) -> Numbers:
+    """A band that may be written to, in fp32, or fp64 where it came so."""
+    band: Numbers = np.array(dist[rows], np.float64 if dist.dtype == np.float64 else np.float32)
+    if not np.isfinite(band).all():
+        row = rows.start + int(np.flatnonzero(~np.isfinite(band).all(axis=1))[0])
+        raise EvaluationError(f"distances must be finite; row {row} holds NaN or infinity; mend or leave it out")
+    return band
+
+
+def _check_sides(query_pids: Ints, gallery_pids: Ints) -> None:
+    for role, pids in (("query", query_pids), ("gallery", gallery_pids)):
+        if not len(pids):
+            raise EvaluationError(
+                f"the {role} must hold at least one embedding; it is empty; choose another split or file"
+            )
+    unknown = np.flatnonzero(query_pids == UNKNOWN_PID)
+    if len(unknown):
+        raise EvaluationError(
+            f"queries must have a known pid to be scored; {len(unknown)} of {len(query_pids)} have -1 (unknown), the "
+            f"first in row {unknown[0]}; leave them out, or use `duskmatch rank`, which needs no pids"
+        )
+
+
+def _no_match(query_pids: Ints, gallery_pids: Ints, camera_rule: CameraRule) -> str:
+    shared = int(np.isin(query_pids, gallery_pids).sum())
+    if not shared:
+        return (
+            f"no query has a match: none of the {len(np.unique(query_pids))} query pids is in the gallery of "
+            f"{len(gallery_pids)}; check that both sides show the same people and number them alike"
+        )
+    return (
+        f"no query has a match left: {shared} of {len(query_pids)} queries had some, and the camera rule {camera_rule} "
+        "removed them all, each being from its query's camera; use --camera-rule none if one camera is what you have"
+    )

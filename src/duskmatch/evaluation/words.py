@@ -1,0 +1,87 @@
+"""A scores document in words. The only way from figures to text: what was synthetic says so, every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ARROWS = {"infrared_to_visible": "infrared → visible", "visible_to_infrared": "visible → infrared"}
+FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+
+
+def origin(document: Mapping[str, Any]) -> str:
+    """Whether the people were real, in one line."""
+    data = document["data"]
+    name = " ".join(filter(None, (data["name"], data["version"])))
+    if document["synthetic"]:
+        return f"SYNTHETIC data ({name}): generated people, not a score on real ones"
+    if document["synthetic"] is None:
+        return f"{name}: nobody said whether these data are real or synthetic"
+    return f"{name}: real data"
+
+
+def scores_in_words(document: Mapping[str, Any]) -> str:
+    """The table a person reads at the terminal, in per cent, with all that the figures depend on."""
+    header = f"{'':<22}" + "".join(f"{name:>8}" for name in FIGURES) + f"{'chance':>9}"
+    lines = [origin(document), "", header]
+    for key, arrow in ARROWS.items():
+        lines.append(_row(arrow, document[key]))
+        if document["untrained"]:
+            lines.append(_row("  before training", document["untrained"][key]))
+    lines += ["", *(_small_print(arrow, document[key]) for key, arrow in ARROWS.items()), "", *_facts(document)]
+    return "\n".join(lines)
+
+
+def percent(value: float) -> str:
+    """0.4321 as 43.21."""
+    return f"{100 * value:.2f}"
+
+
+def interval(low_high: tuple[float, float] | list[float]) -> str:
+    """An interval in per cent: 40.1 to 46.2."""
+    return f"{100 * low_high[0]:.1f} to {100 * low_high[1]:.1f}"
+
+
+def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
+    """What the figures depend on: what -> how."""
+    protocol, data = document["protocol"], document["data"]
+    extras = protocol["test_time_extras"]
+    reads = "not counted" if data["test_reads"] is None else str(data["test_reads"])
+    return {
+        "protocol": protocol["name"],
+        "split": protocol["split"],
+        "camera rule": protocol["camera_rule"],
+        "frames per clip": _said(protocol["frames_per_clip"]),
+        "sampling": _said(protocol["sampling"]),
+        "re-ranking": protocol["re_ranking"],
+        "test-time extras": "not said" if extras is None else ", ".join(extras) or "none",
+        "precision": _said(document["precision"]),
+        "checkpoint": _said(document["checkpoint"]),
+        "selection": _said(document["selection"]),
+        "seed": _said(document["seed"]),
+        "data": origin(document),
+        "fingerprint": data["fingerprint"][:16],
+        "times these test people were read": reads,
+        "unreadable tracklets left out": str(data["n_unreadable"]),
+    }
+
+
+def _row(name: str, scores: Mapping[str, Any]) -> str:
+    return f"{name:<22}" + "".join(f"{percent(scores[f]):>8}" for f in FIGURES) + f"{percent(scores['chance']):>9}"
+
+
+def _small_print(arrow: str, scores: Mapping[str, Any]) -> str:
+    left_out = f", {scores['n_left_out']} left out (no match)" if scores["n_left_out"] else ""
+    ties = f", {scores['n_ties']} with an ambiguous tie" if scores["n_ties"] else ""
+    return (
+        f"{arrow}: {scores['n_queries']} queries{left_out}{ties}, {scores['n_gallery']} in the gallery; "
+        f"95 %: rank-1 {interval(scores['rank1_interval'])}, mAP {interval(scores['mAP_interval'])}"
+    )
+
+
+def _facts(document: Mapping[str, Any]) -> list[str]:
+    return [f"{what}: {how}" for what, how in protocol_in_words(document).items() if what != "data"]
+
+
+def _said(value: Any) -> str:
+    return "not said" if value is None else str(value)

@@ -1,0 +1,70 @@
+"""Identity losses: the paper's Eqs. 3, 5, 9 and 16.
+
+Each sums over the n_b/2 pairs of a batch and multiplies by 2/n_b, which makes it the *sum of the two modalities'
+means*. `mean=True` takes the plain mean over all clips instead (half of it), the group's usual form.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def confusion_loss(
+    logits_visible: Float[Tensor, "b n_pids"],  # W_def(f^V), W_def frozen
+    logits_infrared: Float[Tensor, "b n_pids"],  # W_def(f^I), row i the same pid as above
+    *,
+    mean: bool = False,
+) -> Float[Tensor, ""]:
+    """Cross entropy to the uniform label: least, 2 log M, when the frozen defense classifier is undecided.
+
+    Source: paper, Eq. 3 (l_cov_id).
+    """
+    total = -F.log_softmax(logits_visible, dim=1).mean() - F.log_softmax(logits_infrared, dim=1).mean()
+    return total / 2 if mean else total
+
+
+def attack_identity_loss(
+    logits_visible: Float[Tensor, "b n_pids"],  # W_att(f^V)
+    logits_infrared: Float[Tensor, "b n_pids"],  # W_att(f^I)
+    labels: Int64[Tensor, "b"],
+    *,
+    mean: bool = False,
+) -> Float[Tensor, ""]:
+    """Source: paper, Eq. 5 (l_att_id)."""
+    return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean)
+
+
+def defense_identity_loss(
+    logits_visible: Float[Tensor, "b n_pids"],  # W_def(f_d^V)
+    logits_infrared: Float[Tensor, "b n_pids"],  # W_def(f_d^I)
+    labels: Int64[Tensor, "b"],
+    *,
+    mean: bool = False,
+) -> Float[Tensor, ""]:
+    """Source: paper, Eq. 9 (l_def_id)."""
+    return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean)
+
+
+def sequence_identity_loss(
+    logits_visible: Float[Tensor, "b n_pids"],  # W_se(j_d^V)
+    logits_infrared: Float[Tensor, "b n_pids"],  # W_se(j_d^I)
+    labels: Int64[Tensor, "b"],
+    *,
+    mean: bool = False,
+) -> Float[Tensor, ""]:
+    """Source: paper, Eq. 16 (l_p_id); its sum runs over both terms, though the brackets are missing in print."""
+    return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean)
+
+
+def pair_cross_entropy(
+    logits_visible: Float[Tensor, "b n_pids"],
+    logits_infrared: Float[Tensor, "b n_pids"],
+    labels: Int64[Tensor, "b"],
+    *,
+    mean: bool = False,
+) -> Float[Tensor, ""]:
+    """The sum (or half of it) of both modalities' mean cross entropies to the same labels."""
+    total = F.cross_entropy(logits_visible, labels) + F.cross_entropy(logits_infrared, labels)
+    return total / 2 if mean else total

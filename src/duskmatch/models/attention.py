@@ -1,0 +1,97 @@
+"""Attention between the positions of feature maps: IMSA (paper, Eq. 2, Fig. 3) and CMCA (Eq. 7, Fig. 4).
+
+Both are one embedded-Gaussian non-local block (Wang et al., "Non-local Neural Networks", section 3): 1x1
+convolutions make query, key and value at half width, softmax over positions weighs the values, a 1x1 convolution
+and a batch normalisation that starts at zero bring them back, and the trunk is added.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class NonLocal(nn.Module):
+    """`trunk` plus what the positions of `source` say to the positions of `asking`.
+
+    `branch_ratio` holds |branch| / |trunk| of the last forward in training: under 0.01 the block has not opened.
+    """
+
+    def __init__(self, channels: int, *, pool_keys: bool = False) -> None:
+        super().__init__()
+        half = max(channels // 2, 1)
+        self.theta = nn.Conv2d(channels, half, 1)
+        self.phi = nn.Conv2d(channels, half, 1)
+        self.g = nn.Conv2d(channels, half, 1)
+        self.out = nn.Conv2d(half, channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.pool = nn.MaxPool2d(2) if pool_keys else nn.Identity()
+        nn.init.zeros_(self.norm.weight)  # starts as the identity, so that loaded weights keep their meaning
+        self.branch_ratio: Tensor | None = None
+
+    def forward(
+        self,
+        asking: Float[Tensor, "n c h w"],
+        source: Float[Tensor, "n c h w"],
+        trunk: Float[Tensor, "n c h w"],
+        n_frames: int = 1,
+    ) -> Float[Tensor, "n c h w"]:
+        """With n_frames > 1 the positions of all frames of a clip attend to each other."""
+        n, _, h, w = trunk.shape
+        query = positions(self.theta(asking), n_frames)  # (n/t, 1, t*h*w, half)
+        key = positions(self.pool(self.phi(source)), n_frames)
+        value = positions(self.pool(self.g(source)), n_frames)
+        # scale 1: the embedded Gaussian has no square root of the width in its exponent
+        mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        mixed = mixed.reshape(n, h, w, -1).permute(0, 3, 1, 2)  # (n half h w)
+        branch = self.norm(self.out(mixed))
+        if self.training:
+            with torch.no_grad():
+                self.branch_ratio = branch.float().norm() / trunk.float().norm().clamp_min(1e-12)
+        return trunk + branch  # type: ignore[no-any-return]
+
+
+def positions(maps: Float[Tensor, "n c h w"], n_frames: int) -> Float[Tensor, "clips 1 p c"]:
+    """Every position of every frame of a clip as one row: (clips, 1, t*h*w, c)."""
+    n, c, h, w = maps.shape
+    return maps.permute(0, 2, 3, 1).reshape(n // n_frames, 1, n_frames * h * w, c)
+
+
+class IntraModalitySelfAttention(nn.Module):
+    """IMSA: highlights perturbations in shallow features, each frame for itself.
+
+    Source: paper, Eq. 2 and Fig. 3.
+    """
+
+    def __init__(self, channels: int, *, pool_keys: bool = False) -> None:
+        super().__init__()
+        self.block = NonLocal(channels, pool_keys=pool_keys)
+
+    def forward(self, shallow: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return self.block(shallow, shallow, shallow)  # type: ignore[no-any-return]
+
+
+class CrossModalityCrossAttention(nn.Module):
+    """CMCA(A, B): A with the information that it has in common with B.
+
+    Source: paper, Eq. 7 and Fig. 4.
+    Differs: the text does not say who asks. `query="own"` (default): A asks, B answers. `query="other"`: B asks, A
+    answers, as in the group's later code. A's residual is kept in both.
+    """
+
+    def __init__(
+        self, channels: int, *, query: Literal["own", "other"] = "own", temporal: bool = False, pool_keys: bool = False
+    ) -> None:
+        super().__init__()
+        self.block = NonLocal(channels, pool_keys=pool_keys)
+        self.query, self.temporal = query, temporal
+
+    def forward(
+        self, own: Float[Tensor, "n c h w"], other: Float[Tensor, "n c h w"], n_frames: int
+    ) -> Float[Tensor, "n c h w"]:
+        asking, source = (own, other) if self.query == "own" else (other, own)
+        return self.block(asking, source, own, n_frames if self.temporal else 1)  # type: ignore[no-any-return]

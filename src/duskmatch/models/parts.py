@@ -1,0 +1,125 @@
+"""Body parts over time: FRM-STIG, the feature representation guided by motion and by the relation of parts.
+
+| paper | here |
+|---|---|
+| PCB's patches f_{t,d}^k | `part_pool` -> `parts` (b t k d) |
+| LSTM_mot, f~_{t,d}^k | `SpatialTemporalGuidance.motion` |
+| LSTM_spa, f~_T | `.spatial` |
+| Eqs. 11-12, A | `.highlight` |
+| Eq. 13 | `highlighted` |
+| Eq. 14, j_t^k | `with_motion` |
+| Eq. 15, j_d | `over_time` |
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from duskmatch.errors import SettingsError
+
+SequenceForm = Literal["full", "no_spatial", "temporal"]
+SpatialOutput = Literal["last", "per_part"]
+
+
+def part_pool(maps: Float[Tensor, "n d h w"], n_parts: int, n_frames: int) -> Float[Tensor, "b t k d"]:
+    """Each frame's map cut in horizontal stripes of equal height, each averaged.
+
+    Source: paper, III-D; K = 6 and the mean as in PCB (Sun et al. 2018).
+    """
+    n, d, h, w = maps.shape
+    if h % n_parts:
+        raise SettingsError(
+            f"the feature map's {h} rows must divide into {n_parts} parts; choose an input height that is a multiple "
+            f"of {16 * n_parts} (with last stride 1) or another model.n_parts"
+        )
+    stripes = maps.reshape(n, d, n_parts, h // n_parts, w).mean(dim=(3, 4))  # (n d k)
+    return stripes.reshape(n // n_frames, n_frames, d, n_parts).permute(0, 1, 3, 2)  # (b t k d)
+
+
+class SpatialTemporalGuidance(nn.Module):
+    """j_d: what each part looks like, highlighted by the parts' relation, plus how it moves.
+
+    `sequence`: "full"; "no_spatial" (without LSTM_spa: Eq. 11 joins a part's own motion of the last frame, Table I's
+    starred row); "temporal" (FR-E-TI: Eqs. 11-13 left out). `spatial_output`: "last" joins LSTM_spa's last output to
+    every part, "per_part" its k-th output to part k (Eq. 11 prints both a capital and a small k).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        sequence: SequenceForm = "full",
+        spatial_output: SpatialOutput = "last",
+        n_layers: int = 1,
+        reduction: int = 16,
+    ) -> None:
+        super().__init__()
+        self.sequence, self.spatial_output = sequence, spatial_output
+        # Eq. 14 adds motion to the part's own feature: hidden width = d at every width
+        self.motion_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True)
+        self.spatial_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True) if sequence == "full" else None
+        hidden = max(channels // reduction, 8)
+        self.highlight_maps = (
+            nn.Sequential(nn.Linear(2 * channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
+            if sequence != "temporal"
+            else None
+        )
+
+    def motion(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
+        """LSTM_mot over the frames of each part.
+
+        Source: paper, III-D, before Eq. 11.
+        """
+        b, t, k, d = parts.shape
+        series = parts.permute(0, 2, 1, 3).reshape(b * k, t, d)
+        moved, _ = self.motion_lstm(series)
+        return moved.reshape(b, k, t, d).permute(0, 2, 1, 3)  # type: ignore[no-any-return]
+
+    def spatial(self, motion: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
+        """LSTM_spa over the parts of the last frame, which has seen all frames; one row for each part to join.
+
+        Source: paper, III-D, before and in Eq. 11.
+        """
+        last = motion[:, -1]  # (b k d)
+        if self.spatial_lstm is None:
+            return last
+        related, _ = self.spatial_lstm(last)  # (b k d)
+        return related if self.spatial_output == "per_part" else related[:, -1:].expand_as(related)  # type: ignore[no-any-return]
+
+    def highlight(self, parts: Float[Tensor, "b t k d"], spatial: Float[Tensor, "b k d"]) -> Float[Tensor, "b t k d"]:
+        """A: how much of each feature to keep, from the part and the parts' relation.
+
+        Source: paper, Eqs. 11 and 12.
+        """
+        assert self.highlight_maps is not None
+        joined = torch.cat([parts, spatial[:, None].expand_as(parts)], dim=-1)  # (b t k 2d), Eq. 11
+        return self.highlight_maps(joined)  # type: ignore[no-any-return]
+
+    def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
+        motion = self.motion(parts)
+        seen = parts
+        if self.highlight_maps is not None:
+            seen = highlighted(parts, self.highlight(parts, self.spatial(motion)))
+        return over_time(with_motion(seen, motion))
+
+
+def highlighted(parts: Float[Tensor, "b t k d"], highlight: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
+    """Source: paper, Eq. 13."""
+    return parts * highlight
+
+
+def with_motion(seen: Float[Tensor, "b t k d"], motion: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
+    """Source: paper, Eq. 14."""
+    return seen + motion
+
+
+def over_time(joined: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
+    """The mean over frames, parts side by side from head to foot.
+
+    Source: paper, Eq. 15 and the sentence after it.
+    """
+    return joined.mean(dim=1).flatten(1)

@@ -1,0 +1,232 @@
+"""Adversarial self-attack, defense, and spatial-temporal relation mining: the paper's network.
+
+| paper | here | paper | here |
+|---|---|---|---|
+| E^V, E^I (Eq. 1) | `stem_visible`, `stem_infrared` | CMCA (Eq. 7) | `cross_attention3`, `cross_attention4` |
+| IMSA (Eq. 2) | `self_attention` | BN of Eq. 8, W_def | `defense_neck`, `defense_classifier` |
+| E_att, BN of Eq. 4, W_att | `attack_encoder`, `attack_neck`, `attack_classifier` | Eqs. 11-15, E_lstm | `guidance` |
+| E_def | `defense_encoder` | W_se | `sequence_classifier` |
+
+A batch of clips is carried as one stack of frames, visible clips first: "2b" clips, row i and row b + i the same
+person. Shared layers see both modalities in one forward, so that batch normalisation sees both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from duskmatch.errors import SettingsError
+from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention
+from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
+from duskmatch.records import Modality
+
+Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
+Pairing = Literal["self", "skip"]
+
+
+class DefenseMaps(NamedTuple):
+    """F_{t,d3} and F_{t,d} of Eq. 6, both modalities stacked."""
+
+    maps3: Tensor  # (n d3 h w)
+    maps: Tensor  # (n d h w)
+
+
+class DefenseEmbedding(NamedTuple):
+    """f_d before and after its batch normalisation (Eq. 8)."""
+
+    pooled: Tensor  # (b d)
+    embedding: Tensor  # (b d)
+
+
+class SelfAttackDefense(nn.Module):
+    """The paper's network, each of its parts a switch: the rows of Table I.
+
+    attack: ASAM; defense: ADM's cross attention (without it E_def alone, as in the Baseline); sequence: FRM-STIG in
+    one of its forms, or "none".
+    """
+
+    def __init__(
+        self,
+        n_pids: int,
+        *,
+        backbone: str = "resnet50",
+        width: float = 1.0,
+        last_stride: int = 1,
+        n_parts: int = 6,
+        attack: bool = True,
+        defense: bool = True,
+        sequence: SequenceForm | Literal["none"] = "full",
+        spatial_output: SpatialOutput = "last",
+        lstm_layers: int = 1,
+        highlight_reduction: int = 16,
+        attention_shared: bool = True,
+        attention_pool_keys: bool = False,
+        cross_query: Literal["own", "other"] = "own",
+        cross_temporal: bool = False,
+        sequence_neck: bool = False,
+        embedding: Embedding = "auto",
+        test_pairing: Pairing = "self",
+    ) -> None:
+        super().__init__()
+        self.n_pids, self.n_parts = n_pids, n_parts
+        self.has_attack, self.has_defense, self.has_sequence = attack, defense, sequence != "none"
+        self.test_pairing = test_pairing
+        self.embedding = self._checked(embedding)
+
+        shallow = stem_channels(width)
+        self.stem_visible, self.stem_infrared = Stem(shallow), Stem(shallow)
+        self.defense_encoder = Stages(backbone, width, last_stride)
+        d3, d = self.defense_encoder.channels3, self.defense_encoder.channels
+        self.defense_neck, self.defense_classifier = neck(d), classifier(d, n_pids)
+        if defense:
+            cross = {"query": cross_query, "temporal": cross_temporal}
+            self.cross_attention3 = CrossModalityCrossAttention(d3, **cross)  # type: ignore[arg-type]
+            self.cross_attention4 = CrossModalityCrossAttention(d, **cross)  # type: ignore[arg-type]
+        if attack:
+            n_blocks = 1 if attention_shared else 2  # Eq. 2 has one IMSA; an option gives each modality its own
+            self.self_attention = nn.ModuleList(
+                IntraModalitySelfAttention(shallow, pool_keys=attention_pool_keys) for _ in range(n_blocks)
+            )
+            self.attack_encoder = Stages(backbone, width, last_stride)
+            self.attack_neck, self.attack_classifier = neck(d), classifier(d, n_pids)
+        if sequence != "none":
+            self.guidance = SpatialTemporalGuidance(
+                d,
+                sequence=sequence,
+                spatial_output=spatial_output,
+                n_layers=lstm_layers,
+                reduction=highlight_reduction,
+            )
+            self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
+            self.sequence_classifier = classifier(n_parts * d, n_pids)
+        for piece in self.backbone_pieces():
+            initialise(piece)
+
+    @property
+    def channels(self) -> int:
+        """d, the width of f^l and f_d."""
+        return self.defense_encoder.channels
+
+    def backbone_pieces(self) -> list[nn.Module]:
+        """What loaded weights fill: both stems and E_def, and E_att where there is one."""
+        pieces: list[nn.Module] = [self.stem_visible, self.stem_infrared, self.defense_encoder]
+        return [*pieces, self.attack_encoder] if self.has_attack else pieces
+
+    def shallow(
+        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
+    ) -> Float[Tensor, "n c h4 w4"]:
+        """F_c of both modalities, visible first: n = 2 b t.
+
+        Source: paper, Eq. 1.
+        """
+        return torch.cat([self.stem_visible(visible.flatten(0, 1)), self.stem_infrared(infrared.flatten(0, 1))])
+
+    def attack_embedding(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "b d"]:
+        """f^l: what is left after the attack network has stirred up the perturbations.
+
+        Source: paper, Eqs. 2 and 4.
+        """
+        per_modality = shallow.chunk(len(self.self_attention))
+        stirred = torch.cat([attend(x) for attend, x in zip(self.self_attention, per_modality, strict=True)])
+        pooled = pool_clip(self.attack_encoder(stirred), n_frames)
+        return self.attack_neck(pooled)  # type: ignore[no-any-return]
+
+    def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"]) -> DefenseMaps:
+        """F_{t,d3} and F_{t,d}, from F_c and not from IMSA's output.
+
+        Source: paper, Eq. 6 (the caption of Fig. 2 reads otherwise; the equation is followed).
+        """
+        maps3 = self.defense_encoder.to_stage3(shallow)
+        return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
+
+    def defense_embedding(
+        self, maps: DefenseMaps, n_frames: int, pairing: Literal["cross", "self", "skip"] = "cross"
+    ) -> DefenseEmbedding:
+        """f_d. `pairing`: "cross" with the same person's clip of the other modality (training), "self" with itself.
+
+        Source: paper, Eqs. 7 and 8.
+        """
+        fused = maps.maps
+        if self.has_defense and pairing != "skip":
+            partner = DefenseMaps(*map(other_modality, maps)) if pairing == "cross" else maps
+            crossed3 = self.defense_encoder.stage4(self.cross_attention3(maps.maps3, partner.maps3, n_frames))
+            crossed = self.cross_attention4(maps.maps, partner.maps, n_frames)
+            fused = (crossed3 + crossed) / 2
+        pooled = pool_clip(fused, n_frames)
+        return DefenseEmbedding(pooled, self.defense_neck(pooled))
+
+    def sequence_embedding(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
+        """j_d, from the plain F_{t,d}: it needs no partner.
+
+        Source: paper, Eqs. 11-15.
+        """
+        return self.sequence_neck(self.guidance(part_pool(maps, self.n_parts, n_frames)))  # type: ignore[no-any-return]
+
+    def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
+        """The vector to search with, each clip for itself: nothing depends on which others share the batch.
+
+        Source: REFERENCE rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
+        """
+        n_frames = clips.shape[1]
+        stem = self.stem_visible if modality == "visible" else self.stem_infrared
+        shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
+        if self.embedding == "attack":
+            return self._attack_alone(shallow, n_frames, modality)
+        maps = self.defense_maps(shallow)
+        vectors = []
+        if self.embedding in ("sequence", "both"):
+            vectors.append(self.sequence_embedding(maps.maps, n_frames))
+        if self.embedding in ("defense", "both"):
+            vectors.append(self.defense_embedding(maps, n_frames, self.test_pairing).embedding)
+        unit = [nn.functional.normalize(v.float(), dim=1) for v in vectors]
+        return nn.functional.normalize(torch.cat(unit, dim=1), dim=1)
+
+    forward = embed
+
+    def _attack_alone(self, shallow: Tensor, n_frames: int, modality: Modality) -> Tensor:
+        """f^l of one modality, to look at what the attack network sees."""
+        block = self.self_attention[0 if len(self.self_attention) == 1 or modality == "visible" else 1]
+        pooled = pool_clip(self.attack_encoder(block(shallow)), n_frames)
+        return nn.functional.normalize(self.attack_neck(pooled).float(), dim=1)
+
+    def _checked(self, embedding: Embedding) -> Embedding:
+        if embedding == "auto":
+            return "sequence" if self.has_sequence else "defense"
+        if embedding in ("sequence", "both") and not self.has_sequence:
+            raise SettingsError(f"model.embedding {embedding} needs the sequence part; set model.sequence to full")
+        if embedding == "attack" and not self.has_attack:
+            raise SettingsError("model.embedding attack needs the attack part; set model.attack to true")
+        return embedding
+
+
+def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b d"]:
+    """The mean over positions and over the frames of each clip.
+
+    Source: paper, GAP of Eqs. 4 and 8.
+    """
+    return maps.mean(dim=(2, 3)).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)
+
+
+def other_modality(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
+    """The same stack with its halves exchanged: each visible frame's infrared partner and the other way round."""
+    half = maps.shape[0] // 2
+    return torch.cat([maps[half:], maps[:half]])
+
+
+def neck(channels: int) -> nn.BatchNorm1d:
+    """Batch normalisation of a vector; its shift stays zero, as in the field's BNNeck (Luo et al. 2019)."""
+    norm = nn.BatchNorm1d(channels)
+    norm.bias.requires_grad_(False)
+    return norm
+
+
+def classifier(channels: int, n_pids: int) -> nn.Linear:
+    """Identity classifier without bias, weights drawn with standard deviation 0.001 (Luo et al. 2019)."""
+    linear = nn.Linear(channels, n_pids, bias=False)
+    nn.init.normal_(linear.weight, std=0.001)
+    return linear

@@ -1,0 +1,166 @@
+"""The training loop: batches in, a RUN folder out; killed anywhere and resumed, it ends with the same weights.
+
+What a run remembers between iterations is the weights, the optimiser's memory and a few numbers (`progress`);
+everything else, which tracklets, which frames, which crop, which rate, is a pure function of (seed, iteration).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from duskmatch.config import Settings, dump_settings
+from duskmatch.data import Dataset
+from duskmatch.embedding.machine import describe, fast_bf16, numerics, pick_device
+from duskmatch.embedding.run import LAYOUT_VERSION
+from duskmatch.errors import CheckpointError
+from duskmatch.files import write_text
+from duskmatch.training.checkpoint import check_same_data, load_checkpoint, publish, save_checkpoint
+from duskmatch.training.iteration import epoch_batches, one_iteration
+from duskmatch.training.monitor import CollapseDetector, Log
+from duskmatch.training.recalibrate import recalibrate
+from duskmatch.training.selection import Selection
+from duskmatch.training.signals import stop_requests
+from duskmatch.training.trainer import Trainer, Watcher, header, prepare
+
+
+def train(
+    settings: Settings,
+    dataset: Dataset,
+    run: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> dict[str, Any]:
+    """Trains and leaves a RUN folder; returns what `duskmatch train --json` prints.
+
+    Raises TrainingError where a loss is not finite or the run does not fit the data, CheckpointError where there is
+    nothing to resume, OutputError where the disk refuses; KeyboardInterrupt after saving, when asked to stop.
+    """
+    settings = settle_precision(settings, pick_device(device))
+    trainer = prepare(settings, dataset, run, device=device, watcher=watcher or Watcher())
+    restore(trainer, resume=resume)
+    begin = time.perf_counter()
+    with stop_requests() as asked:
+        _iterate(trainer, asked)
+    if trainer.bad_frames:
+        trainer.watcher.on_note(trainer.bad_frames.summary())
+    if trainer.processes.first:
+        _finish(trainer)
+    trainer.processes.wait()
+    return {
+        "run": str(run),
+        "steps": trainer.step,
+        "seconds": round(time.perf_counter() - begin, 1),
+        "people": trainer.model.n_pids,
+        "machine": describe(),
+        "selection": settings.train.selection,
+        "n_clipped": trainer.progress["n_clipped"],
+        "bad_frames": len(trainer.bad_frames.frames),
+        "synthetic": dataset.synthetic,
+    }
+
+
+def settle_precision(settings: Settings, device: torch.device) -> Settings:
+    """The settings with "auto" replaced by what this machine is fast at, so that the RUN says what was used."""
+    if settings.train.precision != "auto":
+        return settings
+    precision = "bf16" if fast_bf16(device) else "fp32"
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"precision": precision})})
+
+
+def restore(trainer: Trainer, *, resume: bool) -> None:
+    """Goes on from the newest checkpoint, or marks the folder as a new RUN."""
+    run, settings = trainer.run, trainer.settings
+    trainer.progress = {
+        "fingerprint": trainer.dataset.fingerprint,
+        "numerics": numerics(),
+        "n_clipped": 0,
+        "defense_accuracy": 0.0,
+        "seconds": 0.0,
+        "best": None,
+    }
+    if resume:
+        found = load_checkpoint(run, trainer.model, trainer.optimizer)
+        if found is None and not (run / "settings.yaml").is_file():
+            raise CheckpointError(f"{run} holds no run to resume; leave out --resume to begin one")
+        if found is not None:
+            check_same_data(found.progress, trainer.dataset.fingerprint, run)
+            changed = {k: (v, numerics()[k]) for k, v in found.progress["numerics"].items() if numerics()[k] != v}
+            for name, (then, now) in changed.items():
+                trainer.watcher.on_note(f"resumed with {name} {now} instead of {then}: the last bits may differ")
+            trainer.step = int(found.progress.pop("step"))
+            trainer.progress.update(found.progress, numerics=numerics())
+            trainer.watcher.on_note(f"resumed after iteration {trainer.step}")
+    if trainer.processes.first:
+        run.mkdir(parents=True, exist_ok=True)
+        write_text(run / "VERSION", LAYOUT_VERSION + "\n")
+        write_text(run / "settings.yaml", dump_settings(settings))
+
+
+def _iterate(trainer: Trainer, asked: list[int]) -> None:
+    settings, schedule = trainer.settings, trainer.schedule
+    board = trainer.run / "tensorboard" if settings.train.tensorboard else None
+    log = None
+    if trainer.processes.first:
+        log = Log(trainer.run / "log.csv", keep_until=trainer.step, tensorboard=board)
+    modalities_summed = 2 if settings.loss.identity == "sum" else 1
+    collapse = CollapseDetector(trainer.model.n_pids, settings.loss.margin, modalities_summed=modalities_summed)
+    selection = Selection(trainer.model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
+    clock = time.perf_counter() - trainer.progress["seconds"]
+    trainer.model.train()
+    try:
+        while trainer.step < schedule.n_steps:
+            epoch, first = divmod(trainer.step, schedule.steps_per_epoch)
+            for batch in epoch_batches(trainer, epoch, first):
+                row = one_iteration(trainer, batch, clock)
+                trainer.step += 1
+                last_of_epoch = trainer.step % schedule.steps_per_epoch == 0
+                if last_of_epoch and selection.due(epoch + 1, last=trainer.step == schedule.n_steps):
+                    scores = selection.look(trainer.step, header(trainer, step=trainer.step, selection="validation"))
+                    trainer.progress["best"] = selection.best
+                    row = {**(row or {"step": trainer.step, "epoch": epoch}), **scores}
+                if row is not None and log is not None:
+                    log.write(row)
+                    sentence = collapse.see(row)
+                    if sentence and not trainer.progress.get("collapsed"):
+                        trainer.progress["collapsed"] = True
+                        trainer.watcher.on_note(sentence)
+                trainer.watcher.on_step(trainer.step, schedule.n_steps, row)
+                if trainer.step % settings.train.checkpoint_every == 0 or trainer.step == schedule.n_steps or asked:
+                    _save(trainer, clock)
+                if asked:
+                    raise KeyboardInterrupt
+    finally:
+        if log is not None:
+            log.close()
+
+
+def _save(trainer: Trainer, clock: float) -> None:
+    if not trainer.processes.first:
+        return
+    trainer.progress["seconds"] = time.perf_counter() - clock
+    save_checkpoint(
+        trainer.run,
+        trainer.step,
+        trainer.model,
+        trainer.optimizer,
+        header=header(trainer, step=trainer.step, selection="last"),
+        progress=trainer.progress,
+        keep=trainer.settings.train.keep_checkpoints,
+    )
+
+
+def _finish(trainer: Trainer) -> None:
+    """The weights that the run is known by: the last, recalibrated where asked, or the best on validation people."""
+    settings = trainer.settings
+    if settings.train.recalibrate_steps:
+        recalibrate(trainer.model, epoch_batches(trainer, 0, 0), settings.train.recalibrate_steps)
+        _save(trainer, time.perf_counter() - trainer.progress["seconds"])
+    best = trainer.run / "best.safetensors"
+    if settings.train.selection == "validation" and best.is_file():
+        publish(best, trainer.run / "model.safetensors")

@@ -1,0 +1,123 @@
+"""What a run says of itself: log.csv, the pictureless truth, and the detectors that name what went wrong."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from duskmatch.errors import SettingsError
+from duskmatch.files import refusal, write_csv
+
+COLUMNS = (
+    "step",
+    "epoch",
+    "stage",
+    "seconds",
+    "frames_per_s",
+    "lr",
+    "defense_identity",
+    "defense_triplet",
+    "sequence_identity",
+    "sequence_triplet",
+    "confusion",
+    "confusion_excess",
+    "attack_identity",
+    "defense_accuracy",
+    "sequence_accuracy",
+    "attack_accuracy",
+    "defense_stem_gradient",
+    "sequence_stem_gradient",
+    "attack_stem_gradient",
+    "joint_stem_gradient",
+    "self_attention_ratio",
+    "cross_attention3_ratio",
+    "cross_attention4_ratio",
+    "n_clipped",
+    "validation_rank1",
+    "validation_mAP",
+)
+
+
+class Log:
+    """log.csv, one row each `log_every` iterations, whole rows only."""
+
+    def __init__(self, path: Path, *, keep_until: int, tensorboard: Path | None = None) -> None:
+        """Rows after iteration `keep_until` belong to a life that was not saved and go."""
+        self.path = path
+        self.board = _board(tensorboard, keep_until) if tensorboard is not None else None
+        rows = [row for row in read_log(path) if row["step"] <= keep_until] if path.exists() else []
+        write_csv(path, ({key: _short(row.get(key, "")) for key in COLUMNS} for row in rows), COLUMNS)
+        try:
+            self.file = path.open("a", newline="", encoding="utf-8")
+        except OSError as error:
+            raise refusal(path, error) from error
+        self.writer = csv.DictWriter(self.file, COLUMNS, restval="", lineterminator="\n")
+
+    def write(self, row: dict[str, Any]) -> None:
+        try:
+            self.writer.writerow({key: _short(value) for key, value in row.items() if key in COLUMNS})
+            self.file.flush()
+        except OSError as error:
+            raise refusal(self.path, error) from error
+        if self.board is not None:
+            for key, value in row.items():
+                self.board.add_scalar(key, value, row["step"])
+
+    def close(self) -> None:
+        self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The rows of a log.csv as numbers, empty cells left out; a row cut off by a killed process ends the list."""
+    rows = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                rows.append({key: float(value) for key, value in row.items() if key and value})
+            except (TypeError, ValueError):
+                break
+    return [row for row in rows if "step" in row]
+
+
+class CollapseDetector:
+    """Names the collapse that no NaN guard sees: every embedding the same point.
+
+    Then the triplet loss is its margin and each cross entropy log M, for good. Source: REFERENCE row 15.
+    """
+
+    def __init__(self, n_pids: int, margin: float, *, modalities_summed: int, window: int = 20) -> None:
+        self.chance_loss = modalities_summed * math.log(n_pids)
+        self.margin = margin
+        self.hits: deque[bool] = deque(maxlen=window)
+
+    def see(self, values: dict[str, float]) -> str | None:
+        """A sentence once the whole window looks collapsed, else None."""
+        if "defense_triplet" not in values:
+            return None
+        at_margin = abs(values["defense_triplet"] - self.margin) < 0.02 * max(self.margin, 1e-6)
+        at_chance = abs(values["defense_identity"] - self.chance_loss) < 0.02 * self.chance_loss
+        self.hits.append(at_margin and at_chance)
+        if len(self.hits) == self.hits.maxlen and all(self.hits):
+            return (
+                f"collapsed: for {len(self.hits)} logged iterations the triplet loss has been its margin "
+                f"{self.margin:g} and the identity loss log M = {self.chance_loss:.3g}; lower train.lr, set "
+                "loss.triplet to euclidean and loss.triplet_on to pooled, or load weights"
+            )
+        return None
+
+
+def _board(folder: Path, keep_until: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SettingsError("train.tensorboard needs TensorBoard: pip install 'duskmatch[track]'") from error
+    return SummaryWriter(str(folder), purge_step=keep_until + 1)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,55 @@
+"""Which checkpoint a run is known by: the last, or the best on validation people. Never on test people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from duskmatch.config import Settings
+from duskmatch.data import Dataset
+from duskmatch.embedding import Embedder
+from duskmatch.errors import SettingsError
+from duskmatch.evaluation import score
+from duskmatch.models import SelfAttackDefense
+from duskmatch.records import DIRECTIONS
+from duskmatch.training.checkpoint import write_model
+
+
+class Selection:
+    """Looks at validation people every few epochs and keeps the weights with the best mean mAP of both directions."""
+
+    def __init__(
+        self,
+        model: SelfAttackDefense,
+        settings: Settings,
+        dataset: Dataset,
+        run: Path,
+        *,
+        best: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.settings, self.dataset, self.run = model, settings, dataset, run
+        self.active = settings.train.selection == "validation"
+        self.best = best
+        if self.active and not dataset.validation:
+            raise SettingsError(
+                f"train.selection validation needs validation people and {dataset.root} has none; "
+                "hold some out or set train.selection last"
+            )
+
+    def due(self, epochs_done: int, *, last: bool) -> bool:
+        return self.active and (last or epochs_done % self.settings.train.validate_every == 0)
+
+    def look(self, step: int, header: dict[str, Any]) -> dict[str, float]:
+        """Both directions' mean rank-1 and mAP; the weights are kept where the mAP is the best so far."""
+        embedder = Embedder(self.model, self.settings, device=str(next(self.model.parameters()).device))
+        found = []
+        for direction in DIRECTIONS:
+            pair = self.dataset.direction(direction, split="validation")
+            query, gallery = embedder.embed(pair.query), embedder.embed(pair.gallery)
+            found.append(score(query, gallery, camera_rule=self.settings.evaluate.camera_rule))
+        rank1 = sum(s.rank1 for s in found) / len(found)
+        mean_ap = sum(s.mean_average_precision for s in found) / len(found)
+        if self.best is None or mean_ap > self.best["mAP"]:
+            self.best = {"step": step, "mAP": mean_ap, "rank1": rank1}
+            write_model(self.run / "best.safetensors", self.model, header)
+        return {"validation_rank1": rank1, "validation_mAP": mean_ap}

@@ -1,0 +1,159 @@
+"""One iteration of training: the updates of a list of sub-steps, one after the other or as one sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duskmatch.errors import TrainingError
+from duskmatch.training.algorithm1 import STEMS, Forward, SubStep
+
+
+@dataclass
+class Outcome:
+    """What an iteration was: loss terms, accuracies, gradient norms, all as plain numbers."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    n_clipped: int = 0
+
+
+class FirstForwardOnly:
+    """Lets only a layer's first forward of an iteration move its running statistics.
+
+    The sub-steps recompute the forward of shared layers; without this, statistics would move two or three times as
+    fast where layers are shared. Source: REFERENCE row 18.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._seen: set[nn.Module] = set()
+        for part in model.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.register_forward_pre_hook(self._hook(part.momentum))
+
+    def new_iteration(self) -> None:
+        self._seen.clear()
+
+    def _hook(self, momentum: float | None) -> Callable[[nn.Module, Any], None]:
+        def before(part: nn.Module, _: Any) -> None:
+            part.momentum = 0.0 if part in self._seen else momentum  # type: ignore[assignment]
+            if part.training:
+                self._seen.add(part)
+
+        return before
+
+
+@contextmanager
+def only_training(parameters: dict[str, nn.Parameter], modules: Sequence[str]) -> Iterator[list[nn.Parameter]]:
+    """Gradients flow into these modules' parameters alone; every other parameter's gradient stays None."""
+    chosen = []
+    for name, parameter in parameters.items():
+        wanted = name.split(".", 1)[0] in modules
+        parameter.requires_grad_(wanted)
+        if wanted:
+            chosen.append(parameter)
+    try:
+        yield chosen
+    finally:
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+
+
+class Updater:
+    """Applies sub-steps to a model. `reduce` averages a gradient over processes, `autocast` sets the precision."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip_norm: float | None,
+        autocast: Callable[[], Any],
+        reduce: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
+        self.autocast, self.reduce = autocast, reduce
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.statistics = FirstForwardOnly(model)
+
+    def iterate(
+        self, steps: Sequence[SubStep], make: Callable[[], list[Forward]], *, joint: bool, norms: bool
+    ) -> Outcome:
+        """One iteration. `make` gives fresh forwards, one for each micro-batch."""
+        self.statistics.new_iteration()
+        outcome = Outcome()
+        if joint:
+            self._joint(steps, make, outcome, norms)
+        else:
+            for step in steps:
+                with only_training(self.parameters, step.trains) as chosen:
+                    self._backward([step], make(), outcome)
+                    self._apply(step.name, chosen, outcome, norms)
+        return outcome
+
+    def _joint(
+        self, steps: Sequence[SubStep], make: Callable[[], list[Forward]], outcome: Outcome, norms: bool
+    ) -> None:
+        """Eq. 17: one backward of the weighted sum. What a sub-step must not move is cut off from its terms.
+
+        The defense of stage 2 must not train the stems, which other terms do: its forward starts from detached stems.
+        """
+        union = {module for step in steps for module in step.trains}
+        with only_training(self.parameters, sorted(union)) as chosen:
+            attached = [s for s in steps if set(STEMS) <= set(s.trains) or not set(STEMS) & union]
+            self._backward(attached, make(), outcome)
+            for step in (s for s in steps if s not in attached):
+                forwards = make()
+                for forward in forwards:
+                    forward.detached = True
+                self._backward([step], forwards, outcome)
+            self._apply("joint", chosen, outcome, norms)
+
+    def _backward(self, steps: Sequence[SubStep], forwards: list[Forward], outcome: Outcome) -> None:
+        for forward in forwards:
+            total: Tensor | None = None
+            for step in steps:
+                with self.autocast():
+                    terms = step.terms(forward)
+                for name, term in terms.items():
+                    self._note(outcome, name, term, len(forwards))
+                    weighted = step.weights[name] * term
+                    total = weighted if total is None else total + weighted
+            for name, value in forward.accuracies.items():
+                self._note(outcome, name, value, len(forwards))
+            assert total is not None
+            (total / len(forwards)).backward()  # type: ignore[no-untyped-call]
+
+    def _note(self, outcome: Outcome, name: str, value: Tensor, share: int) -> None:
+        number = float(value.detach())
+        if number != number or number in (float("inf"), float("-inf")):
+            raise TrainingError(f"{name} is {number}")  # the loop adds the step and the last good checkpoint
+        outcome.values[name] = outcome.values.get(name, 0.0) + number / share
+
+    def _apply(self, name: str, chosen: list[nn.Parameter], outcome: Outcome, norms: bool) -> None:
+        moved = [p for p in chosen if p.grad is not None]
+        if self.reduce is not None and moved:
+            self._average(moved)
+        if norms:
+            outcome.values[f"{name}_stem_gradient"] = self._stem_norm()
+        if self.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(moved, self.clip_norm)
+            outcome.n_clipped += int(norm > self.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _average(self, moved: list[nn.Parameter]) -> None:
+        """One collective for all gradients of a sub-step."""
+        assert self.reduce is not None
+        flat = torch.cat([p.grad.flatten() for p in moved])  # type: ignore[union-attr]
+        flat = self.reduce(flat)
+        for parameter, piece in zip(moved, torch.split(flat, [p.numel() for p in moved]), strict=True):
+            parameter.grad = piece.reshape(parameter.shape).clone(memory_format=torch.preserve_format)
+
+    def _stem_norm(self) -> float:
+        grads = [p.grad for n, p in self.parameters.items() if n.split(".", 1)[0] in STEMS and p.grad is not None]
+        return float(torch.stack([g.float().norm() for g in grads]).norm()) if grads else 0.0

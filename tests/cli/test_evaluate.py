@@ -1,0 +1,132 @@
+"""`duskmatch evaluate`, as a person calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from duskmatch.cli import main
+from tests.evaluation.people import FakeEmbedder, make_people
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path, monkeypatch):
+    monkeypatch.setenv("DUSKMATCH_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def features(tmp_path):
+    rng = np.random.default_rng(0)
+    pids, modalities = np.repeat(np.arange(10), 4), np.tile([1, 1, 2, 2], 10)
+    vectors = np.eye(10)[pids] + 0.2 * rng.standard_normal((40, 10))
+    path = tmp_path / "f.npz"
+    np.savez(path, vectors=vectors, pids=pids, camids=np.tile([1, 2, 1, 2], 10), modalities=modalities)
+    return path
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A RUN folder, a data set with pictures, and a fake embedder in the place of the real one."""
+    people = make_people(tmp_path / "data", n_people=4, pictures=True)
+    asked = []
+
+    def load_embedder(run, *, device, on_bad_frame="stop", untrained=False):
+        asked.append((run, device, on_bad_frame, untrained))
+        return FakeEmbedder(noise=4.0 if untrained else 0.5)
+
+    monkeypatch.setattr("duskmatch.embedding.load_embedder", load_embedder)
+    monkeypatch.setattr("duskmatch.data.open_dataset", lambda path: people)
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run", tmp_path / "data", asked
+
+
+def test_features_are_scored_in_words(features, capsys):
+    assert main(["evaluate", "--features", str(features)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("f.npz: nobody said whether these data are real or synthetic\n")
+    assert "infrared → visible" in out and "camera rule: same-pid-same-camera" in out
+
+
+def test_features_as_json_and_as_a_file(features, tmp_path, capsys):
+    out = tmp_path / "s.json"
+    assert main(["evaluate", "--features", str(features), "--json", "--synthetic", "--out", str(out)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(out.read_text())
+    assert document["synthetic"] is True and document["untrained"] is None
+    assert document["infrared_to_visible"]["n_queries"] == 20
+    assert document["protocol"]["camera_rule"] == "same-pid-same-camera"
+    assert main(["evaluate", "--features", str(features), "--json", "--camera-rule", "none"]) == 0
+    assert json.loads(capsys.readouterr().out)["protocol"]["camera_rule"] == "none"
+
+
+def test_synthetic_features_always_say_so(features, capsys):
+    assert main(["evaluate", "--features", str(features), "--synthetic"]) == 0
+    assert "SYNTHETIC" in capsys.readouterr().out
+
+
+def test_a_run_is_scored_beside_its_untrained_self_and_gets_a_report(trained, capsys):
+    run, data, asked = trained
+    assert main(["evaluate", str(run), "--data", str(data), "--on-bad-frame", "skip", "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("SYNTHETIC data (Duskwalk 1)") and "before training" in out
+    assert asked == [(run, "cpu", "skip", False), (run, "cpu", "skip", True)]
+    document = json.loads((run / "scores.json").read_text())
+    assert document["untrained"] and document["data"]["test_reads"] == 1
+    assert "SYNTHETIC" in (run / "report.html").read_text()
+
+
+def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(trained, capsys):
+    run, data, _ = trained
+    assert main(["evaluate", str(run), "--data", str(data), "--split", "validation", "--json", "--no-report"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["protocol"]["split"] == "validation" and document["data"]["test_reads"] == 0
+    assert [p.name for p in run.iterdir()] == ["scores.validation.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one"),
+        (
+            ["run", "--features", "f.npz"],
+            "evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one",
+        ),
+        (["run"], "evaluate RUN needs --data DATASET, the data set to score it on; name one"),
+        (
+            ["--features", "f.npz", "--data", "d"],
+            "--features FILE holds all that is scored; --data has no use there; leave it out",
+        ),
+        (
+            ["--features", "f.npz", "--split", "validation"],
+            "--features FILE holds all that is scored; --split validation has no use there; leave it out",
+        ),
+        (
+            ["run", "--data", "d", "--synthetic"],
+            "--synthetic is for --features; a data set says itself whether it is; leave it out",
+        ),
+        (
+            ["--features", "f.npz", "--out", "taken"],
+            "taken must not exist; it does; choose another --out or pass --overwrite",
+        ),
+        (
+            ["--features", "f.npz"],
+            "f.npz is missing; name a .npz or .safetensors file with vectors, pids, camids, modalities",
+        ),
+    ],
+)  # fmt: skip
+def test_refusals(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("x")
+    assert main(["evaluate", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"duskmatch: {message}\n" and captured.out == ""
+
+
+def test_an_unknown_camera_rule_is_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", "--features", "f.npz", "--camera-rule", "market"])
+    assert caught.value.code == 2
+    assert "invalid choice: 'market'" in capsys.readouterr().err

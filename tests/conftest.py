@@ -1,0 +1,28 @@
+"""Shape checks are on in tests: every annotated tensor of these rooms is checked at each call."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(["duskmatch.models", "duskmatch.losses", "duskmatch.training.algorithm1"], "beartype.beartype")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def private_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test counts as a reading of test people in the user's own state folder."""
+    monkeypatch.setenv("DUSKMATCH_STATE", str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The material beside the project (a real clip, split files); tests that need it skip where it is missing."""
+    place = Path(os.environ.get("DUSKMATCH_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (place / "data").is_dir():
+        pytest.skip("the shared material beside the project is not here")
+    return place

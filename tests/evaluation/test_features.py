@@ -1,0 +1,175 @@
+"""Features files: round trips, other programs' files, and every way one can be wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation import load_embeddings, load_features, save_embeddings
+from duskmatch.records import Embeddings
+
+
+def arrays(**changes):
+    plain = {
+        "vectors": np.eye(4, dtype=np.float32),
+        "pids": np.array([1, 2, 1, 2]),
+        "camids": np.array([1, 1, 2, 2]),
+        "modalities": np.array([1, 1, 2, 2], np.uint8),
+    }
+    return {name: value for name, value in {**plain, **changes}.items() if value is not None}
+
+
+def test_what_is_saved_comes_back_to_the_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    given = Embeddings(
+        rng.standard_normal((5, 7)).astype(np.float32),
+        np.array([-1, 2, 3, 4, 2**40]),
+        np.array([0, 1, 2, 3, 4]),
+        ["infrared", "visible", "visible", "infrared", "infrared"],
+        sources=["a", "<b>", "ü", "", "e/../e"],
+        meta={"precision": "fp32", "n_frames": 6, "nested": {"x": None}},
+    )
+    save_embeddings(tmp_path / "e.safetensors", given)
+    back = load_embeddings(tmp_path / "e.safetensors")
+    np.testing.assert_array_equal(back.vectors, given.vectors)
+    np.testing.assert_array_equal(back.pids, given.pids)
+    np.testing.assert_array_equal(back.camids, given.camids)
+    assert back.modalities == given.modalities
+    assert (list(back.sources), back.meta) == (list(given.sources), given.meta)
+    assert [p.name for p in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("words", [False, True, "bytes"])
+def test_npz_of_other_programs_with_codes_or_words(tmp_path, dtype, words):
+    modalities = {
+        False: [1, 1, 2, 2],
+        True: ["infrared"] * 2 + ["visible"] * 2,
+        "bytes": [b"infrared"] * 2 + [b"2"] * 2,
+    }
+    np.savez_compressed(
+        tmp_path / "f.npz", **arrays(vectors=np.eye(4, dtype=dtype), modalities=np.array(modalities[words]))
+    )
+    infrared, visible = load_features(tmp_path / "f.npz")
+    assert infrared.vectors.dtype == np.float32 and infrared.vectors.tolist() == np.eye(4)[:2].tolist()
+    assert (infrared.pids.tolist(), visible.camids.tolist()) == ([1, 2], [2, 2])
+    assert (set(infrared.modalities), set(visible.modalities)) == ({"infrared"}, {"visible"})
+
+
+def test_safetensors_without_a_header_and_with_codes_of_its_own(tmp_path):
+    save_file(arrays(), tmp_path / "plain.safetensors")
+    assert [len(side) for side in load_features(tmp_path / "plain.safetensors")] == [2, 2]
+    header = {"duskmatch": json.dumps({"modality_words": {"0": "visible", "7": "infrared"}})}
+    save_file(arrays(modalities=np.array([0, 0, 0, 7])), tmp_path / "own.safetensors", metadata=header)
+    assert [len(side) for side in load_features(tmp_path / "own.safetensors")] == [1, 3]
+
+
+BAD_NPZ = [
+    (
+        arrays(pids=None, camids=None),
+        "must hold vectors, pids, camids, modalities; pids, camids missing; add them to it",
+    ),
+    (arrays(pids=np.arange(3)), "embeddings: pids must have 4 entries, one for each vector; got 3"),
+    (arrays(modalities=np.ones(5, int)), "embeddings: modality must be one word or 4 of them; got 5"),
+    (
+        arrays(vectors=np.array([[1.0], [np.nan], [1.0], [np.inf]])),
+        "embeddings: vectors must be finite; 2 of 4 hold NaN or infinity, the first in row 1",
+    ),
+    (
+        arrays(vectors=np.ones(4)),
+        "vectors must be (n, d) floating-point numbers; got shape (4,) of float64",
+    ),
+    (arrays(vectors=np.ones((4, 2), int)), "vectors must be (n, d) floating-point numbers; got shape (4, 2) of int64"),
+    (arrays(pids=np.ones(4)), "pids must be (n,) whole numbers; got shape (4,) of float64"),
+    (
+        arrays(modalities=np.array([1, 2, 3, 1])),
+        "modalities must be 1 or infrared, 2 or visible; row 2 has '3'; correct it",
+    ),
+    (arrays(modalities=np.ones(4)), "modalities must be (n,) words or codes; got shape (4,) of float64"),
+    (
+        arrays(modalities=np.ones(4, int)),
+        "both modalities are needed, one side is looked for among the other; no row is visible; "
+        "put both sides into one file",
+    ),
+    (
+        arrays(pids=np.array([1, 2, 3, None], object)),
+        "holds Python objects, which are never loaded; save plain numbers and words",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_NPZ, ids=[m[:30] for _, m in BAD_NPZ])
+def test_what_is_wrong_in_a_file_is_named(tmp_path, content, message):
+    path = tmp_path / "f.npz"
+    np.savez(path, **content)
+    with pytest.raises(EvaluationError) as caught:
+        load_features(path)
+    assert str(caught.value).replace(f"{path}: ", "").replace(f"{path} ", "") == message
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("damage", ["empty", "half", "noise", "text"])
+def test_damaged_files_are_refused_in_one_line(tmp_path, suffix, damage):
+    path = tmp_path / f"f{suffix}"
+    np.savez(path, **arrays()) if suffix == ".npz" else save_file(arrays(), path)
+    whole = path.read_bytes()
+    noise = np.random.default_rng(0).bytes(len(whole))
+    path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "noise": noise, "text": b"hello\n"}[damage])
+    with pytest.raises(EvaluationError, match="is damaged or no ") as caught:
+        load_features(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_any_cut_or_flipped_byte_loads_or_is_refused_but_never_crashes(tmp_path, suffix):
+    path = tmp_path / f"f{suffix}"
+    if suffix == ".npz":
+        np.savez_compressed(path, **arrays())
+    else:
+        save_embeddings(path, Embeddings(np.eye(3), [1, 2, 3], [1, 1, 1], "visible", sources=["a", "b", "c"]))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        hurt = bytearray(whole[: rng.integers(0, len(whole) + 1)] if rng.random() < 0.3 else whole)
+        for at in rng.integers(0, max(1, len(hurt)), 2):
+            if at < len(hurt):
+                hurt[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(hurt))
+        try:
+            load_embeddings(path)
+        except EvaluationError as error:
+            assert str(error).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("[" * 100_000, "its duskmatch header is not JSON"),
+        ("[1]", "its duskmatch header must be an object; got list"),
+        ('{"sources": [1]}', "sources in the header must be a list of names; write the file again"),
+        ('{"sources": ["a"]}', "embeddings: sources must be empty or have 4 entries; got 1"),
+        ('{"meta": 3}', "meta in the header must be an object; got int; write the file again"),
+    ],
+)
+def test_hostile_headers_are_refused(tmp_path, header, message):
+    path = tmp_path / "f.safetensors"
+    save_file(arrays(), path, metadata={"duskmatch": header})
+    with pytest.raises(EvaluationError) as caught:
+        load_embeddings(path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_missing_file_and_another_kind_are_refused(tmp_path):
+    with pytest.raises(EvaluationError) as caught:
+        load_features(tmp_path / "no.npz")
+    assert str(caught.value) == (
+        f"{tmp_path / 'no.npz'} is missing; name a .npz or .safetensors file with vectors, pids, camids, modalities"
+    )
+    (tmp_path / "f.pkl").write_bytes(b"x")
+    with pytest.raises(EvaluationError) as caught:
+        load_features(tmp_path / "f.pkl")
+    assert str(caught.value) == f"{tmp_path / 'f.pkl'} must end in .npz or .safetensors; got '.pkl'"

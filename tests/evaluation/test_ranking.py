@@ -1,0 +1,65 @@
+"""The ranking against a sorted list, with ties, removed entries and unknown people."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation import rank
+from duskmatch.records import Embeddings
+
+EMPTY = Embeddings(np.zeros((0, 2)), [], [], "visible")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30), st.sampled_from(["none", "same-pid-same-camera"]))
+def test_the_ranking_is_the_sorted_row_without_what_the_rule_removes(seed, k, rule):
+    rng = np.random.default_rng(seed)
+    axes = np.vstack([np.eye(4), -np.eye(4)])  # similarities -1, 0 and 1: ties everywhere
+    query = Embeddings(axes[rng.integers(0, 8, 6)], rng.integers(-1, 3, 6), rng.integers(0, 2, 6), "infrared")
+    gallery = Embeddings(axes[rng.integers(0, 8, 20)], rng.integers(-1, 3, 20), rng.integers(0, 2, 20), "visible")
+    got = rank(query, gallery, camera_rule=rule, k=k)
+    assert got.indices.shape == got.dist.shape == got.matches.shape == (6, k)
+    dist = 1 - query.vectors @ gallery.vectors.T
+    for q in range(6):
+        kept = [
+            g
+            for g in range(20)
+            if rule == "none"
+            or query.pids[q] == -1
+            or (query.pids[q], query.camids[q]) != (gallery.pids[g], gallery.camids[g])
+        ]
+        expected = sorted(kept, key=lambda g, q=q: (dist[q, g], g))[:k]
+        padding = [-1] * (k - len(expected))
+        assert got.indices[q].tolist() == expected + padding
+        np.testing.assert_allclose(got.dist[q, : len(expected)], dist[q, expected], atol=1e-6)
+        assert np.isinf(got.dist[q, len(expected) :]).all()
+        known = query.pids[q] != -1
+        assert got.matches[q].tolist() == [bool(known and gallery.pids[g] == query.pids[q]) for g in expected] + [
+            False
+        ] * len(padding)
+
+
+def test_distances_of_real_vectors_rise_along_a_row():
+    rng = np.random.default_rng(0)
+    query = Embeddings(rng.standard_normal((300, 12)), np.arange(300), np.zeros(300), "infrared")
+    gallery = Embeddings(rng.standard_normal((500, 12)), np.arange(500), np.zeros(500), "visible")
+    got = rank(query, gallery, camera_rule="none", k=500)
+    assert (np.diff(got.dist, axis=1) >= 0).all()
+    assert (np.sort(got.indices, axis=1) == np.arange(500)).all()
+
+
+@pytest.mark.parametrize(
+    ("query", "gallery", "k", "message"),
+    [
+        (EMPTY, EMPTY, 1, "the query must hold at least one embedding; it is empty; choose other tracklets"),
+        (EMPTY, EMPTY, 0, "k must be at least 1; got 0"),
+    ],
+)
+def test_refusals(query, gallery, k, message):
+    with pytest.raises(EvaluationError) as caught:
+        rank(query, gallery, camera_rule="none", k=k)
+    assert str(caught.value) == message

@@ -1,0 +1,44 @@
+import math
+
+import pytest
+import torch
+
+from duskmatch.losses import attack_identity_loss, confusion_loss, defense_identity_loss, sequence_identity_loss
+from tests.oracle import losses as oracle
+
+
+@pytest.fixture
+def logits() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(5, 7, generator=generator), torch.randn(5, 7, generator=generator)
+
+
+def test_eq3_equals_the_literal_loop(logits):
+    assert float(confusion_loss(*logits)) == pytest.approx(oracle.eq3(*logits), rel=1e-6)
+
+
+def test_eq3_is_least_where_the_classifier_is_undecided():
+    flat = torch.zeros(4, 9)
+    assert float(confusion_loss(flat, flat)) == pytest.approx(2 * math.log(9))
+    assert float(confusion_loss(flat, flat, mean=True)) == pytest.approx(math.log(9))
+    assert float(confusion_loss(flat, torch.eye(4, 9))) > 2 * math.log(9)
+
+
+@pytest.mark.parametrize("loss", [attack_identity_loss, defense_identity_loss, sequence_identity_loss])
+def test_identity_losses_equal_the_literal_loop(loss, logits):
+    labels = torch.tensor([0, 6, 3, 3, 1])
+    expected = oracle.eq5(*logits, labels)
+    assert float(loss(*logits, labels)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(*logits, labels, mean=True)) == pytest.approx(expected / 2, rel=1e-6)
+
+
+def test_identity_loss_of_one_case_worked_by_hand():
+    logits = torch.tensor([[0.0, math.log(3.0)]])  # probabilities 1/4, 3/4
+    loss = defense_identity_loss(logits, logits, torch.tensor([1]))
+    assert float(loss) == pytest.approx(2 * math.log(4 / 3))
+
+
+def test_gradient_of_eq3_pushes_a_decided_classifier_towards_uniform():
+    logits = torch.tensor([[4.0, 0.0, 0.0]], requires_grad=True)
+    confusion_loss(logits, logits.detach()).backward()
+    assert logits.grad[0, 0] > 0 > logits.grad[0, 1]

@@ -1,0 +1,78 @@
+import pytest
+
+from duskmatch.config import PRESETS, Settings, dump_settings, known_keys, load_settings, parse_settings
+from duskmatch.errors import SettingsError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_loads_and_survives_a_round_trip(preset, tmp_path):
+    settings = load_settings(preset, seed=3)
+    assert (settings.preset, settings.seed) == (preset, 3)
+    (tmp_path / "s.yaml").write_text(dump_settings(settings))
+    assert load_settings("tiny", file=tmp_path / "s.yaml").model_dump() == settings.model_dump()
+
+
+def test_paper_has_the_printed_hyper_parameters():
+    s = load_settings("paper")
+    assert (s.loss.attack_weight, s.loss.defense_weight, s.loss.sequence_weight, s.loss.margin) == (1, 0.5, 0.5, 0.3)
+    assert (s.train.optimizer, s.train.lr, s.train.momentum, s.train.weight_decay) == ("sgd", 0.12, 0.9, 5e-4)
+    assert (s.train.stage1_epochs, s.train.stage2_epochs) == (150, 50)
+    assert (s.train.pids_per_batch, s.train.tracklets_per_pid, s.data.frames_per_clip) == (8, 2, 6)
+    assert (s.data.height, s.data.width, s.model.n_parts, s.model.backbone) == (288, 144, 6, "resnet50")
+    assert (s.loss.triplet, s.loss.triplet_on, s.loss.identity, s.train.schedule) == (
+        "squared",
+        "embedding",
+        "sum",
+        "algorithm1",
+    )
+
+
+def test_overrides_win_over_a_file_which_wins_over_the_preset(tmp_path):
+    (tmp_path / "s.yaml").write_text("loss: {margin: 0.7, attack_weight: 2}\n")
+    s = load_settings(
+        "paper", file=tmp_path / "s.yaml", overrides=["loss.attack_weight=1e-3", "train.decay_epochs=[1,2]"]
+    )
+    assert (s.loss.margin, s.loss.attack_weight, s.train.decay_epochs) == (0.7, 0.001, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["loss.atack_weight=1"], "unknown setting loss.atack_weight; did you mean loss.attack_weight?"),
+        (["train.lr=-1.0"], "train.lr must be greater than 0; got -1.0"),
+        (["train.lr=fast"], "train.lr must be a valid number, unable to parse string as a number; got 'fast'"),
+        (["model.backbone=vgg"], "model.backbone must be 'resnet18', 'resnet26', 'resnet34' or 'resnet50'; got 'vgg'"),
+        (["train.micro_batches=3"], "train.micro_batches 3 must divide train.pids_per_batch 8: a person's clips stay"),
+        (
+            ["data.height=256"],
+            "data.height 256 gives a map of 16 rows, which do not divide into 6 parts; use a multiple of 96",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(overrides, message):
+    with pytest.raises(SettingsError) as refused:
+        load_settings("paper", overrides=overrides)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(
+        SettingsError, match="--preset must be one of tiny, small, paper, mitml; got papers; did you mean paper"
+    ):
+        load_settings("papers")
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "a: [", "3"])
+def test_a_file_that_holds_no_settings_is_refused_by_name(text, tmp_path):
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=r"s\.yaml: "):
+        load_settings("tiny", file=tmp_path / "s.yaml")
+
+
+def test_known_keys_are_the_settings():
+    keys = known_keys()
+    assert {"seed", "loss.attack_weight", "train.clip_norm", "model.cross_query"} <= set(keys)
+    tree = Settings().model_dump()
+    assert all(key.split(".")[0] in tree for key in keys)
+    assert parse_settings(tree) == Settings()

@@ -1,0 +1,251 @@
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from duskmatch.config import load_settings, parse_settings
+from duskmatch.data import open_dataset
+from duskmatch.embedding.run import build_model
+from duskmatch.errors import SettingsError, TrainingError
+from duskmatch.training import Watcher, train
+from duskmatch.training import iteration as iteration_module
+from duskmatch.training import loop as loop_module
+from duskmatch.training.iteration import self_pair_drawn
+from duskmatch.training.monitor import CollapseDetector, Log, read_log
+from duskmatch.training.trainer import prepare
+from tests.data.tree import Tree
+from tests.training.conftest import FAST
+
+
+def with_(settings, **changes):
+    tree = settings.model_dump()
+    for key, value in changes.items():
+        section, name = key.split("__")
+        tree[section][name] = value
+    return parse_settings(tree)
+
+
+def test_a_run_folder_has_what_the_layout_says(settings, dataset, tmp_path):
+    seen = []
+    outcome = train(settings, dataset, tmp_path / "run", watcher=Watcher(on_step=lambda s, n, row: seen.append((s, n))))
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "VERSION",
+        "settings.yaml",
+        "model.safetensors",
+        "state",
+        "log.csv",
+    }
+    assert seen == [(i, 6) for i in range(1, 7)]
+    assert outcome["synthetic"] is True and outcome["people"] == 4
+    row = read_log(tmp_path / "run" / "log.csv")[-1]
+    for name in ("confusion", "attack_identity", "defense_identity", "defense_triplet", "sequence_identity"):
+        assert math.isfinite(row[name])
+    for name in ("attack_stem_gradient", "defense_stem_gradient", "self_attention_ratio", "cross_attention3_ratio"):
+        assert row[name] >= 0
+    assert row["stage"] == 2 and row["frames_per_s"] > 0 and abs(row["confusion_excess"]) < 1
+
+
+def test_both_schedules_and_precisions_train(settings, dataset, tmp_path):
+    variants = [
+        {"train__schedule": "joint"},
+        {"train__precision": "bf16"},
+        {"train__micro_batches": 2, "train__pids_per_batch": 4},
+        {"train__optimizer": "sgd", "train__lr": 0.01},
+    ]
+    for i, changes in enumerate(variants):
+        assert train(with_(settings, **changes), dataset, tmp_path / str(i))["steps"] == 6
+
+
+def test_a_micro_batch_of_one_person_is_refused(settings):
+    with pytest.raises(SettingsError, match="each micro-batch must hold two people or more for the triplet"):
+        with_(settings, train__micro_batches=2)
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings, dataset, tmp_path, monkeypatch):
+    original = iteration_module.forward_maker
+
+    def poisoned(trainer, batch, step):
+        if step == 4:
+            with torch.no_grad():
+                trainer.model.sequence_classifier.weight.fill_(torch.nan)
+        return original(trainer, batch, step)
+
+    monkeypatch.setattr(iteration_module, "forward_maker", poisoned)
+    message = r"iteration 5: sequence_identity is nan; .* still holds the newest checkpoint; lower train\.lr, set"
+    with pytest.raises(TrainingError, match=message):
+        train(settings, dataset, tmp_path / "run")
+    assert (tmp_path / "run" / "state" / "000000004" / "model.safetensors").is_file()
+
+
+def test_the_collapse_is_named_once_and_only_when_it_lasts():
+    detector = CollapseDetector(100, 0.3, modalities_summed=2, window=3)
+    dead = {"defense_triplet": 0.3001, "defense_identity": 2 * math.log(100)}
+    assert detector.see(dead) is None
+    assert detector.see({**dead, "defense_triplet": 0.2}) is None
+    assert [detector.see(dead), detector.see(dead)] == [None, None]
+    assert detector.see(dead).startswith("collapsed: for 3 logged iterations the triplet loss has been its margin 0.3")
+
+
+def test_the_literal_recipe_from_scratch_collapses_and_is_named(dataset, tmp_path):
+    """REFERENCE row 15: squared triplet on f_d with SGD 0.12, here with all embeddings made one point."""
+    changes = ["loss.triplet=squared", "loss.triplet_on=pooled", "train.steps_per_epoch=22", "train.lr=1e-12"]
+    settings = load_settings("tiny", overrides=[*FAST, *changes, "train.stage2_epochs=0"])
+    notes: list[str] = []
+
+    watcher = Watcher(on_note=notes.append)
+    original = loop_module.prepare
+
+    def flat(*args, **kwargs):
+        trainer = original(*args, **kwargs)
+        with torch.no_grad():
+            for part in trainer.model.defense_encoder.layer4[-1].modules():
+                if isinstance(part, torch.nn.BatchNorm2d):
+                    part.weight.zero_()
+            trainer.model.defense_encoder.layer4[0].downsample[1].weight.zero_()
+            trainer.model.defense_encoder.layer4[0].bn2.weight.zero_()
+        return trainer
+
+    loop_module.prepare = flat
+    try:
+        train(settings, dataset, tmp_path / "run", watcher=watcher)
+    finally:
+        loop_module.prepare = original
+    assert sum(note.startswith("collapsed") for note in notes) == 1
+
+
+def test_a_narrow_embedding_under_attack_is_said(settings, dataset, tmp_path):
+    notes: list[str] = []
+    train(with_(settings, model__width=0.0625), dataset, tmp_path / "run", watcher=Watcher(on_note=notes.append))
+    assert not notes  # 64 wide for 4 people is wide enough
+    crowd = Tree(
+        tmp_path / "crowd", people={"train": range(1, 41), "test": (50,)}, lengths=(12,), cameras=(1,), size=(96, 48)
+    )
+    crowd.write()
+    prepare(settings, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
+    assert notes[0].startswith("the embedding is 64 wide for 40 people: under twice their number Eq. 3 works against")
+
+
+def test_selection_on_validation_people_keeps_the_best_look(settings, dataset, tmp_path, monkeypatch):
+    looks = iter([0.5, 0.4])
+
+    def fake(self, step, header):
+        from duskmatch.training.checkpoint import write_model
+
+        value = next(looks)
+        if self.best is None or value > self.best["mAP"]:
+            self.best = {"step": step, "mAP": value, "rank1": value}
+            write_model(self.run / "best.safetensors", self.model, header)
+        return {"validation_mAP": value, "validation_rank1": value}
+
+    monkeypatch.setattr("duskmatch.training.selection.Selection.look", fake)
+    chosen = with_(settings, train__selection="validation", train__validate_every=1)
+    train(chosen, dataset, tmp_path / "run")
+    public = load_file(tmp_path / "run" / "model.safetensors")
+    last = load_file(tmp_path / "run" / "state" / f"{6:09d}" / "model.safetensors")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (tmp_path / "run" / "best.safetensors").read_bytes()
+    assert not torch.equal(
+        public["defense_encoder.layer1.0.conv1.weight"], last["defense_encoder.layer1.0.conv1.weight"]
+    )
+    assert [row.get("validation_mAP") for row in read_log(tmp_path / "run" / "log.csv")] == [
+        None,
+        None,
+        0.5,
+        None,
+        None,
+        0.4,
+    ]
+
+
+def test_selection_really_looks_at_validation_people(settings, dataset, tmp_path):
+    train(with_(settings, train__selection="validation", train__validate_every=2), dataset, tmp_path / "run")
+    rows = [row for row in read_log(tmp_path / "run" / "log.csv") if "validation_mAP" in row]
+    assert len(rows) == 1 and 0 < rows[0]["validation_mAP"] <= 1
+
+
+def test_selection_without_validation_people_is_refused(settings, tmp_path):
+    root = Tree(tmp_path / "t", people={"train": (1, 2, 3, 4), "test": (5, 6)}, lengths=(12,), size=(96, 48)).write()
+    chosen = with_(settings, train__selection="validation")
+    with pytest.raises(SettingsError, match=r"train\.selection validation needs validation people and .* has none"):
+        train(chosen, open_dataset(root), tmp_path / "run")
+
+
+def test_self_pairs_are_drawn_by_seed_and_step_alone():
+    settings = load_settings("tiny", overrides=["train.self_pair_probability=0.5"])
+    draws = [self_pair_drawn(settings, step) for step in range(200)]
+    assert draws == [self_pair_drawn(settings, step) for step in range(200)]
+    assert 60 < sum(draws) < 140
+    assert not any(self_pair_drawn(load_settings("tiny"), step) for step in range(50))
+
+
+def test_recalibration_sets_the_statistics_of_self_pairs(settings, dataset, tmp_path):
+    train(settings, dataset, tmp_path / "plain")
+    train(with_(settings, train__recalibrate_steps=2), dataset, tmp_path / "again")
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "again"))
+    changed = {k for k in a if not torch.equal(a[k], b[k])}
+    assert changed == {"defense_neck.running_mean", "defense_neck.running_var"}
+
+
+def test_the_attack_starts_when_the_defense_classifier_has_learnt(settings, dataset, tmp_path):
+    train(with_(settings, train__attack_start=1.0), dataset, tmp_path / "run")
+    assert all("confusion" not in row for row in read_log(tmp_path / "run" / "log.csv"))
+
+
+def test_the_start_is_a_pure_function_of_the_seed(settings):
+    a, b = build_model(settings, 4), build_model(settings, 4)
+    other = build_model(with_(settings).model_copy(update={"seed": 1}), 4)
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+    assert not torch.equal(a.stem_visible.conv1.weight, other.stem_visible.conv1.weight)
+
+
+def test_a_log_cut_off_in_a_row_is_read_up_to_there(tmp_path):
+    path = tmp_path / "log.csv"
+    log = Log(path, keep_until=0)
+    for step in (1, 2, 3):
+        log.write({"step": step, "lr": 0.5, "not a column": 1})
+    log.close()
+    path.write_text(path.read_text()[:-30] + "4,x")
+    assert [row["step"] for row in read_log(path)] == [1, 2]
+    Log(path, keep_until=1).close()
+    assert [row["step"] for row in read_log(path)] == [1]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_write_one_run(settings, tree, tmp_path):
+    program = """
+import sys
+from pathlib import Path
+from duskmatch.config import load_settings
+from duskmatch.data import open_dataset
+from duskmatch.training import train
+from tests.training.conftest import FAST
+settings = load_settings("tiny", overrides=[*FAST, "train.pids_per_batch=4"])
+train(settings, open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
+"""
+    script = tmp_path / "go.py"
+    script.write_text(program)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path]), "OMP_NUM_THREADS": "1"}  # noqa: PTH109
+    done = subprocess.run(
+        [*command, str(tree), str(tmp_path / "run")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [1, 2, 3, 4, 5, 6]
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(bool(torch.isfinite(t).all()) for t in weights.values())
+
+
+def test_automatic_precision_is_settled_before_it_is_written(settings, dataset, tmp_path, monkeypatch):
+    for fast, word in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(loop_module, "fast_bf16", lambda device, fast=fast: fast)
+        train(with_(settings, train__precision="auto"), dataset, tmp_path / word)
+        assert f"precision: {word}" in (tmp_path / word / "settings.yaml").read_text()
+
+
+def test_tensorboard_is_asked_for_by_name_where_it_is_missing(settings, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsError, match=r"train\.tensorboard needs TensorBoard: pip install 'duskmatch\[track\]'"):
+        train(with_(settings, train__tensorboard=True), dataset, tmp_path / "run")
