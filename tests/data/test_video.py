@@ -62,7 +62,7 @@ def test_every_box_is_accounted_for(video: Path) -> None:
         (5, 1, 500, 1, 10, 10, 1),  # outside
         (12, 1, 1, 1, 10, 10, 1),
         (13, 1, 1, 1, 10, 10, 1),  # after the end
-        (6, 2, 1, 1, 10, 10, 1),  # too short
+        (6, 2, 60, 1, 10, 10, 1),  # too short
     ]
     account = cut(video, rows, drop_outside=True, min_frames=2)
     assert account["boxes"] == {
@@ -223,9 +223,7 @@ def test_a_video_damaged_in_the_middle_stops_with_the_last_good_frame(tmp_path: 
     for at in range(len(data) // 2, len(data) // 2 + 5000, 3):
         data[at] ^= 0x55
     video.write_bytes(data)
-    with pytest.raises(
-        DataError, match=r"v\.mkv: the video is damaged after frame \d+ \(.*\); copy it again"
-    ):
+    with pytest.raises(DataError, match=r"v\.mkv: the video is damaged after frame \d+ \(.*\); copy it again"):
         cut(video, [(f, 1, 1, 1, 8, 8, 1) for f in range(1, 13)])
     assert not (tmp_path / "out" / "tracklets.csv").exists()
 
