@@ -24,19 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
+
+    options = ("preset", "seed", "vary", "severity", "twins", "overwrite")
+    record = generate_with_progress(args.out, n_processes=args.processes, **{k: getattr(args, k) for k in options})
+    console.result({"out": str(args.out), **record}, _words)
+
+
+def generate_with_progress(out: Path, **options: Any) -> dict[str, Any]:
+    """`synthetic.generate` under a progress bar."""
+    from duskmatch.cli import console
     from duskmatch.synthetic import generate
 
     with console.progress() as bar:
         task = bar.add_task("filming", total=None, note="frames")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        record = generate(
-            args.out, preset=args.preset, seed=args.seed, vary=args.vary, severity=args.severity, twins=args.twins,
-            n_processes=args.processes, overwrite=args.overwrite, on_progress=show,
-        )  # fmt: skip
-    console.result({"out": str(args.out), **record}, _words)
+        return generate(out, on_progress=lambda done, total: bar.update(task, completed=done, total=total), **options)
 
 
 def _words(record: dict[str, Any]) -> str:

@@ -62,8 +62,8 @@ def write_lists(out: Path, tracks: Sequence[Track], starts: Sequence[int]) -> No
 
 
 WALK_COLUMNS = (
-    "split", "row", "pid", "camid", "modality", "take", "n_frames", "first_frame", "view_degrees", "scene", "walk",
-    "occluder", "occluded_fraction", "truncated", "speed_m_s", "cadence_hz",
+    "tracklet_id", "split", "row", "pid", "camid", "modality", "take", "n_frames", "first_frame", "view_degrees",
+    "scene", "walk", "occluder", "occluded_fraction", "truncated", "speed_m_s", "cadence_hz",
 )  # fmt: skip
 
 
@@ -74,9 +74,15 @@ def write_walks(out: Path, tracks: Sequence[Track], starts: Sequence[int], truth
     for track, start, truth in zip(tracks, starts, truths, strict=True):
         counted[track.pool] = counted.get(track.pool, 0) + 1
         rows.append(
-            {"split": track.pool, "row": counted[track.pool], "pid": track.pid, "camid": track.camid,
-             "modality": track.modality, "take": track.take, "n_frames": track.n_frames, "first_frame": start, **truth}
-        )  # fmt: skip
+            {
+                "tracklet_id": f"{track.pid:04d}M{CODES[track.modality]}D{track.camid}T{track.take}",
+                "split": track.pool,
+                "row": counted[track.pool],
+                "first_frame": start,
+                **{name: getattr(track, name) for name in ("pid", "camid", "modality", "take", "n_frames")},
+                **truth,
+            }
+        )
     files.write_csv(out / "info" / "walks.csv", rows, WALK_COLUMNS)
 
 
