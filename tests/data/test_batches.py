@@ -228,7 +228,7 @@ def test_skip_drops_the_frame_counts_it_and_cuts_the_segments_again(tree: Tree) 
     assert list(bad.frames) == [str(tracklet.frames[2])]
     rest = replace(tracklet, frames=tracklet.frames[:2] + tracklet.frames[3:])
     assert (clip.frames == read_clip(rest, SIZE, 6).frames).all()
-    assert bad.summary() == f"1 bad pictures and 0 tracklets left out, the first: {tracklet.frames[2]}"
+    assert bad.summary() == f"left out: pictures 1, tracklets 0; the first: {tracklet.frames[2]}"
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

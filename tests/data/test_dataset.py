@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from duskmatch.data import open_dataset
-from duskmatch.data.dataset import OFFICIAL_COUNTS
+from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import DataError
 from tests.data.tree import Tree, vcm_sized_info, write_picture
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -248,6 +249,19 @@ def test_a_folder_with_files_is_refused_and_one_with_the_video_even_with_overwri
         f"{video.parent} must not hold the video or its boxes; {video} lies in it; choose another OUT"
     )
     assert video.is_file()
+
+
+def test_a_full_disk_is_said_and_leaves_no_table(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError) as error:
+        cut(video, [(1, 1, 1, 1, 8, 8, 1)])
+    out = video.with_name("out")
+    text = "the disk is full; free some space and run the same command again"
+    assert str(error.value) == f"cannot write {out / '0001' / '000001.jpg'}: {text}"
+    assert not (out / "tracklets.csv").exists()
 
 
 @pytest.mark.parametrize(

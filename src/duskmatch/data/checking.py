@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duskmatch.data.clips import in_order
-from duskmatch.data.dataset import OFFICIAL_COUNTS, WALK_SPLITS, Dataset
+from duskmatch.data.dataset import WALK_SPLITS, Dataset
 from duskmatch.data.decoding import decode_frame
+from duskmatch.data.layout import FILES, SplitRows, info_folder
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
-from duskmatch.data.vcm import FILES, SplitRows, info_folder
+from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import FrameError
 from duskmatch.records import MODALITIES, Tracklet
 

@@ -154,8 +154,8 @@ def draw(
     solids = prepare(parts, axes, device)
     depth, seen = cast(solids, view.fine_xs, view.fine_ys)
     found = surface(solids, parts, view.fine_xs, view.fine_ys, depth, seen)
-    table = material_table(person.look, device)
-    colour, reflectance, gloss = reflect(found, parts, table, view.pixel_m / preset.supersample)
+    fine_m = view.pixel_m / preset.supersample
+    colour, reflectance, gloss = reflect(found, parts, material_table(person.look, fine_m, device), fine_m)
     if infrared:
         light = lamplight(found, reflectance, gloss, camera.light)[:, None]
     else:

@@ -118,7 +118,7 @@ def make_body(rng: np.random.Generator) -> Body:
         stature_m=near(rng, 1.71, 0.08),
         leg=near(rng, 0.525, 0.014),
         thigh_share=near(rng, 0.5, 0.012),
-        shoulder=near(rng, 0.112, 0.009),
+        shoulder=near(rng, 0.101, 0.008),
         hip=near(rng, 0.053, 0.006),
         arm=near(rng, 0.325, 0.012),
         head=near(rng, 0.0535, 0.0022),
@@ -179,9 +179,9 @@ def make_look(rng: np.random.Generator) -> Look:
         hair=hair(rng),
         upper=cloth(rng, top=True),
         lower=cloth(rng, top=False),
-        shoes=replace(cloth(rng, top=False), pattern="plain", pattern_contrast=0.0),
-        bag_material=cloth(rng, top=False),
-        hat_material=cloth(rng, top=True),
+        shoes=replace(_plainer(cloth(rng, top=False)), pattern="plain", pattern_contrast=0.0),
+        bag_material=_plainer(cloth(rng, top=False)),
+        hat_material=_plainer(cloth(rng, top=True)),
     )
 
 
@@ -202,6 +202,11 @@ def gait_vector(gait: Gait) -> np.ndarray:
 def redyed(rng: np.random.Generator, look: Look) -> Look:
     """The same look in other colours."""
     return replace(look, upper=dyed(rng, look.upper), lower=dyed(rng, look.lower))
+
+
+def _plainer(material: Material) -> Material:
+    """The material with half its weave: small things have a fine one."""
+    return replace(material, contrast=0.5 * material.contrast)
 
 
 def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
