@@ -177,13 +177,15 @@ def test_a_missing_file_and_another_kind_are_refused(tmp_path):
 
 def test_two_files_are_two_sides(tmp_path):
     infrared = Embeddings(np.eye(3), [1, 2, 3], [1, 1, 1], "infrared", ["a", "b", "c"], {"precision": "fp32", "x": 1})
-    visible = Embeddings(2 * np.eye(3), [1, 2, 3], [2, 2, 2], "visible", ["d", "e", "f"], {"precision": "fp32", "x": 2})
+    visible = Embeddings(
+        2 * np.eye(3), [1, 2, 3], [2, 2, 2], "visible", ["d", "e", "f"], {"precision": "fp32", "synthetic": True}
+    )
     for name, side in (("q", infrared), ("g", visible)):
         save_embeddings(tmp_path / f"{name}.safetensors", side)
     query, gallery = load_features(tmp_path / "q.safetensors", tmp_path / "g.safetensors")
     np.testing.assert_array_equal(query.vectors, infrared.vectors)
     np.testing.assert_array_equal(gallery.vectors, visible.vectors)
-    assert list(gallery.sources) == ["d", "e", "f"] and gallery.meta == {"precision": "fp32"}
+    assert list(gallery.sources) == ["d", "e", "f"] and gallery.meta == {"precision": "fp32", "synthetic": True}
 
 
 def test_two_files_of_unlike_width_are_refused(tmp_path):

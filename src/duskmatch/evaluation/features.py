@@ -112,13 +112,16 @@ def _joined(parts: list[Embeddings], paths: Sequence[str | Path]) -> Embeddings:
     if len(parts) == 1:
         return parts[0]
     named = all(part.sources for part in parts)
+    meta = {key: value for key, value in parts[0].meta.items() if all(part.meta.get(key) == value for part in parts)}
+    if any(part.meta.get("synthetic") is True for part in parts):
+        meta["synthetic"] = True  # one generated side makes the score one on generated people
     return Embeddings(
         vectors=np.concatenate([part.vectors for part in parts]),
         pids=np.concatenate([part.pids for part in parts]),
         camids=np.concatenate([part.camids for part in parts]),
         modality=[word for part in parts for word in part.modalities],
         sources=[name for part in parts for name in part.sources] if named else (),
-        meta={key: value for key, value in parts[0].meta.items() if all(p.meta.get(key) == value for p in parts)},
+        meta=meta,
     )
 
 
