@@ -176,6 +176,9 @@ def test_the_band_a_query_falls_into_does_not_change_its_digits(monkeypatch):
     np.testing.assert_array_equal(whole.average_precision, banded.average_precision)
     sim = similarity.Similarity(*(similarity.unit_vectors(x, "any") for x in (query, gallery)))
     np.testing.assert_array_equal(sim(slice(640, 700)), sim(slice(0, 700))[640:])
+    alone = similarity.Similarity(sim.query[:641], gallery.vectors)  # one query in the last tile, then sixty
+    together = similarity.Similarity(sim.query, gallery.vectors)
+    np.testing.assert_array_equal(alone(slice(640, 641)), together(slice(640, 700))[:1])
 
 
 def test_the_given_matrix_is_left_as_it_was():
