@@ -168,12 +168,8 @@ def count_problems(dataset: Dataset, counts: list[dict[str, Any]]) -> list[Probl
     """Where a generated set does not hold what it says; a copy of HITSZ-VCM is held to its counts when it is opened."""
     wrong = [row for row in counts if dataset.synthetic and row["expected"] not in (None, row["found"])]
     rule = "a generated set must hold what it says of itself"
-    return [
-        Problem(
-            "counts", "duskwalk.json", None, f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}"
-        )
-        for row in wrong
-    ]
+    texts = [f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}" for row in wrong]
+    return [Problem("counts", "duskwalk.json", None, text) for text in texts]
 
 
 def _pool_counts(tracklets: list[Tracklet]) -> list[tuple[str, int]]:

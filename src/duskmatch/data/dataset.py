@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, outside, read_split
+from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_outside, read_split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.records import DIRECTIONS, Direction, Tracklet
@@ -130,7 +129,7 @@ def open_layout(
     has_validation = any((info / file).is_file() and (info / file).stat().st_size for file in (pool.names, pool.rows))
     wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
     splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
-    outside(root, (track for rows in splits.values() for track in rows.tracklets.values()), report)
+    leave_outside(root, splits.values(), report)
     _people_are_apart(splits, report)
     return Dataset(root, name, version, synthetic, splits, facts)
 
@@ -145,12 +144,10 @@ def resolved(path: str | Path) -> Path:
 
 def _people_are_apart(splits: dict[Split, SplitRows], report: Report) -> None:
     """Reports people who are in two splits: what is tested must be people never trained on."""
-    people: dict[Split, Counter[int]] = {
-        split: Counter(t.pid for t in rows.tracklets.values()) for split, rows in splits.items()
-    }
+    people = {split: {t.pid for t in rows.tracklets.values()} for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
     for one, other in pairs:
-        for pid in sorted(people.get(one, Counter()).keys() & people.get(other, Counter()).keys()):
+        for pid in sorted(people.get(one, set()) & people.get(other, set())):
             text = f"{one} and {other} people must be different ones; person {pid} is in both"
             report(Problem("people", FILES[other].rows, None, text))
 

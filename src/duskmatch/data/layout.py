@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -97,17 +97,23 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
     return rows
 
 
-def outside(root: Path, tracklets: Iterator[Tracklet], report: Report) -> None:
-    """Reports each folder or picture that is a link to somewhere outside the data set.
+def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> None:
+    """Reports each folder or picture that is a link to somewhere outside the data set, and drops its tracks.
 
     `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
     """
-    folders = {os.fspath(tracklet.frames[0].parent) for tracklet in tracklets}  # a row's pictures share one folder
-    for folder in sorted(folders):
-        links = [folder] if leaves(root, folder) else _links(root, folder)
-        for link in links:
-            rule = "pictures must lie inside the data set's own folder; this is a link that leaves it"
-            report(Problem("outside", os.path.relpath(link, root), None, f"{rule}; copy the pictures in its place"))
+    splits = list(splits)
+    # A row's pictures share one folder.
+    folders = {os.fspath(track.frames[0].parent) for rows in splits for track in rows.tracklets.values()}
+    links = [link for folder in sorted(folders) for link in _links(root, folder)]
+    for link in links:
+        rule = "pictures must lie inside the data set's own folder; this is a link that leaves it"
+        report(Problem("outside", os.path.relpath(link, root), None, f"{rule}; copy the pictures in its place"))
+    gone = {Path(link) for link in links}
+    for rows in splits if gone else []:
+        for row, track in list(rows.tracklets.items()):
+            if track.frames[0].parent in gone or not gone.isdisjoint(track.frames):
+                del rows.tracklets[row]
 
 
 class _Ids:
@@ -172,6 +178,9 @@ def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRow
 
 
 def _links(root: Path, folder: str) -> list[str]:
+    """The folder itself, or the pictures in it, where they are links that leave the root."""
+    if leaves(root, folder):
+        return [folder]
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.path for entry in entries if entry.is_symlink() and leaves(root, entry.path))

@@ -134,7 +134,7 @@ def _source(found: re.Match[str], sources: dict[str, Source]) -> Source:
 
 def _lines(root: Path, path: Path, report: Report) -> list[str]:
     """The file's lines without the blank ones at its end; a blank line inside counts, it would shift all rows."""
-    if path.is_symlink() and leaves(root, os.fspath(path)):
+    if leaves(root, os.fspath(path)):
         report(Problem("outside", relative(root, path), None, "info files must not be links that leave the data set"))
         return []
     if not path.is_file():
@@ -145,10 +145,12 @@ def _lines(root: Path, path: Path, report: Report) -> list[str]:
 
 
 def leaves(root: Path, path: str) -> bool:
+    """Whether a path, links followed, lies outside the data set's resolved root."""
     return not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def relative(root: Path, path: Path) -> str:
+    """A path as problems name it."""
     return path.relative_to(root).as_posix()
 
 
