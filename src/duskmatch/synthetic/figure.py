@@ -23,7 +23,7 @@ class Part:
 
     a: Array
     b: Array
-    ra: float
+    ra: float | Array
     rb: float | Array
     front: Array
     slot: int
@@ -38,7 +38,7 @@ class Part:
     @property
     def girth_m(self) -> float:
         """The radius that turns angles into lengths of cloth: one per part, so that stripes keep their number."""
-        return 0.5 * (self.ra + float(np.mean(self.rb)))
+        return 0.5 * float(np.mean(self.ra) + np.mean(self.rb))
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Figure:
     parts: list[Part] = field(default_factory=list)
 
     def add(
-        self, a: Array, b: Array, ra: float, rb: float | Array, slot: str, *, front: Array | None = None,
+        self, a: Array, b: Array, ra: float | Array, rb: float | Array, slot: str, *, front: Array | None = None,
         end: str | None = None, mark: str = "none", **rest: object,
     ) -> None:  # fmt: skip
         facing = self.skeleton.pelvis_front if front is None else front
@@ -85,7 +85,15 @@ def _leg(figure: Figure, side: str) -> None:
     figure.add(hip, knee, 0.052 * thick, 0.034 * thick + wide, "lower", end="skin", cut=thigh_end, shade=(0.8, 1.0))
     if look.bottom == "shorts":  # the leg of the shorts stands off the thigh
         hem = hip + (knee - hip) * min(look.hem, 0.98)
-        figure.add(hip, hem, 0.053 * thick, 0.047 * thick + 1.3 * wide, "lower", hem=True, shade=(0.75, 1.0))
+        figure.add(
+            hip + 0.3 * (hem - hip),
+            hem,
+            0.050 * thick,
+            0.047 * thick + 1.3 * wide,
+            "lower",
+            hem=True,
+            shade=(0.75, 1.0),
+        )
     along = float(np.linalg.norm(knee[0] - hip[0]))
     figure.add(
         knee, ankle, 0.034 * thick + wide, (0.022 + 0.012 * look.loose) * thick if covered else 0.021 * thick,
@@ -144,8 +152,10 @@ def _trunk(figure: Figure) -> None:
     figure.add(pelvis + 0.24 * spine, pelvis - 0.02 * spine, 1.3 * hips, 0.86 * _hip_half(figure), "lower", flat=0.66)
     waist = max((0.060 + 0.014 * body.belly) * body.girth * h + heavy, 0.86 * _hip_half(figure) + 0.6 * heavy)
     swell = front * (0.004 + 0.018 * body.belly) * h
-    bottom = pelvis - (0.10 if look.top in ("sweater", "jacket", "coat") else 0.03) * spine
-    figure.add(chest - 0.17 * spine, bottom + swell, 0.90 * body.shoulder * h + 0.5 * heavy, waist * 1.06, "upper",
+    tucked = look.bottom == "skirt" and look.top in ("shirt", "sweater")
+    bottom = pelvis + (0.10 if tucked else -0.03 if look.top == "shirt" else -0.11) * spine
+    hem = waist if tucked else max(1.06 * waist, _hip_half(figure) + 0.3 * heavy + 0.004 * h)
+    figure.add(chest - 0.17 * spine, bottom + swell, 0.90 * body.shoulder * h + 0.5 * heavy, hem, "upper",
                front=front, flat=0.64 + 0.12 * body.belly, hem=True, mark="chest", shade=(1.0, 0.93))  # fmt: skip
     for side, sign in SIDES:  # the slope from neck to shoulder
         shoulder = joints[f"shoulder_{side}"] - sign * 0.006 * h * left
@@ -191,8 +201,9 @@ def _skirt(figure: Figure) -> None:
         low = low + front * (middle - ((low - pelvis) * front).sum(1))[:, None]
         flare = (0.004 + 0.030 * look.loose) * h * min(length, 1.4) + extra * h
         wide = hips * (1.0 if length < 1.2 else 0.92) + flare
-        figure.add(pelvis + np.array([0, 0.055 * h, 0]), low, hips + 0.7 * extra * h, wide, slot,
-                   flat=np.maximum((half + 0.042 * h + 0.6 * flare) / wide, 0.72), hem=True,
+        flat = np.maximum((half + 0.042 * h + 0.6 * flare) / wide, 0.72)
+        top = (hips + 0.7 * extra * h) * np.clip(0.8 / flat, 0.70, 0.95)  # a deep hem must not swell the waist
+        figure.add(pelvis + np.array([0, 0.045 * h, 0]), low, top, wide, slot, flat=flat, hem=True,
                    along_m=0.29 * h if slot == "upper" else 0.0, shade=(1.0, 0.92))  # fmt: skip
 
 
