@@ -190,7 +190,7 @@ def _skirt(figure: Figure) -> None:
     hips = _hip_half(figure) + 0.004 * h
     for slot, length, extra in (
         ("lower", look.hem if look.bottom == "skirt" else 0.0, 0.0),
-        ("upper", look.coat, 0.012),
+        ("upper", look.coat, 0.018),
     ):
         if length <= 0:
             continue
@@ -201,7 +201,7 @@ def _skirt(figure: Figure) -> None:
         low = low + front * (middle - ((low - pelvis) * front).sum(1))[:, None]
         flare = (0.004 + 0.030 * look.loose) * h * min(length, 1.4) + extra * h
         wide = hips * (1.0 if length < 1.2 else 0.92) + flare
-        flat = np.maximum((half + 0.042 * h + 0.6 * flare) / wide, 0.72)
+        flat = np.maximum((half + 0.048 * h + 0.6 * flare) / wide, 0.72)
         top = (hips + 0.7 * extra * h) * np.clip(0.8 / flat, 0.70, 0.95)  # a deep hem must not swell the waist
         figure.add(pelvis + np.array([0, 0.045 * h, 0]), low, top, wide, slot, flat=flat, hem=True,
                    along_m=0.29 * h if slot == "upper" else 0.0, shade=(1.0, 0.92))  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DATA_VERSION = "1"  # a changed picture bumps it
+DATA_VERSION = "2"  # a changed picture bumps it
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,9 @@ def main() -> None:
     write_picture(args.folder / "duskwalk_people.jpg", people_sheet(args.seed, clear, range(6)), 82)
     walks = [walk_sheet(args.seed, clear, 1, modality) for modality in ("visible", "infrared")]
     write_picture(args.folder / "duskwalk_walk.jpg", _below(walks))
-    write_picture(args.folder / "duskwalk_counterfactuals.jpg", counterfactual_sheet(args.seed, PRESETS["bench"], 2))
+    write_picture(
+        args.folder / "duskwalk_counterfactuals.jpg", counterfactual_sheet(args.seed, replace(clear, size=(192, 96)), 2)
+    )
     write_picture(args.folder / "duskwalk_twins.jpg", twin_sheet(args.seed, replace(clear, size=(192, 96))))
     write_picture(args.folder / "duskwalk_demo.jpg", people_sheet(args.seed, PRESETS["demo"], range(8)), 92)
 
