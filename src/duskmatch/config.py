@@ -114,9 +114,10 @@ class TrainSettings(Section):
     decay_factor: Positive = 0.1
     stage2_lr: Positive | None = None  # None: the schedule goes on
     clip_norm: Positive | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"  # auto: bf16 where the machine has hardware for it
     channels_last: bool = True
     log_every: Count = 10
+    tensorboard: bool = False  # also to RUN/tensorboard; needs the extra `track`
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 1
     selection: Literal["last", "validation"] = "last"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +37,8 @@ def trained(tmp_path, monkeypatch):
         asked.append((run, device, on_bad_frame, untrained))
         return FakeEmbedder(noise=4.0 if untrained else 0.5)
 
-    for room, name, value in (
-        ("embedding", "load_embedder", load_embedder),
-        ("data", "open_dataset", lambda path, **_: people),
-    ):
-        module = types.ModuleType(f"duskmatch.{room}")
-        setattr(module, name, value)
-        monkeypatch.setitem(sys.modules, f"duskmatch.{room}", module)
+    monkeypatch.setattr("duskmatch.embedding.load_embedder", load_embedder)
+    monkeypatch.setattr("duskmatch.data.open_dataset", lambda path: people)
     (tmp_path / "run").mkdir()
     return tmp_path / "run", tmp_path / "data", asked
 
@@ -76,15 +69,13 @@ def test_synthetic_features_always_say_so(features, capsys):
 
 def test_a_run_is_scored_beside_its_untrained_self_and_gets_a_report(trained, capsys):
     run, data, asked = trained
-    assert (
-        main(["evaluate", str(run), "--data", str(data), "--on-bad-frame", "skip", "--device", "cpu", "--no-report"])
-        == 0
-    )
+    assert main(["evaluate", str(run), "--data", str(data), "--on-bad-frame", "skip", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("SYNTHETIC data (Duskwalk 1)") and "before training" in out
     assert asked == [(run, "cpu", "skip", False), (run, "cpu", "skip", True)]
     document = json.loads((run / "scores.json").read_text())
     assert document["untrained"] and document["data"]["test_reads"] == 1
+    assert "SYNTHETIC" in (run / "report.html").read_text()
 
 
 def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(trained, capsys):

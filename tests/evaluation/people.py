@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from duskmatch.data import BadFrames
 from duskmatch.records import MODALITIES, Embeddings, Tracklet
 
 
@@ -67,8 +68,9 @@ class FakeEmbedder:
 
     def __init__(self, noise: float = 0.8, d: int = 16, unreadable: tuple[str, ...] = ()) -> None:
         self.noise, self.d, self.unreadable = noise, d, unreadable
+        self.bad_frames = BadFrames()
 
-    def embed(self, tracklets):
+    def embed(self, tracklets, on_progress=None):
         there = [t for t in tracklets if t.tracklet_id not in self.unreadable]
         centres = np.random.default_rng(1).standard_normal((1000, self.d))
         steps = np.random.default_rng(2).standard_normal((len(there), self.d))

@@ -12,9 +12,11 @@ from duskmatch.data import open_dataset
 from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError, TrainingError
 from duskmatch.training import Watcher, train
+from duskmatch.training import iteration as iteration_module
 from duskmatch.training import loop as loop_module
-from duskmatch.training.loop import prepare, self_pair_drawn
+from duskmatch.training.iteration import self_pair_drawn
 from duskmatch.training.monitor import CollapseDetector, Log, read_log
+from duskmatch.training.trainer import prepare
 from tests.data.tree import Tree
 from tests.training.conftest import FAST
 
@@ -64,7 +66,7 @@ def test_a_micro_batch_of_one_person_is_refused(settings):
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings, dataset, tmp_path, monkeypatch):
-    original = loop_module._forward_maker
+    original = iteration_module.forward_maker
 
     def poisoned(trainer, batch, step):
         if step == 4:
@@ -72,7 +74,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings,
                 trainer.model.sequence_classifier.weight.fill_(torch.nan)
         return original(trainer, batch, step)
 
-    monkeypatch.setattr(loop_module, "_forward_maker", poisoned)
+    monkeypatch.setattr(iteration_module, "forward_maker", poisoned)
     message = r"iteration 5: sequence_identity is nan; .* still holds the newest checkpoint; lower train\.lr, set"
     with pytest.raises(TrainingError, match=message):
         train(settings, dataset, tmp_path / "run")
@@ -234,3 +236,16 @@ train(settings, open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [1, 2, 3, 4, 5, 6]
     weights = load_file(tmp_path / "run" / "model.safetensors")
     assert all(bool(torch.isfinite(t).all()) for t in weights.values())
+
+
+def test_automatic_precision_is_settled_before_it_is_written(settings, dataset, tmp_path, monkeypatch):
+    for fast, word in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(loop_module, "fast_bf16", lambda device, fast=fast: fast)
+        train(with_(settings, train__precision="auto"), dataset, tmp_path / word)
+        assert f"precision: {word}" in (tmp_path / word / "settings.yaml").read_text()
+
+
+def test_tensorboard_is_asked_for_by_name_where_it_is_missing(settings, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SettingsError, match=r"train\.tensorboard needs TensorBoard: pip install 'duskmatch\[track\]'"):
+        train(with_(settings, train__tensorboard=True), dataset, tmp_path / "run")

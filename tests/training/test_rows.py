@@ -18,7 +18,8 @@ from duskmatch.models.parts import SpatialTemporalGuidance
 from duskmatch.models.self_attack import pool_clip
 from duskmatch.training import Watcher
 from duskmatch.training.algorithm1 import Forward, attack_terms, sub_steps
-from duskmatch.training.loop import _confusion_excess, make_optimizer, prepare
+from duskmatch.training.iteration import _confusion_excess
+from duskmatch.training.trainer import make_optimizer, prepare
 from duskmatch.training.weights import load_start_weights
 from tests.training.test_algorithm1 import LABELS, LOSS, TRAIN, build, clips, forward, snapshot, updater
 

@@ -42,13 +42,13 @@ def examine() -> dict[str, Any]:
         return report
     import torch
 
-    from duskmatch.embedding.machine import describe
+    from duskmatch.embedding.machine import describe, fast_bf16, pick_device
 
     report |= {
         "machine": describe(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "precision": ["fp32", "bf16 (fast)" if fast_bf16() else "bf16 (slow on this machine)"],
+        "precision": ["fp32", "bf16 (fast)" if fast_bf16(pick_device("auto")) else "bf16 (slow on this machine)"],
         "torchvision": torchvision_state(),
     }
     return report
@@ -59,15 +59,6 @@ def installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def fast_bf16() -> bool:
-    """Whether a matrix product in bf16 has hardware here."""
-    import torch
-
-    from duskmatch.embedding.machine import describe
-
-    return torch.cuda.is_available() or "bf16" in describe() or "AMX" in describe()
 
 
 def torchvision_state() -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from duskmatch.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
+    from duskmatch.data import Dataset
+    from duskmatch.embedding import Embedder
     from duskmatch.evaluation import Evaluation
+    from duskmatch.evaluation.protocol import ScoredSplit
+    from duskmatch.records import CameraRule, Embeddings, Tracklet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,53 +52,82 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
 
     infrared, visible = load_features(args.features)
     evaluation = evaluate_embeddings(infrared, visible, camera_rule=args.camera_rule)
-    synthetic = True if args.synthetic else infrared.meta.get("synthetic")
-    facts = {key: infrared.meta.get(key) for key in ("precision", "checkpoint", "selection", "seed", "n_frames")}
     return scores_document(
         evaluation,
         features_facts(args.features),
-        synthetic=synthetic if isinstance(synthetic, bool) else None,
-        facts={**facts, "test_time_extras": infrared.meta.get("test_time_extras")},
+        synthetic=args.synthetic or infrared.meta.get("synthetic") is True or None,
+        facts={"precision": _text(infrared.meta.get("precision")), "test_time_extras": None},
     )
 
 
 def _trained(args: argparse.Namespace) -> dict[str, Any]:
-    import torch
-
-    from duskmatch.cli import console
     from duskmatch.data import open_dataset
-    from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.machine import set_threads
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    dataset = open_dataset(args.data)
+    set_threads(args.threads)
     suffix = "" if args.split == "test" else f".{args.split}"
-    embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
-    before = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame, untrained=True)
-    console.say(f"embedding the {args.split} people of {args.data}, with the trained network and before training")
-    evaluation, untrained = (_evaluate(which, dataset, args) for which in (embedder, before))
-    return write_results(
+    return evaluate_run(
         args.run,
-        evaluation,
-        untrained,
-        dataset,
-        embedder.facts(),
+        open_dataset(args.data),
         scores=args.out or args.run / f"scores{suffix}.json",
         report=None if args.no_report else args.run / f"report{suffix}.html",
+        split=args.split,
+        camera_rule=args.camera_rule,
+        device=args.device,
+        on_bad_frame=args.on_bad_frame,
     )
 
 
-def _evaluate(embedder: Any, dataset: Any, args: argparse.Namespace) -> Evaluation:
+def evaluate_run(
+    run: Path,
+    dataset: Dataset,
+    *,
+    scores: Path,
+    report: Path | None,
+    split: ScoredSplit = "test",
+    camera_rule: CameraRule = "same-pid-same-camera",
+    device: str = "auto",
+    on_bad_frame: Literal["stop", "skip"] = "stop",
+) -> dict[str, Any]:
+    """scores.json and report.html of a RUN, beside the same network before training."""
+    from duskmatch.embedding import load_embedder
+
+    embedder = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
+    before = load_embedder(run, device=device, on_bad_frame=on_bad_frame, untrained=True)
+    evaluation = evaluate_with_progress(embedder, dataset, split, camera_rule)
+    untrained = evaluate_with_progress(before, dataset, split, camera_rule, what="the network before training")
+    return write_results(run, evaluation, untrained, dataset, embedder.facts(), scores=scores, report=report)
+
+
+def evaluate_with_progress(
+    embedder: Embedder,
+    dataset: Dataset,
+    split: ScoredSplit,
+    camera_rule: CameraRule,
+    *,
+    what: str = "the trained network",
+) -> Evaluation:
+    """Both directions of a split, embedded under a progress bar; bad frames that were skipped are said."""
+    from duskmatch.cli import console
     from duskmatch.evaluation import evaluate_dataset
 
-    return evaluate_dataset(embedder.embed, dataset, split=args.split, camera_rule=args.camera_rule)
+    with console.progress() as bar:
+        task = bar.add_task(f"embedding, {what}", total=None, note="")
+
+        def embed(tracklets: list[Tracklet]) -> Embeddings:
+            return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
+
+        evaluation = evaluate_dataset(embed, dataset, split=split, camera_rule=camera_rule)
+    if embedder.bad_frames:
+        console.say(embedder.bad_frames.summary())
+    return evaluation
 
 
 def write_results(
     run: Path,
     evaluation: Evaluation,
     untrained: Evaluation | None,
-    dataset: Any,
+    dataset: Dataset,
     facts: dict[str, Any],
     *,
     scores: Path,
@@ -120,6 +153,10 @@ def write_results(
         write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
         console.say(f"report: {report}")
     return document
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -56,6 +56,13 @@ def describe() -> str:
     return text + (f", {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ", no GPU")
 
 
+def fast_bf16(device: torch.device) -> bool:
+    """Whether products in bf16 have hardware on this device."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+
+
 def numerics() -> dict[str, str | int]:
     """What must be the same for a resumed run to end with the same bits."""
     return {

@@ -8,6 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from duskmatch.errors import SettingsError
 from duskmatch.files import refusal, write_csv
 
 COLUMNS = (
@@ -43,9 +44,10 @@ COLUMNS = (
 class Log:
     """log.csv, one row each `log_every` iterations, whole rows only."""
 
-    def __init__(self, path: Path, *, keep_until: int) -> None:
+    def __init__(self, path: Path, *, keep_until: int, tensorboard: Path | None = None) -> None:
         """Rows after iteration `keep_until` belong to a life that was not saved and go."""
         self.path = path
+        self.board = _board(tensorboard, keep_until) if tensorboard is not None else None
         rows = [row for row in read_log(path) if row["step"] <= keep_until] if path.exists() else []
         write_csv(path, ({key: _short(row.get(key, "")) for key in COLUMNS} for row in rows), COLUMNS)
         try:
@@ -60,9 +62,14 @@ class Log:
             self.file.flush()
         except OSError as error:
             raise refusal(self.path, error) from error
+        if self.board is not None:
+            for key, value in row.items():
+                self.board.add_scalar(key, value, row["step"])
 
     def close(self) -> None:
         self.file.close()
+        if self.board is not None:
+            self.board.close()
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
@@ -102,6 +109,14 @@ class CollapseDetector:
                 "loss.triplet to euclidean and loss.triplet_on to pooled, or load weights"
             )
         return None
+
+
+def _board(folder: Path, keep_until: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SettingsError("train.tensorboard needs TensorBoard: pip install 'duskmatch[track]'") from error
+    return SummaryWriter(str(folder), purge_step=keep_until + 1)  # type: ignore[no-untyped-call]
 
 
 def _short(value: Any) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor
 class Processes:
     """This process among its fellows."""
 
-    def __init__(self, device: torch.device, precision: Literal["fp32", "bf16"]) -> None:
+    def __init__(self, device: torch.device, precision: Literal["fp32", "bf16", "auto"]) -> None:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.fabric = _fabric()(
             accelerator="cuda" if device.type == "cuda" else "cpu",

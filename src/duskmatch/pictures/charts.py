@@ -1,0 +1,124 @@
+"""Line charts: as SVG that takes the page's colours (light, dark, printed), and as PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from duskmatch.files import write_bytes
+from duskmatch.pictures.html import Html, element
+
+# Colour-blind safe and of unlike lightness, so they differ in grey print too.
+SERIES = ("#b4530a", "#1f5fa8", "#4d7c3a", "#8a3b8f", "#6b6b6b", "#0f8a8a")
+DIRECTION_COLOUR = {"infrared_to_visible": SERIES[0], "visible_to_infrared": SERIES[1]}
+INK, LINE = "#1c1d1f", "#d4d4d2"
+# In SVG each colour becomes a name that the page's style sheet fills in.
+PAGE_COLOURS = {INK: "var(--ink)", LINE: "var(--line)", **{c: f"var(--series-{i})" for i, c in enumerate(SERIES)}}
+STYLE = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "duskmatch",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series of a chart."""
+
+    label: str
+    x: Sequence[float] | npt.NDArray[np.floating] | npt.NDArray[np.integer]
+    y: Sequence[float] | npt.NDArray[np.floating]
+    colour: str
+    style: str = "-"
+    marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One panel."""
+
+    title: str
+    lines: Sequence[Line]
+    x_label: str = ""
+    y_label: str = ""
+    log: bool = False
+    y_range: tuple[float, float] | None = None
+    x_ticks: Sequence[int] | None = None
+
+
+def figure(charts: Sequence[Chart], *, columns: int = 1, width: float = 6.4, height: float = 3.0) -> Figure:
+    """The panels in rows of `columns`; `width` and `height` are of one panel, in inches."""
+    n_rows = -(-len(charts) // columns)
+    drawn = Figure(figsize=(width * columns, height * n_rows), layout="constrained")
+    for place, chart in enumerate(charts):
+        _draw(drawn.add_subplot(n_rows, columns, place + 1), chart)
+    return drawn
+
+
+def as_svg(charts: Sequence[Chart], description: str, **size: float) -> Html:
+    """The panels as markup for the page; `description` is read out where the chart cannot be seen."""
+    out = io.StringIO()
+    _styled(lambda: figure(charts, **size).savefig(out, format="svg", transparent=True, metadata={"Date": None}))  # type: ignore[arg-type]
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'font: ([\d.]+)px [^;"]*', r"font-size: \1px", svg)
+    svg = svg.replace("xlink:href", "href")
+    for colour, name in PAGE_COLOURS.items():
+        svg = svg.replace(colour, name)
+    return element("div", Html(svg), class_="chart", role="img", aria_label=description)
+
+
+def save_png(charts: Sequence[Chart], path: Path, **size: float) -> None:
+    """The panels as a picture file."""
+    out = io.BytesIO()
+    _styled(lambda: figure(charts, **size).savefig(out, format="png", dpi=150, facecolor="white"))  # type: ignore[arg-type]
+    write_bytes(path, out.getvalue())
+
+
+def _styled(draw: Callable[[], None]) -> None:
+    style: Mapping[str, object] = STYLE
+    with rc_context(style):  # type: ignore[arg-type]
+        draw()
+
+
+def _draw(axes: Axes, chart: Chart) -> None:
+    for line in chart.lines:
+        axes.plot(line.x, line.y, line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4)
+    axes.set_title(chart.title)
+    axes.set_xlabel(chart.x_label)
+    axes.set_ylabel(chart.y_label)
+    if chart.log:
+        axes.set_yscale("log")
+    if chart.x_ticks:
+        axes.set_xticks(chart.x_ticks)
+    if chart.y_range:
+        axes.set_ylim(*chart.y_range)
+    if len(chart.lines) > 1 or chart.lines[0].label:
+        axes.legend(fontsize=8)

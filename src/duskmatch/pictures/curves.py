@@ -1,0 +1,96 @@
+"""Training curves from the rows of log.csv, whatever numeric columns it has."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from duskmatch.errors import DataError
+from duskmatch.pictures.charts import SERIES, Chart, Line, save_png
+
+Rows = Sequence[Mapping[str, Any]]
+NOT_CURVES = {"step", "epoch", "stage", "seconds"}
+MAX_POINTS = 400
+# Panel -> words in the names of its columns, tried in this order; the rest are loss terms.
+PANELS = {
+    "validation": ("validation",),
+    "accuracy on training clips": ("accuracy",),
+    "gradient norms": ("gradient", "grad", "norm"),
+    "branch / trunk": ("ratio",),
+    "learning rate": ("lr",),
+    "frames per second": ("frames_per_s",),
+    "steps clipped": ("clipped",),
+}
+LOSSES = "loss terms"
+LOGARITHMIC = {"gradient norms", "branch / trunk"}
+
+
+def read_log(path: Path) -> list[dict[str, str]] | None:
+    """The rows of a log.csv as they stand; None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return [row for row in csv.DictReader(file) if None not in row.values()]
+
+
+def curves(rows: Rows, path: Path) -> None:
+    """A PNG of all curves."""
+    charts = training_charts(rows)
+    if not charts:
+        raise DataError("no curve can be drawn: the log holds no row with a number in it; train some steps first")
+    save_png(charts, path, columns=2, width=5.0, height=2.6)
+
+
+def training_charts(rows: Rows) -> list[Chart]:
+    """A panel for each kind of column that holds numbers."""
+    steps = [number(row.get("step", i)) for i, row in enumerate(rows)]
+    names = [name for name in (rows[0] if rows else ()) if name not in NOT_CURVES]
+    names += sorted({name for row in rows for name in row} - set(names) - NOT_CURVES)
+    panels: dict[str, list[Line]] = {}
+    for name in names:
+        values = np.array([number(row.get(name)) for row in rows])
+        if np.isfinite(values).any():
+            lines = panels.setdefault(panel_of(name), [])
+            lines.append(_line(name, np.array(steps), values, SERIES[len(lines) % len(SERIES)], len(lines)))
+    order = [LOSSES, *PANELS]
+    return [_chart(title, panels[title]) for title in sorted(panels, key=order.index)]
+
+
+def panel_of(column: str) -> str:
+    """The panel a column belongs to, by its name."""
+    parts = column.split("_")
+    for title, words in PANELS.items():
+        if any(word == column or word in parts for word in words):
+            return title
+    return LOSSES
+
+
+def number(value: Any) -> float:
+    """A cell as a number; NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _line(name: str, steps: np.ndarray, values: np.ndarray, colour: str, place: int) -> Line:
+    there = np.isfinite(values) & np.isfinite(steps)
+    x, y = steps[there], values[there]
+    if len(x) > MAX_POINTS:  # means of neighbours: a page of megabytes shows no more
+        cuts = np.linspace(0, len(x), MAX_POINTS + 1).astype(int)[:-1]
+        x, y = (np.add.reduceat(v, cuts) / np.diff([*cuts, len(x)]) for v in (x, y))
+    return Line(name.replace("_", " "), x, y, colour, style="-" if place < len(SERIES) else "--", marker=_marker(x))
+
+
+def _marker(x: np.ndarray) -> str:
+    return "o" if len(x) < 12 else ""
+
+
+def _chart(title: str, lines: list[Line]) -> Chart:
+    positive = all((np.asarray(line.y) > 0).all() for line in lines)
+    return Chart(title, lines, x_label="step", log=title in LOGARITHMIC and positive)

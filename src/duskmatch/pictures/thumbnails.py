@@ -1,0 +1,54 @@
+"""Small pictures of people, as arrays and as data: URIs."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from duskmatch.data import decode_frame
+from duskmatch.errors import FrameError
+from duskmatch.records import Tracklet
+
+HEIGHT_PX = 160
+WIDTH_PX = 80
+JPEG_QUALITY = 80
+BACKGROUND = 128
+
+
+def thumbnail(path: Path, *, height: int = HEIGHT_PX, width: int = WIDTH_PX) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture at its own proportions on grey (RGB); one that cannot be read is grey with a cross.
+
+    Never enlarged beyond the box, never stretched: a person's build must not depend on the box.
+    """
+    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
+    try:
+        picture = decode_frame(path)
+    except FrameError:
+        for corners in (((0, 0), (width - 1, height - 1)), ((width - 1, 0), (0, height - 1))):
+            cv2.line(canvas, *corners, (90, 90, 90), 2, cv2.LINE_AA)
+        return canvas
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    h, w = (max(1, round(scale * n)) for n in picture.shape[:2])
+    small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = (height - h) // 2, (width - w) // 2
+    canvas[top : top + h, left : left + w] = small
+    return canvas
+
+
+def middle_frame(tracklet: Tracklet) -> Path:
+    """The frame that stands for a tracklet: the middle one, most often the one seen whole."""
+    return tracklet.frames[len(tracklet) // 2]
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """A JPEG inside the page itself."""
+    whole, encoded = cv2.imencode(
+        ".jpg", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not whole:
+        raise FrameError(f"a picture of {picture.shape} could not be encoded as JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

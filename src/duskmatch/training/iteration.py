@@ -1,0 +1,116 @@
+"""One iteration: the batch that is due, the updates that are due, the numbers to log."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from duskmatch.config import Settings
+from duskmatch.data import Augment, Batch, normalise, training_batches
+from duskmatch.errors import TrainingError
+from duskmatch.models import SelfAttackDefense
+from duskmatch.models.attention import NonLocal
+from duskmatch.training.algorithm1 import Forward, sub_steps
+from duskmatch.training.trainer import Trainer
+
+
+def epoch_batches(trainer: Trainer, epoch: int, first: int) -> Iterator[Batch]:
+    settings = trainer.settings
+    return training_batches(
+        trainer.dataset.train,
+        trainer.sampler,
+        size=(settings.data.height, settings.data.width),
+        n_frames=settings.data.frames_per_clip,
+        augment=Augment(**settings.augment.model_dump()),
+        epoch=epoch,
+        first_step=first,
+        n_workers=settings.data.workers,
+        on_bad_frame=settings.data.on_bad_frame,
+        bad_frames=trainer.bad_frames,
+        cache=trainer.cache,
+    )
+
+
+def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any] | None:
+    """Runs the sub-steps that are due; the numbers to log where it is time to."""
+    settings, schedule, step = trainer.settings, trainer.schedule, trainer.step
+    begin = time.perf_counter()
+    rate = schedule.learning_rate(step)
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+    stage = schedule.stage(step)
+    attacking = trainer.progress["defense_accuracy"] >= settings.train.attack_start
+    due = sub_steps(trainer.model, settings.loss, settings.train, stage, attacking=attacking)
+    logging = (step + 1) % settings.train.log_every == 0 or step + 1 == schedule.n_steps
+    make = forward_maker(trainer, batch, step)
+    try:
+        outcome = trainer.updater.iterate(due, make, joint=settings.train.schedule == "joint", norms=logging)
+    except TrainingError as error:
+        good = "the start" if step < settings.train.checkpoint_every else "the newest checkpoint"
+        raise TrainingError(
+            f"iteration {step + 1}: {error}; {trainer.run / 'state'} still holds {good}; lower train.lr, set "
+            "train.clip_norm, or use train.precision fp32"
+        ) from error
+    progress = trainer.progress
+    progress["n_clipped"] += outcome.n_clipped
+    progress["defense_accuracy"] += 0.05 * (outcome.values["defense_accuracy"] - progress["defense_accuracy"])
+    if not logging:
+        return None
+    frames = 2 * batch.labels.numel() * settings.data.frames_per_clip * trainer.processes.world
+    return {
+        "step": step + 1,
+        "epoch": schedule.epoch(step),
+        "stage": stage,
+        "seconds": time.perf_counter() - clock,
+        "frames_per_s": frames / (time.perf_counter() - begin),
+        "lr": rate,
+        **outcome.values,
+        **_confusion_excess(outcome.values, trainer),
+        **branch_ratios(trainer.model),
+        "n_clipped": progress["n_clipped"],
+    }
+
+
+def forward_maker(trainer: Trainer, batch: Batch, step: int) -> Callable[[], list[Forward]]:
+    """Fresh forwards of one batch, whole identities in each micro-batch."""
+    settings, device = trainer.settings, trainer.processes.device
+    visible, infrared = normalise(batch.visible.to(device)), normalise(batch.infrared.to(device))
+    labels = batch.labels.to(device)
+    pairing: Literal["self", "cross"] = "self" if self_pair_drawn(settings, step) else "cross"
+    size = len(labels) // settings.train.micro_batches
+    pieces = [slice(i, i + size) for i in range(0, len(labels), size)]
+
+    def make() -> list[Forward]:
+        return [Forward(trainer.model, settings.loss, visible[p], infrared[p], labels[p], pairing) for p in pieces]
+
+    return make
+
+
+def self_pair_drawn(settings: Settings, step: int) -> bool:
+    """Whether CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
+    if not settings.train.self_pair_probability:
+        return False
+    rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))
+    return bool(rng.random() < settings.train.self_pair_probability)
+
+
+def branch_ratios(model: SelfAttackDefense) -> dict[str, float]:
+    """|branch| / |trunk| of each attention block: under 0.01 it has not opened, and no gain means not tested."""
+    ratios: dict[str, float] = {}
+    for name, part in model.named_modules():
+        if isinstance(part, NonLocal) and part.branch_ratio is not None:
+            key = f"{name.split('.', 1)[0]}_ratio"
+            ratios[key] = max(ratios.get(key, 0.0), float(part.branch_ratio))
+    return ratios
+
+
+def _confusion_excess(values: dict[str, float], trainer: Trainer) -> dict[str, float]:
+    """Eq. 3 above its least value: near 0 the attack is idle. Source: REFERENCE row 32."""
+    if "confusion" not in values:
+        return {}
+    least = math.log(trainer.model.n_pids) * (2 if trainer.settings.loss.identity == "sum" else 1)
+    return {"confusion_excess": values["confusion"] - least}
