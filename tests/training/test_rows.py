@@ -241,7 +241,7 @@ def test_every_figure_of_table_1_is_a_count_of_queries(direction, n_queries):
         assert round(100 * round(figure / 100 * n_queries) / n_queries, 2) == figure
 
 
-def test_no_whole_network_is_left_out_of_the_three_groups():
+def test_every_module_belongs_to_a_line_of_algorithm_1():
     """Every module belongs to a line of Algorithm 1: none stays at its start for want of a name."""
     model: SelfAttackDefense = build(sequence_neck=True)
     named = {module for step in sub_steps(model, LOSS, TRAIN, 1) for module in step.trains}

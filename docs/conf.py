@@ -1,0 +1,14 @@
+"""The documentation site: Sphinx with MyST and furo. Nothing of duskmatch is imported to build it."""
+
+project = "duskmatch"
+author = "The duskmatch developers"
+copyright = "The duskmatch developers"
+
+extensions = ["myst_parser"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "duskmatch"
+html_theme_options = {"source_repository": "", "top_of_page_buttons": []}
