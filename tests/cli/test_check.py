@@ -113,8 +113,20 @@ def test_words_for_a_person(tree: Tree, capsys: pytest.CaptureFixture[str]) -> N
         f"fingerprint: {open_dataset(tree.root).fingerprint}",
     ]
     assert "pictures: 368 listed, 0 missing, 32 opened (sample), 0 unreadable" in out
-    assert ["train", "infrared", "tracks", "4", "-"] in [line.split() for line in out]
+    assert ["train", "infrared", "tracks", "8", "-"] in [line.split() for line in out]
     assert out[-1] == "no problems"
+
+
+def test_a_generated_set_is_held_to_what_it_says(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    pools = {"train": {"people": 2, "infrared_tracks": 8, "visible_tracks": 8, "frames": 184}, "val": {"people": 5}}
+    (tree.root / "duskwalk.json").write_text(json.dumps({"data_version": "1", "pools": pools}))
+    status, found, _ = check(capsys, str(tree.root))
+    counts = {row["what"]: (row["found"], row["expected"]) for row in found["counts"]}
+    assert counts["train frames"] == (184, 184)
+    assert counts["test people"] == (1, None)
+    rule = "a generated set must hold what it says of itself"
+    assert [p["text"] for p in found["problems"]] == [f"{rule}; validation people: expected 5, found 1"]
+    assert status == 2
 
 
 def test_a_folder_of_tracklets_is_checked_too(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:

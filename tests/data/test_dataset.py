@@ -157,8 +157,20 @@ def test_fingerprint_sees_a_changed_row_and_a_changed_size(tree: Tree) -> None:
 
 def test_walks_are_keyed_by_tracklet(tree: Tree) -> None:
     assert open_dataset(tree.root).walks() == {}
-    tree.file("walks.csv").write_text("tracklet_id,view_degrees\n0004M1D1T1,45\n")
-    assert open_dataset(tree.root).walks()["0004M1D1T1"]["view_degrees"] == "45"
+    tree.file("walks.csv").write_text("split,row,view_degrees\ntest,2,45\ntrain,1,90\n")
+    walks = open_dataset(tree.root).walks()
+    assert {name: walk["view_degrees"] for name, walk in walks.items()} == {"0004M1D1T2": "45", "0001M1D1T1": "90"}
+    tree.file("walks.csv").write_text("split,row,view_degrees\ntest,2,45\ntest,17,90\n")
+    with pytest.raises(DataError) as error:
+        open_dataset(tree.root).walks()
+    text = "split and row must name a track: train, val or test, and a line of its track file; write the set again"
+    assert str(error.value) == f"{tree.root / 'info' / 'walks.csv'}, line 3: {text}"
+
+
+def test_a_set_of_test_people_alone_is_read(tmp_path: Path) -> None:
+    people = {"train": (), "test": (1, 2), "validation": ()}
+    dataset = open_dataset(Tree(tmp_path / "set", people=people, duskwalk=True).write())
+    assert (dataset.train, dataset.validation, len(dataset.test)) == ([], [], 16)
 
 
 def test_no_folder_and_no_info_files_are_said(tmp_path: Path) -> None:

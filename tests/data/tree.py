@@ -72,8 +72,8 @@ class Tree:
                 for f in range(n):
                     write_picture(folder / f"{track * 100 + f}.jpg", self.size, seed=pid * 1000 + track * 100 + f)
         name_file, row_file, query_file, _ = FILES[split]
-        self.file(name_file).write_text("\n".join(names) + "\n")
-        self.file(row_file).write_text("\n".join(rows) + "\n")
+        self.file(name_file).write_text("".join(f"{name}\n" for name in names))
+        self.file(row_file).write_text("".join(f"{row}\n" for row in rows))
         if query_file:
             gap = " " if self.query == "one line" else "\n"
             self.file(query_file).write_text(gap.join(map(str, query)) + "\n")

@@ -26,6 +26,13 @@ def test_unknown_columns_are_drawn_and_words_are_not():
     assert [(c.title, [x.label for x in c.lines]) for c in charts] == [("loss terms", ["new term", "late"])]
 
 
+def test_zeros_are_holes_on_a_logarithmic_axis():
+    rows = [{"step": i, "attack_stem_gradient": float(i % 2), "joint_stem_gradient": 0} for i in range(6)]
+    (chart,) = training_charts(rows)
+    assert chart.log and [line.label for line in chart.lines] == ["attack stem gradient"]
+    assert list(chart.lines[0].x) == [1, 3, 5]
+
+
 def test_a_long_log_is_averaged_not_cut():
     rows = [{"step": i, "loss": float(i)} for i in range(10_000)]
     (line,) = training_charts(rows)[0].lines

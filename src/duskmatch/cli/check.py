@@ -60,7 +60,7 @@ def show(found: dict[str, Any]) -> str:
         f"{frames['opened']} opened ({frames['checked']}), {frames['unreadable']} unreadable"
     ]
     counts = [[c["what"], c["found"], "-" if c["expected"] is None else c["expected"]] for c in found["counts"]]
-    lines += ["", *table(["after the filter" if "short" in found else "what", "found", "expected"], counts)]
+    lines += ["", *table(["counts", "found", "expected"], counts)]
     if found["cameras"]:
         header = ["tracks by camera", *(key for key in found["cameras"][0] if key != "camid")]
         lines += ["", *table(header, [list(row.values()) for row in found["cameras"]])]

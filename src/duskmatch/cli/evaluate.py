@@ -69,12 +69,12 @@ def _trained(args: argparse.Namespace) -> dict[str, Any]:
     return evaluate_run(
         args.run,
         open_dataset(args.data),
+        device=args.device,
+        camera_rule=args.camera_rule,
+        split=args.split,
+        on_bad_frame=args.on_bad_frame,
         scores=args.out or args.run / f"scores{suffix}.json",
         report=None if args.no_report else args.run / f"report{suffix}.html",
-        split=args.split,
-        camera_rule=args.camera_rule,
-        device=args.device,
-        on_bad_frame=args.on_bad_frame,
     )
 
 
@@ -82,21 +82,38 @@ def evaluate_run(
     run: Path,
     dataset: Dataset,
     *,
+    device: str = "auto",
+    camera_rule: CameraRule = "same-pid-same-camera",
+    split: ScoredSplit = "test",
+    on_bad_frame: Literal["stop", "skip"] = "stop",
     scores: Path,
     report: Path | None,
-    split: ScoredSplit = "test",
-    camera_rule: CameraRule = "same-pid-same-camera",
-    device: str = "auto",
-    on_bad_frame: Literal["stop", "skip"] = "stop",
 ) -> dict[str, Any]:
-    """scores.json and report.html of a RUN, beside the same network before training."""
+    """The scores document of a RUN on a data set, before and after training; written to `scores`, shown in `report`."""
+    from duskmatch.cli import console
     from duskmatch.embedding import load_embedder
+    from duskmatch.evaluation import dataset_facts, scores_document
+    from duskmatch.files import write_json
+    from duskmatch.pictures import read_log, write_report
 
-    embedder = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
+    trained = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
     before = load_embedder(run, device=device, on_bad_frame=on_bad_frame, untrained=True)
-    evaluation = evaluate_with_progress(embedder, dataset, split, camera_rule)
+    evaluation = evaluate_with_progress(trained, dataset, split, camera_rule)
     untrained = evaluate_with_progress(before, dataset, split, camera_rule, what="the network before training")
-    return write_results(run, evaluation, untrained, dataset, embedder.facts(), scores=scores, report=report)
+    facts = trained.facts()
+    document = scores_document(
+        evaluation,
+        dataset_facts(dataset, evaluation),
+        synthetic=dataset.synthetic,
+        facts=facts,
+        untrained=untrained,
+    )
+    write_json(scores, document)
+    console.say(f"scores: {scores}")
+    if report:
+        write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
+        console.say(f"report: {report}")
+    return document
 
 
 def evaluate_with_progress(
@@ -121,38 +138,6 @@ def evaluate_with_progress(
     if embedder.bad_frames:
         console.say(embedder.bad_frames.summary())
     return evaluation
-
-
-def write_results(
-    run: Path,
-    evaluation: Evaluation,
-    untrained: Evaluation | None,
-    dataset: Dataset,
-    facts: dict[str, Any],
-    *,
-    scores: Path,
-    report: Path | None,
-) -> dict[str, Any]:
-    """scores.json and report.html of one evaluation, and the document that both show."""
-    from duskmatch.cli import console
-    from duskmatch.evaluation import dataset_facts, scores_document
-    from duskmatch.files import write_json
-
-    document = scores_document(
-        evaluation,
-        dataset_facts(dataset, evaluation),
-        synthetic=dataset.synthetic,
-        facts=facts,
-        untrained=untrained,
-    )
-    write_json(scores, document)
-    console.say(f"scores: {scores}")
-    if report:
-        from duskmatch.pictures import read_log, write_report
-
-        write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
-        console.say(f"report: {report}")
-    return document
 
 
 def _text(value: Any) -> str | None:

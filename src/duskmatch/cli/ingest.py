@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints what became of the boxes."""
     from duskmatch.cli import console
-    from duskmatch.data.video import Cut, ingest
+    from duskmatch.data.cutting import Cut
+    from duskmatch.data.video import ingest
 
     cut = Cut(
         modality=args.modality,

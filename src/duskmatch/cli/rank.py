@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.embed import embed_spec
-    from duskmatch.data import open_tracklets
+    from duskmatch.data import is_synthetic, open_tracklets
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.machine import set_threads
     from duskmatch.errors import EvaluationError, SettingsError
@@ -68,6 +68,9 @@ def run(args: argparse.Namespace) -> None:
         "queries": len(query),
         "gallery": len(gallery),
         "camera_rule": args.camera_rule,
+        "synthetic": is_synthetic(args.query) or is_synthetic(args.gallery),
+        "trained_on_synthetic": bool((embedder.header.get("data") or {}).get("synthetic")),
+        "precision": query.meta["precision"],
         "pictures": [str(page) for page in pages],
         "rank1": None,
         "bad_frames": len(embedder.bad_frames.frames),
@@ -108,6 +111,8 @@ def table(query: Embeddings, gallery: Embeddings, ranking: Ranking) -> list[dict
 
 def words(outcome: dict[str, Any]) -> str:
     text = f"{outcome['queries']} queries, {outcome['gallery']} gallery tracklets, camera rule {outcome['camera_rule']}"
+    text += "\nSYNTHETIC data: generated people" if outcome["synthetic"] else ""
+    text += "\nthe model was trained on synthetic people" if outcome["trained_on_synthetic"] else ""
     if outcome["rank1"] is not None:
         text += f"\nrank-1 {100 * outcome['rank1']:.1f} %, mAP {100 * outcome['mAP']:.1f} %"
         text += f", {outcome['n_left_out']} queries without a match left out" if outcome["n_left_out"] else ""

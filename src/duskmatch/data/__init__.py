@@ -1,7 +1,7 @@
 """The data room: from files on disk to tracklets, clips and training batches.
 
 Reading order: problems, vcm, dataset, tracklets; decoding, clips; sampling, augmentation, batches; checking;
-mot, video.
+mot, cutting, video.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def open_tracklets(spec: str | Path) -> list[Tracklet]:
     return list(open_folder(folder).values()) if side is None else SIDES[side](open_dataset(folder))
 
 
+def is_synthetic(spec: str) -> bool:
+    """Whether what `spec` names (a folder, or DATASET:side) says that it shows generated people."""
+    return dataset_kind(split_spec(spec)[0]) == "Duskwalk"
+
+
 __all__ = [
     "DATASETS",
     "IMAGENET_MEAN",
@@ -68,6 +73,7 @@ __all__ = [
     "Problem",
     "TrainingBatches",
     "decode_frame",
+    "is_synthetic",
     "normalise",
     "open_dataset",
     "open_tracklets",

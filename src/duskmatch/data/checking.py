@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duskmatch.data.clips import in_order
-from duskmatch.data.dataset import OFFICIAL_COUNTS, Dataset
+from duskmatch.data.dataset import OFFICIAL_COUNTS, WALK_SPLITS, Dataset
 from duskmatch.data.decoding import decode_frame
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
@@ -50,7 +50,8 @@ def describe_dataset(
 ) -> dict[str, Any]:
     """Everything `check` says of a data set whose rules were read with `problems`, as JSON values."""
     pictures = look_at_frames(dataset.root, list(_listed(dataset)), frames, n_threads)
-    expected = _expected(dataset)
+    counts = count_table(dataset)
+    problems = [*problems, *count_problems(dataset, counts), *pictures.problems]
     return {
         "data": str(dataset.root),
         "kind": "data set",
@@ -58,13 +59,13 @@ def describe_dataset(
         "version": dataset.version,
         "synthetic": dataset.synthetic,
         "fingerprint": _fingerprint(dataset),
-        "counts": [{"what": k, "found": n, "expected": expected.get(k)} for k, n in dataset.counts().items()],
+        "counts": counts,
         "people": {split: len({t.pid for t in rows.tracklets.values()}) for split, rows in dataset.splits.items()},
         "short": dict(dataset.n_short),
         "names_in_no_track": {split: _unused(rows) for split, rows in dataset.splits.items()},
         "cameras": camera_table({split: rows.kept() for split, rows in dataset.splits.items()}),
         **_pictures(pictures, frames),
-        "problems": [asdict(problem) for problem in [*problems, *pictures.problems]],
+        "problems": [asdict(problem) for problem in problems],
     }
 
 
@@ -149,12 +150,38 @@ def _open(root: Path, entry: Listed, index: int) -> Problem | None:
     return None
 
 
-def _expected(dataset: Dataset) -> dict[str, int]:
-    """The official counts for what might be a copy of HITSZ-VCM; what a generated set says of itself otherwise."""
+def count_table(dataset: Dataset) -> list[dict[str, Any]]:
+    """Counts beside the expected ones: HITSZ-VCM's official eight, or what a generated set says of itself."""
     if not dataset.synthetic:
-        return OFFICIAL_COUNTS
-    counts = dataset.facts.get("counts") if isinstance(dataset.facts, dict) else None
-    return counts if isinstance(counts, dict) else {}
+        return [{"what": k, "found": n, "expected": OFFICIAL_COUNTS[k]} for k, n in dataset.counts().items()]
+    said, table = dataset.facts.get("pools"), []
+    for pool, split in WALK_SPLITS.items():
+        own = said.get(pool) if isinstance(said, dict) else None
+        for what, n in _pool_counts(list(dataset.splits[split].tracklets.values()) if split in dataset.splits else []):
+            expected = own.get(what.replace(" ", "_")) if isinstance(own, dict) else None
+            table.append({"what": f"{split} {what}", "found": n, "expected": expected})
+    return table
+
+
+def count_problems(dataset: Dataset, counts: list[dict[str, Any]]) -> list[Problem]:
+    """Where a generated set does not hold what it says; a copy of HITSZ-VCM is held to its counts when it is opened."""
+    wrong = [row for row in counts if dataset.synthetic and row["expected"] not in (None, row["found"])]
+    rule = "a generated set must hold what it says of itself"
+    return [
+        Problem(
+            "counts", "duskwalk.json", None, f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}"
+        )
+        for row in wrong
+    ]
+
+
+def _pool_counts(tracklets: list[Tracklet]) -> list[tuple[str, int]]:
+    return [
+        ("people", len({tracklet.pid for tracklet in tracklets})),
+        ("infrared tracks", sum(tracklet.modality == "infrared" for tracklet in tracklets)),
+        ("visible tracks", sum(tracklet.modality == "visible" for tracklet in tracklets)),
+        ("frames", sum(map(len, tracklets))),
+    ]
 
 
 def _fingerprint(dataset: Dataset) -> str | None:

@@ -29,6 +29,7 @@ OFFICIAL_COUNTS = {
     "test visible tracks": 5099,
     "test visible frames": 118137,
 }
+WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to the official counts
 
 
@@ -106,15 +107,22 @@ class Dataset:
         return digest.hexdigest()
 
     def walks(self) -> dict[str, dict[str, str]]:
-        """What is true of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none."""
+        """What is true of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
+
+        Its `split` (train, val, test) and `row` say which line of the split's track file a walk belongs to.
+        """
         path = self.root / "info" / "walks.csv"
         if not path.is_file():
             return {}
+        walks = {}
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        if rows and "tracklet_id" not in rows[0]:
-            raise DataError(f"{path}, line 1: the first line must name a column tracklet_id; write the set again")
-        return {row["tracklet_id"]: row for row in rows}
+            for line, walk in enumerate(csv.DictReader(file), start=2):
+                split, row = WALK_SPLITS.get(walk.get("split", "")), walk.get("row", "")
+                if split not in self.splits or not row.isdecimal() or int(row) not in self.splits[split].tracklets:
+                    text = "split and row must name a track: train, val or test, and a line of its track file"
+                    raise DataError(f"{path}, line {line}: {text}; write the set again")
+                walks[self.splits[split].tracklets[int(row)].tracklet_id] = walk
+        return walks
 
     def counts(self) -> dict[str, int]:
         """The eight figures of the official protocol: tracks and frames by split and modality, after the filter."""
@@ -131,7 +139,8 @@ def open_layout(
 ) -> Dataset:
     """A data set in HITSZ-VCM's layout, every broken rule reported."""
     info = info_folder(root)
-    has_validation = any((info / file).exists() for file in (FILES["validation"].names, FILES["validation"].rows))
+    pool = FILES["validation"]
+    has_validation = any((info / file).is_file() and (info / file).stat().st_size for file in (pool.names, pool.rows))
     wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
     splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
     outside(root, (track for rows in splits.values() for track in rows.tracklets.values()), report)

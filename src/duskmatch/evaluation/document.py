@@ -20,7 +20,7 @@ from duskmatch.evaluation.reads import count_test_reads, note_test_read
 from duskmatch.records import CameraRule, Direction, Scores
 
 SCHEMA_VERSION = 1
-PROTOCOL = "HITSZ-VCM: every tracklet of one modality is looked for among all of the other"
+PROTOCOL = "HITSZ-VCM (every tracklet of one modality is looked for among all of the other)"
 
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -60,7 +60,9 @@ class Evaluation:
     unreadable: Sequence[str] = field(default_factory=tuple)
 
 
-def evaluate_embeddings(infrared: Embeddings, visible: Embeddings, *, camera_rule: CameraRule) -> Evaluation:
+def evaluate_embeddings(
+    infrared: Embeddings, visible: Embeddings, *, camera_rule: CameraRule = "same-pid-same-camera"
+) -> Evaluation:
     """Both directions of two sides, for vectors made by any program."""
     query: dict[Direction, Side] = {"infrared_to_visible": Side(infrared), "visible_to_infrared": Side(visible)}
     gallery: dict[Direction, Side] = {"infrared_to_visible": Side(visible), "visible_to_infrared": Side(infrared)}

@@ -25,14 +25,15 @@ BAND_ENTRIES = 1 << 21
 def unit_vectors(embeddings: Embeddings, role: str) -> Float32[np.ndarray, "n d"]:
     """The vectors at length 1; a zero vector points nowhere and is refused."""
     vectors = embeddings.vectors
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    lengths = torch.linalg.vector_norm(torch.from_numpy(vectors), dim=1, dtype=torch.float64).numpy()
     zero = np.flatnonzero(lengths == 0)
     if len(zero):
         raise EvaluationError(
             f"{role} vectors must not be zero, a zero vector has no direction; "
             f"{len(zero)} of {len(lengths)} are, the first in row {zero[0]}; leave them out or embed them again"
         )
-    unit: Floats = (vectors / lengths[:, None]).astype(np.float32)
+    unit = np.empty_like(vectors)
+    np.divide(vectors, lengths[:, None], out=unit, dtype=np.float64, casting="same_kind")  # lengths may pass fp32
     return unit
 
 

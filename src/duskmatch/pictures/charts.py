@@ -71,20 +71,36 @@ class Chart:
     x_ticks: Sequence[int] | None = None
 
 
-def figure(charts: Sequence[Chart], *, columns: int = 1, width: float = 6.4, height: float = 3.0) -> Figure:
+def figure(
+    charts: Sequence[Chart], *, columns: int = 1, width: float = 6.4, height: float = 3.0, legend: bool = True
+) -> Figure:
     """The panels in rows of `columns`; `width` and `height` are of one panel, in inches."""
     n_rows = -(-len(charts) // columns)
     drawn = Figure(figsize=(width * columns, height * n_rows), layout="constrained")
     for place, chart in enumerate(charts):
-        _draw(drawn.add_subplot(n_rows, columns, place + 1), chart)
+        _draw(drawn.add_subplot(n_rows, columns, place + 1), chart, legend)
     return drawn
 
 
-def as_svg(charts: Sequence[Chart], description: str, **size: float) -> Html:
-    """The panels as markup for the page; `description` is read out where the chart cannot be seen."""
+def as_svg(chart: Chart, description: str, *, width: float = 5.2, height: float = 2.9) -> Html:
+    """One panel as markup for the page, its key below it; `description` is read out where it cannot be seen."""
     out = io.StringIO()
-    _styled(lambda: figure(charts, **size).savefig(out, format="svg", transparent=True, metadata={"Date": None}))  # type: ignore[arg-type]
-    svg = out.getvalue()
+
+    def draw() -> None:
+        drawn = figure([chart], width=width, height=height, legend=False)
+        drawn.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+
+    _styled(draw)
+    return element(
+        "div",
+        element("div", _for_the_page(out.getvalue()), role="img", aria_label=description),
+        _key(chart),
+        class_="chart",
+    )
+
+
+def _for_the_page(svg: str) -> Html:
+    """Matplotlib's SVG without its own size, fonts and colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -92,7 +108,18 @@ def as_svg(charts: Sequence[Chart], description: str, **size: float) -> Html:
     svg = svg.replace("xlink:href", "href")
     for colour, name in PAGE_COLOURS.items():
         svg = svg.replace(colour, name)
-    return element("div", Html(svg), class_="chart", role="img", aria_label=description)
+    return Html(svg)
+
+
+def _key(chart: Chart) -> Html | None:
+    lines = [line for line in chart.lines if line.label]
+    if not lines:
+        return None
+    swatches = [
+        element("i", style=f"border-top: 3px {'dashed' if line.style == '--' else 'solid'} {PAGE_COLOURS[line.colour]}")
+        for line in lines
+    ]
+    return element("ul", *(element("li", s, line.label) for s, line in zip(swatches, lines, strict=True)), class_="key")
 
 
 def save_png(charts: Sequence[Chart], path: Path, **size: float) -> None:
@@ -108,7 +135,7 @@ def _styled(draw: Callable[[], None]) -> None:
         draw()
 
 
-def _draw(axes: Axes, chart: Chart) -> None:
+def _draw(axes: Axes, chart: Chart, legend: bool) -> None:
     for line in chart.lines:
         axes.plot(line.x, line.y, line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4)
     axes.set_title(chart.title)
@@ -120,5 +147,5 @@ def _draw(axes: Axes, chart: Chart) -> None:
         axes.set_xticks(chart.x_ticks)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
-    if len(chart.lines) > 1 or chart.lines[0].label:
+    if legend and any(line.label for line in chart.lines):
         axes.legend(fontsize=8)

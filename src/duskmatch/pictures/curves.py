@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ PANELS = {
 }
 LOSSES = "loss terms"
 LOGARITHMIC = {"gradient norms", "branch / trunk"}
+SAID_BY_TITLE = {"learning rate", "frames per second", "steps clipped"}
 
 
 def read_log(path: Path) -> list[dict[str, str]] | None:
@@ -43,7 +45,7 @@ def curves(rows: Rows, path: Path) -> None:
     charts = training_charts(rows)
     if not charts:
         raise DataError("no curve can be drawn: the log holds no row with a number in it; train some steps first")
-    save_png(charts, path, columns=2, width=5.0, height=2.6)
+    save_png(charts, path, columns=2, width=5.2, height=3.1)
 
 
 def training_charts(rows: Rows) -> list[Chart]:
@@ -53,9 +55,11 @@ def training_charts(rows: Rows) -> list[Chart]:
     names += sorted({name for row in rows for name in row} - set(names) - NOT_CURVES)
     panels: dict[str, list[Line]] = {}
     for name in names:
-        values = np.array([number(row.get(name)) for row in rows])
+        panel, values = panel_of(name), np.array([number(row.get(name)) for row in rows])
+        if panel in LOGARITHMIC:  # zero: that part is not trained in this stage
+            values = np.where(values > 0, values, np.nan)
         if np.isfinite(values).any():
-            lines = panels.setdefault(panel_of(name), [])
+            lines = panels.setdefault(panel, [])
             lines.append(_line(name, np.array(steps), values, SERIES[len(lines) % len(SERIES)], len(lines)))
     order = [LOSSES, *PANELS]
     return [_chart(title, panels[title]) for title in sorted(panels, key=order.index)]
@@ -92,5 +96,5 @@ def _marker(x: np.ndarray) -> str:
 
 
 def _chart(title: str, lines: list[Line]) -> Chart:
-    positive = all((np.asarray(line.y) > 0).all() for line in lines)
-    return Chart(title, lines, x_label="step", log=title in LOGARITHMIC and positive)
+    named = [replace(line, label="") for line in lines] if title in SAID_BY_TITLE and len(lines) == 1 else lines
+    return Chart(title, named, x_label="step", log=title in LOGARITHMIC)

@@ -72,7 +72,7 @@ def people_section(evaluation: Evaluation, n: int = 8) -> list[Html]:
             for modality, seen in looks.items()
             if pid in seen
         ]
-        words = f"mAP {percent(precision)} %, {round(rank1 * count)} of {count} queries right at once"
+        words = f"mAP {percent(precision)} %, {round(rank1 * count)} of {count} at rank 1"
         caption = element("figcaption", element("b", f"person {pid}"), element("br"), words)
         cards.append(element("figure", element("ul", *images, class_="tiles pair"), caption))
     note = "Mean over all of a person's queries, both directions together; worst first."
@@ -108,7 +108,8 @@ def _hit(rank: int, tracklet: Tracklet, match: bool, dist: float) -> Html:
         "li",
         _image(tracklet, f"hit {rank}, {word}: {_who(tracklet)}"),
         element("b", f"{rank} {sign}"),
-        element("small", f"person {tracklet.pid}", element("br"), f"cam {tracklet.camid} · {dist:.2f}"),
+        f" {dist:.3f}",
+        element("small", f"person {tracklet.pid}", element("br"), f"camera {tracklet.camid}"),
         class_=word,
     )
 

@@ -119,7 +119,7 @@ def cmc_chart(evaluation: Evaluation, document: Document) -> Html:
         f"{100 * evaluation.scores[d].cmc[CMC_RANKS - 1]:.1f} % at rank 20"
         for d in DIRECTIONS
     )
-    return element("div", as_svg([chart], f"CMC curves: {spoken}", width=5.8, height=3.2), class_="single")
+    return element("div", as_svg(chart, f"CMC curves: {spoken}", width=5.8, height=3.2), class_="single")
 
 
 def facts_list(facts: Mapping[str, Child]) -> Html:

@@ -89,7 +89,7 @@ def training_section(rows: Rows) -> list[Html]:
     if not charts:
         return []
     last = rows[-1].get("step", len(rows))
-    drawn = [as_svg([chart], f"{chart.title} over {last} steps", width=5.2, height=2.8) for chart in charts]
+    drawn = [as_svg(chart, f"{chart.title} over {last} steps") for chart in charts]
     return [element("div", *drawn, class_="columns")]
 
 

@@ -45,7 +45,7 @@ def view_chart(direction: Direction, groups: list[Group]) -> Html:
         f"{ARROWS[direction]}: match among the first k, %", lines, x_label="k", y_range=(0, 102), x_ticks=RANK_TICKS
     )
     spoken = ", ".join(f"{g.name}: {100 * g.rank1:.1f} %" for g in groups)
-    return as_svg([chart], f"CMC by view difference, {ARROWS[direction]}; rank 1 at {spoken}", width=5.2, height=3.0)
+    return as_svg(chart, f"CMC by view difference, {ARROWS[direction]}; rank 1 at {spoken}")
 
 
 def view_table(direction: Direction, groups: list[Group]) -> Html:

@@ -116,7 +116,7 @@ def _board(folder: Path, keep_until: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise SettingsError("train.tensorboard needs TensorBoard: pip install 'duskmatch[track]'") from error
-    return SummaryWriter(str(folder), purge_step=keep_until + 1)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=keep_until + 1)
 
 
 def _short(value: Any) -> Any:

@@ -1,0 +1,208 @@
+"""Who walks: body proportions, gait, garments, hair, bag and hat, each drawn from its own stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from duskmatch.synthetic.materials import Material, cloth, dyed, hair, skin
+from duskmatch.synthetic.streams import between, near, stream
+
+Twins = Literal["gait_twins", "look_twins", "part_twins"]
+TWINS: tuple[Twins, ...] = get_args(Twins)
+GROUP = 4  # twins come in fours
+POOLS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Proportions: lengths as shares of stature (metres), girth as a factor."""
+
+    stature_m: float
+    leg: float
+    thigh_share: float
+    shoulder: float
+    hip: float
+    arm: float
+    head: float
+    neck: float
+    girth: float
+    belly: float
+    limb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gait:
+    """How somebody walks. Angles in degrees, phases in cycles; asymmetries are left minus right."""
+
+    hip_swing: float
+    hip_offset: float
+    knee_swing: float
+    knee_stance: float
+    arm_swing: float
+    arm_offset: float
+    arm_lag: float
+    arm_out: float
+    elbow: float
+    elbow_swing: float
+    lean: float
+    sway: float
+    pelvis_turn: float
+    shoulder_turn: float
+    head_pitch: float
+    step_width_m: float
+    toe_out: float
+    bounce_m: float
+    hip_asymmetry: float
+    arm_asymmetry: float
+    knee_asymmetry: float
+    phase_asymmetry: float
+    cadence_hz: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What somebody wears, and in which materials."""
+
+    top: str
+    bottom: str
+    sleeve: float  # covered share of the arm, shoulder 0 to wrist 1
+    hem: float  # where skirt or shorts end: hip 0, knee 1, ankle 2
+    coat: float  # length of coat below the hip as a share of the thigh; 0 for a jacket or shirt
+    loose: float
+    collar: bool
+    opening: bool
+    hair_style: str
+    hat: str
+    bag: str
+    scarf: bool
+    skin: Material
+    hair: Material
+    upper: Material
+    lower: Material
+    shoes: Material
+    bag_material: Material
+    hat_material: Material
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    body: Body
+    gait: Gait
+    look: Look
+
+
+def make_person(seed: int, pool: str, index: int, twins: str | None = None) -> Person:
+    """Person `index` of a pool; under `twins` every four share what the kind of twins says they share."""
+    place = POOLS.index(pool)
+    group = index - index % GROUP
+    shared = {
+        None: (index, index, index),
+        "gait_twins": (group, index, group),
+        "look_twins": (index, group, index),
+        "part_twins": (index, index, group),
+    }[twins]
+    body = make_body(stream(seed, "body", place, shared[0]))
+    gait = make_gait(stream(seed, "gait", place, shared[1]))
+    look = make_look(stream(seed, "look", place, shared[2]))
+    if twins == "part_twins":
+        gait = make_gait(stream(seed, "gait", place, group))
+        look = rearranged(look, index - group)
+    return Person(body, gait, look)
+
+
+def make_body(rng: np.random.Generator) -> Body:
+    return Body(
+        stature_m=near(rng, 1.71, 0.08),
+        leg=near(rng, 0.525, 0.014),
+        thigh_share=near(rng, 0.5, 0.012),
+        shoulder=near(rng, 0.112, 0.009),
+        hip=near(rng, 0.053, 0.006),
+        arm=near(rng, 0.325, 0.012),
+        head=near(rng, 0.0535, 0.0022),
+        neck=near(rng, 0.050, 0.008),
+        girth=near(rng, 1.0, 0.10),
+        belly=between(rng, 0.0, 1.0) ** 2,
+        limb=near(rng, 1.0, 0.09),
+    )
+
+
+def make_gait(rng: np.random.Generator) -> Gait:
+    return Gait(
+        hip_swing=near(rng, 23, 3.2),
+        hip_offset=near(rng, 5, 2.2),
+        knee_swing=near(rng, 55, 7),
+        knee_stance=near(rng, 13, 4.5),
+        arm_swing=max(2.0, near(rng, 22, 9)),
+        arm_offset=near(rng, -4, 5),
+        arm_lag=near(rng, 0.0, 0.07),
+        arm_out=near(rng, 8, 3.5),
+        elbow=max(4.0, near(rng, 22, 11)),
+        elbow_swing=max(0.0, near(rng, 14, 8)),
+        lean=near(rng, 4, 3.5),
+        sway=max(0.0, near(rng, 2.2, 1.3)),
+        pelvis_turn=near(rng, 6, 2.5),
+        shoulder_turn=near(rng, 8, 3.5),
+        head_pitch=near(rng, 6, 7),
+        step_width_m=max(0.02, near(rng, 0.09, 0.035)),
+        toe_out=near(rng, 8, 5),
+        bounce_m=near(rng, 0.012, 0.010),
+        hip_asymmetry=near(rng, 0, 0.10),
+        arm_asymmetry=near(rng, 0, 0.38),
+        knee_asymmetry=near(rng, 0, 0.10),
+        phase_asymmetry=near(rng, 0, 0.025),
+        cadence_hz=near(rng, 0.92, 0.05),
+    )
+
+
+def make_look(rng: np.random.Generator) -> Look:
+    top = _pick(rng, {"shirt": 0.34, "sweater": 0.24, "jacket": 0.26, "coat": 0.16})
+    bottom = _pick(rng, {"trousers": 0.62, "shorts": 0.14, "skirt": 0.24})
+    warm = top in ("jacket", "coat")
+    short_sleeved = top == "shirt" and rng.random() < 0.65
+    return Look(
+        top=top,
+        bottom=bottom,
+        sleeve=between(rng, 0.25, 0.45) if short_sleeved else between(rng, 0.93, 1.0),
+        hem={"trousers": 2.0, "shorts": between(rng, 0.55, 1.05), "skirt": between(rng, 0.75, 1.75)}[bottom],
+        coat=between(rng, 0.45, 1.25) if top == "coat" else 0.0,
+        loose=between(rng, 0.0, 1.0),
+        collar=bool(rng.random() < 0.5),
+        opening=warm and bool(rng.random() < 0.8),
+        hair_style=_pick(rng, {"short": 0.36, "bald": 0.07, "bob": 0.16, "long": 0.20, "tail": 0.12, "bun": 0.09}),
+        hat=_pick(rng, {"none": 0.68, "cap": 0.13, "beanie": 0.11, "brim": 0.08}),
+        bag=_pick(rng, {"none": 0.42, "backpack": 0.24, "shoulder": 0.18, "hand": 0.16}),
+        scarf=bool(rng.random() < (0.28 if warm else 0.06)),
+        skin=skin(rng),
+        hair=hair(rng),
+        upper=cloth(rng, top=True),
+        lower=cloth(rng, top=False),
+        shoes=replace(cloth(rng, top=False), pattern="plain", pattern_contrast=0.0),
+        bag_material=cloth(rng, top=False),
+        hat_material=cloth(rng, top=True),
+    )
+
+
+def rearranged(look: Look, turn: int) -> Look:
+    """The same garments' materials in another order: upper, lower, bag and hat trade places `turn` steps."""
+    slots = ("upper", "lower", "bag_material", "hat_material")
+    cycle = [getattr(look, slot) for slot in slots]
+    cycle = cycle[turn % 4 :] + cycle[: turn % 4]
+    with_all = replace(look, hat="beanie" if look.hat == "none" else look.hat)
+    with_all = replace(with_all, bag="backpack" if look.bag == "none" else look.bag)
+    return replace(with_all, **dict(zip(slots, cycle, strict=True)))
+
+
+def gait_vector(gait: Gait) -> np.ndarray:
+    return np.array([getattr(gait, item.name) for item in fields(gait)])
+
+
+def redyed(rng: np.random.Generator, look: Look) -> Look:
+    """The same look in other colours."""
+    return replace(look, upper=dyed(rng, look.upper), lower=dyed(rng, look.lower))
+
+
+def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    return str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))

@@ -1,0 +1,42 @@
+"""The sizes of Duskwalk and how hard each is, as one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DATA_VERSION = "1"  # a changed picture bumps it
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One size. Shares are of tracks; spreads are of the crop's height unless named otherwise."""
+
+    size: tuple[int, int]  # (H, W) of a picture
+    people: tuple[int, int, int]  # train, validation, test
+    cameras: int
+    tracks: int  # visible tracks of one person, and as many infrared ones, each from its own camera
+    n_frames: tuple[int, int] = (24, 24)  # shortest and usual length of a track
+    supersample: int = 2
+    occluded: float = 0.15  # share of tracks with something in front
+    jitter: float = 0.02  # spread of the box's place
+    truncated: float = 0.06  # share of tracks whose box misses feet or head
+    noise: float = 1.0  # sensor noise, as a factor
+    blur: float = 1.0
+    exposure: float = 0.25  # spread of the exposure, in stops
+    gait_drift: float = 0.04  # how much a person's own gait changes from walk to walk
+    turn_deg: float = 12.0  # spread of the walking direction around the camera's path
+    counts: str = ""  # "vcm" follows HITSZ-VCM's counts
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(size=(96, 48), people=(8, 4, 12), cameras=4, tracks=3, n_frames=(24, 24), noise=0.7),
+    "demo": Preset(size=(96, 48), people=(240, 30, 64), cameras=6, tracks=3, n_frames=(20, 24), noise=0.7),
+    "bench": Preset(
+        size=(192, 96), people=(320, 64, 200), cameras=10, tracks=4, n_frames=(12, 24), occluded=0.30, jitter=0.035,
+        truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=0.08, turn_deg=30.0,
+    ),
+    "full": Preset(
+        size=(288, 144), people=(500, 60, 427), cameras=12, tracks=10, n_frames=(12, 24), occluded=0.30, jitter=0.035,
+        truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=0.08, turn_deg=30.0, counts="vcm",
+    ),
+}  # fmt: skip

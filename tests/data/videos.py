@@ -1,0 +1,49 @@
+"""Small videos for tests: each frame's grey level tells its number."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+STEP = 4  # grey levels from one frame to the next, far above what the codec changes
+
+
+def write_video(
+    path: Path, n: int, size: tuple[int, int] = (64, 48), *, times_s: Sequence[float] | None = None, rate: int = 10
+) -> Path:
+    """`n` flat frames of grey 8 + STEP * i with a white corner at the upper left, steady or at the given times."""
+    width, height = size
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.bit_rate = 4_000_000
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i in range(n):
+            picture = np.full((height, width, 3), 8 + STEP * (i % 55), np.uint8)
+            picture[: height // 4, : width // 4] = 255
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.time_base = Fraction(1, 1000)
+            frame.pts = round(1000 * (times_s[i] if times_s else i / rate))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def turn(path: Path) -> Path:
+    """Gives an MP4 a display matrix that turns it by a quarter, as telephones write it."""
+    data = path.read_bytes()
+    matrix = data.find(b"tkhd") + 4 + 40
+    one = 1 << 16
+    turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data[:matrix] + turned + data[matrix + 36 :])
+    return path
+
+
+def write_boxes(path: Path, rows: Sequence[Sequence[object]]) -> Path:
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
