@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -132,8 +131,6 @@ def test_flags_are_not_shortened(capsys: Capture) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_the_flags_of_all(command: str) -> None:
-    if importlib.util.find_spec(f"duskmatch.cli.{command}") is None:
-        pytest.skip(f"duskmatch {command} is not there yet")
     parser = build_parser(command)
     (subparsers,) = (action for action in parser._actions if action.dest == "command")
     flags = {flag for action in subparsers.choices[command]._actions for flag in action.option_strings}
@@ -159,7 +156,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     assert all(f"\n    {command} " in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["check", "embed", "rank", "convert", "evaluate", "doctor", "ingest", "demo"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])
 def test_help_of_a_command_loads_neither_torch_nor_opencv(command: str) -> None:
     program = (
         "import sys\n"
