@@ -49,6 +49,16 @@ def test_frames_are_opened_as_asked(tree: Tree, capsys: pytest.CaptureFixture[st
     assert check(capsys, str(tree.root), "--frames", frames, "--threads", "2")[1]["frames"]["opened"] == opened
 
 
+def test_a_sample_is_the_middle_picture_of_each_track(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = open_dataset(tree.root).train[0].frames  # 12 of them, the second track in its list
+    for at in (0, 11):
+        frames[at].write_bytes(b"")
+    assert check(capsys, str(tree.root))[1]["problems"] == []
+    frames[6].write_bytes(b"")
+    problems = check(capsys, str(tree.root))[1]["problems"]
+    assert [(p["kind"], p["line"]) for p in problems] == [("unreadable", 11 + 7)]
+
+
 def test_all_problems_are_listed_with_file_and_line(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     train = open_dataset(tree.root).splits["train"].tracklets
     train[1].frames[2].unlink()

@@ -20,9 +20,11 @@ from duskmatch.data import (
     open_dataset,
     read_clip,
     read_clips,
+    segment_indices,
     training_batches,
 )
 from duskmatch.data.augmentation import apply_augmentation, crop, draw_augmentation
+from duskmatch.data.sampling import Stream, generator
 from duskmatch.errors import DataError, FrameError, SettingsError
 from duskmatch.records import Tracklet
 from tests.data.tree import Tree
@@ -62,6 +64,24 @@ def test_batch_has_the_promised_shapes(tree: Tree) -> None:
         assert (clips.shape, clips.dtype) == ((4, 6, 3, 24, 12), torch.uint8)
     assert batch.labels.dtype == torch.int64
     assert batch.pids.tolist() == [open_dataset(tree.root).train[0].pid + label for label in batch.labels.tolist()]
+
+
+def test_a_batch_is_literally_what_its_random_numbers_say(tree: Tree) -> None:
+    augment = Augment(pad=3, jitter=0.4, erase=0.5, exchange=0.3, grey=0.3)
+    made = batches(tree, augment=augment)
+    streams = {
+        "visible": (Stream.VISIBLE_FRAMES, Stream.VISIBLE_AUGMENTATION),
+        "infrared": (Stream.INFRARED_FRAMES, Stream.INFRARED_AUGMENTATION),
+    }
+    batch, draw = made[2], made.sampler.draw(1, 2)
+    for modality, (frames, augmentation) in streams.items():
+        for row, index in enumerate(getattr(draw, modality)):
+            tracklet = made.tracklets[index]
+            chosen = segment_indices(len(tracklet), 6, generator(5, frames, 1, 2, row))
+            clip = np.stack([decode_frame(tracklet.frames[i]).transpose(2, 0, 1) for i in chosen])
+            numbers = draw_augmentation(augment, generator(5, augmentation, 1, 2, row))
+            expected = apply_augmentation(clip, augment, numbers)
+            assert (getattr(batch, modality)[row].numpy() == expected).all()
 
 
 def test_a_batch_is_the_same_in_any_order_with_any_number_of_workers_and_a_cache(tree: Tree) -> None:
@@ -228,7 +248,7 @@ def test_skip_drops_the_frame_counts_it_and_cuts_the_segments_again(tree: Tree) 
     assert list(bad.frames) == [str(tracklet.frames[2])]
     rest = replace(tracklet, frames=tracklet.frames[:2] + tracklet.frames[3:])
     assert (clip.frames == read_clip(rest, SIZE, 6).frames).all()
-    assert bad.summary() == f"1 bad pictures and 0 tracklets left out, the first: {tracklet.frames[2]}"
+    assert bad.summary() == f"left out: pictures 1, tracklets 0; the first: {tracklet.frames[2]}"
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from duskmatch.data import open_dataset
-from duskmatch.data.dataset import OFFICIAL_COUNTS
+from duskmatch.data import Problem, open_dataset
+from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import DataError
 from tests.data.tree import Tree, vcm_sized_info, write_picture
 
@@ -314,6 +314,26 @@ def test_a_folder_that_is_a_link_out_is_refused_and_one_that_stays_is_not(tree: 
     folder.symlink_to(tmp_path / "gone")
     with pytest.raises(DataError, match=r"set: 0001/ir/D1: pictures must lie inside"):
         open_dataset(tree.root)
+
+
+def test_an_info_folder_that_is_a_link_out_is_refused(tree: Tree, tmp_path: Path) -> None:
+    shutil.move(tree.root / "info", tmp_path / "info")
+    (tree.root / "info").symlink_to(tmp_path / "info")
+    with pytest.raises(DataError) as error:
+        open_dataset(tree.root)
+    text = "info files must not be links that leave the data set"
+    assert str(error.value) == f"{tree.root}: info/train_name.txt: {text}"
+
+
+def test_tracks_outside_are_reported_and_not_opened(tree: Tree, tmp_path: Path) -> None:
+    folder = tree.root / "0001" / "ir" / "D1"
+    shutil.move(folder, tmp_path / "gone")
+    folder.symlink_to(tmp_path / "gone")
+    problems: list[Problem] = []
+    dataset = open_dataset(tree.root, problems.append)
+    assert [(problem.kind, problem.file) for problem in problems] == [("outside", "0001/ir/D1")]
+    assert len(dataset.train) == 22
+    assert all(frame.resolve().is_relative_to(tree.root) for t in dataset.train for frame in t.frames)
 
 
 def test_a_data_set_reached_through_a_link_is_read(tree: Tree, tmp_path: Path) -> None:

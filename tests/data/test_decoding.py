@@ -48,6 +48,15 @@ def test_a_jpeg_cut_off_anywhere_is_refused(tmp_path: Path, keep: float, progres
     assert refusal(path) == f"{path}: the file is cut off ({path.stat().st_size} bytes); {NEXT}"
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_jpeg_that_lacks_only_its_end_marker_is_refused_though_it_decodes(tmp_path: Path, lost: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (96, 48, 3), dtype=np.uint8)
+    path = encoded(tmp_path / "1.jpg", cv2.GaussianBlur(noise, (5, 5), 0))
+    path.write_bytes(path.read_bytes()[:-lost])
+    assert cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) is not None
+    assert refusal(path) == f"{path}: the file is cut off ({path.stat().st_size} bytes); {NEXT}"
+
+
 def test_a_large_jpeg_cut_off_in_the_middle_is_refused(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     path = encoded(tmp_path / "1.jpg", cv2.GaussianBlur(noise, (9, 9), 0))
@@ -118,8 +127,8 @@ def test_a_picture_is_turned_upright_as_its_exif_entry_says(tmp_path: Path) -> N
 
 def test_resize_averages_where_it_shrinks() -> None:
     stripes = np.zeros((64, 32, 3), np.uint8)
-    stripes[::2] = 200
-    assert (resize(stripes, (16, 8)) == 100).all()
+    stripes[::4] = 200  # a filter that looks at two rows of four sees 0 or 100
+    assert (resize(stripes, (16, 8)) == 50).all()
 
 
 def test_resize_is_linear_where_it_grows() -> None:

@@ -127,6 +127,8 @@ ROWS = [
     ("a,7,2,infrared,,", "a row must have 7 cells, one for each column; got 6"),
     ("a,7,2,infrared,,,walk/0.jpg;../../secret.jpg", "pictures must lie inside the folder of tracklets.csv; "
      "got '../../secret.jpg'; copy it there"),
+    ("a,7,2,infrared,,,walk/../walk/0.jpg", "pictures must lie inside the folder of tracklets.csv; "
+     "got 'walk/../walk/0.jpg'; copy it there"),
     ("a,7,2,infrared,,,/etc/passwd", "pictures must lie inside the folder of tracklets.csv; got '/etc/passwd'; "
      "copy it there"),
     ("a,7,2,infrared,,,C:\\x.jpg", "pictures must lie inside the folder of tracklets.csv; got 'C:\\\\x.jpg'; "

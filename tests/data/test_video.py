@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from duskmatch.data import decode_frame, open_tracklets
 from duskmatch.data.cutting import Cut
 from duskmatch.data.video import ingest
 from duskmatch.errors import DataError, OutputError, SettingsError
-from tests.data.videos import STEP, turn, write_boxes, write_video
+from tests.data.videos import STEP, turn, write_boxes, write_lossless, write_video
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_every_box_is_accounted_for(video: Path) -> None:
         (5, 1, 500, 1, 10, 10, 1),  # outside
         (12, 1, 1, 1, 10, 10, 1),
         (13, 1, 1, 1, 10, 10, 1),  # after the end
-        (6, 2, 1, 1, 10, 10, 1),  # too short
+        (6, 2, 60, 1, 10, 10, 1),  # too short
     ]
     account = cut(video, rows, drop_outside=True, min_frames=2)
     assert account["boxes"] == {
@@ -167,6 +168,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory in kilobytes is Linux's")
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     bases = {n: tmp_path / str(n) for n in (20, 200)}
@@ -215,6 +217,17 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_video_damaged_in_the_middle_stops_with_the_last_good_frame(tmp_path: Path) -> None:
+    video = write_lossless(tmp_path / "v.mkv", 12)
+    data = bytearray(video.read_bytes())
+    for at in range(len(data) // 2, len(data) // 2 + 5000, 3):
+        data[at] ^= 0x55
+    video.write_bytes(data)
+    with pytest.raises(DataError, match=r"v\.mkv: the video is damaged after frame \d+ \(.*\); copy it again"):
+        cut(video, [(f, 1, 1, 1, 8, 8, 1) for f in range(1, 13)])
+    assert not (tmp_path / "out" / "tracklets.csv").exists()
+
+
 def test_a_video_that_ends_early_is_counted(tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mkv", 40)
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
@@ -248,6 +261,19 @@ def test_a_folder_with_files_is_refused_and_one_with_the_video_even_with_overwri
         f"{video.parent} must not hold the video or its boxes; {video} lies in it; choose another OUT"
     )
     assert video.is_file()
+
+
+def test_a_full_disk_is_said_and_leaves_no_table(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError) as error:
+        cut(video, [(1, 1, 1, 1, 8, 8, 1)])
+    out = video.with_name("out")
+    text = "the disk is full; free some space and run the same command again"
+    assert str(error.value) == f"cannot write {out / '0001' / '000001.jpg'}: {text}"
+    assert not (out / "tracklets.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.data import Problem, checking, open_dataset, tracklets
 
     problems: list[Problem] = []
-    folder, threads = Path(args.dataset).expanduser(), args.threads or 1
+    folder, threads = Path(args.dataset).expanduser(), args.threads or os.cpu_count() or 1
     if (folder / tracklets.TABLE).is_file():
         opened = tracklets.open_folder(folder, problems.append)
         return checking.describe_tracklets(folder.resolve(), opened, problems, args.frames, threads)

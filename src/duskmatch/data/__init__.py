@@ -1,7 +1,7 @@
 """The data room: from files on disk to tracklets, clips and training batches.
 
-Reading order: problems, vcm, dataset, tracklets; decoding, clips; sampling, augmentation, batches; checking;
-mot, cutting, video.
+Reading order: problems, lists, layout, dataset, vcm, duskwalk, tracklets; decoding, clips; sampling, augmentation,
+batches; checking; mot, cutting, video.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pathlib import Path
 from duskmatch.data.augmentation import Augment
 from duskmatch.data.batches import Batch, TrainingBatches, training_batches
 from duskmatch.data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise, read_clip, read_clips
-from duskmatch.data.dataset import Dataset, DirectionPair, open_duskwalk, open_vcm, resolved
+from duskmatch.data.dataset import Dataset, DirectionPair, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
+from duskmatch.data.duskwalk import open_duskwalk
 from duskmatch.data.problems import Problem, Report, stop_in
 from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, segment_indices
 from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
+from duskmatch.data.vcm import open_vcm
 from duskmatch.records import Tracklet
 
 # To add a data set: one file with its opener, one import, one line here and one in `dataset_kind`.

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duskmatch.data.clips import in_order
-from duskmatch.data.dataset import OFFICIAL_COUNTS, WALK_SPLITS, Dataset
+from duskmatch.data.dataset import WALK_SPLITS, Dataset
 from duskmatch.data.decoding import decode_frame
+from duskmatch.data.layout import FILES, SplitRows, info_folder
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
-from duskmatch.data.vcm import FILES, SplitRows, info_folder
+from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import FrameError
 from duskmatch.records import MODALITIES, Tracklet
 
@@ -167,12 +168,8 @@ def count_problems(dataset: Dataset, counts: list[dict[str, Any]]) -> list[Probl
     """Where a generated set does not hold what it says; a copy of HITSZ-VCM is held to its counts when it is opened."""
     wrong = [row for row in counts if dataset.synthetic and row["expected"] not in (None, row["found"])]
     rule = "a generated set must hold what it says of itself"
-    return [
-        Problem(
-            "counts", "duskwalk.json", None, f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}"
-        )
-        for row in wrong
-    ]
+    texts = [f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}" for row in wrong]
+    return [Problem("counts", "duskwalk.json", None, text) for text in texts]
 
 
 def _pool_counts(tracklets: list[Tracklet]) -> list[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,12 @@ class Track:
     pictures: list[Path] = field(default_factory=list)
     times: list[float | None] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+
+
+def span(times: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """First and last time, None where the video has none; broken files may have times that run backwards."""
+    known = [time for time in times if time is not None]
+    return (min(known), max(known)) if known else (None, None)
 
 
 class Plan:
@@ -157,8 +164,8 @@ class Plan:
                     "frames": len(track.pictures),
                     "first_frame": int(track.pictures[0].stem),
                     "last_frame": int(track.pictures[-1].stem),
-                    "begin_s": track.times[0],
-                    "end_s": track.times[-1],
+                    "begin_s": span(track.times)[0],
+                    "end_s": span(track.times)[1],
                 }
                 for track in kept
             ],

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_outside, read_split
 from duskmatch.data.problems import Problem, Report
-from duskmatch.data.vcm import FILES, Split, SplitRows, info_folder, outside, read_split
 from duskmatch.errors import DataError
 from duskmatch.records import DIRECTIONS, Direction, Tracklet
 
-OFFICIAL_PEOPLE: dict[Split, int] = {"train": 500, "test": 427}
-# Source: REFERENCE 1.2, after the 12-frame filter; the paper's own figures are multiples of 1/4584 and 1/5099.
-OFFICIAL_COUNTS = {
-    "train infrared tracks": 4291,
-    "train infrared frames": 98214,
-    "train visible tracks": 5460,
-    "train visible frames": 126543,
-    "test infrared tracks": 4584,
-    "test infrared frames": 105979,
-    "test visible tracks": 5099,
-    "test visible frames": 118137,
-}
 WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
-MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to the official counts
 
 
 class DirectionPair(NamedTuple):
@@ -126,11 +111,12 @@ class Dataset:
 
     def counts(self) -> dict[str, int]:
         """The eight figures of the official protocol: tracks and frames by split and modality, after the filter."""
-        counts = dict.fromkeys(OFFICIAL_COUNTS, 0)
+        counts = {}
         for split, tracklets in (("train", self.train), ("test", self.test)):
-            for tracklet in tracklets:
-                counts[f"{split} {tracklet.modality} tracks"] += 1
-                counts[f"{split} {tracklet.modality} frames"] += len(tracklet)
+            for modality in ("infrared", "visible"):
+                own = [tracklet for tracklet in tracklets if tracklet.modality == modality]
+                counts[f"{split} {modality} tracks"] = len(own)
+                counts[f"{split} {modality} frames"] = sum(map(len, own))
         return counts
 
 
@@ -143,39 +129,9 @@ def open_layout(
     has_validation = any((info / file).is_file() and (info / file).stat().st_size for file in (pool.names, pool.rows))
     wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
     splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
-    outside(root, (track for rows in splits.values() for track in rows.tracklets.values()), report)
+    leave_outside(root, splits.values(), report)
     _people_are_apart(splits, report)
     return Dataset(root, name, version, synthetic, splits, facts)
-
-
-def open_vcm(root: Path, report: Report) -> Dataset:
-    """A copy of HITSZ-VCM, held to its official counts, or any data written in its layout.
-
-    A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
-    """
-    dataset = open_layout(root, report, name="HITSZ-VCM layout", version="", synthetic=False, facts={})
-    people = {split: len({t.pid for t in dataset.splits[split].tracklets.values()}) for split in OFFICIAL_PEOPLE}
-    if people != OFFICIAL_PEOPLE and not (root / MARKER).is_file():
-        return dataset
-    found = dataset.counts()
-    wrong = [f"{what}: expected {n}, found {found[what]}" for what, n in OFFICIAL_COUNTS.items() if found[what] != n]
-    if wrong:
-        rule = "this copy claims to be HITSZ-VCM but its counts after the 12-frame filter differ"
-        report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the info files and archives again"))
-        return dataset
-    return Dataset(root, "HITSZ-VCM", "", False, dataset.splits, {})
-
-
-def open_duskwalk(root: Path, report: Report) -> Dataset:
-    """A generated set of walking people; always synthetic."""
-    facts, version = {}, ""
-    try:
-        facts = json.loads((root / "duskwalk.json").read_bytes())
-        version = str(facts["data_version"])
-    except (ValueError, KeyError, TypeError):
-        text = "it must be JSON with a data_version and is damaged; write the set again"
-        report(Problem("malformed", "duskwalk.json", None, text))
-    return open_layout(root, report, name="Duskwalk", version=version, synthetic=True, facts=facts)
 
 
 def resolved(path: str | Path) -> Path:
@@ -188,12 +144,10 @@ def resolved(path: str | Path) -> Path:
 
 def _people_are_apart(splits: dict[Split, SplitRows], report: Report) -> None:
     """Reports people who are in two splits: what is tested must be people never trained on."""
-    people: dict[Split, Counter[int]] = {
-        split: Counter(t.pid for t in rows.tracklets.values()) for split, rows in splits.items()
-    }
+    people = {split: {t.pid for t in rows.tracklets.values()} for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
     for one, other in pairs:
-        for pid in sorted(people.get(one, Counter()).keys() & people.get(other, Counter()).keys()):
+        for pid in sorted(people.get(one, set()) & people.get(other, set())):
             text = f"{one} and {other} people must be different ones; person {pid} is in both"
             report(Problem("people", FILES[other].rows, None, text))
 

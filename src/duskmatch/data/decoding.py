@@ -47,7 +47,7 @@ def decode_bytes(data: bytes, path: Path | str) -> Picture:
     if picture is None or not whole:
         what = "cut off" if data.startswith(_JPEG) and not whole else "damaged or no picture"
         raise FrameError(f"{path}: the file is {what} ({len(data)} bytes); {_NEXT}")
-    return np.ascontiguousarray(picture[:, :, ::-1])
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 _NEXT = "copy it again or pass --on-bad-frame skip"
@@ -88,9 +88,9 @@ class BadFrames:
     def summary(self) -> str:
         """One line for a person: how many, and the first by name."""
         if not self:
-            return "no bad pictures"
+            return "left out: nothing"
         first = next(iter(self.frames), next(iter(self.tracklets), ""))
-        return f"{len(self.frames)} bad pictures and {len(self.tracklets)} tracklets left out, the first: {first}"
+        return f"left out: pictures {len(self.frames)}, tracklets {len(self.tracklets)}; the first: {first}"
 
 
 class FrameCache:

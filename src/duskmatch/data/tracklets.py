@@ -126,8 +126,8 @@ def _rows(folder: Path, report: Report) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, cells) of each row that has the table's columns."""
     text = (folder / TABLE).read_bytes().decode("utf-8-sig", errors="replace")
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # an hour's track lists 36,000 pictures in one cell
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        reader = csv.reader(io.StringIO(text, newline=""))
         header = next(reader, [])
         missing = [column for column in COLUMNS if column not in header]
         if missing:
@@ -140,6 +140,8 @@ def _rows(folder: Path, report: Report) -> Iterator[tuple[int, dict[str, str]]]:
                 report(Problem("malformed", TABLE, reader.line_num, text))
             else:
                 yield reader.line_num, dict(zip(header, map(_unescape, cells), strict=True))
+    except csv.Error as error:
+        report(Problem("malformed", TABLE, reader.line_num, f"the table must be CSV; {error}"))
     finally:
         csv.field_size_limit(limit)
 

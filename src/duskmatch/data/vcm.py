@@ -1,316 +1,41 @@
-"""HITSZ-VCM's layout, read to the letter: names, rows, query list; Duskwalk is written in it too.
-
-| what                    | rule                                                                              |
-|-------------------------|-----------------------------------------------------------------------------------|
-| `*_name.txt`            | one picture a line: pid `M` modality `D` camera `T` track `F` frame, `0001M2D3T1F1.jpg` |
-| picture on disk         | `<pid>/<ir or rgb>/D<camera>/<frame>.jpg`, flat or below `Train/` and `Test/`         |
-| `track_*_info.txt`      | `modality start end pid camera`; start and end are 1-based inclusive lines of names  |
-| `query_IDX.txt`         | 1-based rows of `track_test_info.txt`, any whitespace: the infrared test side         |
-| modality                | 1 = infrared, 2 = visible                                                            |
-
-Source: REFERENCE 1.1 (the dataset's README and the public loaders, of which none is complete).
-"""
+"""HITSZ-VCM: what a real copy must count, and what is merely written in its layout."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from duskmatch.data.dataset import Dataset, open_layout
+from duskmatch.data.layout import Split
 from duskmatch.data.problems import Problem, Report
-from duskmatch.errors import DataError
-from duskmatch.records import Modality, Tracklet
 
-Split = Literal["train", "validation", "test"]
-
-MIN_FRAMES = 12  # Source: REFERENCE 1.2; shorter tracks are left out of training and test
-MODALITY: dict[str, Modality] = {"1": "infrared", "2": "visible"}
-FOLDER: dict[Modality, str] = {"infrared": "ir", "visible": "rgb"}
-NAME = re.compile(
-    r"(?P<source>(?P<pid>\d{4})M(?P<modality>[12])D(?P<camid>\d{1,9}))T(?P<track>\d{1,9})F(?P<frame>\d{1,18}\.jpg)",
-    re.ASCII,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SplitFiles:
-    """The info files of one split, and the folder of its pictures where the archives are kept apart."""
-
-    names: str
-    rows: str
-    query: str | None
-    folder: str
-
-
-FILES: dict[Split, SplitFiles] = {
-    "train": SplitFiles("train_name.txt", "track_train_info.txt", None, "Train"),
-    "test": SplitFiles("test_name.txt", "track_test_info.txt", "query_IDX.txt", "Test"),
-    # Not in HITSZ-VCM: Duskwalk's third pool, people kept for choices.
-    "validation": SplitFiles("val_name.txt", "track_val_info.txt", "val_query_IDX.txt", "Validation"),
+OFFICIAL_PEOPLE: dict[Split, int] = {"train": 500, "test": 427}
+# Source: REFERENCE 1.2, after the 12-frame filter; the paper's own figures are multiples of 1/4584 and 1/5099.
+OFFICIAL_COUNTS = {
+    "train infrared tracks": 4291,
+    "train infrared frames": 98214,
+    "train visible tracks": 5460,
+    "train visible frames": 126543,
+    "test infrared tracks": 4584,
+    "test infrared frames": 105979,
+    "test visible tracks": 5099,
+    "test visible frames": 118137,
 }
+MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to the official counts
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One person before one camera in one modality: the folder that holds all of that person's tracks there."""
+def open_vcm(root: Path, report: Report) -> Dataset:
+    """A copy of HITSZ-VCM, held to its official counts, or any data written in its layout.
 
-    pid: int
-    modality: Modality
-    camid: int
-    folder: str
-
-    def __str__(self) -> str:
-        return f"person {self.pid}, {self.modality}, camera {self.camid}"
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """One line of a name file."""
-
-    source: Source
-    track: str
-    frame: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a track file."""
-
-    line: int
-    modality: Modality
-    start: int
-    end: int
-    pid: int
-    camid: int
-
-    def __str__(self) -> str:
-        return f"person {self.pid}, {self.modality}, camera {self.camid}"
-
-
-@dataclass
-class SplitRows:
-    """One split as it lies on the disk: every readable track in row order, the short ones too."""
-
-    base: Path
-    tracklets: dict[int, Tracklet] = field(default_factory=dict)  # row number -> its tracklet
-    query: list[int] = field(default_factory=list)  # row numbers, in the order of the query list
-    first_line: dict[int, int] = field(default_factory=dict)  # row number -> the line of its first name
-    n_names: int = 0
-
-    def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
-        """The tracks of at least 12 frames, of these rows or of all."""
-        chosen = self.tracklets if rows is None else [row for row in rows if row in self.tracklets]
-        return [self.tracklets[row] for row in chosen if len(self.tracklets[row]) >= MIN_FRAMES]
-
-    def n_short(self) -> int:
-        return len(self.tracklets) - len(self.kept())
-
-
-def info_folder(root: Path) -> Path:
-    """Where the info files lie: `info/` or the root.
-
-    Source: REFERENCE 1.1; code reads the first, the dataset's README draws the second.
+    A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
     """
-    for folder in (root / "info", root):
-        if (folder / FILES["train"].names).is_file() or (folder / FILES["test"].names).is_file():
-            return folder
-    raise DataError(
-        f"{root} must hold train_name.txt and its companions in info/ or at its root; "
-        "found neither; pass the folder that holds them"
-    )
-
-
-def read_split(root: Path, split: Split, report: Report) -> SplitRows:
-    """One split's tracks, every broken rule reported."""
-    info, files = info_folder(root), FILES[split]
-    base = root / files.folder if (root / "Train").is_dir() else root
-    names = list(read_names(root, info / files.names, report))
-    rows = SplitRows(base, n_names=len(names))
-    seen = _Ids()
-    used: dict[int, int] = {}  # name line -> the row that took it
-    n_rows = 0
-    for row in read_rows(root, info / files.rows, report):
-        n_rows += 1
-        if row is not None and (frames := _frames(root, info, files, row, names, used, report)):
-            tracklet_id = seen.take(frames[0])
-            rows.tracklets[row.line] = _tracklet(base, row, frames, tracklet_id)
-            rows.first_line[row.line] = row.start
-    if files.query:
-        rows.query = read_query(root, info / files.query, n_rows, report)
-        _query_is_infrared(root, info, files, rows, report)
-    return rows
-
-
-def read_names(root: Path, path: Path, report: Report) -> Iterator[Name | None]:
-    """The pictures in order of lines; None where a line is no name, so that the count of lines holds."""
-    sources: dict[str, Source] = {}
-    first: dict[str, int] = {}
-    for line, text in enumerate(_lines(root, path, report), start=1):
-        found = NAME.fullmatch(text)
-        if found is None:
-            rule = "a name must look like 0001M2D3T1F1.jpg (pid, modality 1 or 2, camera, track, frame)"
-            report(Problem("malformed", _relative(root, path), line, f"{rule}; got {_shown(text)}"))
-            yield None
-            continue
-        if (before := first.setdefault(text, line)) != line:
-            where = _relative(root, path)
-            report(Problem("duplicate", where, line, f"each name must be there once; {text} is in line {before} too"))
-        yield Name(_source(found, sources), found["track"], found["frame"])
-
-
-def read_rows(root: Path, path: Path, report: Report) -> Iterator[Row | None]:
-    """The tracks in order of lines; None where a line is no track, so that row numbers hold."""
-    where = _relative(root, path)
-    for line, text in enumerate(_lines(root, path, report), start=1):
-        words = text.split()
-        if len(words) != 5 or not all(re.fullmatch(r"\d{1,9}", word, re.ASCII) for word in words):
-            rule = "a track must be five whole numbers: modality start end pid camera"
-            report(Problem("malformed", where, line, f"{rule}; got {_shown(text)}"))
-            yield None
-        elif words[0] not in MODALITY:
-            rule = "modality must be 1 (infrared) or 2 (visible)"
-            report(Problem("malformed", where, line, f"{rule}; got {words[0]}"))
-            yield None
-        else:
-            start, end, pid, camid = map(int, words[1:])
-            yield Row(line, MODALITY[words[0]], start, end, pid, camid)
-
-
-def read_query(root: Path, path: Path, n_rows: int, report: Report) -> list[int]:
-    """Row numbers of the query side, in the file's order.
-
-    Differs: one public loader keeps only the last line of the file, another joins all; here any whitespace separates.
-    """
-    where = _relative(root, path)
-    rows: dict[int, int] = {}
-    for line, text in enumerate(_lines(root, path, report), start=1):
-        for word in text.split():
-            if not re.fullmatch(r"\d{1,9}", word, re.ASCII) or not 1 <= int(word) <= n_rows:
-                rule = f"a query must be a row of the track file, 1 to {n_rows}"
-                report(Problem("malformed", where, line, f"{rule}; got {_shown(word)}"))
-            elif int(word) in rows:
-                before = rows[int(word)]
-                text_ = f"each query must be there once; row {word} is in line {before} already"
-                report(Problem("duplicate", where, line, text_))
-            else:
-                rows[int(word)] = line
-    return list(rows)
-
-
-def outside(root: Path, tracklets: Iterator[Tracklet], report: Report) -> None:
-    """Reports each folder or picture that is a link to somewhere outside the data set.
-
-    `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
-    """
-    folders = {os.path.dirname(frame) for tracklet in tracklets for frame in map(os.fspath, tracklet.frames)}  # noqa: PTH120
-    for folder in sorted(folders):
-        links = [folder] if _leaves(root, folder) else _links(root, folder)
-        for link in links:
-            rule = "pictures must lie inside the data set's own folder; this is a link that leaves it"
-            report(Problem("outside", os.path.relpath(link, root), None, f"{rule}; copy the pictures in its place"))
-
-
-class _Ids:
-    """Names for tracks: `0001M2D3T1`, and `0001M2D3T1F25` where a track number is used again."""
-
-    def __init__(self) -> None:
-        self.count: Counter[str] = Counter()
-
-    def take(self, name: Name) -> str:
-        source = name.source
-        track = f"{source.pid:04d}M{1 if source.modality == 'infrared' else 2}D{source.camid}T{name.track}"
-        self.count[track] += 1
-        return track if self.count[track] == 1 else f"{track}F{name.frame.removesuffix('.jpg')}"
-
-
-def _source(found: re.Match[str], sources: dict[str, Source]) -> Source:
-    key = found["source"]
-    if key not in sources:
-        modality = MODALITY[found["modality"]]
-        folder = f"{found['pid']}/{FOLDER[modality]}/D{found['camid']}"
-        sources[key] = Source(int(found["pid"]), modality, int(found["camid"]), folder)
-    return sources[key]
-
-
-def _frames(
-    root: Path, info: Path, files: SplitFiles, row: Row, names: list[Name | None], used: dict[int, int], report: Report
-) -> list[Name]:
-    """The row's names, or none where the row breaks a rule."""
-    where = _relative(root, info / files.rows)
-
-    def refuse(kind: Literal["malformed", "contradictory"], text: str) -> list[Name]:
-        report(Problem(kind, where, row.line, text))
-        return []
-
-    if not 1 <= row.start <= row.end:
-        return refuse("malformed", f"start must be at least 1 and end not before it; got {row.start} to {row.end}")
-    if row.end > len(names):
-        return refuse("malformed", f"end must be a line of {files.names}, 1 to {len(names)}; got {row.end}")
-    for line in range(row.start, row.end + 1):
-        if (taken := used.setdefault(line, row.line)) != row.line:
-            return refuse("contradictory", f"line {line} of {files.names} belongs to row {taken} already")
-    frames = [name for name in names[row.start - 1 : row.end] if name is not None]
-    if len(frames) != row.end - row.start + 1:
-        return []  # the bad name was reported with its own line
-    for line, name in enumerate(frames, start=row.start):
-        if (name.source.pid, name.source.modality, name.source.camid) != (row.pid, row.modality, row.camid):
-            return refuse("contradictory", f"the row says {row}; line {line} of {files.names} says {name.source}")
-    return frames
-
-
-def _tracklet(base: Path, row: Row, names: list[Name], tracklet_id: str) -> Tracklet:
-    folder = base / names[0].source.folder
-    frames = tuple(folder / name.frame for name in names)
-    return Tracklet(frames, row.pid, row.camid, row.modality, tracklet_id)
-
-
-def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRows, report: Report) -> None:
-    """The query list is the infrared side, all of it: what is left is the visible gallery.
-
-    Source: REFERENCE 1.3.
-    """
-    assert files.query is not None
-    where, chosen = _relative(root, info / files.query), set(rows.query)
-    for row, tracklet in rows.tracklets.items():
-        if row in chosen and tracklet.modality == "visible":
-            text = f"a query must be an infrared track; row {row} of {files.rows} is visible"
-            report(Problem("contradictory", where, None, text))
-        if row not in chosen and tracklet.modality == "infrared":
-            text = f"every infrared track must be a query; row {row} of {files.rows} is not in the list"
-            report(Problem("contradictory", where, None, text))
-
-
-def _lines(root: Path, path: Path, report: Report) -> list[str]:
-    """The file's lines without the blank ones at its end; a blank line inside counts, it would shift all rows."""
-    if path.is_symlink() and _leaves(root, os.fspath(path)):
-        report(Problem("outside", _relative(root, path), None, "info files must not be links that leave the data set"))
-        return []
-    if not path.is_file():
-        report(Problem("missing", _relative(root, path), None, "this info file is missing; copy it from the data set"))
-        return []
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    return [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
-
-
-def _leaves(root: Path, path: str) -> bool:
-    return not Path(os.path.realpath(path)).is_relative_to(root)
-
-
-def _links(root: Path, folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.path for entry in entries if entry.is_symlink() and _leaves(root, entry.path))
-    except OSError:
-        return []  # a missing folder is said picture by picture where the pictures are read
-
-
-def _relative(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    dataset = open_layout(root, report, name="HITSZ-VCM layout", version="", synthetic=False, facts={})
+    people = {split: len({t.pid for t in dataset.splits[split].tracklets.values()}) for split in OFFICIAL_PEOPLE}
+    if people != OFFICIAL_PEOPLE and not (root / MARKER).is_file():
+        return dataset
+    found = dataset.counts()
+    wrong = [f"{what}: expected {n}, found {found[what]}" for what, n in OFFICIAL_COUNTS.items() if found[what] != n]
+    if wrong:
+        rule = "this copy claims to be HITSZ-VCM but its counts after the 12-frame filter differ"
+        report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the info files and archives again"))
+        return dataset
+    return Dataset(root, "HITSZ-VCM", "", False, dataset.splits, {})

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from duskmatch import files
-from duskmatch.data.cutting import Cut, Plan, Track
+from duskmatch.data.cutting import Cut, Plan, Track, span
 from duskmatch.data.decoding import Picture
 from duskmatch.data.mot import read_boxes
 from duskmatch.data.tracklets import write_tracklets
@@ -50,9 +50,9 @@ def ingest(
             if on_frame is not None:
                 on_frame(n_read)
     plan.settle(n_read, boxes)
-    _finish(out, plan, cut)
     account = plan.account(video, boxes, n_read)
     files.write_json(out / "ingest.json", account)
+    _finish(out, plan, cut)
     return account
 
 
@@ -154,9 +154,9 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
 
 
 def _tracklet(track: Track, part: slice, pictures: list[Path], cut: Cut) -> Tracklet:
-    times = track.times[part]
+    begin_s, end_s = span(track.times[part])
     pid = track.boxes[0].track
-    return Tracklet(tuple(pictures), pid, cut.camid, cut.modality, track.name, times[0], times[-1])
+    return Tracklet(tuple(pictures), pid, cut.camid, cut.modality, track.name, begin_s, end_s)
 
 
 def _move(path: Path, to: Path) -> Path:

@@ -1,0 +1,21 @@
+"""Duskwalk, as the reader sees it: HITSZ-VCM's layout with a duskwalk.json at its root."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from duskmatch.data.dataset import Dataset, open_layout
+from duskmatch.data.problems import Problem, Report
+
+
+def open_duskwalk(root: Path, report: Report) -> Dataset:
+    """A generated set of walking people; always synthetic."""
+    try:
+        facts = json.loads((root / "duskwalk.json").read_bytes())
+        version = str(facts["data_version"])
+    except (ValueError, KeyError, TypeError):
+        facts, version = {}, ""
+        text = "it must be JSON with a data_version and is damaged; write the set again"
+        report(Problem("malformed", "duskwalk.json", None, text))
+    return open_layout(root, report, name="Duskwalk", version=version, synthetic=True, facts=facts)

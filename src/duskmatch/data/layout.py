@@ -1,0 +1,188 @@
+"""HITSZ-VCM's layout on the disk: splits of tracks, where their pictures lie, and links that lead out.
+
+A picture lies at `<pid>/<ir or rgb>/D<camera>/<frame>.jpg`, flat or below `Train/` and `Test/`: all tracks of one
+person, modality and camera share a folder. The info files lie in `info/` or at the root.
+
+Source: REFERENCE 1.1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from duskmatch.data.lists import Name, Row, leaves, read_names, read_query, read_rows, relative
+from duskmatch.data.problems import Problem, Report
+from duskmatch.errors import DataError
+from duskmatch.records import Tracklet
+
+Split = Literal["train", "validation", "test"]
+
+MIN_FRAMES = 12  # Source: REFERENCE 1.2; shorter tracks are left out of training and test
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFiles:
+    """The info files of one split, and the folder of its pictures where the archives are kept apart."""
+
+    names: str
+    rows: str
+    query: str | None
+    folder: str
+
+
+FILES: dict[Split, SplitFiles] = {
+    "train": SplitFiles("train_name.txt", "track_train_info.txt", None, "Train"),
+    "test": SplitFiles("test_name.txt", "track_test_info.txt", "query_IDX.txt", "Test"),
+    # Not in HITSZ-VCM: Duskwalk's third pool, people kept for choices.
+    "validation": SplitFiles("val_name.txt", "track_val_info.txt", "val_query_IDX.txt", "Validation"),
+}
+
+
+@dataclass
+class SplitRows:
+    """One split as it lies on the disk: every readable track in row order, the short ones too."""
+
+    base: Path
+    tracklets: dict[int, Tracklet] = field(default_factory=dict)  # row number -> its tracklet
+    query: list[int] = field(default_factory=list)  # row numbers, in the order of the query list
+    first_line: dict[int, int] = field(default_factory=dict)  # row number -> the line of its first name
+    n_names: int = 0
+
+    def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
+        """The tracks of at least 12 frames, of these rows or of all."""
+        chosen = self.tracklets if rows is None else [row for row in rows if row in self.tracklets]
+        return [self.tracklets[row] for row in chosen if len(self.tracklets[row]) >= MIN_FRAMES]
+
+    def n_short(self) -> int:
+        return len(self.tracklets) - len(self.kept())
+
+
+def info_folder(root: Path) -> Path:
+    """Where the info files lie: `info/` or the root.
+
+    Source: REFERENCE 1.1; code reads the first, the dataset's README draws the second.
+    """
+    for folder in (root / "info", root):
+        if (folder / FILES["train"].names).is_file() or (folder / FILES["test"].names).is_file():
+            return folder
+    raise DataError(
+        f"{root} must hold train_name.txt and its companions in info/ or at its root; "
+        "found neither; pass the folder that holds them"
+    )
+
+
+def read_split(root: Path, split: Split, report: Report) -> SplitRows:
+    """One split's tracks, every broken rule reported."""
+    info, files = info_folder(root), FILES[split]
+    base = root / files.folder if (root / "Train").is_dir() else root
+    names = list(read_names(root, info / files.names, report))
+    rows = SplitRows(base, n_names=len(names))
+    seen = _Ids()
+    used: dict[int, int] = {}  # name line -> the row that took it
+    n_rows = 0
+    for row in read_rows(root, info / files.rows, report):
+        n_rows += 1
+        if row is not None and (frames := _frames(root, info, files, row, names, used, report)):
+            tracklet_id = seen.take(frames[0])
+            rows.tracklets[row.line] = _tracklet(base, row, frames, tracklet_id)
+            rows.first_line[row.line] = row.start
+    if files.query:
+        rows.query = read_query(root, info / files.query, n_rows, report)
+        _query_is_infrared(root, info, files, rows, report)
+    return rows
+
+
+def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> None:
+    """Reports each folder or picture that is a link to somewhere outside the data set, and drops its tracks.
+
+    `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
+    """
+    splits = list(splits)
+    # A row's pictures share one folder.
+    folders = {os.fspath(track.frames[0].parent) for rows in splits for track in rows.tracklets.values()}
+    links = [link for folder in sorted(folders) for link in _links(root, folder)]
+    for link in links:
+        rule = "pictures must lie inside the data set's own folder; this is a link that leaves it"
+        report(Problem("outside", os.path.relpath(link, root), None, f"{rule}; copy the pictures in its place"))
+    gone = {Path(link) for link in links}
+    for rows in splits if gone else []:
+        for row, track in list(rows.tracklets.items()):
+            if track.frames[0].parent in gone or not gone.isdisjoint(track.frames):
+                del rows.tracklets[row]
+
+
+class _Ids:
+    """Names for tracks: `0001M2D3T1`, and `0001M2D3T1F25` where a track number is used again."""
+
+    def __init__(self) -> None:
+        self.count: Counter[str] = Counter()
+
+    def take(self, name: Name) -> str:
+        source = name.source
+        track = f"{source.pid:04d}M{1 if source.modality == 'infrared' else 2}D{source.camid}T{name.track}"
+        self.count[track] += 1
+        return track if self.count[track] == 1 else f"{track}F{name.frame.removesuffix('.jpg')}"
+
+
+def _frames(
+    root: Path, info: Path, files: SplitFiles, row: Row, names: list[Name | None], used: dict[int, int], report: Report
+) -> list[Name]:
+    """The row's names, or none where the row breaks a rule."""
+    where = relative(root, info / files.rows)
+
+    def refuse(kind: Literal["malformed", "contradictory"], text: str) -> list[Name]:
+        report(Problem(kind, where, row.line, text))
+        return []
+
+    if not 1 <= row.start <= row.end:
+        return refuse("malformed", f"start must be at least 1 and end not before it; got {row.start} to {row.end}")
+    if row.end > len(names):
+        return refuse("malformed", f"end must be a line of {files.names}, 1 to {len(names)}; got {row.end}")
+    for line in range(row.start, row.end + 1):
+        if (taken := used.setdefault(line, row.line)) != row.line:
+            return refuse("contradictory", f"line {line} of {files.names} belongs to row {taken} already")
+    frames = [name for name in names[row.start - 1 : row.end] if name is not None]
+    if len(frames) != row.end - row.start + 1:
+        return []  # the bad name was reported with its own line
+    for line, name in enumerate(frames, start=row.start):
+        if (name.source.pid, name.source.modality, name.source.camid) != (row.pid, row.modality, row.camid):
+            return refuse("contradictory", f"the row says {row}; line {line} of {files.names} says {name.source}")
+    return frames
+
+
+def _tracklet(base: Path, row: Row, names: list[Name], tracklet_id: str) -> Tracklet:
+    folder = base / names[0].source.folder
+    frames = tuple(folder / name.frame for name in names)
+    return Tracklet(frames, row.pid, row.camid, row.modality, tracklet_id)
+
+
+def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRows, report: Report) -> None:
+    """The query list is the infrared side, all of it: what is left is the visible gallery.
+
+    Source: REFERENCE 1.3.
+    """
+    assert files.query is not None
+    where, chosen = relative(root, info / files.query), set(rows.query)
+    for row, tracklet in rows.tracklets.items():
+        if row in chosen and tracklet.modality == "visible":
+            text = f"a query must be an infrared track; row {row} of {files.rows} is visible"
+            report(Problem("contradictory", where, None, text))
+        if row not in chosen and tracklet.modality == "infrared":
+            text = f"every infrared track must be a query; row {row} of {files.rows} is not in the list"
+            report(Problem("contradictory", where, None, text))
+
+
+def _links(root: Path, folder: str) -> list[str]:
+    """The folder itself, or the pictures in it, where they are links that leave the root."""
+    if leaves(root, folder):
+        return [folder]
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.path for entry in entries if entry.is_symlink() and leaves(root, entry.path))
+    except OSError:
+        return []  # a missing folder is said picture by picture where the pictures are read
