@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,23 +15,24 @@ import yaml
 import duskmatch
 from duskmatch.cli import COMMANDS, build_parser, main
 from duskmatch.config import load_settings
-from duskmatch.data import open_dataset, open_tracklets
+from duskmatch.data import open_dataset, open_tracklets, write_tracklets
 from duskmatch.training import train
 from tests.data.tree import Tree, write_picture
 from tests.training.conftest import FAST
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```([\w{}-]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = ("bash", "sh", "shell", "console", "text", "")
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind in languages]
 
 
 def commands(page: Path) -> list[str]:
     """Every whole duskmatch command in the page's shell blocks, however it is started."""
-    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    lines = "\n".join(blocks(page, *SHELL)).replace("\\\n", " ").splitlines()
     return [line[match.start() :] for line in lines if (match := re.search(r"(?<![\w-])duskmatch (?=\w|--)", line))]
 
 
@@ -42,14 +44,14 @@ def mentions(page: Path) -> list[str]:
 
 COMMAND_LINES = sorted({line for page in PAGES for line in commands(page)})
 MENTIONS = sorted({line for page in PAGES for line in mentions(page)})
-PYTHON = [(page, text) for page in PAGES for text in blocks(page, "python")]
+PYTHON = [page for page in PAGES if blocks(page, "python")]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A tiny data set and a model trained on it for a moment; what the snippets call path, run and out."""
     root = tmp_path_factory.mktemp("readme")
-    people = {"train": range(1, 5), "test": range(8, 11)}
+    people = {"train": range(1, 5), "validation": range(5, 8), "test": range(8, 11)}
     Tree(root / "people", people=people, lengths=(12,), size=(96, 48), duskwalk=True).write()
     train(load_settings("tiny", overrides=FAST), open_dataset(root / "people"), root / "run")
     return {"path": str(root / "people"), "run": str(root / "run"), "out": str(root / "again")}
@@ -58,7 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_pages_show_commands_and_python() -> None:
     shown = {shlex.split(line)[1] for line in COMMAND_LINES}
     assert set(COMMANDS) - {"doctor"} <= shown | {shlex.split(line)[1] for line in MENTIONS}
-    assert {page.name for page, _ in PYTHON} >= {"README.md", "python.md"}
+    assert {page.name for page in PYTHON} >= {"README.md", "python.md"}
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
@@ -79,10 +81,22 @@ def test_commands_in_text_name_a_command_and_its_flags(line: str) -> None:
     assert {word.split("=")[0] for word in words if word.startswith("-")} <= known
 
 
-@pytest.mark.parametrize(("page", "text"), PYTHON, ids=lambda value: value.name if isinstance(value, Path) else "")
-def test_python_blocks_run(page: Path, text: str, place: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(text, str(page), "exec"), dict(place))
-    assert capsys.readouterr().out
+@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
+def test_python_blocks_run_one_after_the_other(
+    page: Path,
+    place: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(place["path"], tmp_path / "my-data")  # what the pages call their folders
+    shutil.copytree(place["path"], tmp_path / "my-tracklets")
+    write_tracklets(tmp_path / "my-tracklets", open_dataset(tmp_path / "my-tracklets").test)
+    monkeypatch.chdir(tmp_path)
+    names = dict(place)
+    for text in blocks(page, "python"):
+        exec(compile(text, str(page), "exec"), names)
+        assert bool(capsys.readouterr().out) == ("print(" in text)
 
 
 def test_the_readmes_python_is_five_lines_that_score(place: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
