@@ -5,10 +5,12 @@ author = "The duskmatch developers"
 copyright = "The duskmatch developers"
 
 extensions = ["myst_parser"]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = "duskmatch"
-html_theme_options = {"source_repository": "", "top_of_page_buttons": []}
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+html_show_sourcelink = False
