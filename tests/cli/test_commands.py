@@ -189,8 +189,10 @@ def test_print_config_is_every_setting_and_can_be_given_back(preset: str, capsys
     assert {*names, "preset", "seed"} == set(known_keys())
     assert (tree["loss"]["attack_weight"], tree["seed"], tree["preset"]) == (3.0, 5, preset)
     (tmp_path / "s.yaml").write_text(printed)
-    assert status("train", "--settings", tmp_path / "s.yaml", "--seed", "5", "--print_config") == 0
+    assert status("train", "--settings", tmp_path / "s.yaml", "--print_config") == 0
     assert capsys.readouterr().out == printed
+    assert status("train", "--settings", tmp_path / "s.yaml", "--seed", "6", "--print_config") == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 6
 
 
 def test_flags_win_over_a_file(capsys: Capture, tmp_path: Path) -> None:
@@ -235,8 +237,9 @@ def test_what_is_not_given_is_named(capsys: Capture) -> None:
 
 
 def test_resume_takes_no_other_settings(capsys: Capture, run: Path, tree: Path, tmp_path: Path) -> None:
-    line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", "--train.lr", "1")
-    assert line == "duskmatch: --resume takes the RUN's own settings; leave out --settings and --section.key flags"
+    rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"
+    for flags in (("--train.lr", "1"), ("--seed", "3")):
+        assert refused(capsys, "train", "--data", tree, "--out", run, "--resume", *flags) == f"duskmatch: {rule}"
     line = refused(capsys, "train", "--data", tree, "--out", tmp_path / "no", "--resume")
     assert line == f"duskmatch: {tmp_path / 'no'} does not exist; there is nothing to resume; leave out --resume"
 
