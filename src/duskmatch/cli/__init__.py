@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from duskmatch import __version__
 from duskmatch.errors import DuskmatchError
@@ -35,24 +35,29 @@ COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """Refuses in one line, with the nearest known name."""
 
-    def error(self, message: str) -> NoReturn:
-        unknown = re.search(r"unrecognized arguments: (\S+)", message) or re.search(
-            r"invalid choice: '([^']*)'", message
-        )
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Nothing unknown is passed up: the sub-command refuses it itself, for it knows its own flags."""
+        found, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            known = list(COMMANDS) if "invalid choice" in message and self.prog == "duskmatch" else self.flags()
-            near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
-            message += f"; did you mean {near[0]}?" if near else ""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
-    def flags(self) -> list[str]:
-        return [flag for action in self._actions for flag in action.option_strings]
+    def error(self, message: str) -> NoReturn:
+        word, known = "", []
+        if flag := re.search(r"unrecognized arguments: ([^\s=]+)", message):
+            word, known = flag[1], [option for action in self._actions for option in action.option_strings]
+        elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            word, known = choice[1], [name.strip("'") for name in choice[2].split(", ")]
+        near = difflib.get_close_matches(word, known, n=1)
+        message += f"; did you mean {near[0]}?" if near else ""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def common_arguments() -> Parser:
     """The flags that every sub-command takes."""
     parser = Parser(add_help=False)
     group = parser.add_argument_group("everywhere")
+    group.add_argument("--version", action="version", version=f"duskmatch {__version__}")
     group.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default 0)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     group.add_argument("--threads", type=int, default=None, help="CPU threads (default: as many as there are cores)")

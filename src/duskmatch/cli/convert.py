@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +46,19 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
     import torch
 
+    if not path.is_file():
+        raise CheckpointError(f"{path} is {'no file' if path.exists() else 'missing'}; name a .pth file")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except pickle.UnpicklingError as error:
+        with warnings.catch_warnings(action="ignore"):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own text advises to load the file unsafely: it is not passed on
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        thing = f"asks for {asked[1]}" if asked else "holds more than tensors or is damaged"
         raise CheckpointError(
-            f"{path} holds more than tensors and was not opened: {str(error).splitlines()[0]}"
+            f"{path} {thing} and was not opened; save its plain state_dict and convert that"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged or no torch file: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # damaged bytes make the loader raise almost anything
+        raise CheckpointError(f"{path} is damaged or no torch file; copy it again") from error
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

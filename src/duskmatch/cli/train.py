@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the RUN in --out")
     parser.add_argument("--overwrite", action="store_true", help="empty RUN first")
     parser.add_argument("--print_config", action="store_true", help="print every setting as YAML and leave")
+    parser.set_defaults(seed=None)  # not given: the settings file's, or 0
     group = parser.add_argument_group("settings", "any of them as --section.key VALUE; see --print_config")
     for key in known_keys():
         if "." in key:
@@ -56,8 +57,9 @@ def settings_from(args: argparse.Namespace) -> Settings:
 
     overrides = [f"{k[4:]}={v}" for k, v in vars(args).items() if k.startswith("set:") and v is not None]
     if getattr(args, "resume", False) and args.out is not None and (args.out / "settings.yaml").is_file():
-        if overrides or args.settings:
-            raise SettingsError("--resume takes the RUN's own settings; leave out --settings and --section.key flags")
+        if overrides or args.settings or args.seed is not None:
+            rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"
+            raise SettingsError(rule)
         import yaml
 
         return parse_settings(yaml.safe_load((args.out / "settings.yaml").read_text(encoding="utf-8")))

@@ -68,6 +68,11 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
             f"the embedding is {model.channels} wide for {n_pids} people: under twice their number Eq. 3 works against "
             "the identity losses; widen the model or set train.attack_start"
         )
+    if settings.train.micro_batches > 1:
+        watcher.on_note(
+            f"train.micro_batches {settings.train.micro_batches}: hardest pairs and batch statistics are those of "
+            f"1/{settings.train.micro_batches} of a batch; this is not the run that a whole batch gives"
+        )
     layout = torch.channels_last if settings.train.channels_last else torch.contiguous_format
     model = model.to(device=processes.device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, settings)

@@ -1,0 +1,448 @@
+"""The command line as scripts see it: exit status, one line on stderr, pure JSON on stdout, quick help."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from duskmatch import __version__
+from duskmatch.cli import COMMANDS, build_parser, main
+from duskmatch.cli.convert import plain_name
+from duskmatch.config import PRESETS, known_keys, load_settings
+from duskmatch.models.backbone import Stages, Stem, load_backbone
+from tests.data.tree import Tree
+
+Capture = pytest.CaptureFixture[str]
+SMALL = ["--preset", "tiny", "--train.stage1_epochs", "1", "--train.stage2_epochs", "0", "--train.steps_per_epoch", "2"]
+SMALL += ["--data.frames_per_clip", "2", "--train.pids_per_batch", "2", "--train.checkpoint_every", "1"]
+
+
+def status(*arguments: str | Path) -> int:
+    """What the shell would see; argparse leaves by SystemExit."""
+    try:
+        return main([str(word) for word in arguments])
+    except SystemExit as left:
+        return int(left.code or 0)
+
+
+def refused(capsys: Capture, *arguments: str | Path) -> str:
+    """The one line on stderr of a command that refuses with exit status 2 and says nothing on stdout."""
+    capsys.readouterr()
+    assert status(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = [line for line in err.splitlines() if line.startswith("duskmatch")]
+    assert "Traceback" not in err
+    return line
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    people = {"train": range(1, 5), "test": range(8, 11)}
+    root = tmp_path_factory.mktemp("data") / "people"
+    return Tree(root, people=people, lengths=(12,), size=(96, 48), duskwalk=True).write()
+
+
+@pytest.fixture(scope="module")
+def run(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    assert status("train", "--data", tree, "--out", out, "-q", *SMALL) == 0
+    return out
+
+
+# --- what is unknown
+
+
+def test_an_unknown_command_names_the_nearest(capsys: Capture) -> None:
+    line = refused(capsys, "trian")
+    assert line.startswith("duskmatch: argument COMMAND: invalid choice: 'trian'")
+    assert line.endswith("; did you mean train? (see duskmatch --help)")
+
+
+def test_a_command_like_no_other_is_refused_without_a_guess(capsys: Capture) -> None:
+    assert "did you mean" not in refused(capsys, "xyzzy")
+
+
+def test_no_command_is_refused(capsys: Capture) -> None:
+    line = refused(capsys)
+    assert line == "duskmatch: the following arguments are required: COMMAND (see duskmatch --help)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("check", "x", "--frame", "all"),
+            "duskmatch check: unrecognized arguments: --frame all; did you mean --frames? (see duskmatch check --help)",
+        ),
+        (
+            ("evaluate", "x", "--camera_rule=none"),
+            "duskmatch evaluate: unrecognized arguments: --camera_rule=none; did you mean --camera-rule? "
+            "(see duskmatch evaluate --help)",
+        ),
+        (
+            ("train", "--loss.atack_weight", "3"),
+            "duskmatch train: unrecognized arguments: --loss.atack_weight 3; did you mean --loss.attack_weight? "
+            "(see duskmatch train --help)",
+        ),
+        (
+            ("doctor", "--jsn"),
+            "duskmatch doctor: unrecognized arguments: --jsn; did you mean --json? (see duskmatch doctor --help)",
+        ),
+    ],
+)
+def test_an_unknown_flag_names_the_nearest(capsys: Capture, arguments: tuple[str, ...], message: str) -> None:
+    assert refused(capsys, *arguments) == message
+
+
+def test_an_unknown_preset_names_the_nearest(capsys: Capture) -> None:
+    line = refused(capsys, "train", "--preset", "papers")
+    assert line.startswith("duskmatch train: argument --preset: invalid choice: 'papers'")
+    assert "; did you mean paper? " in line
+
+
+def test_an_unknown_setting_in_a_file_names_the_nearest(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("train: {clip_nrom: 1}\n")
+    line = refused(capsys, "train", "--settings", tmp_path / "s.yaml", "--print_config")
+    assert line == "duskmatch: unknown setting train.clip_nrom; did you mean train.clip_norm?"
+
+
+def test_a_setting_out_of_range_is_refused_with_its_value(capsys: Capture) -> None:
+    line = refused(capsys, "train", "--train.lr", "-1", "--print_config")
+    assert line == "duskmatch: train.lr must be greater than 0; got -1"
+
+
+def test_flags_are_not_shortened(capsys: Capture) -> None:
+    assert "unrecognized arguments: --prese tiny" in refused(capsys, "train", "--prese", "tiny")
+
+
+# --- everywhere
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_the_flags_of_all(command: str) -> None:
+    parser = build_parser(command)
+    (subparsers,) = (action for action in parser._actions if action.dest == "command")
+    flags = {flag for action in subparsers.choices[command]._actions for flag in action.option_strings}
+    assert {"--seed", "--device", "--threads", "--json", "-q", "--quiet", "-v", "--verbose", "--version"} <= flags
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("train", "--version"), ("doctor", "--version")])
+def test_version(capsys: Capture, arguments: tuple[str, ...]) -> None:
+    assert status(*arguments) == 0
+    assert capsys.readouterr().out == f"duskmatch {__version__}\n"
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from duskmatch.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as left:\n    assert not left.code\n"
+        "heavy = {'torch', 'cv2', 'matplotlib', 'numpy', 'av', 'pydantic', 'rich', 'lightning_fabric', 'yaml'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+    assert all(f"\n    {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])
+def test_help_of_a_command_loads_neither_torch_nor_opencv(command: str) -> None:
+    program = (
+        "import sys\n"
+        "from duskmatch.cli import main\n"
+        f"try:\n    main(['{command}', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', sorted({'torch', 'cv2', 'matplotlib', 'av'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "duskmatch", "check", str(tmp_path / "no")], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("duskmatch: ")
+    assert "Traceback" not in done.stderr
+
+
+# --- settings
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_print_config_is_every_setting_and_can_be_given_back(preset: str, capsys: Capture, tmp_path: Path) -> None:
+    assert status("train", "--preset", preset, "--seed", "5", "--loss.attack_weight", "3", "--print_config") == 0
+    printed = capsys.readouterr().out
+    tree = yaml.safe_load(printed)
+    names = [f"{s}.{key}" for s, v in tree.items() if isinstance(v, dict) for key in v]
+    assert {*names, "preset", "seed"} == set(known_keys())
+    assert (tree["loss"]["attack_weight"], tree["seed"], tree["preset"]) == (3.0, 5, preset)
+    (tmp_path / "s.yaml").write_text(printed)
+    assert status("train", "--settings", tmp_path / "s.yaml", "--print_config") == 0
+    assert capsys.readouterr().out == printed
+    assert status("train", "--settings", tmp_path / "s.yaml", "--seed", "6", "--print_config") == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seed"] == 6
+
+
+def test_flags_win_over_a_file(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("loss: {margin: 0.7, attack_weight: 2}\n")
+    assert status("train", "--settings", tmp_path / "s.yaml", "--loss.margin=0.9", "--print_config") == 0
+    tree = yaml.safe_load(capsys.readouterr().out)
+    assert (tree["loss"]["margin"], tree["loss"]["attack_weight"]) == (0.9, 2.0)
+    assert tree["data"] == load_settings("small").data.model_dump()
+
+
+# --- places
+
+
+def test_train_writes_only_into_an_empty_place(capsys: Capture, tree: Path, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    line = refused(capsys, "train", "--data", tree, "--out", tmp_path, *SMALL)
+    assert line == f"duskmatch: {tmp_path} must be empty; it holds files; choose another OUT or pass --overwrite"
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+    line = refused(capsys, "train", "--data", tree, "--out", run, *SMALL)
+    assert line == f"duskmatch: {run} holds a run; pass --resume to go on with it, or --overwrite to begin again"
+    assert status("train", "--data", tree, "--out", tmp_path, "--overwrite", "-q", *SMALL) == 0
+    assert not (tmp_path / "mine.txt").exists() and (tmp_path / "model.safetensors").is_file()
+
+
+def test_what_is_there_is_not_written_over(capsys: Capture, run: Path, tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.safetensors").write_bytes(b"x")
+    (tmp_path / "w.pth").write_bytes(b"x")
+    there = tmp_path / "there.safetensors"
+    line = refused(capsys, "embed", run, f"{tree}:query", "--out", there)
+    assert line == f"duskmatch: {there} exists; choose another FILE or pass --overwrite"
+    line = refused(capsys, "convert", tmp_path / "w.pth", there)
+    assert line == f"duskmatch: {there} exists; choose another name or pass --overwrite"
+    sides = ("--query", f"{tree}:query", "--gallery", f"{tree}:gallery", "--camera-rule", "none")
+    line = refused(capsys, "rank", run, *sides, "--out", tmp_path)
+    assert line == f"duskmatch: {tmp_path} must be empty; it holds files; choose another OUT or pass --overwrite"
+    assert there.read_bytes() == b"x"
+
+
+def test_what_is_not_given_is_named(capsys: Capture) -> None:
+    assert refused(capsys, "train") == "duskmatch: train needs --data DATASET and --out RUN"
+    assert "the following arguments are required: RUN, --query, --gallery" in refused(capsys, "rank")
+
+
+def test_resume_takes_no_other_settings(capsys: Capture, run: Path, tree: Path, tmp_path: Path) -> None:
+    rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"
+    for flags in (("--train.lr", "1"), ("--seed", "3")):
+        assert refused(capsys, "train", "--data", tree, "--out", run, "--resume", *flags) == f"duskmatch: {rule}"
+    line = refused(capsys, "train", "--data", tree, "--out", tmp_path / "no", "--resume")
+    assert line == f"duskmatch: {tmp_path / 'no'} does not exist; there is nothing to resume; leave out --resume"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--settings", "{place}", "--print_config"),
+        ("evaluate", "--features", "{place}"),
+        ("convert", "{place}", "{place}/out.safetensors"),
+        ("embed", "{place}", "{place}", "--out", "{place}/out.safetensors"),
+        ("check", "{place}"),
+        (
+            *[
+                "ingest",
+                "{place}/v.mp4",
+                "--boxes",
+                "{place}/b.txt",
+                "--modality",
+                "visible",
+                "--camera",
+                "1",
+                "--out",
+                "{place}/out",
+            ],
+        ),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_place_of_the_wrong_kind_is_one_line(capsys: Capture, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert (
+        "[Errno" not in refused(capsys, *(word.format(place=tmp_path) for word in arguments)) or arguments[0] == "train"
+    )
+
+
+def test_an_error_of_the_system_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(args: object) -> None:
+        raise PermissionError(13, "Permission denied", "frames/1.jpg")
+
+    monkeypatch.setattr("duskmatch.cli.doctor.run", fail)
+    assert refused(capsys, "doctor") == "duskmatch: frames/1.jpg: Permission denied"
+
+
+def test_ctrl_c_is_130(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("duskmatch.cli.doctor.run", interrupt)
+    assert status("doctor") == 130
+    assert capsys.readouterr().err == "duskmatch: interrupted; what was finished is saved\n"
+
+
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "duskmatch", "doctor"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
+# --- results
+
+
+def test_json_is_all_that_stdout_holds(capsys: Capture, tree: Path, run: Path, tmp_path: Path) -> None:
+    sides = ("--query", f"{tree}:query", "--gallery", f"{tree}:gallery")
+    expected = {
+        ("train", "--data", tree, "--out", tmp_path / "run", *SMALL): {"run", "steps", "people", "synthetic"},
+        ("evaluate", run, "--data", tree, "--no-report"): {"infrared_to_visible", "untrained", "synthetic", "protocol"},
+        ("embed", run, f"{tree}:query", "--out", tmp_path / "q.safetensors"): {"out", "tracklets", "width"},
+        ("rank", run, *sides, "--camera-rule", "none", "--out", tmp_path / "found"): {"rank1", "pictures", "queries"},
+        ("check", tree): {"counts", "problems", "fingerprint"},
+        ("doctor",): {"versions", "missing", "precision"},
+    }
+    for arguments, keys in expected.items():
+        capsys.readouterr()
+        assert status(*arguments, "--json") == 0, arguments
+        out, err = capsys.readouterr()
+        assert keys <= json.loads(out).keys(), arguments
+        assert err == "", arguments
+
+
+def test_quiet_keeps_the_result_and_drops_the_progress(capsys: Capture, tree: Path, run: Path, tmp_path: Path) -> None:
+    capsys.readouterr()
+    assert status("embed", run, f"{tree}:gallery", "--out", tmp_path / "g.safetensors", "-q") == 0
+    out, err = capsys.readouterr()
+    assert out == f"6 tracklets, 384 numbers each: {tmp_path / 'g.safetensors'}\n"
+    assert err == ""
+
+
+def test_rank_writes_a_table_that_agrees_with_itself(capsys: Capture, tree: Path, run: Path, tmp_path: Path) -> None:
+    sides = ("--query", f"{tree}:query", "--gallery", f"{tree}:gallery", "--camera-rule", "same-pid-same-camera")
+    assert status("rank", run, *sides, "--out", tmp_path / "found", "--top", "3", "-q") == 0
+    document = json.loads((tmp_path / "found" / "ranking.json").read_text())
+    rows = (tmp_path / "found" / "ranking.csv").read_text().splitlines()
+    assert len(rows) - 1 == len(document["ranking"]) == 6 * 3
+    for row in document["ranking"]:
+        assert row["match"] == (row["query_pid"] == row["gallery_pid"])
+        assert not (row["match"] and row["query_camid"] == row["gallery_camid"])
+    dists = [row["dist"] for row in document["ranking"] if row["query"] == document["ranking"][0]["query"]]
+    assert dists == sorted(dists)
+
+
+def test_doctor_says_what_is_here_and_what_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status("doctor") == 0
+    out = capsys.readouterr().out
+    assert f"duskmatch {__version__}" in out and torch.__version__ in out and "all that is needed is here" in out
+    real = importlib.import_module("duskmatch.cli.doctor").installed
+    monkeypatch.setattr("duskmatch.cli.doctor.installed", lambda name: None if name == "av" else real(name))
+    assert status("doctor") == 2
+    assert capsys.readouterr().err == "duskmatch: missing: av; install duskmatch again in a fresh environment\n"
+
+
+# --- convert
+
+
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return {**Stem(8).state_dict(), **Stages("resnet18", 0.125, 1).state_dict(), "fc.weight": torch.randn(3, 64)}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tensors: tensors,
+        lambda tensors: OrderedDict(tensors),
+        lambda tensors: {"state_dict": {f"module.{k}": v for k, v in tensors.items()}, "epoch": 3},
+        lambda tensors: {"model": {f"module.backbone.{k}": v for k, v in tensors.items()}, "optimizer": {"lr": 0.1}},
+    ],
+    ids=["plain", "ordered", "wrapped", "wrapped twice"],
+)
+def test_convert_finds_the_tensors_however_they_were_wrapped(wrap, capsys: Capture, tmp_path: Path) -> None:
+    tensors = weights()
+    torch.save(wrap(tensors), tmp_path / "w.pth")
+    assert status("convert", tmp_path / "w.pth", tmp_path / "w.safetensors", "--json") == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["tensors"] == len(tensors)
+    read = load_file(tmp_path / "w.safetensors")
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[key], tensors[key]) for key in tensors)
+    load_backbone([Stem(8), Stages("resnet18", 0.125, 1)], read, "w.safetensors")
+
+
+def test_convert_never_runs_what_a_pickle_holds(capsys: Capture, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"conv1.weight": torch.zeros(1), "extra": Hostile()}, tmp_path / "w.pth")
+    line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
+    assert line == (
+        f"duskmatch: {tmp_path / 'w.pth'} asks for {os.system.__module__}.system and was not opened; "
+        "save its plain state_dict and convert that"
+    )
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "w.safetensors").exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_convert_refuses_a_file_that_was_cut_off(share: float, capsys: Capture, tmp_path: Path) -> None:
+    torch.save(weights(), tmp_path / "w.pth")
+    data = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(data[: int(share * len(data))])
+    line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
+    assert line == f"duskmatch: {tmp_path / 'w.pth'} is damaged or no torch file; copy it again"
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(2)], "must hold tensors by name; got list"),
+        ({"epoch": 3}, "holds no tensors by name; is it the right file?"),
+        ({}, "holds no tensors by name; is it the right file?"),
+    ],
+)
+def test_convert_refuses_what_holds_no_weights(content, message: str, capsys: Capture, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
+    assert line == f"duskmatch: {tmp_path / 'w.pth'} {message}"
+
+
+def test_convert_survives_any_flipped_byte(capsys: Capture, tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(100)}, tmp_path / "w.pth")
+    whole = (tmp_path / "w.pth").read_bytes()
+    places = torch.randint(len(whole), (60, 3), generator=torch.Generator().manual_seed(0))
+    statuses = set()
+    for triple in places.tolist():
+        data = bytearray(whole)
+        for place in triple:
+            data[place] ^= 0x55
+        (tmp_path / "w.pth").write_bytes(data)
+        statuses.add(status("convert", tmp_path / "w.pth", tmp_path / "w.safetensors", "--overwrite"))
+    assert statuses == {0, 2}
+
+
+def test_convert_refuses_a_missing_file_and_another_ending(capsys: Capture, tmp_path: Path) -> None:
+    line = refused(capsys, "convert", tmp_path / "no.pth", tmp_path / "w.safetensors")
+    assert line == f"duskmatch: {tmp_path / 'no.pth'} is missing; name a .pth file"
+    line = refused(capsys, "convert", tmp_path / "no.pth", tmp_path / "w.bin")
+    assert line == f"duskmatch: {tmp_path / 'w.bin'}: the name must end in .safetensors"
+
+
+def test_plain_names() -> None:
+    assert plain_name("module.model.backbone.layer1.0.conv1.weight") == "layer1.0.conv1.weight"
+    assert plain_name("conv1.weight") == "conv1.weight"
