@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import OutputError, SettingsError
-from duskmatch.synthetic import DATA_VERSION, generate
+from duskmatch.synthetic import DATA_VERSION, PRESETS, generate
 from duskmatch.synthetic.variations import FACTORS
 
 
@@ -141,7 +141,8 @@ def test_progress_counts_every_frame(tmp_path, few):
         ({"n_processes": 0}, "processes must be at least 1; got 0"),
     ],
 )
-def test_refusals(tmp_path, asked, message):
+def test_refusals(tmp_path, monkeypatch, asked, message):
+    monkeypatch.delitem(PRESETS, "few", raising=False)
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
         generate(tmp_path / "x", **{"preset": "tiny", "seed": 0, **asked})
     assert not (tmp_path / "x").exists()
