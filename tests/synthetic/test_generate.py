@@ -118,6 +118,15 @@ def test_a_crash_leaves_no_record(tmp_path, few, monkeypatch):
     assert not (tmp_path / "broken" / "duskwalk.json").exists()
 
 
+def test_a_full_disk_is_said_in_one_line(tmp_path, few, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OutputError, match=r"^cannot write .*0001.ir.D\d: the disk is full; free some space and run"):
+        generate(tmp_path / "full", preset="few", seed=1, n_processes=1)
+
+
 def test_progress_counts_every_frame(tmp_path, few):
     seen = []
     generate(tmp_path / "x", preset="few", seed=1, n_processes=1, on_progress=lambda *now: seen.append(now))
