@@ -35,9 +35,14 @@ class DataSettings(Section):
     height: Count = 288
     width: Count = 144
     frames_per_clip: Count = 6
+    train_frames_per_clip: Count | None = None  # None: as many as at test; fewer frames buy more clips in a short run
     on_bad_frame: Literal["stop", "skip"] = "stop"
     workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
     cache_gib: NotNegative = 1.0  # decoded frames kept in memory
+
+    @property
+    def training_frames(self) -> int:
+        return self.train_frames_per_clip or self.frames_per_clip
 
 
 class AugmentSettings(Section):
@@ -84,6 +89,7 @@ class LossSettings(Section):
     margin: NotNegative = 0.3
     triplet: Literal["squared", "euclidean", "squared_over_d"] = "squared"
     triplet_on: Literal["embedding", "pooled"] = "embedding"  # f_d after or before its batch normalisation
+    triplet_weight: NotNegative = 1.0  # of Eq. 10 beside Eq. 9, both times defense_weight
     sequence_triplet: NotNegative = 0.0  # weight of a triplet on j_d, which the paper does not have
     identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
 

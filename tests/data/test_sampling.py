@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duskmatch.data import PairedIdentitySampler, segment_indices
+from duskmatch.data.sampling import Stream, generator
 from duskmatch.errors import DataError, SettingsError
 from tests.data.tree import fake_tracklets
 from tests.oracle.sampling import literal_segments
@@ -81,6 +82,24 @@ def test_a_draw_is_the_same_whatever_came_before() -> None:
     assert len({tuple(draw.visible) for draw in forward}) == 10
     other_seed = PairedIdentitySampler(tracklets, n_pids=4, n_tracks=2, seed=4).draw(0, 0)
     assert other_seed.visible.tolist() != forward[0].visible.tolist()
+
+
+places = st.tuples(*[st.integers(0, 2**32)] * 2, *[st.integers(0, 2**20)] * 2)
+
+
+@given(places, places, st.sampled_from(Stream), st.sampled_from(Stream))
+def test_each_place_has_random_numbers_of_its_own(
+    one: tuple[int, int, int, int], two: tuple[int, int, int, int], stream_one: Stream, stream_two: Stream
+) -> None:
+    def numbers(place: tuple[int, int, int, int], stream: Stream) -> list[float]:
+        seed, epoch, step, row = place
+        return [float(x) for x in generator(seed, stream, epoch, step, row).random(4)]
+
+    same = one == two and stream_one == stream_two
+    assert (numbers(one, stream_one) == numbers(two, stream_two)) is same
+    for at in range(4):  # and neighbours differ, whichever of the four moves
+        moved = (*one[:at], one[at] + 1, *one[at + 1 :])
+        assert numbers(one, stream_one) != numbers(moved, stream_one)
 
 
 def test_these_very_people_are_drawn() -> None:

@@ -113,6 +113,15 @@ def test_the_same_evaluation_gives_the_same_document(people):
     assert first == second
 
 
+def test_perfect_scores_are_one_to_the_digit(people):
+    evaluation = evaluate_dataset(FakeEmbedder(noise=0).embed, people)
+    document = scores_document(evaluation, dataset_facts(people, evaluation), synthetic=True)
+    for direction in ("infrared_to_visible", "visible_to_infrared"):
+        scores = document[direction]
+        assert [scores[k] for k in ("rank1", "rank20", "mAP", "mINP")] == [1.0] * 4
+        assert scores["rank1_interval"] == scores["mAP_interval"] == [1.0, 1.0]
+
+
 def test_a_document_that_breaks_the_schema_is_refused(people, tmp_path):
     document = document_of(people)
     document["infrared_to_visible"]["rank1"] = 43.2

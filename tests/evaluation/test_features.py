@@ -93,7 +93,7 @@ BAD_NPZ = [
     (
         arrays(modalities=np.ones(4, int)),
         "both modalities are needed, one side is looked for among the other; no row is visible; "
-        "put both sides into one file",
+        "put both sides into one file, or name a file for each",
     ),
     (
         arrays(pids=np.array([1, 2, 3, None], object)),
@@ -173,3 +173,27 @@ def test_a_missing_file_and_another_kind_are_refused(tmp_path):
     with pytest.raises(EvaluationError) as caught:
         load_features(tmp_path / "f.pkl")
     assert str(caught.value) == f"{tmp_path / 'f.pkl'} must end in .npz or .safetensors; got '.pkl'"
+
+
+def test_two_files_are_two_sides(tmp_path):
+    infrared = Embeddings(np.eye(3), [1, 2, 3], [1, 1, 1], "infrared", ["a", "b", "c"], {"precision": "fp32", "x": 1})
+    visible = Embeddings(
+        2 * np.eye(3), [1, 2, 3], [2, 2, 2], "visible", ["d", "e", "f"], {"precision": "fp32", "synthetic": True}
+    )
+    for name, side in (("q", infrared), ("g", visible)):
+        save_embeddings(tmp_path / f"{name}.safetensors", side)
+    query, gallery = load_features(tmp_path / "q.safetensors", tmp_path / "g.safetensors")
+    np.testing.assert_array_equal(query.vectors, infrared.vectors)
+    np.testing.assert_array_equal(gallery.vectors, visible.vectors)
+    assert list(gallery.sources) == ["d", "e", "f"] and gallery.meta == {"precision": "fp32", "synthetic": True}
+
+
+def test_two_files_of_unlike_width_are_refused(tmp_path):
+    for d in (2, 3):
+        np.savez(tmp_path / f"{d}.npz", **arrays(vectors=np.ones((4, d))))
+    with pytest.raises(EvaluationError) as caught:
+        load_features(tmp_path / "2.npz", tmp_path / "3.npz")
+    assert str(caught.value) == (
+        f"vectors must be of one width; got 2 in {tmp_path / '2.npz'}, 3 in {tmp_path / '3.npz'}; "
+        "embed both with the same model"
+    )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from duskmatch.evaluation import evaluate_dataset, evaluate_embeddings, score
-from duskmatch.pictures.breakdown import VIEW_BINS, by_cameras, by_view, cmc, pairs_of, same_modality
+from duskmatch.pictures.breakdown import VIEW_BINS, Group, by_cameras, by_view, cmc, pairs_of, same_modality
+from duskmatch.pictures.tables import camera_table
 from duskmatch.records import DIRECTIONS, Embeddings
 from tests.evaluation.people import FakeEmbedder, make_people
 
@@ -77,3 +78,11 @@ def test_an_evaluation_of_validation_people_works_too(people, tmp_path):
     made = make_people(tmp_path, n_people=2)
     evaluation = evaluate_dataset(FakeEmbedder().embed, made, split="validation", camera_rule="none")
     assert len(pairs_of(evaluation, "visible_to_infrared").query) == 2 * 9
+
+
+def test_many_cameras_are_cut_off_and_it_is_said():
+    groups = {(a, b): Group("", 3, np.full(20, 0.5)) for a in range(20) for b in range(20) if a != b}
+    made = camera_table("infrared_to_visible", groups)
+    assert made.count("<tr>") == 1 + 16 and "(4 more cameras are not shown)" in made
+    few = camera_table("infrared_to_visible", {k: g for k, g in groups.items() if max(k) < 3})
+    assert "not shown" not in few and few.count("50.0") == 6

@@ -30,6 +30,8 @@ def test_no_person_twice_while_others_are_left():
     scores = scores_of([(0, 1), (0, 1), (0, 2), (1, 5), (2, 7), (3, 50), (3, 60), (3, 70)])
     chosen = [row for rows in shown_cases(scores, 4).values() for row in rows]
     assert sorted(scores.query_pids[chosen].tolist()) == [0, 1, 2, 3]
+    best_are_one_person = scores_of([(0, 1 + i) for i in range(4)] + [(pid, 10 * pid) for pid in range(1, 7)])
+    assert shown_cases(best_are_one_person, 8)["good"] == [0, 4]
     everyone = [row for rows in shown_cases(scores, 8).values() for row in rows]
     assert sorted(everyone) == list(range(8))
 

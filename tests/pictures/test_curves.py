@@ -44,7 +44,7 @@ def test_a_long_log_is_averaged_not_cut():
 def test_the_picture_is_written_and_is_not_blank(log, tmp_path):
     curves(log, tmp_path / "curves.png")
     picture = cv2.imread(str(tmp_path / "curves.png"))
-    assert picture.shape[1] == 1500 and (picture < 128).any() and (picture == 255).mean() > 0.5
+    assert picture.shape[1] == 1560 and (picture < 128).any() and (picture == 255).mean() > 0.5
 
 
 def test_an_empty_log_is_refused(tmp_path):

@@ -11,7 +11,9 @@ import pytest
 
 from duskmatch.evaluation import DataFacts, evaluate_dataset, evaluate_embeddings, scores_document
 from duskmatch.pictures import write_report
+from duskmatch.pictures.cases import shown_cases
 from duskmatch.pictures.report import report
+from duskmatch.records import DIRECTIONS
 from tests.evaluation.people import FakeEmbedder, make_people
 
 HOSTILE = '<script>alert("x")</script><img src=https://example.invalid/x onerror=alert(1)>'
@@ -61,6 +63,8 @@ def test_strips_mark_right_and_wrong_not_by_colour_alone(page, evaluation):
     right, wrong = (sum(f", {word}: person" in alt for alt in alts) for word in ("right", "wrong"))
     assert right == sum("✓" in word for word in words) and wrong == sum("✗" in word for word in words)
     assert right + wrong == 2 * 8 * 10 and all(alts)
+    shown = [(d, row) for d in DIRECTIONS for rows in shown_cases(evaluation.scores[d], 8).values() for row in rows]
+    assert right == sum(int(evaluation.rankings[d].matches[row].sum()) for d, row in shown) != wrong
 
 
 def test_the_page_is_one_file_that_fetches_nothing_and_runs_nothing(page):

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the folder of a trained model")
     parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
-    parser.add_argument("--features", type=Path, metavar="FILE", help=".npz or .safetensors to score instead of a RUN")
+    parser.add_argument(
+        "--features", type=Path, nargs="+", metavar="FILE", help=".npz or .safetensors to score instead of a RUN"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
     parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")
     parser.add_argument(
@@ -50,11 +52,11 @@ def run(args: argparse.Namespace) -> None:
 def _features(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.evaluation import evaluate_embeddings, features_facts, load_features, scores_document
 
-    infrared, visible = load_features(args.features)
+    infrared, visible = load_features(*args.features)
     evaluation = evaluate_embeddings(infrared, visible, camera_rule=args.camera_rule)
     return scores_document(
         evaluation,
-        features_facts(args.features),
+        features_facts(*args.features),
         synthetic=args.synthetic or infrared.meta.get("synthetic") is True or None,
         facts={"precision": _text(infrared.meta.get("precision")), "test_time_extras": None},
     )

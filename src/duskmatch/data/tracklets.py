@@ -52,10 +52,11 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
 def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
     """The tracklets of a folder by their line in its table, every broken rule reported. `folder` must be resolved."""
     seen: dict[str, int] = {}
+    inside = _Inside(folder)
     tracklets: dict[int, Tracklet] = {}
     for line, cells in _rows(folder, report):
         try:
-            tracklet = _tracklet(folder, cells)
+            tracklet = _tracklet(folder, cells, inside)
         except _BrokenRow as broken:
             report(Problem(broken.kind, TABLE, line, broken.text))
             continue
@@ -90,7 +91,8 @@ def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet]) -> Path:
     Each picture must lie inside `folder`. Write the pictures first: the table is what makes a folder TRACKLETS.
     """
     root = Path(folder).resolve()
-    rows = [_row(root, tracklet) for tracklet in tracklets]
+    inside = _Inside(root)
+    rows = [_row(root, tracklet, inside) for tracklet in tracklets]
     ids = {row["tracklet_id"] for row in rows}
     if len(ids) != len(rows):
         text = f"each tracklet_id must be there once; {len(rows)} tracklets share {len(ids)} of them"
@@ -99,14 +101,14 @@ def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet]) -> Path:
     return root / TABLE
 
 
-def _row(root: Path, tracklet: Tracklet) -> dict[str, object]:
+def _row(root: Path, tracklet: Tracklet, inside: _Inside) -> dict[str, object]:
     name = tracklet.tracklet_id
     if not name or name[0] == "'" or name != name.strip() or not name.isprintable():
         raise DataError(f"tracklet_id must be printable, not empty, without a quote or space at its ends; got {name!r}")
     cells = []
     for frame in tracklet.frames:
         path = frame if frame.is_absolute() else root / frame
-        if not path.resolve().is_relative_to(root):
+        if not inside.holds(path):
             raise DataError(f"tracklet {name}: its pictures must lie inside {root}; got {frame}; copy them there")
         cells.append(Path(os.path.relpath(path, root)).as_posix())
     if any(";" in cell or "\n" in cell or cell != cell.strip() for cell in cells):
@@ -152,7 +154,7 @@ class _BrokenRow(Exception):
         self.text = text
 
 
-def _tracklet(folder: Path, cells: dict[str, str]) -> Tracklet:
+def _tracklet(folder: Path, cells: dict[str, str], inside: _Inside) -> Tracklet:
     if not cells["tracklet_id"].strip():
         raise _BrokenRow("tracklet_id must not be empty")
     pid, camid = (_whole(name, cells) for name in ("pid", "camid"))
@@ -165,18 +167,35 @@ def _tracklet(folder: Path, cells: dict[str, str]) -> Tracklet:
     names = [name for name in cells["frames"].split(";") if name]
     if not names:
         raise _BrokenRow("frames must name at least one picture")
-    if bad := next((name for name in names if not _stays(folder, name)), None):
+    if bad := next((name for name in names if not _stays(folder, name, inside)), None):
         raise _BrokenRow(f"pictures must lie inside the folder of {TABLE}; got {bad!r}; copy it there", "outside")
     frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
     return Tracklet(frames, pid, camid, modality, cells["tracklet_id"], begin_s, end_s)
 
 
-def _stays(folder: Path, name: str) -> bool:
+def _stays(folder: Path, name: str, inside: _Inside) -> bool:
     """Whether a name stays inside the folder on every system, links followed."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
         return False
-    return Path(os.path.realpath(folder.joinpath(*path.parts))).is_relative_to(folder)
+    return inside.holds(folder.joinpath(*path.parts))
+
+
+class _Inside:
+    """Whether paths lie inside a resolved folder, links followed; each folder on the way is looked at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folders: dict[Path, bool] = {}
+
+    def holds(self, path: Path) -> bool:
+        if path.parent not in self.folders:
+            self.folders[path.parent] = self._real(path.parent)
+        plain = path.name != ".." and not path.is_symlink()
+        return self.folders[path.parent] and (plain or self._real(path))
+
+    def _real(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self.root)
 
 
 def _unescape(cell: str) -> str:

@@ -158,11 +158,13 @@ def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = Tr
     )
 
 
-def features_facts(path: Path) -> DataFacts:
-    """What a score says of a features file: its name and the SHA-256 of its bytes."""
-    with path.open("rb") as file:
-        fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-    return DataFacts(name=path.name, version=None, fingerprint=fingerprint, test_reads=None, n_unreadable=0)
+def features_facts(*paths: Path) -> DataFacts:
+    """What a score says of features files: their names and the SHA-256 of their bytes, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    name = " and ".join(path.name for path in paths)
+    return DataFacts(name=name, version=None, fingerprint=digest.hexdigest(), test_reads=None, n_unreadable=0)
 
 
 def direction_scores(scores: Scores, *, seed: int = 0) -> DirectionScores:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +91,38 @@ def load_embeddings(path: str | Path) -> Embeddings:
         raise EvaluationError(f"{path}: {error}") from error
 
 
-def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
-    """(infrared, visible): the two sides of a file, each in the file's order."""
-    everyone = load_embeddings(path)
+def load_features(*paths: str | Path) -> tuple[Embeddings, Embeddings]:
+    """(infrared, visible): the two sides of one file or of several, in the files' order."""
+    everyone = _joined([load_embeddings(path) for path in paths], paths)
     words = np.array(everyone.modalities)
     for word in MODALITIES:
         if word not in words:
             raise EvaluationError(
-                f"{path}: both modalities are needed, one side is looked for among the other; "
-                f"no row is {word}; put both sides into one file"
+                f"{' and '.join(map(str, paths))}: both modalities are needed, one side is looked for among the other; "
+                f"no row is {word}; put both sides into one file, or name a file for each"
             )
     return everyone.take(words == "infrared"), everyone.take(words == "visible")
+
+
+def _joined(parts: list[Embeddings], paths: Sequence[str | Path]) -> Embeddings:
+    widths = {part.vectors.shape[1]: path for part, path in zip(parts, paths, strict=True)}
+    if len(widths) > 1:
+        found = ", ".join(f"{width} in {path}" for width, path in widths.items())
+        raise EvaluationError(f"vectors must be of one width; got {found}; embed both with the same model")
+    if len(parts) == 1:
+        return parts[0]
+    named = all(part.sources for part in parts)
+    meta = {key: value for key, value in parts[0].meta.items() if all(part.meta.get(key) == value for part in parts)}
+    if any(part.meta.get("synthetic") is True for part in parts):
+        meta["synthetic"] = True  # one generated side makes the score one on generated people
+    return Embeddings(
+        vectors=np.concatenate([part.vectors for part in parts]),
+        pids=np.concatenate([part.pids for part in parts]),
+        camids=np.concatenate([part.camids for part in parts]),
+        modality=[word for part in parts for word in part.modalities],
+        sources=[name for part in parts for name in part.sources] if named else (),
+        meta=meta,
+    )
 
 
 def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, Any]]:

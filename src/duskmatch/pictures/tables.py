@@ -57,7 +57,10 @@ def view_table(direction: Direction, groups: list[Group]) -> Html:
 
 def camera_table(direction: Direction, groups: Mapping[tuple[int, int], Group]) -> Html:
     """Rank-1 by the query's camera (rows) and the match's camera (columns)."""
-    queries, matches = (sorted({pair[i] for pair in groups})[:MAX_CAMERAS] for i in (0, 1))
+    all_queries, all_matches = (sorted({pair[i] for pair in groups}) for i in (0, 1))
+    queries, matches = all_queries[:MAX_CAMERAS], all_matches[:MAX_CAMERAS]
+    n_hidden = len(set(all_queries + all_matches) - set(queries + matches))
+    more = f" ({n_hidden} more cameras are not shown)" if n_hidden else ""
     body = [
         element("tr", element("th", f"camera {a}", scope="row"), *(_cell(groups.get((a, b))) for b in matches))
         for a in queries
@@ -65,7 +68,7 @@ def camera_table(direction: Direction, groups: Mapping[tuple[int, int], Group]) 
     head = element("tr", element("th", "query from"), *(element("th", f"camera {b}", scope="col") for b in matches))
     whole = element(
         "table",
-        element("caption", f"{ARROWS[direction]}: match from"),
+        element("caption", f"{ARROWS[direction]}: match from{more}"),
         element("thead", head),
         element("tbody", *body),
     )

@@ -41,7 +41,7 @@ def make_camera(seed: int, camid: int) -> Camera:
     around, high = rng.uniform(-np.pi, np.pi), np.deg2rad(rng.uniform(28, 62))
     sunny = bool(rng.random() < 0.6)
     sun = unit(np.array([np.sin(around) * np.cos(high), np.sin(high), 0.35 + np.cos(around) * np.cos(high)]))
-    strength = between(rng, 0.7, 1.1) if sunny else between(rng, 0.10, 0.25)
+    strength = between(rng, 0.95, 1.5) if sunny else between(rng, 0.10, 0.25)
     warmth = near(rng, 0.0, 0.07)
     # Paths go round the compass from camera to camera, so every set of cameras holds front, side and back views.
     turn = (camid * 0.61803) % 1.0
@@ -49,15 +49,15 @@ def make_camera(seed: int, camid: int) -> Camera:
         camid=camid,
         path_deg=180.0 * turn + near(rng, 0, 10),
         pitch_deg=between(rng, 4, 20),
-        light=Light(sun, strength, between(rng, 0.45, 0.65) if sunny else between(rng, 0.75, 0.95)),
+        light=Light(sun, strength, between(rng, 0.60, 0.80) if sunny else between(rng, 1.05, 1.25)),
         sunny=sunny,
-        exposure=between(rng, 0.85, 1.35),
+        exposure=between(rng, 1.0, 1.5),
         balance=(1 + warmth, 1 + near(rng, 0, 0.02), 1 - warmth),
         lamp_gain=between(rng, 0.65, 1.05),
         lamp_centre=(between(rng, 0.40, 0.60), between(rng, 0.32, 0.55)),
         lamp_width=between(rng, 0.75, 1.3),
         ambient_infrared=between(rng, 0.01, 0.06),
-        curve_day=between(rng, 0.9, 1.15),
+        curve_day=between(rng, 0.95, 1.15),
         curve_night=between(rng, 0.9, 1.2),
         blur_px=between(rng, 0.40, 0.75),
         vignette=between(rng, 0.05, 0.25),

@@ -23,17 +23,22 @@ class Part:
 
     a: Array
     b: Array
-    ra: float
-    rb: float
+    ra: float | Array
+    rb: float | Array
     front: Array
     slot: int
     end_slot: int
     cut: float = 2.0
-    flat: float = 1.0
+    flat: float | Array = 1.0
     hem: bool = False
     shade: tuple[float, float] = (1.0, 1.0)
     along_m: float = 0.0
     mark: int = 0
+
+    @property
+    def girth_m(self) -> float:
+        """The radius that turns angles into lengths of cloth: one per part, so that stripes keep their number."""
+        return 0.5 * float(np.mean(self.ra) + np.mean(self.rb))
 
 
 @dataclass
@@ -45,7 +50,7 @@ class Figure:
     parts: list[Part] = field(default_factory=list)
 
     def add(
-        self, a: Array, b: Array, ra: float, rb: float, slot: str, *, front: Array | None = None,
+        self, a: Array, b: Array, ra: float | Array, rb: float | Array, slot: str, *, front: Array | None = None,
         end: str | None = None, mark: str = "none", **rest: object,
     ) -> None:  # fmt: skip
         facing = self.skeleton.pelvis_front if front is None else front
@@ -77,19 +82,27 @@ def _leg(figure: Figure, side: str) -> None:
     hip, knee, ankle = joints[f"hip_{side}"], joints[f"knee_{side}"], joints[f"ankle_{side}"]
     thigh_end = {"trousers": 2.0, "shorts": look.hem, "skirt": -1.0}[look.bottom]
     covered = look.bottom == "trousers"
-    figure.add(hip, knee, 0.051 * thick, 0.033 * thick + wide, "lower", end="skin", cut=thigh_end, shade=(0.72, 1.0))
+    figure.add(hip, knee, 0.052 * thick, 0.034 * thick + wide, "lower", end="skin", cut=thigh_end, shade=(0.8, 1.0))
     if look.bottom == "shorts":  # the leg of the shorts stands off the thigh
         hem = hip + (knee - hip) * min(look.hem, 0.98)
-        figure.add(hip, hem, 0.053 * thick, 0.047 * thick + 1.3 * wide, "lower", hem=True, shade=(0.75, 1.0))
+        figure.add(
+            hip + 0.3 * (hem - hip),
+            hem,
+            0.050 * thick,
+            0.047 * thick + 1.3 * wide,
+            "lower",
+            hem=True,
+            shade=(0.75, 1.0),
+        )
     along = float(np.linalg.norm(knee[0] - hip[0]))
     figure.add(
         knee, ankle, 0.034 * thick + wide, (0.022 + 0.012 * look.loose) * thick if covered else 0.021 * thick,
         "lower" if covered else "skin", hem=covered, along_m=along, shade=(0.97, 0.94),
     )  # fmt: skip
-    calf = knee + (ankle - knee) * 0.30 - _across(figure, side) * 0
-    if not covered:
-        figure.add(calf, knee + (ankle - knee) * 0.6, 0.034 * thick, 0.026 * thick, "skin")
-        figure.add(knee + (ankle - knee) * 0.9, ankle, 0.0225 * thick, 0.022 * thick, "skin")
+    if not covered:  # a calf, behind the shin
+        back = -0.010 * h * figure.skeleton.pelvis_front
+        figure.add(knee + 0.22 * (ankle - knee) + back, knee + 0.5 * (ankle - knee) + back, 0.029 * thick,
+                   0.025 * thick, "skin", shade=(0.96, 0.96))  # fmt: skip
     heel, toe = joints[f"heel_{side}"], joints[f"toe_{side}"]
     sole = toe - heel
     lift = np.array([0.0, 0.016 * h, 0.0])
@@ -115,7 +128,7 @@ def _arm(figure: Figure, side: str, sign: float) -> None:
             shoulder, hem, 0.034 * thick, 0.031 * thick + 0.5 * heavy + 0.003 * h, "upper", front=front, hem=True
         )
     figure.add(
-        shoulder, elbow, 0.031 * thick + heavy, 0.0245 * thick + heavy, "upper", end="skin",
+        shoulder, elbow, 0.0295 * thick + heavy, 0.0245 * thick + heavy, "upper", end="skin",
         cut=2.0 if long else min(0.93, 2 * look.sleeve - 0.02), front=front, shade=(0.95, 1.0),
     )  # fmt: skip
     figure.add(
@@ -131,51 +144,67 @@ def _trunk(figure: Figure) -> None:
     body, look, joints = figure.person.body, figure.person.look, figure.skeleton.joints
     h, front = body.stature_m, figure.skeleton.chest_front
     pelvis, chest, neck = joints["pelvis"], joints["chest"], joints["neck"]
-    spine = chest - pelvis
-    heavy = {"shirt": 0.0, "sweater": 0.005, "jacket": 0.010, "coat": 0.011}[look.top] * h + 0.005 * look.loose * h
-    broad = body.shoulder * h
-    waist = (0.062 + 0.018 * body.belly) * body.girth * h + heavy
-    hips = (0.030 + body.hip * 0.95) * h * (0.6 + 0.4 * body.girth)
-    length = float(np.linalg.norm(spine[0]))
-    chest_r = 0.80 * broad + 0.6 * heavy
-    figure.add(pelvis + 0.10 * spine, pelvis - 0.10 * spine, hips, hips * 0.93, "lower", flat=0.82, shade=(0.9, 0.8))
-    figure.add(chest - 0.27 * spine, pelvis + 0.02 * spine, chest_r, max(waist, 0.97 * hips + 0.4 * heavy), "upper",
-               front=front, flat=0.60 + 0.12 * body.belly, hem=True, along_m=0.0, mark="chest",
-               shade=(1.0, 0.94))  # fmt: skip
-    belly = 0.5 * (pelvis + chest) + front * (0.018 + 0.035 * body.belly) * h
-    figure.add(belly + 0.05 * spine, belly - 0.2 * spine, waist * 0.86, waist * 0.80, "upper", front=front, flat=0.8,
-               along_m=0.3 * length, mark="chest")  # fmt: skip
-    for side, _ in SIDES:  # the slope from neck to shoulder
-        shoulder = joints[f"shoulder_{side}"]
-        figure.add(neck - 0.03 * spine, shoulder, 0.034 * h + 0.4 * heavy, 0.030 * h + 0.6 * heavy, "upper",
-                   front=front, shade=(0.97, 1.0))  # fmt: skip
+    spine, left = chest - pelvis, _side(front)
+    heavy = {"shirt": 0.0, "sweater": 0.004, "jacket": 0.008, "coat": 0.009}[look.top] * h + 0.004 * look.loose * h
+    hips = _hips(figure)
+    seat = _across(figure, "left") * (body.hip * 0.62 * h)
+    figure.add(pelvis + seat - 0.04 * spine, pelvis - seat - 0.04 * spine, hips, hips, "lower", flat=1.06)
+    figure.add(pelvis + 0.24 * spine, pelvis - 0.02 * spine, 1.3 * hips, 0.86 * _hip_half(figure), "lower", flat=0.66)
+    waist = max((0.060 + 0.014 * body.belly) * body.girth * h + heavy, 0.86 * _hip_half(figure) + 0.6 * heavy)
+    swell = front * (0.004 + 0.018 * body.belly) * h
+    tucked = look.bottom == "skirt" and look.top in ("shirt", "sweater")
+    bottom = pelvis + (0.10 if tucked else -0.03 if look.top == "shirt" else -0.11) * spine
+    hem = waist if tucked else max(1.06 * waist, _hip_half(figure) + 0.3 * heavy + 0.004 * h)
+    figure.add(chest - 0.17 * spine, bottom + swell, 0.90 * body.shoulder * h + 0.5 * heavy, hem, "upper",
+               front=front, flat=0.64 + 0.12 * body.belly, hem=True, mark="chest", shade=(1.0, 0.93))  # fmt: skip
+    for side, sign in SIDES:  # the slope from neck to shoulder
+        shoulder = joints[f"shoulder_{side}"] - sign * 0.006 * h * left
+        figure.add(neck - 0.01 * spine, shoulder, 0.027 * h + 0.3 * heavy, 0.0275 * h + 0.9 * heavy, "upper",
+                   front=front, flat=1.1, shade=(0.97, 1.0))  # fmt: skip
     figure.add(neck - 0.06 * spine, joints["head"], 0.033 * h * body.limb, 0.030 * h * body.limb, "skin", front=front,
                shade=(0.8, 0.75))  # fmt: skip
     if look.scarf:
-        figure.add(neck + 0.02 * spine, neck + 0.02 * spine + 0.02 * front, 0.048 * h, 0.044 * h, "hat_material",
-                   front=np.tile([0.0, 1.0, 0.0], (len(neck), 1)), flat=0.8)  # fmt: skip
+        figure.add(neck + 0.03 * spine, neck + 0.03 * spine + 0.02 * front, 0.046 * h, 0.042 * h, "hat_material",
+                   front=np.tile([0.0, 1.0, 0.0], (len(neck), 1)), flat=0.75)  # fmt: skip
+        figure.add(neck + 0.02 * front, chest - 0.30 * spine + (0.075 * h + heavy) * front + 0.02 * left, 0.022 * h,
+                   0.020 * h, "hat_material", front=front, flat=0.5)  # fmt: skip
     elif look.collar:
-        figure.add(neck - 0.02 * spine, neck + 0.06 * spine, 0.043 * h, 0.038 * h, "upper", front=front, hem=True)
+        figure.add(neck - 0.02 * spine, neck + 0.055 * spine, 0.042 * h, 0.037 * h, "upper", front=front, hem=True)
+
+
+def _hips(figure: Figure) -> float:
+    body = figure.person.body
+    return (0.047 + 0.12 * (body.hip - 0.053)) * body.stature_m * (0.55 + 0.45 * body.girth)
+
+
+def _hip_half(figure: Figure) -> float:
+    """Half the width across both thighs."""
+    body = figure.person.body
+    return (body.hip + 0.046 * body.girth * body.limb) * body.stature_m
 
 
 def _skirt(figure: Figure) -> None:
-    """Skirt or coat below the waist: a bell that follows both legs."""
+    """Skirt or coat below the waist: a bell as wide as the hips and as deep as both legs need in each frame."""
     body, look, joints = figure.person.body, figure.person.look, figure.skeleton.joints
-    h, pelvis = body.stature_m, joints["pelvis"]
-    hips = (0.032 + body.hip * 0.95) * h * (0.6 + 0.4 * body.girth)
+    h, pelvis, front = body.stature_m, joints["pelvis"], figure.skeleton.pelvis_front
+    hips = _hip_half(figure) + 0.004 * h
     for slot, length, extra in (
         ("lower", look.hem if look.bottom == "skirt" else 0.0, 0.0),
-        ("upper", look.coat, 0.014),
+        ("upper", look.coat, 0.018),
     ):
         if length <= 0:
             continue
-        reach = [_along_leg(joints, side, length) for side, _ in SIDES]
-        centre = 0.5 * (reach[0] + reach[1])
-        flare = (0.010 + 0.035 * look.loose) * h * min(length, 1.4) + extra * h
-        apart = np.abs((reach[0] - reach[1])[:, 2]).max() * (0.33 if length < 1.1 else 0.22)
-        figure.add(pelvis + np.array([0, 0.05 * h, 0]), centre, hips + extra * h, hips * 0.82 + flare + 0.4 * apart,
-                   slot, flat=0.86, hem=True, along_m=0.29 * h if slot == "upper" else 0.0,
-                   shade=(1.0, 0.92))  # fmt: skip
+        points = [_along_leg(joints, side, at) for side, _ in SIDES for at in {min(length, 1.0), length}]
+        ahead = np.stack([((point - pelvis) * front).sum(1) for point in points])
+        middle, half = 0.5 * (ahead.max(0) + ahead.min(0)), 0.5 * (ahead.max(0) - ahead.min(0))
+        low = 0.5 * (_along_leg(joints, "left", length) + _along_leg(joints, "right", length))
+        low = low + front * (middle - ((low - pelvis) * front).sum(1))[:, None]
+        flare = (0.004 + 0.030 * look.loose) * h * min(length, 1.4) + extra * h
+        wide = hips * (1.0 if length < 1.2 else 0.92) + flare
+        flat = np.maximum((half + 0.048 * h + 0.6 * flare) / wide, 0.72)
+        top = (hips + 0.7 * extra * h) * np.clip(0.8 / flat, 0.70, 0.95)  # a deep hem must not swell the waist
+        figure.add(pelvis + np.array([0, 0.045 * h, 0]), low, top, wide, slot, flat=flat, hem=True,
+                   along_m=0.29 * h if slot == "upper" else 0.0, shade=(1.0, 0.92))  # fmt: skip
 
 
 def _head(figure: Figure) -> None:
@@ -245,9 +274,11 @@ def _bag(figure: Figure) -> None:
         figure.add(middle - 0.22 * spine - front * 0.03 * h, middle - 0.30 * spine - front * 0.03 * h, 0.060 * h,
                    0.060 * h, "bag_material", front=front, flat=0.6, shade=(0.85, 0.85))  # fmt: skip
         for side_name, sign in SIDES:
-            strap = joints[f"shoulder_{side_name}"] - sign * 0.035 * h * _side(front)
-            figure.add(strap + np.array([0, 0.03 * h, 0]), strap - 0.42 * spine + front * (0.072 * h), 0.014 * h,
-                       0.012 * h, "bag_material", front=front, flat=0.8)  # fmt: skip
+            over = joints[f"shoulder_{side_name}"] - sign * 0.030 * h * _side(front) + np.array([0, 0.030 * h, 0])
+            breast = joints["chest"] - 0.14 * spine + sign * 0.056 * h * _side(front) + 0.074 * h * front
+            under = joints["chest"] - 0.46 * spine + sign * 0.078 * h * _side(front) + 0.062 * h * front
+            figure.add(over, breast, 0.013 * h, 0.014 * h, "bag_material", front=front)
+            figure.add(breast, under, 0.014 * h, 0.012 * h, "bag_material", front=front)
     if look.bag == "shoulder":
         hang = joints["pelvis"] + 0.08 * spine - (body.hip + 0.058 * body.girth) * h * _side(front) - 0.03 * h * front
         out = _side(front)

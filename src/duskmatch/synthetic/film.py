@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,12 +59,17 @@ class View:
 
 def shoot(
     seed: int, track: Track, preset: Preset, *, twins: str | None = None, change: Change = NO_CHANGE,
-    with_person: bool = True, device: str = "cpu",
+    with_person: bool = True, at: Sequence[int] | None = None, device: str = "cpu",
 ) -> Film:  # fmt: skip
-    """The pictures of one track; the same for the same arguments, whatever else was filmed before."""
+    """The pictures of one track; the same for the same arguments, whatever else was filmed before.
+
+    `at` films these frames only (their sensor noise is then another draw), `with_person=False` the empty place.
+    """
     person = make_person(seed, track.pool, track.person, twins)
     camera = make_camera(seed, track.camid)
     walk = change.walk(make_walk(seed, track, person, preset))
+    if at is not None:
+        walk = walk.only(at)
     place = torch.device(device)
     view = crop(walk, person, preset, place)
     infrared = track.modality == "infrared"
@@ -154,8 +160,8 @@ def draw(
     solids = prepare(parts, axes, device)
     depth, seen = cast(solids, view.fine_xs, view.fine_ys)
     found = surface(solids, parts, view.fine_xs, view.fine_ys, depth, seen)
-    table = material_table(person.look, device)
-    colour, reflectance, gloss = reflect(found, parts, table, view.pixel_m / preset.supersample)
+    fine_m = view.pixel_m / preset.supersample
+    colour, reflectance, gloss = reflect(found, parts, material_table(person.look, fine_m, device), fine_m)
     if infrared:
         light = lamplight(found, reflectance, gloss, camera.light)[:, None]
     else:

@@ -50,10 +50,10 @@ def joint_angles(gait: Gait, phase: Array) -> dict[str, Array]:
     return {name: np.deg2rad(np.asarray(value, dtype=np.float64)) for name, value in angles.items()}
 
 
-def speed_m_s(body: Body, gait: Gait, cadence_hz: float) -> float:
+def speed_m_s(body: Body, gait: Gait) -> float:
     """Walking speed that keeps the standing foot in place: two steps a cycle."""
     leg = body.leg * body.stature_m
-    return float(4 * leg * np.sin(np.deg2rad(gait.hip_swing)) * 0.92 * cadence_hz)
+    return float(4 * leg * np.sin(np.deg2rad(gait.hip_swing)) * 0.92 * gait.cadence_hz)
 
 
 def pose(body: Body, gait: Gait, phase: Array) -> Skeleton:

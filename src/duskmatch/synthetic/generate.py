@@ -182,13 +182,12 @@ def _film_track(order: Order, track: Track, start: int) -> Truth:
             (target / f"{number}.jpg").write_bytes(encode(frame, quality))
     except OSError as error:
         raise files.refusal(target, error) from error
-    cadence = float(film.walk.phase[-1] - film.walk.phase[0]) / max(1, track.n_frames - 1) * 12
     return {
         "view_degrees": round(film.walk.view_deg, 1), "scene": film.walk.place,
         "walk": f"{track.pool}-{track.person}-{track.camid}-{track.modality[0]}{track.take}",
         "occluder": film.walk.occluder, "occluded_fraction": round(film.occluded_fraction, 3),
         "truncated": int(film.walk.truncated), "speed_m_s": round(film.walk.speed_m_s, 3),
-        "cadence_hz": round(cadence, 3),
+        "cadence_hz": round(film.walk.gait.cadence_hz, 3),
     }  # fmt: skip
 
 

@@ -120,7 +120,7 @@ def hair(rng: np.random.Generator) -> Material:
     shades = np.array([[0.012, 0.010, 0.010], [0.045, 0.025, 0.015], [0.13, 0.07, 0.03], [0.36, 0.25, 0.12],
                        [0.30, 0.30, 0.30], [0.20, 0.06, 0.025]])  # fmt: skip
     colour = shades[rng.choice(len(shades), p=[0.32, 0.28, 0.16, 0.10, 0.08, 0.06])] * between(rng, 0.8, 1.25)
-    return Material("hair", between(rng, 0.16, 0.42), 0.25, (22, 2), (5, 30), 0.25, _triple(colour))
+    return Material("hair", between(rng, 0.10, 0.30), 0.22, (21, 1), (34, -2), 0.16, _triple(colour))
 
 
 def luminance(colour: np.ndarray) -> float:

@@ -58,10 +58,6 @@ def _car(canvas: Canvas, width: float, size: float) -> None:
 
 
 def _bush(canvas: Canvas, width: float, size: float) -> None:
-    rng, low = canvas.rng, FOOT_M + 0.3
+    low = FOOT_M + 0.3
     top = low - 0.95 * size
-    for _ in range(5):
-        canvas.blob(
-            rng.uniform(0.6, width - 0.6), rng.uniform(top + 0.3, low - 0.2), 0.42, 0.36, [0.02, 0.035, 0.012], 0.3
-        )
-    foliage(canvas, 0.3, width - 0.3, top, low, 230)
+    foliage(canvas, 0.2, width - 0.2, top, low, 1.0)

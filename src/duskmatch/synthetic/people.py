@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -118,7 +118,7 @@ def make_body(rng: np.random.Generator) -> Body:
         stature_m=near(rng, 1.71, 0.08),
         leg=near(rng, 0.525, 0.014),
         thigh_share=near(rng, 0.5, 0.012),
-        shoulder=near(rng, 0.112, 0.009),
+        shoulder=near(rng, 0.101, 0.008),
         hip=near(rng, 0.053, 0.006),
         arm=near(rng, 0.325, 0.012),
         head=near(rng, 0.0535, 0.0022),
@@ -129,32 +129,50 @@ def make_body(rng: np.random.Generator) -> Body:
     )
 
 
+# Trait: mean, spread between people, spread within a person from walk to walk, least value. Posture wanders more than
+# swings, and swings more than the timing between limbs: what a single frame shows is the least reliable.
+GAIT: dict[str, tuple[float, float, float, float]] = {
+    "hip_swing": (23, 3.0, 1.8, 14),
+    "hip_offset": (5, 1.8, 1.6, -5),
+    "knee_swing": (55, 6.0, 4.5, 30),
+    "knee_stance": (13, 3.5, 2.8, 2),
+    "arm_swing": (22, 8.0, 5.5, 2),
+    "arm_offset": (-4, 4.0, 4.0, -20),
+    "arm_lag": (0.0, 0.07, 0.020, -0.2),
+    "arm_out": (8, 2.5, 2.5, 0),
+    "elbow": (24, 8.0, 8.0, 4),
+    "elbow_swing": (14, 6.0, 4.5, 0),
+    "lean": (4, 2.6, 2.4, -6),
+    "sway": (2.2, 1.2, 0.8, 0),
+    "pelvis_turn": (6, 2.2, 1.6, 0),
+    "shoulder_turn": (8, 3.0, 2.2, 0),
+    "head_pitch": (6, 5.0, 6.0, -10),
+    "step_width_m": (0.09, 0.03, 0.02, 0.02),
+    "toe_out": (8, 4.0, 3.0, -5),
+    "bounce_m": (0.012, 0.008, 0.005, -0.01),
+    "hip_asymmetry": (0, 0.09, 0.035, -0.3),
+    "arm_asymmetry": (0, 0.35, 0.16, -0.9),
+    "knee_asymmetry": (0, 0.09, 0.04, -0.3),
+    "phase_asymmetry": (0, 0.022, 0.008, -0.08),
+    "cadence_hz": (0.92, 0.085, 0.022, 0.68),
+}
+
+
 def make_gait(rng: np.random.Generator) -> Gait:
-    return Gait(
-        hip_swing=near(rng, 23, 3.2),
-        hip_offset=near(rng, 5, 2.2),
-        knee_swing=near(rng, 55, 7),
-        knee_stance=near(rng, 13, 4.5),
-        arm_swing=max(2.0, near(rng, 22, 9)),
-        arm_offset=near(rng, -4, 5),
-        arm_lag=near(rng, 0.0, 0.07),
-        arm_out=near(rng, 8, 3.5),
-        elbow=max(4.0, near(rng, 22, 11)),
-        elbow_swing=max(0.0, near(rng, 14, 8)),
-        lean=near(rng, 4, 3.5),
-        sway=max(0.0, near(rng, 2.2, 1.3)),
-        pelvis_turn=near(rng, 6, 2.5),
-        shoulder_turn=near(rng, 8, 3.5),
-        head_pitch=near(rng, 6, 7),
-        step_width_m=max(0.02, near(rng, 0.09, 0.035)),
-        toe_out=near(rng, 8, 5),
-        bounce_m=near(rng, 0.012, 0.010),
-        hip_asymmetry=near(rng, 0, 0.10),
-        arm_asymmetry=near(rng, 0, 0.38),
-        knee_asymmetry=near(rng, 0, 0.10),
-        phase_asymmetry=near(rng, 0, 0.025),
-        cadence_hz=near(rng, 0.92, 0.05),
-    )
+    """A person's own way of walking."""
+    return Gait(**{name: max(least, near(rng, mean, between)) for name, (mean, between, _, least) in GAIT.items()})
+
+
+def gait_today(rng: np.random.Generator, gait: Gait, pace: float, drift: float) -> Gait:
+    """The gait on one walk: each trait a little off, faster walks with longer steps and more arm swing."""
+    today = {
+        name: max(least, getattr(gait, name) + near(rng, 0, within * drift))
+        for name, (_, _, within, least) in GAIT.items()
+    }
+    today["hip_swing"] *= pace**0.7
+    today["arm_swing"] *= pace
+    today["cadence_hz"] *= pace**0.3
+    return Gait(**today)
 
 
 def make_look(rng: np.random.Generator) -> Look:
@@ -179,9 +197,9 @@ def make_look(rng: np.random.Generator) -> Look:
         hair=hair(rng),
         upper=cloth(rng, top=True),
         lower=cloth(rng, top=False),
-        shoes=replace(cloth(rng, top=False), pattern="plain", pattern_contrast=0.0),
-        bag_material=cloth(rng, top=False),
-        hat_material=cloth(rng, top=True),
+        shoes=replace(_plainer(cloth(rng, top=False)), pattern="plain", pattern_contrast=0.0),
+        bag_material=_plainer(cloth(rng, top=False)),
+        hat_material=_plainer(cloth(rng, top=True)),
     )
 
 
@@ -195,13 +213,14 @@ def rearranged(look: Look, turn: int) -> Look:
     return replace(with_all, **dict(zip(slots, cycle, strict=True)))
 
 
-def gait_vector(gait: Gait) -> np.ndarray:
-    return np.array([getattr(gait, item.name) for item in fields(gait)])
-
-
 def redyed(rng: np.random.Generator, look: Look) -> Look:
     """The same look in other colours."""
     return replace(look, upper=dyed(rng, look.upper), lower=dyed(rng, look.lower))
+
+
+def _plainer(material: Material) -> Material:
+    """The material with half its weave: small things have a fine one."""
+    return replace(material, contrast=0.5 * material.contrast)
 
 
 def _pick(rng: np.random.Generator, shares: dict[str, float]) -> str:

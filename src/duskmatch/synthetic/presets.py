@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DATA_VERSION = "1"  # a changed picture bumps it
+DATA_VERSION = "2"  # a changed picture bumps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Preset:
     noise: float = 1.0  # sensor noise, as a factor
     blur: float = 1.0
     exposure: float = 0.25  # spread of the exposure, in stops
-    gait_drift: float = 0.04  # how much a person's own gait changes from walk to walk
+    gait_drift: float = 1.0  # how much a person's own gait changes from walk to walk, as a factor
     turn_deg: float = 12.0  # spread of the walking direction around the camera's path
     counts: str = ""  # "vcm" follows HITSZ-VCM's counts
 
@@ -33,10 +33,10 @@ PRESETS: dict[str, Preset] = {
     "demo": Preset(size=(96, 48), people=(240, 30, 64), cameras=6, tracks=3, n_frames=(20, 24), noise=0.7),
     "bench": Preset(
         size=(192, 96), people=(320, 64, 200), cameras=10, tracks=4, n_frames=(12, 24), occluded=0.30, jitter=0.035,
-        truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=0.08, turn_deg=30.0,
+        truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=1.25, turn_deg=30.0,
     ),
     "full": Preset(
         size=(288, 144), people=(500, 60, 427), cameras=12, tracks=10, n_frames=(12, 24), occluded=0.30, jitter=0.035,
-        truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=0.08, turn_deg=30.0, counts="vcm",
+        truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=1.25, turn_deg=30.0, counts="vcm",
     ),
 }  # fmt: skip

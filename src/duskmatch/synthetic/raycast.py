@@ -23,11 +23,10 @@ FAR = -1e6
 class Solids:
     """Parts in camera coordinates, ready for rays.
 
-    rows (t, p, 36): per frame and part, what a ray needs; box (p, 4): x0, x1, y0, y1 in metres over all frames,
-    relative to nothing but the camera's axes; offsets move them with the picture.
+    table (k, p, t): what a ray needs, named by ROW; low and high: corners of each part's box in metres.
     """
 
-    rows: Float[Tensor, "t p k"]
+    table: Float[Tensor, "k p t"]
     low: Float[np.ndarray, "t p 2"]
     high: Float[np.ndarray, "t p 2"]
     hem: list[bool]
@@ -44,13 +43,15 @@ def prepare(parts: list[Part], to_camera: np.ndarray, device: torch.device) -> S
     a = np.einsum("tij,ptj->tpi", to_camera, np.stack([part.a for part in parts]))
     b = np.einsum("tij,ptj->tpi", to_camera, np.stack([part.b for part in parts]))
     front = np.einsum("tij,ptj->tpi", to_camera, np.stack([part.front for part in parts]))
-    ra, rb = np.array([part.ra for part in parts]), np.array([part.rb for part in parts])
-    flat = np.array([part.flat for part in parts])
+    n = len(to_camera)
+    ra, rb, flat = (
+        np.stack([np.broadcast_to(getattr(part, name), n) for part in parts], axis=1) for name in ("ra", "rb", "flat")
+    )  # (t, p)
     rows = _rows(a, b, front, ra, rb, flat)
     reach = np.maximum(ra, rb) * np.maximum(1.0, flat)
-    low = np.minimum(a, b)[..., :2] - reach[:, None]
-    high = np.maximum(a, b)[..., :2] + reach[:, None]
-    table = torch.from_numpy(rows.astype(np.float32)).to(device)
+    low = np.minimum(a, b)[..., :2] - reach[..., None]
+    high = np.maximum(a, b)[..., :2] + reach[..., None]
+    table = torch.from_numpy(np.ascontiguousarray(rows.transpose(2, 1, 0), dtype=np.float32)).to(device)
     return Solids(table, low, high, [part.hem for part in parts])
 
 
@@ -65,7 +66,7 @@ def _rows(
     e_front = front - (front * e_axis).sum(-1, keepdims=True) * e_axis
     e_front = e_front / (np.linalg.norm(e_front, axis=-1, keepdims=True) + 1e-9)
     e_side = np.cross(e_axis, e_front)
-    squeeze = np.stack([e_side, e_axis, e_front / flat[:, None]], axis=-2)  # (t, p, 3, 3): to part space
+    squeeze = np.stack([e_side, e_axis, e_front / flat[..., None]], axis=-2)  # (t, p, 3, 3): to part space
     ray = squeeze[..., 2]  # part-space direction of the camera's z
     length = np.linalg.norm(ray, axis=-1, keepdims=True)
     n = ray / length
@@ -85,7 +86,7 @@ def _rows(
         g[..., 2, 0], g[..., 2, 1], -start[..., 2], length[..., 0], np.broadcast_to(ra, dv.shape), dr, dv,
         dn, alpha, tilt,
         v[..., 1], n[..., 1], axis[..., 0], u[..., 0], u[..., 2], v[..., 0], v[..., 2], n[..., 0], n[..., 2],
-        *np.moveaxis(e_side, -1, 0), *np.moveaxis(e_axis, -1, 0), *np.moveaxis(e_front / flat[:, None], -1, 0),
+        *np.moveaxis(e_side, -1, 0), *np.moveaxis(e_axis, -1, 0), *np.moveaxis(e_front / flat[..., None], -1, 0),
     ]  # fmt: skip
     return np.stack(columns, -1)
 
@@ -108,7 +109,7 @@ def cast(
         (x0, x1), (y0, y1) = columns[part], rows[part]
         if x0 >= x1 or y0 >= y1:
             continue
-        hit, z = _meet(solids.rows[:, part], xs[:, None, x0:x1], ys[:, y0:y1, None], hem)
+        hit, z = _meet(solids.table[:, part, :, None, None], xs[:, None, x0:x1], ys[:, y0:y1, None], hem)
         place = depth[:, y0:y1, x0:x1]
         nearer = hit & (z > place)
         place.copy_(torch.where(nearer, z, place))
@@ -117,25 +118,26 @@ def cast(
 
 
 def _meet(
-    rows: Float[Tensor, "t k"], x: Float[Tensor, "t 1 w"], y: Float[Tensor, "t h 1"], hem: bool
+    columns: Float[Tensor, "k t 1 1"], x: Float[Tensor, "t 1 w"], y: Float[Tensor, "t h 1"], hem: bool
 ) -> tuple[Tensor, Float[Tensor, "t h w"]]:
     """Where rays meet one part, and at which depth."""
-    c = {name: rows[:, i, None, None] for name, i in COLUMN.items()}
-    qu = x * c["gux"] + (y * c["guy"] + c["gu0"])
-    qv = x * c["gvx"] + (y * c["gvy"] + c["gv0"])
-    b = qv * c["dv"] + c["ra"] * c["dr"]
-    level = c["ra"] ** 2 - qu * qu - qv * qv
-    top = level + b * b / c["alpha"]
-    s = (b / c["alpha"] + c["tilt"] * top.clamp(min=0).sqrt()).clamp_(0, 1)
-    r = c["ra"] + c["dr"] * s
-    e = qv - s * c["dv"]
-    inside = r * r - qu * qu - e * e
-    zn = s * c["dn"] + inside.clamp(min=0).sqrt()
-    z = (zn - (x * c["gnx"] + (y * c["gny"] + c["gn0"]))) / c["length"]
+    gux, guy, gu0, gvx, gvy, gv0, gnx, gny, gn0, length, ra, dr, dv, dn, alpha, tilt, vy, ny, axis = columns.unbind()[
+        :19
+    ]
+    qu = x * gux + (y * guy + gu0)
+    qv = x * gvx + (y * gvy + gv0)
+    across = qu.mul_(qu)  # only its square is needed
+    b = (qv * (dv / alpha)).add_(ra * dr / alpha)
+    top = (b * b).mul_(alpha).sub_(qv * qv).sub_(across).add_(ra * ra)
+    s = top.clamp_(min=0).sqrt_().mul_(tilt).add_(b).clamp_(0, 1)
+    r = (s * dr).add_(ra)
+    e = qv - s * dv
+    inside = r.mul_(r).sub_(across).sub_(e.mul_(e))
     hit = inside > 0
+    zn = s.mul_(dn).add_(inside.clamp_(min=0).sqrt_())
     if hem:
-        hit = hit & (qv * c["vy"] + zn * c["ny"] <= c["axis"])
-    return hit, z
+        hit = hit.logical_and_((qv * vy).add_(zn * ny) <= axis)
+    return hit, zn.sub_(x * gnx + (y * gny + gn0)).div_(length)
 
 
 def _ranges(low: np.ndarray, high: np.ndarray, centres: Tensor, falling: bool) -> list[tuple[int, int]]:

@@ -191,17 +191,25 @@ def _hedge(canvas: Canvas, x0: float, x1: float, base: float) -> None:
     canvas.box(x0, 0, x1, base, [0.30, 0.36, 0.42], 0.10)
     top = rng.uniform(0.1, 0.9)
     canvas.box(x0, top + 0.15, x1, base, [0.018, 0.035, 0.012], 0.30)
-    foliage(canvas, x0, x1, top, base, int(130 * (x1 - x0)))
+    foliage(canvas, x0, x1, top, base, 1.2)
 
 
-def foliage(canvas: Canvas, x0: float, x1: float, y0: float, y1: float, n: int) -> None:
-    """Leaves: dark green by day, bright in infrared."""
-    rng = canvas.rng
-    for _ in range(n):
-        x, y, size = rng.uniform(x0, x1), rng.uniform(y0, y1), rng.uniform(0.03, 0.10)
-        light = rng.uniform(0.35, 1.2) * (1.1 - 0.45 * (y - y0) / max(y1 - y0, 0.1))
-        colour = np.array([0.06, 0.11, 0.03]) * light * rng.uniform(0.8, 1.4, 3)
-        canvas.blob(x, y, size, size * 0.7, colour, float(min(0.9, 0.62 * light + 0.1)))
+def foliage(canvas: Canvas, x0: float, x1: float, y0: float, y1: float, density: float = 1.0) -> None:
+    """Leaves with a ragged outline: dark green by day, bright in infrared."""
+    h, w = canvas.infrared.shape
+    s = canvas.scale
+    top, low, left, right = max(0, int(y0 * s)), min(h, int(y1 * s)), max(0, int(x0 * s)), min(w, int(x1 * s))
+    if top >= low or left >= right:
+        return
+    shape = (low - top, right - left)
+    leaves, clumps = mottle(canvas.rng, shape, 0.06 * s), mottle(canvas.rng, shape, 0.35 * s)
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    edge = np.minimum.reduce([x, shape[1] - 1 - x, y]) / (0.12 * s)  # ragged at the sides and the top, not at the foot
+    there = np.clip(edge, 0, 3) + 0.9 * leaves + 0.6 * clumps > 1.6 - density
+    light = np.clip(0.62 + 0.38 * leaves + 0.28 * clumps, 0.10, 1.7)
+    hue = np.stack([0.052 + 0.012 * clumps, np.full(shape, 0.098), np.full(shape, 0.026)], -1)
+    canvas.albedo[top:low, left:right][there] = np.clip(hue * light[..., None], 0.002, 1)[there]
+    canvas.infrared[top:low, left:right][there] = np.clip(0.10 + 0.44 * light, 0.06, 0.9)[there]
 
 
 def _shutter(canvas: Canvas, x0: float, x1: float, base: float) -> None:
@@ -217,7 +225,7 @@ def _shutter(canvas: Canvas, x0: float, x1: float, base: float) -> None:
 def _fence(canvas: Canvas, x0: float, x1: float, base: float) -> None:
     rng = canvas.rng
     canvas.box(x0, 0, x1, base, [0.10, 0.12, 0.09], 0.22)
-    foliage(canvas, x0, x1, 0.0, base - 0.2, int(60 * (x1 - x0)))
+    foliage(canvas, x0, x1, 0.0, base - 0.1, 0.5)
     colour, infrared = paint(rng, 0.08, 0.3)
     step = rng.uniform(0.12, 0.2)
     for i in range(int((x1 - x0) / step)):
@@ -270,7 +278,7 @@ def _ground(canvas: Canvas, base: float) -> None:
     infrared = float(rng.uniform(0.22, 0.48))
     if kind == "grass":
         canvas.box(0, base, WIDTH_M, HEIGHT_M, [0.05, 0.085, 0.025], 0.58)
-        foliage(canvas, 0, WIDTH_M, base, HEIGHT_M, 900)
+        foliage(canvas, 0, WIDTH_M, base, HEIGHT_M, 0.2)
     else:
         canvas.box(0, base, WIDTH_M, HEIGHT_M, np.array([1.03, 1.0, 0.96]) * grey, infrared)
     if kind in ("slabs", "cobbles"):
@@ -317,7 +325,7 @@ def _things(canvas: Canvas, base: float) -> None:
             canvas.box(x + 0.2, foot - 2.0, x + 0.25, foot, [0.25] * 3, 0.4)
             canvas.box(x, foot - 2.2, x + 0.45, foot - 1.7, rng.uniform(0.05, 0.6, 3), float(rng.uniform(0.3, 0.9)))
         elif kind == "planter":
-            foliage(canvas, x - 0.1, x + 0.9, foot - 0.9, foot - 0.35, 70)
+            foliage(canvas, x - 0.1, x + 0.9, foot - 0.9, foot - 0.35)
             canvas.box(x, foot - 0.4, x + 0.8, foot, colour, infrared)
             canvas.box(x, foot - 0.4, x + 0.8, foot - 0.35, np.minimum(colour * 1.3, 0.9), min(0.9, infrared * 1.3))
         else:
@@ -335,7 +343,7 @@ def _tree(canvas: Canvas, x: float, foot: float) -> None:
         tone = bark * (1.3 - 0.16 * i)
         canvas.box(left, 0, left + half / 3 + 0.01, foot, np.array([1.15, 1.0, 0.8]) * tone, float(0.5 - 0.05 * i))
     if rng.random() < 0.5:
-        foliage(canvas, x - 1.0, x + 1.0, 0.0, 0.5, 120)
+        foliage(canvas, x - 1.0, x + 1.0, 0.0, 0.5, 0.6)
 
 
 def _lit(canvas: Canvas, seed: int, camid: int, base: float) -> Scene:
@@ -350,7 +358,7 @@ def _lit(canvas: Canvas, seed: int, camid: int, base: float) -> Scene:
     facing = np.where(ground, max(0.15, sun[1]), max(0.05, sun[2])).astype(np.float32)
     cast = _sun_shadows(rng, x, y, base) if camera.sunny else np.ones((h, w), np.float32)
     corner = 1 - 0.35 * np.exp(-np.abs(y - base) / 0.12)  # light is lost where wall and ground meet
-    lit = camera.light.sun_strength * facing * cast + camera.light.sky * np.where(ground, 0.9, 0.6) * corner
+    lit = camera.light.sun_strength * facing * cast + camera.light.sky * np.where(ground, 0.95, 0.75) * corner
     day = canvas.albedo * lit.astype(np.float32)[..., None]
     # Seen from the lens the lamp falls off with distance: the wall is farther than the walker, the near ground nearer.
     falloff = np.where(ground, 0.55 + 0.35 * np.clip((y - base) / (FOOT_M - base), 0, 1.5), 0.60) * corner

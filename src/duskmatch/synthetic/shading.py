@@ -5,6 +5,7 @@ Only pixels that show the figure are computed. All light is linear; the camera's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ class Light:
 class Surface:
     """What the rays found, one entry per figure pixel."""
 
-    index: Int[Tensor, "n 3"]  # frame, row, column
+    index: Int[Tensor, " n"]  # into the flattened (t h w) grid
     normal: Float[Tensor, "n 3"]
     across: Float[Tensor, " n"]
     along: Float[Tensor, " n"]
@@ -49,13 +50,14 @@ def surface(
     depth: Float[Tensor, "t h w"], seen: Int[Tensor, "t h w"],
 ) -> Surface:  # fmt: skip
     """Normals and body coordinates of every pixel that shows the figure."""
-    index = torch.nonzero(seen >= 0)
-    frame, row, column = index.unbind(1)
-    part = seen[frame, row, column]
-    n_parts = solids.rows.shape[1]
-    rows = solids.rows.reshape(-1, solids.rows.shape[2]).index_select(0, frame * n_parts + part)
-    c = {name: rows[:, i] for name, i in COLUMN.items()}
-    x, y, z = xs[frame, column], ys[frame, row], depth[frame, row, column]
+    t, h, w = depth.shape
+    index = torch.nonzero(seen.flatten() >= 0)[:, 0]
+    line = index.div(w, rounding_mode="floor")
+    frame = line.div(h, rounding_mode="floor")
+    part, z = seen.flatten()[index], depth.flatten()[index]
+    x, y = xs.flatten()[frame * w + index - line * w], ys.flatten()[line]
+    place = part * t + frame
+    c = {name: solids.table[i].flatten()[place] for name, i in COLUMN.items()}
     qu = x * c["gux"] + y * c["guy"] + c["gu0"]
     qv = x * c["gvx"] + y * c["gvy"] + c["gv0"]
     zn = z * c["length"] + x * c["gnx"] + y * c["gny"] + c["gn0"]
@@ -66,32 +68,22 @@ def surface(
     side = qu * c["ux"] + e * c["vx"] + f * c["nx"]
     axial = e * c["vy"] + f * c["ny"]
     front = qu * c["uz"] + e * c["vz"] + f * c["nz"]
-    normal = torch.stack([side * c[f"s{k}"] + axial * c[f"a{k}"] + front * c[f"f{k}"] for k in "xyz"], 1)
+    normal = torch.stack(
+        [(side * c[f"s{k}"]).addcmul_(axial, c[f"a{k}"]).addcmul_(front, c[f"f{k}"]) for k in "xyz"], 1
+    )
     normal = F.normalize(normal, dim=1)
     angle = torch.atan2(side, front)
-    fixed = _part_table(parts, depth.device)[part]
-    along = fixed[:, 5] + s * c["axis"] + axial
-    shade = fixed[:, 2] + (fixed[:, 3] - fixed[:, 2]) * s
-    return Surface(
-        index, normal, angle * fixed[:, 4], along, s, angle, part, shade * crevices(depth)[frame, row, column]
+    start, end, girth, offset = (
+        _of_parts(parts, part, value)
+        for value in (lambda p: p.shade[0], lambda p: p.shade[1], lambda p: p.girth_m, lambda p: p.along_m)
     )
+    shade = (start + (end - start) * s) * crevices(depth).flatten()[index]
+    return Surface(index, normal, angle * girth, offset + s * c["axis"] + axial, s, angle, part, shade)
 
 
-def _part_table(parts: list[Part], device: torch.device) -> Float[Tensor, "p 8"]:
-    rows = [
-        [
-            part.slot,
-            part.end_slot,
-            part.shade[0],
-            part.shade[1],
-            0.5 * (part.ra + part.rb),
-            part.along_m,
-            part.cut,
-            part.mark,
-        ]
-        for part in parts
-    ]
-    return torch.tensor(rows, dtype=torch.float32, device=device)
+def _of_parts(parts: list[Part], part: Int[Tensor, " n"], value: Callable[[Part], float]) -> Float[Tensor, " n"]:
+    """One number of the part that each pixel shows."""
+    return torch.tensor([value(p) for p in parts], dtype=torch.float32, device=part.device)[part]
 
 
 def crevices(depth: Float[Tensor, "t h w"]) -> Float[Tensor, "t h w"]:
@@ -109,15 +101,18 @@ def reflect(
     found: Surface, parts: list[Part], table: Float[Tensor, "slots k"], pixel_m: float
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Visible colour, infrared reflectance and gloss of every figure pixel."""
-    fixed = _part_table(parts, found.s.device)[found.part]
-    slot = torch.where(found.s > fixed[:, 6], fixed[:, 1], fixed[:, 0]).long()
-    look = table[slot]
-    mask = pattern_mask(look, found.across, found.along, pixel_m)
-    relief = weave_relief(look, found.across, found.along, pixel_m) * _folds(found, slot, pixel_m)
-    colour = look[:, 0:3] + (look[:, 3:6] - look[:, 0:3]) * mask[:, None]
-    infrared = look[:, AT["infrared"]] + (look[:, AT["infrared2"]] - look[:, AT["infrared"]]) * mask
-    mark = _marks(found, fixed[:, 7], slot)
-    return colour * (relief * mark)[:, None], infrared * relief * mark, look[:, AT["gloss"]]
+    slot = torch.where(
+        found.s > _of_parts(parts, found.part, lambda p: p.cut),
+        _of_parts(parts, found.part, lambda p: p.end_slot),
+        _of_parts(parts, found.part, lambda p: p.slot),
+    ).long()
+    look = [column[slot] for column in table.T.contiguous()]
+    mask = pattern_mask(look, found.across, found.along)
+    relief = weave_relief(look, found.across, found.along) * _folds(found, slot, pixel_m)
+    relief = relief * _marks(found, _of_parts(parts, found.part, lambda p: p.mark), slot)
+    colour = torch.stack([(look[i] + (look[i + 3] - look[i]) * mask) * relief for i in range(3)], 1)
+    infrared = look[AT["infrared"]] + (look[AT["infrared2"]] - look[AT["infrared"]]) * mask
+    return colour, infrared * relief, look[AT["gloss"]]
 
 
 def _folds(found: Surface, slot: Int[Tensor, " n"], pixel_m: float) -> Float[Tensor, " n"]:
@@ -173,11 +168,10 @@ def scatter(
 ) -> Float[Tensor, "t c h w"]:
     """Values on the picture's grid, averaged down by `shrink`; zero where the figure is not."""
     t, h, w = shape
-    grid = torch.zeros(t, h, w, values.shape[1], device=values.device)
-    frame, row, column = found.index.unbind(1)
-    grid[frame, row, column] = values
-    grid = grid.permute(0, 3, 1, 2)  # t c h w
-    return F.avg_pool2d(grid, shrink) if shrink > 1 else grid
+    grid = torch.zeros(values.shape[1], t * h * w, device=values.device)
+    grid.index_copy_(1, found.index, values.T.contiguous())
+    grid = grid.view(-1, t, h, w)
+    return (F.avg_pool2d(grid, shrink) if shrink > 1 else grid).transpose(0, 1)
 
 
 def unit(vector: np.ndarray) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from duskmatch.synthetic.scenes import WIDTH_M
 from duskmatch.synthetic.walks import Walk
 
 Factor = Literal["view", "pose", "background", "occluder", "exposure", "modality"]
@@ -70,8 +71,6 @@ def _pose(walk: Walk, severity: int) -> Walk:
 
 def _background(walk: Walk, severity: int) -> Walk:
     """Another stretch of the same street, then other streets."""
-    from duskmatch.synthetic.scenes import WIDTH_M
-
     spread = walk.x_m - walk.x_m.mean()
     room = 1.2 + float(np.abs(spread).max())
     middle = room + (walk.x_m.mean() - room + 0.37 * WIDTH_M) % max(0.1, WIDTH_M - 2 * room)
@@ -80,5 +79,5 @@ def _background(walk: Walk, severity: int) -> Walk:
 
 def _occluder(walk: Walk, severity: int) -> Walk:
     """A post, then wider and nearer the middle: a bush, a car, a car that hides the legs."""
-    kind, size = (("post", 1.0), ("post", 2.2), ("bush", 1.0), ("car", 1.25))[severity - 1]
+    kind, size = (("post", 0.8), ("post", 1.8), ("bush", 1.0), ("car", 1.3))[severity - 1]
     return replace(walk, occluder=kind, occluder_size=size, occluder_offset_m=0.02)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from duskmatch.records import Modality
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.gait import Array, speed_m_s
-from duskmatch.synthetic.people import POOLS, Gait, Person
+from duskmatch.synthetic.people import POOLS, Gait, Person, gait_today
 from duskmatch.synthetic.presets import Preset
 from duskmatch.synthetic.scenes import FOOT_M, WIDTH_M
 from duskmatch.synthetic.streams import between, drift, near, stream
@@ -58,6 +58,12 @@ class Walk:
     stops: float
     warmth: float
     lamp_stops: float
+
+    def only(self, at: Sequence[int]) -> Walk:
+        """The same walk at some of its frames."""
+        chosen = np.asarray(at)
+        arrays = ("phase", "x_m", "y_m", "fill", "shift_x", "shift_y")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in arrays})
 
 
 def plan(preset: Preset, seed: int) -> list[Track]:
@@ -137,9 +143,10 @@ def make_walk(seed: int, track: Track, person: Person, preset: Preset) -> Walk:
     n = track.n_frames
     away = 180.0 if rng.random() < 0.5 else 0.0
     view = (camera.path_deg + away + near(rng, 0, preset.turn_deg)) % 360
-    gait, cadence = _this_time(rng, person.gait, preset)
-    phase: Array = rng.random() + np.arange(n, dtype=np.float64) * (cadence / FRAMES_PER_S)
-    speed = speed_m_s(person.body, gait, cadence)
+    pace = float(np.clip(near(rng, 1.0, 0.08), 0.8, 1.2))
+    gait = gait_today(rng, person.gait, pace, preset.gait_drift)
+    phase: Array = rng.random() + np.arange(n, dtype=np.float64) * (gait.cadence_hz / FRAMES_PER_S)
+    speed = speed_m_s(person.body, gait)
     moved = (np.arange(n) - (n - 1) / 2) / FRAMES_PER_S * speed
     x = moved * np.sin(np.deg2rad(view))
     room = 1.2 + float(np.abs(x).max())
@@ -157,18 +164,6 @@ def make_walk(seed: int, track: Track, person: Person, preset: Preset) -> Walk:
         stops=near(nuisance, 0, preset.exposure), warmth=near(nuisance, 0, 0.03),
         lamp_stops=near(nuisance, 0, preset.exposure),
     )  # fmt: skip
-
-
-def _this_time(rng: np.random.Generator, gait: Gait, preset: Preset) -> tuple[Gait, float]:
-    """A person's gait on this walk, and its cadence: faster walks have longer steps and more arm swing."""
-    pace = float(np.clip(near(rng, 1.0, 0.07), 0.82, 1.18))
-    wobble = {
-        name: getattr(gait, name) * (1 + near(rng, 0, preset.gait_drift))
-        for name in ("hip_swing", "knee_swing", "arm_swing", "elbow", "lean", "sway", "shoulder_turn")
-    }
-    wobble["hip_swing"] *= pace**0.5
-    wobble["arm_swing"] *= pace
-    return replace(gait, **wobble), gait.cadence_hz * pace**0.6
 
 
 def _box(rng: np.random.Generator, n: int, preset: Preset) -> tuple[Array, Array, Array, bool]:

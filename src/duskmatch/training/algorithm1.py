@@ -146,7 +146,9 @@ def sub_steps(
         defense_trains = (*stems, *DEFENSE)
     sequence_trains = ("defense_encoder",) if only_encoder else (*STEMS, "defense_encoder", *SEQUENCE)
 
-    steps = [SubStep("defense", defense_trains, defense_terms, dict.fromkeys(DEFENSE_TERMS, loss.defense_weight))]
+    defense = loss.defense_weight
+    weights = {"defense_identity": defense, "defense_triplet": defense * loss.triplet_weight}
+    steps = [SubStep("defense", defense_trains, defense_terms, weights)]
     if model.has_sequence:
         weights = {"sequence_identity": loss.sequence_weight, "sequence_triplet": loss.sequence_triplet}
         steps.append(SubStep("sequence", sequence_trains, sequence_terms, weights))
@@ -154,6 +156,3 @@ def sub_steps(
         weights = {"confusion": 1.0, "attack_identity": loss.attack_weight}
         steps.append(SubStep("attack", (*STEMS, *ATTACK), attack_terms, weights))
     return steps
-
-
-DEFENSE_TERMS = ("defense_identity", "defense_triplet")

@@ -24,7 +24,7 @@ def epoch_batches(trainer: Trainer, epoch: int, first: int) -> Iterator[Batch]:
         trainer.dataset.train,
         trainer.sampler,
         size=(settings.data.height, settings.data.width),
-        n_frames=settings.data.frames_per_clip,
+        n_frames=settings.data.training_frames,
         augment=Augment(**settings.augment.model_dump()),
         epoch=epoch,
         first_step=first,
@@ -60,7 +60,7 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
     progress["defense_accuracy"] += 0.05 * (outcome.values["defense_accuracy"] - progress["defense_accuracy"])
     if not logging:
         return None
-    frames = 2 * batch.labels.numel() * settings.data.frames_per_clip * trainer.processes.world
+    frames = 2 * batch.labels.numel() * settings.data.training_frames * trainer.processes.world
     return {
         "step": step + 1,
         "epoch": schedule.epoch(step),
