@@ -16,6 +16,7 @@ from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.parts import SpatialTemporalGuidance
 from duskmatch.models.self_attack import pool_clip
+from duskmatch.synthetic.presets import PRESETS as DUSKWALK
 from duskmatch.training import Watcher
 from duskmatch.training.algorithm1 import Forward, attack_terms, sub_steps
 from duskmatch.training.iteration import _confusion_excess
@@ -30,6 +31,27 @@ TABLE_1 = {
     "visible_to_infrared": """61.01 74.98 80.41 83.92 46.01 66.58 74.17 81.39 62.58 77.03 81.88 86.27 63.74 78.05 83.02
         87.43 63.01 77.19 82.21 86.41 66.42 79.92 84.53 88.78 65.78 79.60 84.60 88.66 67.66 80.74 85.13 89.14""",
 }
+
+
+def test_f_l_is_equations_2_and_4_frame_by_frame():
+    model = build().eval()
+    with torch.no_grad():
+        shallow = model.shallow(clips(0), clips(1))  # two frames of each of eight clips
+        got = model.attack_embedding(shallow, 2)
+        for clip in range(8):
+            maps = [model.attack_encoder(model.self_attention[0](shallow[2 * clip + t][None]))[0] for t in range(2)]
+            mean = torch.stack([m.mean(dim=(1, 2)) for m in maps]).mean(dim=0)
+            assert torch.allclose(got[clip], model.attack_neck(mean[None])[0], atol=1e-5)
+
+
+def test_equation_6_takes_both_maps_from_f_c_through_one_encoder():
+    model = build().eval()
+    with torch.no_grad():
+        shallow = model.shallow(clips(0), clips(1))
+        maps, encoder = model.defense_maps(shallow), model.defense_encoder
+        third = encoder.layer3(encoder.layer2(encoder.layer1(shallow)))
+        assert torch.equal(maps.maps3, third)
+        assert torch.equal(maps.maps, encoder.layer4(third))
 
 
 def test_the_attack_network_takes_no_part_in_the_embedding():
@@ -141,7 +163,8 @@ def test_small_presets_and_the_groups_take_the_triplet_that_trains_from_scratch(
 
 
 def test_presets_without_loaded_weights_are_at_least_twice_as_wide_as_their_people():
-    people = {"tiny": 8, "small": 240, "paper": 500, "mitml": 500}
+    duskwalk = {name: size.people[0] for name, size in DUSKWALK.items()}
+    people = {"tiny": duskwalk["tiny"], "small": duskwalk["demo"], "paper": 500, "mitml": 500}
     for preset, n_pids in people.items():
         with torch.device("meta"):
             assert build_model(load_settings(preset), n_pids).channels >= 2 * n_pids, preset
