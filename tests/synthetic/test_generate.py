@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import multiprocessing
 import re
 
 import cv2
@@ -125,6 +126,17 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, few, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(OutputError, match=r"^cannot write .*0001.ir.D\d: the disk is full; free some space and run"):
         generate(tmp_path / "full", preset="few", seed=1, n_processes=1)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_said_in_one_line(tmp_path, few):
+    def kill(*_):
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(OutputError, match=r"is not finished: a filming process was killed, .* --processes 1$"):
+        generate(tmp_path / "killed", preset="few", seed=1, n_processes=2, on_progress=kill)
+    assert not (tmp_path / "killed" / "duskwalk.json").exists()
 
 
 def test_progress_counts_every_frame(tmp_path, few):

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import cv2
 import torch
 
 from duskmatch import files
-from duskmatch.errors import SettingsError
+from duskmatch.errors import OutputError, SettingsError
 from duskmatch.synthetic import layout
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import shoot
@@ -158,6 +159,11 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise OutputError(
+                f"{order.out} is not finished: a filming process was killed, most likely for want of memory;"
+                " run again with --overwrite --processes 1"
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
