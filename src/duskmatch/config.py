@@ -36,6 +36,8 @@ class DataSettings(Section):
     width: Count = 144
     frames_per_clip: Count = 6
     train_frames_per_clip: Count | None = None  # None: as many as at test; fewer frames buy more clips in a short run
+    grey: bool = False  # visible clips enter as brightness, in training and at test
+    per_clip: bool = False  # each clip's own mean and deviation instead of ImageNet's
     on_bad_frame: Literal["stop", "skip"] = "stop"
     workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
     cache_gib: NotNegative = 1.0  # decoded frames kept in memory

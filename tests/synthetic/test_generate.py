@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import OutputError, SettingsError
-from duskmatch.synthetic import DATA_VERSION, generate
+from duskmatch.synthetic import DATA_VERSION, PRESETS, generate
 from duskmatch.synthetic.variations import FACTORS
 
 
@@ -118,6 +118,15 @@ def test_a_crash_leaves_no_record(tmp_path, few, monkeypatch):
     assert not (tmp_path / "broken" / "duskwalk.json").exists()
 
 
+def test_a_full_disk_is_said_in_one_line(tmp_path, few, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OutputError, match=r"^cannot write .*0001.ir.D\d: the disk is full; free some space and run"):
+        generate(tmp_path / "full", preset="few", seed=1, n_processes=1)
+
+
 def test_progress_counts_every_frame(tmp_path, few):
     seen = []
     generate(tmp_path / "x", preset="few", seed=1, n_processes=1, on_progress=lambda *now: seen.append(now))
@@ -141,7 +150,8 @@ def test_progress_counts_every_frame(tmp_path, few):
         ({"n_processes": 0}, "processes must be at least 1; got 0"),
     ],
 )
-def test_refusals(tmp_path, asked, message):
+def test_refusals(tmp_path, monkeypatch, asked, message):
+    monkeypatch.delitem(PRESETS, "few", raising=False)
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
         generate(tmp_path / "x", **{"preset": "tiny", "seed": 0, **asked})
     assert not (tmp_path / "x").exists()

@@ -26,13 +26,28 @@ ReadFrame = Callable[[Path, Size], Picture]
 # Source: ImageNet's channel statistics (RGB, of pixels in [0, 1]), which pretrained backbones expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)  # Source: ITU-R BT.601
 
 
-def normalise(clips: UInt8[Tensor, "*n 3 h w"]) -> Float[Tensor, "*n 3 h w"]:
-    """Pixels as float32 with ImageNet's mean taken off and its deviation divided out."""
-    mean = torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
-    return clips.float().sub_(255 * mean).div_(255 * std)
+def normalise(
+    clips: UInt8[Tensor, "*n t 3 h w"], *, grey: bool = False, per_clip: bool = False
+) -> Float[Tensor, "*n t 3 h w"]:
+    """Pixels as float32 with ImageNet's mean taken off and its deviation divided out.
+
+    grey: colours become their brightness first, which is all that the other modality can have in common; per_clip:
+    each clip's own mean and deviation instead, which takes the exposure and the illuminator's strength away.
+    """
+    pixels = clips.float()
+    if grey:
+        luma = torch.tensor(LUMA, device=clips.device).view(3, 1, 1)
+        pixels = (pixels * luma).sum(dim=-3, keepdim=True).expand(clips.shape)
+    if per_clip:
+        of_clip = (-4, -3, -2, -1)
+        mean, std = pixels.mean(dim=of_clip, keepdim=True), pixels.std(dim=of_clip, keepdim=True)
+        return (pixels - mean) / std.clamp_min(1.0)  # a flat clip stays flat: one grey level is its least deviation
+    mean = 255 * torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
+    std = 255 * torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
+    return (pixels - mean) / std
 
 
 def read_clip(

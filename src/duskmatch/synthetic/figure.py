@@ -187,7 +187,7 @@ def _skirt(figure: Figure) -> None:
     """Skirt or coat below the waist: a bell as wide as the hips and as deep as both legs need in each frame."""
     body, look, joints = figure.person.body, figure.person.look, figure.skeleton.joints
     h, pelvis, front = body.stature_m, joints["pelvis"], figure.skeleton.pelvis_front
-    hips = _hip_half(figure) + 0.004 * h
+    hips = _hip_half(figure) + 0.010 * h
     for slot, length, extra in (
         ("lower", look.hem if look.bottom == "skirt" else 0.0, 0.0),
         ("upper", look.coat, 0.018),

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from duskmatch.synthetic.cameras import Camera, make_camera
+from duskmatch.synthetic.canvas import HEIGHT_M, WIDTH_M
 from duskmatch.synthetic.figure import build
 from duskmatch.synthetic.gait import Skeleton, pose
 from duskmatch.synthetic.occluders import occluder_layer
@@ -19,7 +20,7 @@ from duskmatch.synthetic.optics import blurred, developed, lamp_spot, vignette
 from duskmatch.synthetic.people import Person, make_person
 from duskmatch.synthetic.presets import Preset
 from duskmatch.synthetic.raycast import cast, prepare
-from duskmatch.synthetic.scenes import HEIGHT_M, WIDTH_M, Scene, make_scene
+from duskmatch.synthetic.scenes import Scene, make_scene
 from duskmatch.synthetic.shading import daylight, lamplight, reflect, scatter, surface
 from duskmatch.synthetic.streams import stream
 from duskmatch.synthetic.textures import material_table

@@ -9,6 +9,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -148,7 +149,7 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
     queue = iter(enumerate(jobs))
     running: dict[Future[list[Truth]], int] = {}
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
-    with ProcessPoolExecutor(n_processes, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(n_processes, mp_context=context, initializer=_start) as pool:
         try:
             while True:
                 for number, job in itertools.islice(queue, 2 * n_processes - len(running)):
@@ -161,7 +162,9 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _start() -> None:
+    """What each process does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and stops the rest
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

@@ -37,7 +37,7 @@ def match(tracks: Sequence[Track], vectors: npt.ArrayLike) -> Match:
     infrared = np.array([track.modality == "infrared" for track in tracks])
     pids, camids = np.array([track.pid for track in tracks]), np.array([track.camid for track in tracks])
     query, gallery = values[infrared], values[~infrared]
-    dist = ((query[:, None, :] - gallery[None]) ** 2).sum(-1)  # (q g)
+    dist = np.stack([((one - gallery) ** 2).sum(-1) for one in query])  # (q g)
     same = pids[infrared][:, None] == pids[~infrared][None]
     allowed = ~(same & (camids[infrared][:, None] == camids[~infrared][None]))
     dist = np.where(allowed, dist, np.inf)

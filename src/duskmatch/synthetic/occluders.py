@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from duskmatch.synthetic.cameras import Camera
-from duskmatch.synthetic.scenes import FOOT_M, HEIGHT_M, Canvas, foliage, paint
+from duskmatch.synthetic.canvas import FOOT_M, HEIGHT_M, Canvas, foliage, paint
 
 _WIDTH_M = {"post": 0.5, "car": 5.0, "bush": 2.2}
 _EMPTY = -1.0  # reflectance that marks what is not painted

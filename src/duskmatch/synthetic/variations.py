@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from duskmatch.synthetic.scenes import WIDTH_M
+from duskmatch.synthetic.canvas import WIDTH_M
 from duskmatch.synthetic.walks import Walk
 
 Factor = Literal["view", "pose", "background", "occluder", "exposure", "modality"]

@@ -9,10 +9,10 @@ import numpy as np
 
 from duskmatch.records import Modality
 from duskmatch.synthetic.cameras import make_camera
+from duskmatch.synthetic.canvas import FOOT_M, WIDTH_M
 from duskmatch.synthetic.gait import Array, speed_m_s
 from duskmatch.synthetic.people import POOLS, Gait, Person, gait_today
 from duskmatch.synthetic.presets import Preset
-from duskmatch.synthetic.scenes import FOOT_M, WIDTH_M
 from duskmatch.synthetic.streams import between, drift, near, stream
 
 FRAMES_PER_S = 12.0

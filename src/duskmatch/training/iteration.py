@@ -78,7 +78,9 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
 def forward_maker(trainer: Trainer, batch: Batch, step: int) -> Callable[[], list[Forward]]:
     """Fresh forwards of one batch, whole identities in each micro-batch."""
     settings, device = trainer.settings, trainer.processes.device
-    visible, infrared = normalise(batch.visible.to(device)), normalise(batch.infrared.to(device))
+    enters = {"grey": settings.data.grey, "per_clip": settings.data.per_clip}
+    visible = normalise(batch.visible.to(device), **enters)
+    infrared = normalise(batch.infrared.to(device), **enters)
     labels = batch.labels.to(device)
     pairing: Literal["self", "cross"] = "self" if self_pair_drawn(settings, step) else "cross"
     size = len(labels) // settings.train.micro_batches

@@ -10,18 +10,21 @@ from itertools import islice
 
 import torch
 
+from duskmatch.config import DataSettings
 from duskmatch.data import Batch, normalise
 from duskmatch.models import SelfAttackDefense
 
 
 @torch.no_grad()
-def recalibrate(model: SelfAttackDefense, batches: Iterable[Batch], n_steps: int) -> None:
+def recalibrate(model: SelfAttackDefense, batches: Iterable[Batch], n_steps: int, data: DataSettings) -> None:
     """Sets the running mean and variance of f_d's normalisation to those of `n_steps` self-paired batches."""
     model.eval()
     device = next(model.parameters()).device
     pooled = []
     for batch in islice(batches, n_steps):
-        shallow = model.shallow(normalise(batch.visible.to(device)), normalise(batch.infrared.to(device)))
+        visible = normalise(batch.visible.to(device), grey=data.grey, per_clip=data.per_clip)
+        infrared = normalise(batch.infrared.to(device), grey=data.grey, per_clip=data.per_clip)
+        shallow = model.shallow(visible, infrared)
         maps = model.defense_maps(shallow)
         pooled.append(model.defense_embedding(maps, batch.visible.shape[1], "self").pooled.float())
     rows = torch.cat(pooled)
