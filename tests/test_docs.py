@@ -20,7 +20,7 @@ from duskmatch.training.monitor import COLUMNS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
-PROMISED = {"docs/pictures/strips.png", "docs/duskwalk.md"}  # come from a finished run, and from a colleague
+PROMISED = {"docs/pictures/strips.png"}  # drawn from a finished run of the demo
 EQUATIONS = [str(n) for n in range(1, 18)]
 LINES = [str(n) for n in range(1, 13)]
 ROWS = [str(n) for n in range(1, 37)]

@@ -175,3 +175,18 @@ def test_what_cannot_be_written_leaves_no_table(folder: Path, tmp_path_factory: 
     with pytest.raises(DataError, match="tracklet_id must be printable"):
         write_tracklets(folder, [made(folder, tracklet_id="'=1")])
     assert not (folder / "tracklets.csv").exists()
+
+
+@pytest.mark.parametrize("way", ["relative", "link"])
+def test_pictures_may_be_named_from_the_working_folder_or_through_a_link(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "link").symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+    named = Path(folder.name) if way == "relative" else elsewhere / "link"
+    frames = tuple(named / frame.relative_to(folder) for frame in made(folder).frames)
+    write_tracklets(named, [made(folder, frames=frames)])
+    monkeypatch.chdir(elsewhere)
+    (read,) = open_tracklets(folder)
+    assert [frame.resolve() for frame in read.frames] == [frame.resolve() for frame in made(folder).frames]

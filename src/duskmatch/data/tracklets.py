@@ -107,7 +107,7 @@ def _row(root: Path, tracklet: Tracklet, inside: _Inside) -> dict[str, object]:
         raise DataError(f"tracklet_id must be printable, not empty, without a quote or space at its ends; got {name!r}")
     cells = []
     for frame in tracklet.frames:
-        path = frame if frame.is_absolute() else root / frame
+        path = frame.parent.resolve() / frame.name  # the folder may be reached by a link or from the working folder
         if not inside.holds(path):
             raise DataError(f"tracklet {name}: its pictures must lie inside {root}; got {frame}; copy them there")
         cells.append(Path(os.path.relpath(path, root)).as_posix())
