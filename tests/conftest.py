@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook(["duskmatch.models", "duskmatch.losses", "duskmatch.training.algorithm1"], "beartype.beartype")
+EVALUATION = ("metrics", "ordering", "similarity", "matches", "ranking", "intervals", "pairs")
+CHECKED = ["duskmatch.models", "duskmatch.losses", "duskmatch.training.algorithm1", "duskmatch.data.clips"]
+CHECKED += [f"duskmatch.evaluation.{name}" for name in EVALUATION] + ["duskmatch.pictures.thumbnails"]
+install_import_hook(CHECKED, "beartype.beartype")
 
 import torch  # noqa: E402
 

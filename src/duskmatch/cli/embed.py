@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
+    from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.machine import set_threads
     from duskmatch.errors import OutputError
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
     set_threads(args.threads)
     embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
     embeddings = embed_spec(embedder, args.tracklets)
+    if is_synthetic(args.tracklets):
+        embeddings.meta["synthetic"] = True
     save_embeddings(args.out, embeddings)
     outcome = {
         "out": str(args.out),

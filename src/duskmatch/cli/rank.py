@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> None:
 
     if args.top < 1:
         raise SettingsError(f"--top must be at least 1; got {args.top}")
+    out = prepare_folder(args.out, overwrite=args.overwrite)
     set_threads(args.threads)
     embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
     query = embed_spec(embedder, args.query, "embedding queries")
     gallery = embed_spec(embedder, args.gallery, "embedding gallery")
     ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
-    out = prepare_folder(args.out, overwrite=args.overwrite)
     rows = table(query, gallery, ranking)
     write_csv(out / "ranking.csv", rows, COLUMNS)
     found = {t.tracklet_id: t for spec in (args.query, args.gallery) for t in open_tracklets(spec)}

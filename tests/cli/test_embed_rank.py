@@ -1,0 +1,116 @@
+"""embed and rank, from the command line to the files they leave."""
+
+import csv
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import pytest
+
+from duskmatch.cli import main
+from duskmatch.config import load_settings
+from duskmatch.data import open_dataset, write_tracklets
+from duskmatch.evaluation import load_embeddings
+from duskmatch.training import train
+from tests.data.tree import Tree
+from tests.training.conftest import FAST
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A data set marked as generated and a run trained on it."""
+    root = tmp_path_factory.mktemp("place")
+    people = {"train": range(1, 5), "test": range(5, 9)}
+    Tree(root / "data", people=people, lengths=(12,), size=(96, 48), duskwalk=True).write()
+    train(load_settings("tiny", overrides=FAST), open_dataset(root / "data"), root / "run")
+    return root
+
+
+def test_embed_writes_vectors_with_who_and_where(place, tmp_path, capsys):
+    out = tmp_path / "e.safetensors"
+    assert main(["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    embeddings = load_embeddings(out)
+    assert said["tracklets"] == len(embeddings) == 8 and said["width"] == embeddings.vectors.shape[1]
+    assert set(embeddings.modalities) == {"infrared"} and embeddings.meta["synthetic"] is True
+    assert embeddings.meta["precision"] == "fp32" and embeddings.meta["frames_per_clip"] == 2
+    assert embeddings.sources[0] == open_dataset(place / "data").direction("infrared_to_visible").query[0].tracklet_id
+
+
+def test_embed_does_not_replace_a_file_unasked(place, tmp_path, capsys):
+    out = tmp_path / "e.safetensors"
+    out.write_bytes(b"mine")
+    assert main(["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(out)]) == 2
+    assert "exists; choose another FILE or pass --overwrite" in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
+
+
+def test_rank_leaves_a_table_and_pictures_and_says_synthetic(place, tmp_path, capsys):
+    command = [
+        "rank",
+        str(place / "run"),
+        "--query",
+        f"{place / 'data'}:query",
+        "--gallery",
+        f"{place / 'data'}:gallery",
+    ]
+    assert (
+        main([*command, "--camera-rule", "same-pid-same-camera", "--out", str(tmp_path / "r"), "--top", "3", "-q"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "SYNTHETIC data" in out and "trained on synthetic people" in out and "rank-1" in out
+    rows = list(csv.DictReader((tmp_path / "r" / "ranking.csv").open()))
+    assert len(rows) == 8 * 3 and [row["rank"] for row in rows[:3]] == ["1", "2", "3"]
+    assert all(float(a["dist"]) <= float(b["dist"]) for a, b in pairwise(rows) if a["query"] == b["query"])
+    assert not any(
+        row["query_pid"] == row["gallery_pid"] and row["query_camid"] == row["gallery_camid"] for row in rows
+    )
+    document = json.loads((tmp_path / "r" / "ranking.json").read_text())
+    assert document["synthetic"] is True and len(document["ranking"]) == 24
+    assert cv2.imread(document["pictures"][0]).shape[2] == 3
+
+
+def test_people_nobody_knows_are_ranked_and_not_scored(place, tmp_path, capsys):
+    dataset = open_dataset(place / "data")
+    folder = tmp_path / "unknown"
+    folder.mkdir()
+    tracklets = []
+    for i, tracklet in enumerate(dataset.test[:3]):
+        copies = []
+        for frame in tracklet.frames:
+            copy = folder / f"{i}-{frame.name}"
+            copy.write_bytes(frame.read_bytes())
+            copies.append(copy)
+        tracklets.append(replace(tracklet, frames=tuple(copies), pid=-1, tracklet_id=f"=evil{i}"))
+    write_tracklets(folder, tracklets)
+    command = ["rank", str(place / "run"), "--query", str(folder), "--gallery", f"{place / 'data'}:gallery"]
+    assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["rank1"] is None and said["not_scored"]
+    assert (tmp_path / "r" / "ranking.csv").read_text().splitlines()[1].startswith("'=evil0")
+
+
+def test_rank_refuses_a_folder_that_holds_files_before_it_embeds(place, tmp_path, capsys):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "mine.txt").write_text("keep")
+    command = [
+        "rank",
+        str(place / "run"),
+        "--query",
+        f"{place / 'data'}:query",
+        "--gallery",
+        f"{place / 'data'}:gallery",
+    ]
+    assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r")]) == 2
+    assert "must be empty; it holds files; choose another OUT or pass --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "r" / "mine.txt").read_text() == "keep"
+
+
+def test_an_empty_gallery_is_refused(place, tmp_path, capsys):
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "tracklets.csv").write_text("tracklet_id,pid,camid,modality,begin_s,end_s,frames\n")
+    command = ["rank", str(place / "run"), "--query", f"{place / 'data'}:query", "--gallery", str(tmp_path / "g")]
+    assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "-q"]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "tracklet" in message
