@@ -65,8 +65,9 @@ def test_pages_show_commands_and_python() -> None:
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
 def test_commands_in_blocks_parse(line: str) -> None:
-    words = shlex.split(line.split(" #")[0])[1:]
-    build_parser(words[0]).parse_args(words)
+    words = shlex.split(re.sub(r"\bN\b", "1", line.split(" #")[0]))[1:]  # pages write N for a number
+    for n in range(max(word.count("|") for word in words) + 1):  # tiny|demo: each of them
+        build_parser(words[0]).parse_args([word.split("|")[min(n, word.count("|"))] for word in words])
 
 
 @pytest.mark.parametrize("line", MENTIONS)
