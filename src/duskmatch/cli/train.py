@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,15 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.data import open_dataset
 
     dataset = open_dataset(args.data)
+    first = os.environ.get("RANK", "0") == "0"  # torchrun starts many; one of them speaks and prepares the folder
+    if not first:
+        console.setup(quiet=True, verbose=False, as_json=args.json)
     console.say(f"training on {dataset.name} with {threads} threads ({describe()}), preset {settings.preset}")
-    prepare_run(args.out, resume=args.resume, overwrite=args.overwrite)
+    if first:
+        prepare_run(args.out, resume=args.resume, overwrite=args.overwrite)
     outcome = train_with_progress(settings, dataset, args.out, resume=args.resume, device=args.device)
-    console.result(outcome, words)
+    if first:
+        console.result(outcome, words)
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
@@ -100,7 +106,7 @@ def train_with_progress(
         try:
             return train(settings, dataset, out, resume=resume, device=device, watcher=watcher)
         finally:
-            if (out / "log.csv").is_file():
+            if os.environ.get("RANK", "0") == "0" and (out / "log.csv").is_file():
                 try:
                     curves(read_log(out / "log.csv"), out / "curves.png")
                 except DuskmatchError as error:

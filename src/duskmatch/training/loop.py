@@ -111,6 +111,8 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
     modalities_summed = 2 if settings.loss.identity == "sum" else 1
     collapse = CollapseDetector(trainer.model.n_pids, settings.loss.margin, modalities_summed=modalities_summed)
     selection = Selection(trainer.model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
+    if not trainer.processes.first:
+        selection.active = False  # one process looks, the others wait for it at the next gradient
     clock = time.perf_counter() - trainer.progress["seconds"]
     trainer.model.train()
     try:
