@@ -130,7 +130,7 @@ class TrainSettings(Section):
     keep_checkpoints: Count = 1
     selection: Literal["last", "validation"] = "last"
     validate_every: Count = 10  # epochs
-    recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # re-estimates f_d's normalisation with self-pairs at the end
+    recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # at the end, to estimate both necks' statistics as at test
 
 
 class EvaluateSettings(Section):

@@ -3,10 +3,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from duskmatch import load_embedder
 from duskmatch.config import load_settings, parse_settings
 from duskmatch.data import open_dataset
 from duskmatch.embedding.run import build_model
@@ -187,6 +189,18 @@ def test_recalibration_sets_the_statistics_of_self_pairs(settings, dataset, tmp_
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "again"))
     changed = {k for k in a if not torch.equal(a[k], b[k])}
     assert changed == {"defense_neck.running_mean", "defense_neck.running_var"}
+
+
+def test_recalibration_takes_the_shift_of_longer_clips_out_of_j_d(settings, dataset, tmp_path):
+    """Trained on 2 frames and tested on 6, all j_d would point the same way."""
+    longer = {"data__train_frames_per_clip": 2, "data__frames_per_clip": 6, "model__sequence_neck": True}
+    shifts = []
+    for steps in (0, 3):
+        run = tmp_path / str(steps)
+        train(with_(settings, **longer, train__recalibrate_steps=steps), dataset, run)
+        vectors = load_embedder(run).embed(dataset.train).vectors
+        shifts.append(float(np.linalg.norm(vectors.mean(axis=0))))
+    assert shifts[1] < 0.7 * shifts[0]
 
 
 def test_the_attack_starts_when_the_defense_classifier_has_learnt(settings, dataset, tmp_path):

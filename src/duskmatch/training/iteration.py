@@ -18,14 +18,15 @@ from duskmatch.training.algorithm1 import Forward, sub_steps
 from duskmatch.training.trainer import Trainer
 
 
-def epoch_batches(trainer: Trainer, epoch: int, first: int) -> Iterator[Batch]:
+def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool = False) -> Iterator[Batch]:
+    """The batches of an epoch from step `first` on; `as_at_test`: clips of the test's length, not augmented."""
     settings = trainer.settings
     return training_batches(
         trainer.dataset.train,
         trainer.sampler,
         size=(settings.data.height, settings.data.width),
-        n_frames=settings.data.training_frames,
-        augment=Augment(**settings.augment.model_dump()),
+        n_frames=settings.data.frames_per_clip if as_at_test else settings.data.training_frames,
+        augment=Augment(pad=0, flip=0) if as_at_test else Augment(**settings.augment.model_dump()),
         epoch=epoch,
         first_step=first,
         n_workers=settings.data.workers,

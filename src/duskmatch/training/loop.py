@@ -161,7 +161,8 @@ def _finish(trainer: Trainer) -> None:
     """The weights that the run is known by: the last, recalibrated where asked, or the best on validation people."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:
-        recalibrate(trainer.model, epoch_batches(trainer, 0, 0), settings.train.recalibrate_steps, settings.data)
+        batches = epoch_batches(trainer, 0, 0, as_at_test=True)
+        recalibrate(trainer.model, batches, settings.train.recalibrate_steps, settings.data)
         _save(trainer, time.perf_counter() - trainer.progress["seconds"])
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():
