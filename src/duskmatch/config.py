@@ -131,6 +131,7 @@ class TrainSettings(Section):
     selection: Literal["last", "validation"] = "last"
     validate_every: Count = 10  # epochs
     recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # at the end, to estimate both necks' statistics as at test
+    centre: bool = False  # then each modality's mean embedding of training people is taken off at test
 
 
 class EvaluateSettings(Section):
@@ -171,6 +172,8 @@ class Settings(Section):
                 f"train.pids_per_batch {self.train.pids_per_batch} is too small for train.micro_batches "
                 f"{self.train.micro_batches}: each micro-batch must hold two people or more for the triplet"
             )
+        if self.train.centre and not self.train.recalibrate_steps:
+            raise ValueError("train.centre needs train.recalibrate_steps above 0: the batches the means are taken of")
         if self.train.selection == "validation" and not self.train.validate_every:
             raise ValueError("train.selection validation needs train.validate_every above 0")
         return self

@@ -263,3 +263,23 @@ def test_tensorboard_is_asked_for_by_name_where_it_is_missing(settings, dataset,
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(SettingsError, match=r"train\.tensorboard needs TensorBoard: pip install 'duskmatch\[track\]'"):
         train(with_(settings, train__tensorboard=True), dataset, tmp_path / "run")
+
+
+def test_centres_are_the_means_of_training_people_and_are_taken_off(settings, dataset, tmp_path):
+    run = tmp_path / "run"
+    train(with_(settings, train__recalibrate_steps=3, train__centre=True), dataset, run)
+    weights = load_file(run / "model.safetensors")
+    assert float(weights["centre_visible"].norm()) > 0 and not torch.equal(
+        weights["centre_visible"], weights["centre_infrared"]
+    )
+    embedder = load_embedder(run)
+    visible = embedder.embed([t for t in dataset.train if t.modality == "visible"]).vectors
+    embedder.model.centre_visible.zero_()
+    before = embedder.embed([t for t in dataset.train if t.modality == "visible"]).vectors
+    expected = before - weights["centre_visible"].numpy()
+    assert np.allclose(visible, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_centres_need_batches_to_be_taken_of(settings):
+    with pytest.raises(SettingsError, match=r"train\.centre needs train\.recalibrate_steps above 0"):
+        with_(settings, train__centre=True)

@@ -23,7 +23,7 @@ from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention
 from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
 from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
-from duskmatch.records import Modality
+from duskmatch.records import MODALITIES, Modality
 
 Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
 Pairing = Literal["self", "skip"]
@@ -73,6 +73,8 @@ class SelfAttackDefense(nn.Module):
         test_pairing: Pairing = "self",
     ) -> None:
         super().__init__()
+        self.centre_visible: Tensor
+        self.centre_infrared: Tensor
         self.n_pids, self.n_parts = n_pids, n_parts
         self.has_attack, self.has_defense, self.has_sequence = attack, defense, sequence != "none"
         self.test_pairing = test_pairing
@@ -104,6 +106,10 @@ class SelfAttackDefense(nn.Module):
             )
             self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(n_parts * d, n_pids)
+        # Each modality's mean embedding of training people, taken off at test; zero unless training ends by setting it.
+        # Differs: not in the paper. A shift that a whole modality shares is no likeness between its people.
+        for modality in MODALITIES:
+            self.register_buffer(f"centre_{modality}", torch.zeros(self.embedding_width))
         for piece in self.backbone_pieces():
             initialise(piece)
 
@@ -111,6 +117,12 @@ class SelfAttackDefense(nn.Module):
     def channels(self) -> int:
         """d, the width of f^l and f_d."""
         return self.defense_encoder.channels
+
+    @property
+    def embedding_width(self) -> int:
+        """How many numbers `embed` gives."""
+        sequence, defense = self.n_parts * self.channels, self.channels
+        return {"sequence": sequence, "both": sequence + defense}.get(self.embedding, defense)
 
     def backbone_pieces(self) -> list[nn.Module]:
         """What loaded weights fill: both stems and E_def, and E_att where there is one."""
@@ -176,23 +188,28 @@ class SelfAttackDefense(nn.Module):
         stem = self.stem_visible if modality == "visible" else self.stem_infrared
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
-            return self._attack_alone(shallow, n_frames, modality)
+            return self._centred([self._attack_alone(shallow, n_frames, modality)], modality)
         maps = self.defense_maps(shallow)
         vectors = []
         if self.embedding in ("sequence", "both"):
             vectors.append(self.sequence_embedding(maps.maps, n_frames))
         if self.embedding in ("defense", "both"):
             vectors.append(self.defense_embedding(maps, n_frames, self.test_pairing).embedding)
-        unit = [nn.functional.normalize(v.float(), dim=1) for v in vectors]
-        return nn.functional.normalize(torch.cat(unit, dim=1), dim=1)
+        return self._centred(vectors, modality)
 
     forward = embed
+
+    def _centred(self, vectors: list[Tensor], modality: Modality) -> Tensor:
+        """Unit vectors side by side, less the modality's centre, of length 1 again."""
+        unit = torch.cat([nn.functional.normalize(v.float(), dim=1) for v in vectors], dim=1)
+        centre = self.centre_visible if modality == "visible" else self.centre_infrared
+        return nn.functional.normalize(nn.functional.normalize(unit, dim=1) - centre, dim=1)
 
     def _attack_alone(self, shallow: Tensor, n_frames: int, modality: Modality) -> Tensor:
         """f^l of one modality, to look at what the attack network sees."""
         block = self.self_attention[0 if len(self.self_attention) == 1 or modality == "visible" else 1]
         pooled = pool_clip(self.attack_encoder(block(shallow)), n_frames)
-        return nn.functional.normalize(self.attack_neck(pooled).float(), dim=1)
+        return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
     def _checked(self, embedding: Embedding) -> Embedding:
         if embedding == "auto":

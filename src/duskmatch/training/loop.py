@@ -7,6 +7,7 @@ everything else, which tracklets, which frames, which crop, which rate, is a pur
 from __future__ import annotations
 
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +162,8 @@ def _finish(trainer: Trainer) -> None:
     """The weights that the run is known by: the last, recalibrated where asked, or the best on validation people."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:
-        batches = epoch_batches(trainer, 0, 0, as_at_test=True)
-        recalibrate(trainer.model, batches, settings.train.recalibrate_steps, settings.data)
+        batches = list(islice(epoch_batches(trainer, 0, 0, as_at_test=True), settings.train.recalibrate_steps))
+        recalibrate(trainer.model, batches, settings.data, centre=settings.train.centre)
         _save(trainer, time.perf_counter() - trainer.progress["seconds"])
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():

@@ -7,8 +7,7 @@ likeness. Source: REFERENCE row 34.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,27 +19,47 @@ from duskmatch.models.parts import part_pool
 
 
 @torch.no_grad()
-def recalibrate(model: SelfAttackDefense, batches: Iterable[Batch], n_steps: int, data: DataSettings) -> None:
-    """Sets both necks' running mean and variance to those of `n_steps` batches of test-length, self-paired clips."""
+def recalibrate(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSettings, *, centre: bool) -> None:
+    """Sets both necks' running mean and variance to those of batches of test-length, self-paired clips.
+
+    `centre`: then also the mean embedding of each modality, which `embed` takes off.
+    """
     model.eval()
-    device = next(model.parameters()).device
     pooled: list[Tensor] = []
     sequences: list[Tensor] = []
-    for batch in islice(batches, n_steps):
-        n_frames = batch.visible.shape[1]
-        visible = normalise(batch.visible.to(device), grey=data.grey, per_clip=data.per_clip)
-        infrared = normalise(batch.infrared.to(device), grey=data.grey, per_clip=data.per_clip)
+    for batch in batches:
+        visible, infrared = pixels(model, batch, data)
         maps = model.defense_maps(model.shallow(visible, infrared))
-        pooled.append(model.defense_embedding(maps, n_frames, model.test_pairing).pooled.float())
+        pooled.append(model.defense_embedding(maps, visible.shape[1], model.test_pairing).pooled.float())
         if model.has_sequence:
-            sequences.append(model.guidance(part_pool(maps.maps, model.n_parts, n_frames)).float())
-    _set_statistics(model.defense_neck, pooled)
+            sequences.append(model.guidance(part_pool(maps.maps, model.n_parts, visible.shape[1])).float())
+    set_statistics(model.defense_neck, pooled)
     if model.has_sequence and isinstance(model.sequence_neck, nn.BatchNorm1d):
-        _set_statistics(model.sequence_neck, sequences)
+        set_statistics(model.sequence_neck, sequences)
+    if centre:
+        set_centres(model, batches, data)
     model.train()
 
 
-def _set_statistics(norm: nn.BatchNorm1d, vectors: list[Tensor]) -> None:
+def set_centres(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSettings) -> None:
+    """The mean embedding of each modality over the batches."""
+    model.centre_visible.zero_()
+    model.centre_infrared.zero_()
+    found = [pixels(model, batch, data) for batch in batches]
+    visible = torch.cat([model.embed(clips, "visible") for clips, _ in found]).mean(dim=0)
+    infrared = torch.cat([model.embed(clips, "infrared") for _, clips in found]).mean(dim=0)
+    model.centre_visible.copy_(visible)
+    model.centre_infrared.copy_(infrared)
+
+
+def pixels(model: SelfAttackDefense, batch: Batch, data: DataSettings) -> tuple[Tensor, Tensor]:
+    """The batch's visible and infrared clips as they enter the network."""
+    device = model.centre_visible.device
+    options = {"grey": data.grey, "per_clip": data.per_clip}
+    return normalise(batch.visible.to(device), **options), normalise(batch.infrared.to(device), **options)
+
+
+def set_statistics(norm: nn.BatchNorm1d, vectors: list[Tensor]) -> None:
     rows = torch.cat(vectors)
     assert norm.running_mean is not None and norm.running_var is not None
     norm.running_mean.copy_(rows.mean(dim=0))
