@@ -7,6 +7,7 @@ sub-step's backward, and what a process mines and normalises stays its own.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from contextlib import AbstractContextManager
 from typing import Any, Literal
@@ -47,8 +48,11 @@ class Processes:
 
 
 def _fabric() -> Any:
-    """Fabric from the small package, or from the big one where only that is installed."""
+    """Fabric from the small package, or from the big one where only that is installed; it keeps its notes to itself."""
     try:
-        return importlib.import_module("lightning_fabric").Fabric
+        module = importlib.import_module("lightning_fabric")
     except ImportError:
-        return importlib.import_module("lightning.fabric").Fabric
+        module = importlib.import_module("lightning.fabric")
+    for name in ("lightning_fabric", "lightning.fabric"):  # after the import, which sets its own level
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return module.Fabric
