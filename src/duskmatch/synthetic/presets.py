@@ -30,7 +30,7 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(size=(96, 48), people=(8, 4, 12), cameras=4, tracks=3, n_frames=(24, 24), noise=0.7),
-    "demo": Preset(size=(96, 48), people=(240, 30, 64), cameras=6, tracks=3, n_frames=(20, 24), noise=0.7),
+    "demo": Preset(size=(96, 48), people=(256, 30, 100), cameras=6, tracks=3, n_frames=(20, 24), noise=0.7),
     "bench": Preset(
         size=(192, 96), people=(320, 64, 200), cameras=10, tracks=4, n_frames=(12, 24), occluded=0.30, jitter=0.035,
         truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=1.25, turn_deg=30.0,
