@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class DataSettings(Section):
@@ -71,7 +71,7 @@ class ModelSettings(Section):
     defense: bool = True
     sequence: Literal["full", "no_spatial", "temporal", "none"] = "full"
     spatial_output: Literal["last", "per_part"] = "last"
-    lstm_layers: Count = 1
+    lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
     highlight_reduction: Count = 16
     attention_shared: bool = True
     attention_pool_keys: bool = False
@@ -145,7 +145,7 @@ class Settings(Section):
     """Everything a run depends on besides its data."""
 
     preset: str = "paper"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     data: DataSettings = DataSettings()
     augment: AugmentSettings = AugmentSettings()
     model: ModelSettings = ModelSettings()
@@ -174,8 +174,10 @@ class Settings(Section):
             )
         if self.train.centre and not self.train.recalibrate_steps:
             raise ValueError("train.centre needs train.recalibrate_steps above 0: the batches the means are taken of")
-        if self.train.selection == "validation" and not self.train.validate_every:
-            raise ValueError("train.selection validation needs train.validate_every above 0")
+        if not self.train.stage1_epochs + self.train.stage2_epochs:
+            raise ValueError("train.stage1_epochs and train.stage2_epochs must not both be 0; nothing would be trained")
+        if self.train.optimizer == "sgd" and self.train.nesterov and not self.train.momentum:
+            raise ValueError("train.nesterov needs train.momentum above 0; got 0.0")
         return self
 
 
@@ -204,6 +206,14 @@ def load_settings(
     if seed is not None:
         tree["seed"] = seed
     return parse_settings({"preset": preset, **tree})
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings that a RUN's settings.yaml holds, whole."""
+    try:
+        return parse_settings(_mapping(path.read_text(encoding="utf-8"), str(path)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as settings: {error}") from error
 
 
 def parse_settings(tree: Mapping[str, Any]) -> Settings:

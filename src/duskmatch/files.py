@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise refusal(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder itself is not there, the error above says so
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -71,17 +73,51 @@ def sync(path: Path) -> None:
 
 def prepare_folder(path: Path, *, overwrite: bool = False) -> Path:
     """An empty folder at `path`; what lies there is refused, or removed where `overwrite` says so."""
+    check_folder(path, overwrite=overwrite)
     try:
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise OutputError(f"{path} must be a folder; a file or link has that name; choose another OUT")
         if path.is_dir() and any(path.iterdir()):
-            if not overwrite:
-                raise OutputError(f"{path} must be empty; it holds files; choose another OUT or pass --overwrite")
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise refusal(path, error) from error
     return path
+
+
+def check_folder(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> None:
+    """Refuses what `prepare_folder` would refuse, and a folder that holds one of the `inputs`; touches nothing."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise OutputError(f"{path} must be a folder; a file or link has that name; choose another OUT")
+        if not path.is_dir() or not any(path.iterdir()):
+            return
+    except OSError as error:
+        raise refusal(path, error) from error
+    if not overwrite:
+        raise OutputError(f"{path} must be empty; it holds files; choose another OUT or pass --overwrite")
+    place = path.resolve()
+    for precious in _precious():  # a file system's root is a parent of them
+        if precious.is_relative_to(place):
+            raise OutputError(f"--overwrite must not remove {precious}; {path} is or holds it; choose another OUT")
+    if place == Path(place.anchor) or os.path.ismount(place):
+        raise OutputError(f"--overwrite must not remove a whole disk; {path} is the root of one; choose another OUT")
+    for kept in inputs:
+        if kept.expanduser().resolve().is_relative_to(place):
+            raise OutputError(f"--overwrite must not remove what is read; {kept} lies in {path}; choose another OUT")
+
+
+def check_file(path: Path) -> None:
+    """Refuses a place where a file cannot be written, before the work whose result it is to hold."""
+    if path.is_dir():
+        raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_and_close(probe, b"0")
+    except OSError as error:
+        raise refusal(path, error) from error
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def refusal(path: Path, error: OSError) -> OutputError:
@@ -93,6 +129,14 @@ def refusal(path: Path, error: OSError) -> OutputError:
         errno.EROFS: "the disk is read-only; choose another place",
     }.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {reason}")
+
+
+def _precious() -> list[Path]:
+    """The current folder and the user's own, where there is one."""
+    found = [Path.cwd().resolve()]
+    with suppress(RuntimeError):
+        found.append(Path.home().resolve())
+    return found
 
 
 def _write_and_close(path: Path, data: bytes) -> None:

@@ -446,3 +446,97 @@ def test_convert_refuses_a_missing_file_and_another_ending(capsys: Capture, tmp_
 def test_plain_names() -> None:
     assert plain_name("module.model.backbone.layer1.0.conv1.weight") == "layer1.0.conv1.weight"
     assert plain_name("conv1.weight") == "conv1.weight"
+
+
+def test_convert_refuses_two_tensors_of_one_name(capsys: Capture, tmp_path: Path) -> None:
+    tensors = {"module.conv1.weight": torch.zeros(1), "backbone.conv1.weight": torch.ones(1)}
+    torch.save(tensors, tmp_path / "w.pth")
+    line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
+    assert line == (
+        f"duskmatch: {tmp_path / 'w.pth'}: module.conv1.weight and backbone.conv1.weight would both be conv1.weight; "
+        "it holds two networks; save the state_dict of one and convert that"
+    )
+
+
+# --- values that no command can use
+
+
+@pytest.mark.parametrize("command", ["train", "check", "synth", "demo", "evaluate"])
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--threads", "0", "--threads must be at least 1; got 0"),
+        ("--seed", "-1", "--seed must be from 0 to 2**63 - 1; got -1"),
+    ],
+)
+def test_a_common_flag_out_of_range_is_refused_before_anything_is_touched(
+    command: str, flag: str, value: str, message: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    needed = {"check": ["x"], "synth": ["x", "--preset", "tiny"]}
+    assert refused(capsys, command, *needed.get(command, []), flag, value) == f"duskmatch: {message}"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_refused_before_the_old_run_goes(
+    capsys: Capture, tree: Path, run: Path, tmp_path: Path
+) -> None:
+    message = "duskmatch: --device cuda: this torch sees no GPU; use --device cpu"
+    place = ("--data", tree, "--out", run, "--overwrite", "--device", "cuda")
+    assert refused(capsys, "train", *place, *SMALL) == message
+    assert (run / "model.safetensors").is_file()
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "mine.txt").write_text("keep")
+    assert refused(capsys, "demo", "--out", tmp_path / "demo", "--overwrite", "--device", "cuda") == message
+    assert (tmp_path / "demo" / "mine.txt").is_file()
+    line = refused(capsys, "evaluate", run, "--data", tree, "--device", "meta")
+    assert line == "duskmatch: --device must be auto, cpu, cuda or cuda:N; got meta"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--train.lr", ".inf"), "train.lr must be a finite number; got inf"),
+        (
+            ("--train.stage1_epochs", "0", "--train.stage2_epochs", "0"),
+            "train.stage1_epochs and train.stage2_epochs must not both be 0; nothing would be trained",
+        ),
+        (
+            ("--train.nesterov", "true", "--train.momentum", "0"),
+            "train.nesterov needs train.momentum above 0; got 0.0",
+        ),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(capsys: Capture, flags: tuple[str, ...], message: str) -> None:
+    line = refused(capsys, "train", "--preset", "paper", *flags, "--print_config")
+    assert line == f"duskmatch: {message}"
+
+
+# --- what is read must not be removed
+
+
+def test_overwrite_spares_what_is_read(capsys: Capture, tree: Path, run: Path) -> None:
+    line = refused(capsys, "train", "--data", tree, "--out", tree.parent, "--overwrite", *SMALL)
+    assert line == (
+        f"duskmatch: --overwrite must not remove what is read; {tree} lies in {tree.parent}; choose another OUT"
+    )
+    sides = ("--query", f"{tree}:query", "--gallery", f"{tree}:gallery", "--camera-rule", "none")
+    for out in (run, tree):
+        line = refused(capsys, "rank", run, *sides, "--out", out, "--overwrite")
+        assert line.startswith("duskmatch: --overwrite must not remove what is read; ")
+    assert (tree / "info").is_dir() and (run / "model.safetensors").is_file()
+
+
+def test_resume_and_overwrite_contradict_each_other(capsys: Capture, run: Path, tree: Path) -> None:
+    line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", "--overwrite")
+    assert line == "duskmatch: --resume goes on with RUN and --overwrite empties it; pass one of them"
+    line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", "--preset", "paper")
+    assert line == f"duskmatch: {run} was begun with --preset tiny; got paper; leave it out"
+    assert status("train", "--data", tree, "--out", run, "--resume", "--preset", "tiny", "-q") == 0
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "- 1\n", "train: {lr: -1}\n", "\udcff"])
+def test_damaged_settings_of_a_run_are_one_line(content: str, capsys: Capture, tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_bytes(content.encode(errors="surrogateescape"))
+    refused(capsys, "train", "--data", tree, "--out", tmp_path, "--resume")

@@ -11,6 +11,7 @@ import pytest
 from duskmatch.cli import main
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset, write_tracklets
+from duskmatch.embedding import load_embedder
 from duskmatch.evaluation import load_embeddings
 from duskmatch.training import train
 from tests.data.tree import Tree
@@ -114,3 +115,78 @@ def test_an_empty_gallery_is_refused(place, tmp_path, capsys):
     assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "-q"]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "tracklet" in message
+
+
+EMPTY = "tracklet_id,pid,camid,modality,begin_s,end_s,frames\n"
+
+
+def test_what_holds_no_tracklet_is_refused_by_name_before_anything_is_embedded(place, tmp_path, capsys, monkeypatch):
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "tracklets.csv").write_text(EMPTY)
+    monkeypatch.setattr("duskmatch.embedding.Embedder.embed", lambda *_: pytest.fail("embedded"))
+    message = f"duskmatch: {tmp_path / 'g'} must hold at least one tracklet; it holds none; choose another\n"
+    assert main(["embed", str(place / "run"), str(tmp_path / "g"), "--out", str(tmp_path / "e.safetensors")]) == 2
+    assert capsys.readouterr().err == message
+    sides = ["--query", f"{place / 'data'}:query", "--gallery", str(tmp_path / "g"), "--camera-rule", "none"]
+    assert main(["rank", str(place / "run"), *sides, "--out", str(tmp_path / "r")]) == 2
+    assert capsys.readouterr().err == message
+    assert not (tmp_path / "r").exists() and not (tmp_path / "e.safetensors").exists()
+
+
+def test_embed_writes_only_what_can_be_read_again(place, tmp_path, capsys):
+    assert main(["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(tmp_path / "e.bin")]) == 2
+    assert capsys.readouterr().err == f"duskmatch: {tmp_path / 'e.bin'}: the name must end in .safetensors\n"
+
+
+def test_the_precision_is_that_of_the_embedding_not_of_the_training(place):
+    embedder = load_embedder(place / "run")
+    embedder.header["precision"] = "bf16"
+    embeddings = embedder.embed(open_dataset(place / "data").test[:1])
+    assert embeddings.meta["precision"] == "fp32" and embeddings.meta["frames_per_clip"] == 2
+
+
+def cut_out(dataset, folder, video):
+    """A folder as `ingest` leaves it: tracks numbered from 1, the account of the video beside them."""
+    tracklets = []
+    for number, tracklet in enumerate(dataset.test[:: len(dataset.test) // 3][:3], start=1):
+        copies = []
+        for frame in tracklet.frames:
+            copies.append(folder / "pictures" / f"{number}-{frame.name}")
+            copies[-1].parent.mkdir(parents=True, exist_ok=True)
+            copies[-1].write_bytes(frame.read_bytes())
+        tracklets.append(replace(tracklet, frames=tuple(copies), pid=number, tracklet_id=f"track-{number}"))
+    write_tracklets(folder, tracklets)
+    (folder.parent if folder.name in ("first", "second") else folder).joinpath("ingest.json").write_text(video)
+    return folder
+
+
+def test_track_numbers_of_two_videos_are_not_scored(place, tmp_path, capsys):
+    dataset = open_dataset(place / "data")
+    day, night = (cut_out(dataset, tmp_path / name, f'{{"video": "{name}.mp4"}}') for name in ("day", "night"))
+    command = ["rank", str(place / "run"), "--query", str(day), "--gallery", str(night)]
+    assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "-q"]) == 0
+    said = (
+        f"not scored: the pids of {day} and {night} are track numbers of two videos and say nothing of each other; "
+        "to score, number the people alike in both tracklets.csv and remove both ingest.json"
+    )
+    assert said in capsys.readouterr().out
+    document = json.loads((tmp_path / "r" / "ranking.json").read_text())
+    assert document["rank1"] is None and not any(row["match"] for row in document["ranking"])
+    assert {row["query_pid"] for row in document["ranking"]} == {-1}
+
+
+def test_halves_of_one_video_are_scored_each_with_its_own_pictures(place, tmp_path, capsys, monkeypatch):
+    dataset = open_dataset(place / "data")
+    first, second = (cut_out(dataset, tmp_path / "one" / half, '{"video": "one.mp4"}') for half in ("first", "second"))
+    shown = {}
+
+    def keep(folder, query, gallery, ranking, tracklets, *, gallery_tracklets):
+        shown.update(query=tracklets, gallery=gallery_tracklets)
+        return []
+
+    monkeypatch.setattr("duskmatch.pictures.ranked_strips", keep)
+    command = ["rank", str(place / "run"), "--query", str(first), "--gallery", str(second)]
+    assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rank1"] == 1.0  # the same pictures lie in both
+    for side, folder in (("query", first), ("gallery", second)):
+        assert shown[side]["track-1"].frames[0].is_relative_to(folder.resolve())

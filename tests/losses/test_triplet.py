@@ -63,3 +63,9 @@ def test_an_unknown_form_is_refused():
         SettingsError, match=r"loss\.triplet must be one of squared, euclidean, squared_over_d; got cosine"
     ):
         defense_triplet_loss(embeddings(), LABELS, form="cosine")
+
+
+def test_what_is_not_a_number_stays_in_the_loss_and_is_not_taken_for_a_missing_person():
+    embeddings = torch.randn(4, 3)
+    embeddings[1, 0] = torch.nan
+    assert torch.isnan(defense_triplet_loss(embeddings, torch.tensor([0, 0, 1, 1])))

@@ -77,7 +77,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings,
         return original(trainer, batch, step)
 
     monkeypatch.setattr(iteration_module, "forward_maker", poisoned)
-    message = r"iteration 5: sequence_identity is nan; .* still holds the newest checkpoint; lower train\.lr, set"
+    message = r"iteration 5: sequence_identity is nan; .* still holds iteration 4; lower train\.lr, set"
     with pytest.raises(TrainingError, match=message):
         train(settings, dataset, tmp_path / "run")
     assert (tmp_path / "run" / "state" / "000000004" / "model.safetensors").is_file()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from duskmatch import __version__
-from duskmatch.errors import DuskmatchError
+from duskmatch.errors import DuskmatchError, SettingsError
 
 # Command -> what it does; the module of the same name has add_arguments(parser) and run(args).
 COMMANDS = {
@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser(command).parse_args(argv)
         from duskmatch.cli import console
 
+        _check(args)
         console.setup(quiet=args.quiet, verbose=args.verbose, as_json=args.json)
         importlib.import_module(f"duskmatch.cli.{args.command}").run(args)
     except DuskmatchError as error:
@@ -102,6 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _refuse(f"{error.filename or 'the system'}: {error.strerror or error}")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses values of the common flags that no command can use, before anything is read or removed."""
+    if args.threads is not None and args.threads < 1:
+        raise SettingsError(f"--threads must be at least 1; got {args.threads}")
+    if args.seed is not None and not 0 <= args.seed < 2**63:
+        raise SettingsError(f"--seed must be from 0 to 2**63 - 1; got {args.seed}")
 
 
 def _refuse(message: str) -> int:

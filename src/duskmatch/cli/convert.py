@@ -65,9 +65,21 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} must hold tensors by name; got {type(content).__name__}")
-    found = {plain_name(k): v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
-    if not found:
+    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+    if not tensors:
         raise CheckpointError(f"{path} holds no tensors by name; is it the right file?")
+    found: dict[str, Tensor] = {}
+    long_names: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        short = plain_name(name)
+        if short in found:
+            raise CheckpointError(
+                f"{path}: {long_names[short]} and {name} would both be {short}; it holds two networks; "
+                "save the state_dict of one and convert that"
+            )
+        if tensor.layout != torch.strided:
+            raise CheckpointError(f"{path}: {name} must be a plain tensor; got {tensor.layout}; save it dense")
+        found[short], long_names[short] = tensor, name
     return {name: tensor.detach().clone().contiguous() for name, tensor in found.items()}
 
 

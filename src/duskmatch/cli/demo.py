@@ -27,11 +27,12 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli.train import train_with_progress
     from duskmatch.config import load_settings
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import describe, set_threads
+    from duskmatch.embedding.machine import describe, pick_device, set_threads
     from duskmatch.files import prepare_folder
 
     begin = time.perf_counter()
     settings = load_settings(PRESETS[args.preset], seed=args.seed)
+    pick_device(args.device)
     threads = set_threads(args.threads)
     out = prepare_folder(args.out, overwrite=args.overwrite)
     console.say(

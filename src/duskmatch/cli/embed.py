@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from duskmatch.embedding import Embedder
-    from duskmatch.records import Embeddings
+    from duskmatch.records import Embeddings, Tracklet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,17 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.embedding.machine import set_threads
     from duskmatch.errors import OutputError
     from duskmatch.evaluation import save_embeddings
+    from duskmatch.files import check_file
 
+    if args.out.suffix != ".safetensors":
+        raise OutputError(f"{args.out}: the name must end in .safetensors")
     if args.out.exists() and not args.overwrite:
         raise OutputError(f"{args.out} exists; choose another FILE or pass --overwrite")
+    check_file(args.out)
     set_threads(args.threads)
+    tracklets = tracklets_of(args.tracklets)
     embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
-    embeddings = embed_spec(embedder, args.tracklets)
+    embeddings = embed_with_progress(embedder, tracklets)
     if is_synthetic(args.tracklets):
         embeddings.meta["synthetic"] = True
     save_embeddings(args.out, embeddings)
@@ -47,12 +52,21 @@ def run(args: argparse.Namespace) -> None:
     console.result(outcome, words)
 
 
-def embed_spec(embedder: Embedder, spec: str, what: str = "embedding") -> Embeddings:
-    """The embeddings of what `spec` names, under a progress bar."""
-    from duskmatch.cli import console
+def tracklets_of(spec: str) -> list[Tracklet]:
+    """The tracklets that `spec` names, at least one."""
     from duskmatch.data import open_tracklets
+    from duskmatch.errors import DataError
 
     tracklets = open_tracklets(spec)
+    if not tracklets:
+        raise DataError(f"{spec} must hold at least one tracklet; it holds none; choose another")
+    return tracklets
+
+
+def embed_with_progress(embedder: Embedder, tracklets: list[Tracklet], what: str = "embedding") -> Embeddings:
+    """The tracklets' embeddings, under a progress bar."""
+    from duskmatch.cli import console
+
     with console.progress() as bar:
         task = bar.add_task(what, total=len(tracklets), note="")
         return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))

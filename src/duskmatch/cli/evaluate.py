@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from duskmatch.errors import OutputError, SettingsError
+from duskmatch.errors import DuskmatchError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
@@ -40,9 +40,11 @@ def run(args: argparse.Namespace) -> None:
     """Scores, printed, and beside a RUN kept with its report."""
     from duskmatch.cli import console
     from duskmatch.evaluation import scores_in_words
-    from duskmatch.files import write_json
+    from duskmatch.files import check_file, write_json
 
     _check(args)
+    if args.out:
+        check_file(args.out)
     document = _features(args) if args.features else _trained(args)
     if args.out and args.features:
         write_json(args.out, document)
@@ -95,11 +97,13 @@ def evaluate_run(
     from duskmatch.cli import console
     from duskmatch.embedding import load_embedder
     from duskmatch.evaluation import dataset_facts, scores_document
-    from duskmatch.files import write_json
+    from duskmatch.files import check_file, write_json
     from duskmatch.pictures import read_log, write_report
 
     trained = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
     before = load_embedder(run, device=device, on_bad_frame=on_bad_frame, untrained=True)
+    for place in filter(None, (scores, report)):
+        check_file(place)
     evaluation = evaluate_with_progress(trained, dataset, split, camera_rule)
     untrained = evaluate_with_progress(before, dataset, split, camera_rule, what="the network before training")
     facts = trained.facts()
@@ -113,7 +117,10 @@ def evaluate_run(
     write_json(scores, document)
     console.say(f"scores: {scores}")
     if report:
-        write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
+        try:
+            write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
+        except (DuskmatchError, OSError) as error:
+            raise OutputError(f"{report} was not written: {error}; the scores are whole: {scores}") from error
         console.say(f"report: {report}")
     return document
 

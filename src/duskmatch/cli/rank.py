@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from duskmatch.records import Embeddings, Ranking
+    from duskmatch.records import Embeddings, Ranking, Tracklet
 
 COLUMNS = (
     "query",
@@ -42,27 +43,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.embed import embed_spec
-    from duskmatch.data import is_synthetic, open_tracklets
+    from duskmatch.cli.embed import embed_with_progress, tracklets_of
+    from duskmatch.data import is_synthetic, split_spec
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.machine import set_threads
     from duskmatch.errors import EvaluationError, SettingsError
     from duskmatch.evaluation import rank, score
-    from duskmatch.files import prepare_folder, write_csv, write_json
+    from duskmatch.files import check_folder, prepare_folder, write_csv, write_json
     from duskmatch.pictures import ranked_strips
 
     if args.top < 1:
         raise SettingsError(f"--top must be at least 1; got {args.top}")
-    out = prepare_folder(args.out, overwrite=args.overwrite)
+    inputs = [args.run, *(split_spec(spec)[0] for spec in (args.query, args.gallery))]
+    check_folder(args.out, overwrite=args.overwrite, inputs=inputs)
     set_threads(args.threads)
+    sought, searched = tracklets_of(args.query), tracklets_of(args.gallery)
+    strangers = videos_apart(args.query, args.gallery)
+    if strangers:  # a track's number says nothing outside its video: nobody is known
+        sought, searched = ([replace(t, pid=-1) for t in side] for side in (sought, searched))
     embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
-    query = embed_spec(embedder, args.query, "embedding queries")
-    gallery = embed_spec(embedder, args.gallery, "embedding gallery")
+    out = prepare_folder(args.out, overwrite=args.overwrite)
+    query = embed_with_progress(embedder, sought, "embedding queries")
+    gallery = embed_with_progress(embedder, searched, "embedding gallery")
     ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
     rows = table(query, gallery, ranking)
     write_csv(out / "ranking.csv", rows, COLUMNS)
-    found = {t.tracklet_id: t for spec in (args.query, args.gallery) for t in open_tracklets(spec)}
-    pages = ranked_strips(out, query, gallery, ranking, found)
+    pages = ranked_strips(out, query, gallery, ranking, _by_name(sought), gallery_tracklets=_by_name(searched))
     outcome: dict[str, Any] = {
         "out": str(out),
         "queries": len(query),
@@ -79,9 +85,36 @@ def run(args: argparse.Namespace) -> None:
         scores = score(query, gallery, camera_rule=args.camera_rule)
         outcome |= {"rank1": scores.rank1, "mAP": scores.mean_average_precision, "n_left_out": scores.n_left_out}
     except EvaluationError as error:
-        outcome["not_scored"] = str(error)  # people without known pids can be ranked, not scored
+        outcome["not_scored"] = strangers or str(error)  # people without known pids can be ranked, not scored
     write_json(out / "ranking.json", {**outcome, "ranking": rows})
     console.result(outcome, words)
+
+
+def videos_apart(query: str, gallery: str) -> str | None:
+    """A sentence where both sides were cut out of videos, and not of the same one: their pids are track numbers."""
+    ways = [_ingested(query), _ingested(gallery)]
+    if None in ways or ways[0] == ways[1]:
+        return None
+    return (
+        f"the pids of {query} and {gallery} are track numbers of two videos and say nothing of each other; to score, "
+        "number the people alike in both tracklets.csv and remove both ingest.json"
+    )
+
+
+def _ingested(spec: str) -> str | None:
+    """The account that `ingest` left beside TRACKLETS (its halves lie one folder below); None where there is none."""
+    from duskmatch.data import split_spec
+
+    folder, side = split_spec(spec)
+    halves = (folder.parent,) if folder.name in ("first", "second") else ()
+    for place in (folder, *halves) if side is None else ():
+        if (place / "ingest.json").is_file():
+            return str((place / "ingest.json").read_text(encoding="utf-8", errors="replace"))
+    return None
+
+
+def _by_name(tracklets: list[Tracklet]) -> dict[str, Tracklet]:
+    return {tracklet.tracklet_id: tracklet for tracklet in tracklets}
 
 
 def table(query: Embeddings, gallery: Embeddings, ranking: Ranking) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.config import PRESETS, known_keys
 
     parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set in HITSZ-VCM's layout")
-    parser.add_argument("--preset", choices=PRESETS, default="small", help="where the settings start (default small)")
+    parser.add_argument("--preset", choices=PRESETS, help="where the settings start (default small)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write")
     parser.add_argument("--resume", action="store_true", help="go on with the RUN in --out")
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.config import dump_settings
-    from duskmatch.embedding.machine import describe, set_threads
+    from duskmatch.embedding.machine import describe, pick_device, set_threads
 
     settings = settings_from(args)
     if args.print_config:
@@ -42,6 +42,9 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.data is None or args.out is None:
         raise SettingsError("train needs --data DATASET and --out RUN")
+    if args.resume and args.overwrite:
+        raise SettingsError("--resume goes on with RUN and --overwrite empties it; pass one of them")
+    pick_device(args.device)
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
 
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         console.setup(quiet=True, verbose=False, as_json=args.json)
     console.say(f"training on {dataset.name} with {threads} threads ({describe()}), preset {settings.preset}")
     if first:
-        prepare_run(args.out, resume=args.resume, overwrite=args.overwrite)
+        prepare_run(args.out, args.data, resume=args.resume, overwrite=args.overwrite)
     outcome = train_with_progress(settings, dataset, args.out, resume=args.resume, device=args.device)
     if first:
         console.result(outcome, words)
@@ -59,22 +62,26 @@ def run(args: argparse.Namespace) -> None:
 
 def settings_from(args: argparse.Namespace) -> Settings:
     """Preset, file and overrides of one command line; on --resume the RUN's own settings."""
-    from duskmatch.config import load_settings, parse_settings
+    from duskmatch.config import load_settings, read_settings
 
     overrides = [f"{k[4:]}={v}" for k, v in vars(args).items() if k.startswith("set:") and v is not None]
     if getattr(args, "resume", False) and args.out is not None and (args.out / "settings.yaml").is_file():
         if overrides or args.settings or args.seed is not None:
             rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"
             raise SettingsError(rule)
-        import yaml
+        settings = read_settings(args.out / "settings.yaml")
+        if args.preset not in (None, settings.preset):
+            raise SettingsError(
+                f"{args.out} was begun with --preset {settings.preset}; got {args.preset}; leave it out"
+            )
+        return settings
+    return load_settings(args.preset or "small", file=args.settings, overrides=overrides, seed=args.seed)
 
-        return parse_settings(yaml.safe_load((args.out / "settings.yaml").read_text(encoding="utf-8")))
-    return load_settings(args.preset, file=args.settings, overrides=overrides, seed=args.seed)
 
-
-def prepare_run(out: Path, *, resume: bool, overwrite: bool) -> None:
+def prepare_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None:
     """An empty folder, or the one to resume in."""
-    from duskmatch.files import prepare_folder
+    from duskmatch.files import check_folder, prepare_folder
+    from duskmatch.training.checkpoint import only_writer
 
     if resume:
         if not out.is_dir():
@@ -82,7 +89,11 @@ def prepare_run(out: Path, *, resume: bool, overwrite: bool) -> None:
         return
     if not overwrite and (out / "settings.yaml").is_file():
         raise OutputError(f"{out} holds a run; pass --resume to go on with it, or --overwrite to begin again")
-    prepare_folder(out, overwrite=overwrite)
+    check_folder(out, overwrite=overwrite, inputs=[data])
+    if out.is_dir():
+        with only_writer(out):  # not under the hands of a run that is being trained
+            prepare_folder(out, overwrite=overwrite)
+    prepare_folder(out)
 
 
 def train_with_progress(
@@ -109,7 +120,7 @@ def train_with_progress(
             if os.environ.get("RANK", "0") == "0" and (out / "log.csv").is_file():
                 try:
                     curves(read_log(out / "log.csv"), out / "curves.png")
-                except DuskmatchError as error:
+                except (DuskmatchError, OSError) as error:
                     console.say(f"no picture of the curves: {error}")
 
 

@@ -83,6 +83,7 @@ __all__ = [
     "read_clips",
     "resize",
     "segment_indices",
+    "split_spec",
     "training_batches",
     "write_tracklets",
 ]

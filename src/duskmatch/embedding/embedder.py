@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,9 @@ def load_embedder(
     untrained: bool = False,
     on_bad_frame: Literal["stop", "skip"] = "stop",
 ) -> Embedder:
-    """The embedder of a trained RUN; `untrained` gives the same network as it was before training.
+    """The embedder of a trained RUN; `untrained` gives the same network with the random start of its seed.
+
+    Weights that training began with (model.weights) are not in a RUN and are not loaded for `untrained`.
 
     Raises CheckpointError where the RUN is missing, damaged or of another layout.
     """
@@ -115,7 +117,7 @@ class Embedder:
             "trained_on": self.header.get("data"),
         }
 
-    def _batches(self, tracklets: Sequence[Tracklet], chosen: list[int]) -> list[list[tuple[int, Clip]]] | Any:
+    def _batches(self, tracklets: Sequence[Tracklet], chosen: list[int]) -> Iterator[list[tuple[int, Clip]]]:
         """(row, clip) in groups that fit one forward."""
         batch: list[tuple[int, Clip]] = []
         clips = read_clips(
@@ -148,5 +150,5 @@ class Embedder:
             np.array([t.camid for t in tracklets]),
             words[0] if len(set(words)) == 1 else words,
             [t.tracklet_id or str(t.frames[0]) for t in tracklets],
-            {"precision": "fp32", "frames_per_clip": self.settings.data.frames_per_clip, **self.header},
+            {**self.header, "precision": "fp32", "frames_per_clip": self.settings.data.frames_per_clip},
         )

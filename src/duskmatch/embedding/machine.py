@@ -20,6 +20,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise SettingsError(f"--device must be auto, cpu, cuda or cuda:N; got {name}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise SettingsError(f"--device must be auto, cpu, cuda or cuda:N; got {name}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SettingsError(f"--device {name}: this torch sees no GPU; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

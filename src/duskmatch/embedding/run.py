@@ -61,12 +61,13 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
     weights = read_weights(run / "model.safetensors")
     try:
         settings = parse_settings(weights.header["settings"])
-        int(weights.header["n_pids"])
+        if int(weights.header["n_pids"]) < 1:
+            raise ValueError(f"n_pids must be at least 1; got {weights.header['n_pids']}")
     except KeyError as error:
         raise CheckpointError(
             f"{run / 'model.safetensors'}: its header lacks {error}; not made by duskmatch"
         ) from error
-    except (TypeError, ValueError, SettingsError) as error:
+    except (TypeError, ValueError, OverflowError, SettingsError) as error:
         raise CheckpointError(f"{run / 'model.safetensors'}: its header does not hold settings: {error}") from error
     return settings, weights
 
@@ -96,8 +97,11 @@ def load_model(run: Path) -> tuple[SelfAttackDefense, Settings, dict[str, Any]]:
     The network is laid out without memory first, so that a header that asks for a huge one is refused by its shapes.
     """
     settings, weights = read_run(run)
-    with torch.device("meta"):
-        model = build_model(settings, int(weights.header["n_pids"]))
+    try:
+        with torch.device("meta"):
+            model = build_model(settings, int(weights.header["n_pids"]))
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes beyond what a tensor can have
+        raise CheckpointError(f"{run / 'model.safetensors'}: its header asks for a network that cannot be") from error
     fill_model(model, weights.tensors, run / "model.safetensors")
     return model.eval(), settings, weights.header
 
@@ -115,6 +119,8 @@ def fill_model(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path)
                 f"{source}: {name} must be {tuple(wanted[name].shape)}; got {tuple(tensor.shape)}; "
                 "it was made for other settings"
             )
+        if tensor.dtype != wanted[name].dtype:
+            raise CheckpointError(f"{source}: {name} must be {wanted[name].dtype}; got {tensor.dtype}")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{source}: {name} holds NaN or infinity; take an earlier checkpoint or train again")
     model.load_state_dict(tensors, assign=next(iter(wanted.values())).is_meta)

@@ -33,7 +33,7 @@ def defense_triplet_loss(
     self_pair = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     hardest_positive = dist.masked_fill(~same | self_pair, -torch.inf).amax(dim=1)
     hardest_negative = dist.masked_fill(same, torch.inf).amin(dim=1)
-    whole = torch.isfinite(hardest_positive) & torch.isfinite(hardest_negative)
+    whole = (same & ~self_pair).any(dim=1) & (~same).any(dim=1)  # by labels: a NaN must stay in the loss to be named
     if not bool(whole.any()):
         raise SettingsError(
             "a triplet needs two clips of one person and one of another in the batch; "

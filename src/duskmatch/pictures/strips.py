@@ -25,6 +25,7 @@ SIGN = {RIGHT: "✓", WRONG: "✗", UNKNOWN: ""}
 LINE_STYLE = {RIGHT: "-", WRONG: (0, (4, 2)), UNKNOWN: "-"}
 GAP_PX, ROW_PX, HEAD_PX, MARGIN_PX = 18, 232, 60, 18
 PAGE_ROWS = 8
+Shown = tuple[Mapping[str, Tracklet], Mapping[str, Tracklet]]  # the queries' pictures, the gallery's
 
 
 def ranked_strips(
@@ -34,24 +35,25 @@ def ranked_strips(
     ranking: Ranking,
     tracklets: Mapping[str, Tracklet],
     *,
+    gallery_tracklets: Mapping[str, Tracklet] | None = None,
     rows_per_page: int = PAGE_ROWS,
 ) -> list[Path]:
     """Pages strips-001.png, strips-002.png, ... in `folder`, one row for each query.
 
-    `tracklets` holds the pictures by the names in `sources`; where one is missing its place stays grey.
+    `tracklets` holds the pictures by the names in `sources`, `gallery_tracklets` the gallery's where both sides may
+    use one name (the halves of one track do); where one is missing its place stays grey.
     """
+    shown = tracklets, tracklets if gallery_tracklets is None else gallery_tracklets
     pages = []
     for number, start in enumerate(range(0, len(query), rows_per_page), start=1):
         rows = range(start, min(start + rows_per_page, len(query)))
         path = Path(folder) / f"strips-{number:03d}.png"
-        write_bytes(path, strip_page(query, gallery, ranking, tracklets, rows))
+        write_bytes(path, strip_page(query, gallery, ranking, shown, rows))
         pages.append(path)
     return pages
 
 
-def strip_page(
-    query: Embeddings, gallery: Embeddings, ranking: Ranking, tracklets: Mapping[str, Tracklet], rows: Sequence[int]
-) -> bytes:
+def strip_page(query: Embeddings, gallery: Embeddings, ranking: Ranking, shown: Shown, rows: Sequence[int]) -> bytes:
     """One page as PNG."""
     n_hits = ranking.indices.shape[1]
     width = 2 * MARGIN_PX + (n_hits + 1) * (WIDTH_PX + GAP_PX) + GAP_PX
@@ -63,7 +65,7 @@ def strip_page(
         axes.axis("off")
         _head(axes, n_hits, ranking.camera_rule)
         for place, row in enumerate(rows):
-            _strip(axes, HEAD_PX + place * ROW_PX, query, gallery, ranking, tracklets, row)
+            _strip(axes, HEAD_PX + place * ROW_PX, query, gallery, ranking, shown, row)
         out = io.BytesIO()
         page.savefig(out, format="png", dpi=100, facecolor="white", metadata={"Software": None})
     return out.getvalue()
@@ -82,11 +84,11 @@ def _strip(
     query: Embeddings,
     gallery: Embeddings,
     ranking: Ranking,
-    tracklets: Mapping[str, Tracklet],
+    shown: Shown,
     row: int,
 ) -> None:
     known = query.pids[row] >= 0
-    _tile(axes, 0, top, _picture(query, row, tracklets), INK, f"{_who(query, row)}\n{query.modalities[row]}")
+    _tile(axes, 0, top, _picture(query, row, shown[0]), INK, f"{_who(query, row)}\n{query.modalities[row]}")
     for place, column in enumerate(ranking.indices[row]):
         if column < 0:
             axes.text(_left(place + 1) + WIDTH_PX / 2, top + HEIGHT_PX / 2, "–", ha="center", color=UNKNOWN)
@@ -94,7 +96,7 @@ def _strip(
         judged = known and gallery.pids[column] >= 0
         colour = (RIGHT if ranking.matches[row, place] else WRONG) if judged else UNKNOWN
         words = f"{SIGN[colour]} {ranking.dist[row, place]:.3f}".strip()
-        _tile(axes, place + 1, top, _picture(gallery, column, tracklets), colour, f"{words}\n{_who(gallery, column)}")
+        _tile(axes, place + 1, top, _picture(gallery, column, shown[1]), colour, f"{words}\n{_who(gallery, column)}")
 
 
 def _tile(axes: Axes, place: int, top: int, picture: np.ndarray, colour: str, words: str) -> None:

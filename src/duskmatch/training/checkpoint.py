@@ -7,10 +7,15 @@ is what a run resumes from; RUN/model.safetensors is the same bytes, for those w
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -18,8 +23,25 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from duskmatch.embedding.run import HEADER_KEY, fill_model, read_weights
-from duskmatch.errors import CheckpointError, TrainingError
+from duskmatch.errors import CheckpointError, OutputError, TrainingError
 from duskmatch.files import refusal, sync, write_bytes, write_whole
+
+if sys.platform != "win32":
+    import fcntl
+
+logger = logging.getLogger("duskmatch")
+
+
+# What progress.json must hold for a run to go on.
+PROGRESS: dict[str, type | tuple[type, ...]] = {
+    "step": int,
+    "fingerprint": str,
+    "numerics": dict,
+    "n_clipped": int,
+    "defense_accuracy": float,
+    "seconds": (int, float),
+    "best": (dict, NoneType),
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,7 @@ def save_checkpoint(
     keep: int = 1,
 ) -> Path:
     """Writes the state after `step` iterations; older ones beyond `keep` go once the new one is valid."""
+    check_finite(model, step, run)
     final = run / "state" / f"{step:09d}"
     part = run / "state" / f"{step:09d}.part"
     try:
@@ -61,6 +84,40 @@ def save_checkpoint(
     for old in valid_steps(run)[:-keep]:
         shutil.rmtree(run / "state" / f"{old:09d}", ignore_errors=True)
     return final
+
+
+def check_finite(model: nn.Module, step: int, run: Path) -> None:
+    """Refuses to save weights that no run could go on from, so that the last good checkpoint stays."""
+    bad = (name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all()))
+    if name := next(bad, None):
+        raise TrainingError(f"iteration {step}: {name} holds NaN or infinity; {last_good(run)}")
+
+
+def last_good(run: Path) -> str:
+    """Where a run that went wrong can be taken up again, and what to change."""
+    steps = valid_steps(run)
+    good = f"{run / 'state'} still holds iteration {steps[-1]}" if steps else "no checkpoint was saved before it"
+    return f"{good}; lower train.lr, set train.clip_norm, or use train.precision fp32"
+
+
+@contextmanager
+def only_writer(run: Path) -> Iterator[None]:
+    """While it lasts no other process trains into this folder; a killed process leaves nothing behind."""
+    if sys.platform == "win32":  # which cannot lock a folder
+        yield
+        return
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise OutputError(f"{run} is being trained by another process; wait for it or choose another RUN") from error
+    except OSError:
+        logger.debug("%s: this file system has no locks", run)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def publish(source: Path, target: Path) -> None:
@@ -102,21 +159,27 @@ def valid_steps(run: Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
 
 
-def load_checkpoint(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Checkpoint | None:
-    """Puts the newest valid state into model and optimiser; None where the run has not saved yet."""
+def newest_checkpoint(run: Path) -> Checkpoint | None:
+    """The newest valid state on disk; None where the run has not saved yet."""
     steps = valid_steps(run)
     if not steps:
         return None
     path = run / "state" / f"{steps[-1]:09d}"
     try:
         progress = json.loads((path / "progress.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
+    if not isinstance(progress, dict) or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
+        raise CheckpointError(f"{path / 'progress.json'} must hold {', '.join(PROGRESS)}; it is damaged; train again")
+    return Checkpoint(path, progress)
+
+
+def load_checkpoint(run: Path, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Puts the state in `path` into model and optimiser."""
     fill_model(model, read_weights(path / "model.safetensors").tensors, path / "model.safetensors")
     _fill_optimizer(model, optimizer, path / "optimizer.safetensors")
     for leftover in (run / "state").glob("*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
-    return Checkpoint(path, progress)
 
 
 def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> None:

@@ -15,6 +15,7 @@ from duskmatch.errors import TrainingError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.attention import NonLocal
 from duskmatch.training.algorithm1 import Forward, sub_steps
+from duskmatch.training.checkpoint import last_good
 from duskmatch.training.trainer import Trainer
 
 
@@ -51,14 +52,11 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
     try:
         outcome = trainer.updater.iterate(due, make, joint=settings.train.schedule == "joint", norms=logging)
     except TrainingError as error:
-        good = "the start" if step < settings.train.checkpoint_every else "the newest checkpoint"
-        raise TrainingError(
-            f"iteration {step + 1}: {error}; {trainer.run / 'state'} still holds {good}; lower train.lr, set "
-            "train.clip_norm, or use train.precision fp32"
-        ) from error
+        raise TrainingError(f"iteration {step + 1}: {error}; {last_good(trainer.run)}") from error
     progress = trainer.progress
     progress["n_clipped"] += outcome.n_clipped
-    progress["defense_accuracy"] += 0.05 * (outcome.values["defense_accuracy"] - progress["defense_accuracy"])
+    accuracy = trainer.processes.mean_of(outcome.values["defense_accuracy"])  # all must start the attack together
+    progress["defense_accuracy"] += 0.05 * (accuracy - progress["defense_accuracy"])
     if not logging:
         return None
     frames = 2 * batch.labels.numel() * settings.data.training_frames * trainer.processes.world

@@ -7,6 +7,7 @@ everything else, which tracklets, which frames, which crop, which rate, is a pur
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,19 @@ from duskmatch.config import Settings, dump_settings
 from duskmatch.data import Dataset
 from duskmatch.embedding.machine import describe, fast_bf16, numerics, pick_device
 from duskmatch.embedding.run import LAYOUT_VERSION
-from duskmatch.errors import CheckpointError
-from duskmatch.files import write_text
-from duskmatch.training.checkpoint import check_same_data, load_checkpoint, publish, save_checkpoint
+from duskmatch.errors import CheckpointError, OutputError
+from duskmatch.files import refusal, write_text
+from duskmatch.training.checkpoint import (
+    check_finite,
+    check_same_data,
+    load_checkpoint,
+    newest_checkpoint,
+    only_writer,
+    publish,
+    save_checkpoint,
+    valid_steps,
+    write_model,
+)
 from duskmatch.training.iteration import epoch_batches, one_iteration
 from duskmatch.training.monitor import CollapseDetector, Log
 from duskmatch.training.recalibrate import recalibrate
@@ -44,15 +55,16 @@ def train(
     """
     settings = settle_precision(settings, pick_device(device))
     trainer = prepare(settings, dataset, run, device=device, watcher=watcher or Watcher())
-    restore(trainer, resume=resume)
     begin = time.perf_counter()
-    with stop_requests() as asked:
-        _iterate(trainer, asked)
-    if trainer.bad_frames:
-        trainer.watcher.on_note(trainer.bad_frames.summary())
-    if trainer.processes.first:
-        _finish(trainer)
-    trainer.processes.wait()
+    with _writing(trainer):
+        restore(trainer, resume=resume)
+        with stop_requests() as asked:
+            _iterate(trainer, asked)
+        if trainer.bad_frames:
+            trainer.watcher.on_note(trainer.bad_frames.summary())
+        if trainer.processes.first:
+            _finish(trainer)
+        trainer.processes.wait()
     return {
         "run": str(run),
         "steps": trainer.step,
@@ -64,6 +76,17 @@ def train(
         "bad_frames": len(trainer.bad_frames.frames),
         "synthetic": dataset.synthetic,
     }
+
+
+def _writing(trainer: Trainer) -> AbstractContextManager[None]:
+    """The folder, locked against other runs by the process that writes it."""
+    if not trainer.processes.first:
+        return nullcontext()
+    try:
+        trainer.run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(trainer.run, error) from error
+    return only_writer(trainer.run)
 
 
 def settle_precision(settings: Settings, device: torch.device) -> Settings:
@@ -85,20 +108,24 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
         "seconds": 0.0,
         "best": None,
     }
+    if not resume and trainer.processes.first and valid_steps(run):
+        raise OutputError(f"{run} holds a run; resume it or choose another RUN")
     if resume:
-        found = load_checkpoint(run, trainer.model, trainer.optimizer)
+        found = newest_checkpoint(run)
         if found is None and not (run / "settings.yaml").is_file():
             raise CheckpointError(f"{run} holds no run to resume; leave out --resume to begin one")
         if found is not None:
             check_same_data(found.progress, trainer.dataset.fingerprint, run)
-            changed = {k: (v, numerics()[k]) for k, v in found.progress["numerics"].items() if numerics()[k] != v}
-            for name, (then, now) in changed.items():
+            load_checkpoint(run, found.path, trainer.model, trainer.optimizer)
+            for name, now in numerics().items():
+                then = found.progress["numerics"].get(name)
+                if then == now:
+                    continue
                 trainer.watcher.on_note(f"resumed with {name} {now} instead of {then}: the last bits may differ")
             trainer.step = int(found.progress.pop("step"))
             trainer.progress.update(found.progress, numerics=numerics())
             trainer.watcher.on_note(f"resumed after iteration {trainer.step}")
     if trainer.processes.first:
-        run.mkdir(parents=True, exist_ok=True)
         write_text(run / "VERSION", LAYOUT_VERSION + "\n")
         write_text(run / "settings.yaml", dump_settings(settings))
 
@@ -164,7 +191,13 @@ def _finish(trainer: Trainer) -> None:
     if settings.train.recalibrate_steps:
         batches = list(islice(epoch_batches(trainer, 0, 0, as_at_test=True), settings.train.recalibrate_steps))
         recalibrate(trainer.model, batches, settings.data, centre=settings.train.centre)
-        _save(trainer, time.perf_counter() - trainer.progress["seconds"])
+        # state/ keeps the weights as trained: to write it again would first remove what a killed run goes on from
+        check_finite(trainer.model, trainer.step, trainer.run)
+        write_model(
+            trainer.run / "model.safetensors", trainer.model, header(trainer, step=trainer.step, selection="last")
+        )
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():
+        if settings.train.recalibrate_steps:
+            trainer.watcher.on_note("train.recalibrate_steps is of the last weights; those chosen on validation stay")
         publish(best, trainer.run / "model.safetensors")

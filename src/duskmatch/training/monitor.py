@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
+import logging
 import math
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from duskmatch.errors import SettingsError
 from duskmatch.files import refusal, write_csv
+
+logger = logging.getLogger("duskmatch")
 
 COLUMNS = (
     "step",
@@ -67,20 +72,22 @@ class Log:
                 self.board.add_scalar(key, value, row["step"])
 
     def close(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # each row was flushed, or refused when it was written
+            self.file.close()
         if self.board is not None:
             self.board.close()
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
     """The rows of a log.csv as numbers, empty cells left out; a row cut off by a killed process ends the list."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]  # "12" may be what is left of 120
     rows = []
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            try:
-                rows.append({key: float(value) for key, value in row.items() if key and value})
-            except (TypeError, ValueError):
-                break
+    try:
+        for row in csv.DictReader(io.StringIO(whole, newline="")):
+            rows.append({key: float(value) for key, value in row.items() if key and value})
+    except (TypeError, ValueError, csv.Error) as error:
+        logger.debug("%s: %s", path, error)
     return [row for row in rows if "step" in row]
 
 

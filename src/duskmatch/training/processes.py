@@ -43,6 +43,12 @@ class Processes:
         """The mean of a tensor over all processes."""
         return self.fabric.all_reduce(value, reduce_op="mean")  # type: ignore[no-any-return]
 
+    def mean_of(self, number: float) -> float:
+        """The mean of a number over all processes."""
+        if self.world == 1:
+            return number
+        return float(self.mean(torch.tensor(number, dtype=torch.float64, device=self.device)))
+
     def wait(self) -> None:
         self.fabric.barrier()
 

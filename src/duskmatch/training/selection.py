@@ -30,10 +30,11 @@ class Selection:
         self.model, self.settings, self.dataset, self.run = model, settings, dataset, run
         self.active = settings.train.selection == "validation"
         self.best = best
-        if self.active and not dataset.validation:
+        modalities = {tracklet.modality for tracklet in dataset.validation}
+        if self.active and len(modalities) < 2:
             raise SettingsError(
-                f"train.selection validation needs validation people and {dataset.root} has none; "
-                "hold some out or set train.selection last"
+                f"train.selection validation needs validation people and {dataset.root} has none "
+                f"{'in both modalities' if modalities else 'at all'}; hold some out or set train.selection last"
             )
 
     def due(self, epochs_done: int, *, last: bool) -> bool:
@@ -42,6 +43,7 @@ class Selection:
     def look(self, step: int, header: dict[str, Any]) -> dict[str, float]:
         """Both directions' mean rank-1 and mAP; the weights are kept where the mAP is the best so far."""
         embedder = Embedder(self.model, self.settings, device=str(next(self.model.parameters()).device))
+        embedder.on_bad_frame = self.settings.data.on_bad_frame
         found = []
         for direction in DIRECTIONS:
             pair = self.dataset.direction(direction, split="validation")

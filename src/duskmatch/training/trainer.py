@@ -13,6 +13,7 @@ from duskmatch.config import Settings
 from duskmatch.data import BadFrames, Dataset, FrameCache, PairedIdentitySampler
 from duskmatch.embedding.machine import describe, pick_device, versions
 from duskmatch.embedding.run import build_model
+from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.training.processes import Processes
 from duskmatch.training.schedule import Schedule
@@ -51,6 +52,12 @@ class Trainer:
 def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, watcher: Watcher) -> Trainer:
     """Model, optimiser and sampler as they are before the first iteration."""
     processes = Processes(pick_device(device), settings.train.precision)
+    shares = processes.world * settings.train.micro_batches
+    if settings.train.pids_per_batch % shares or settings.train.pids_per_batch < 2 * shares:
+        raise SettingsError(
+            f"train.pids_per_batch must be a multiple of {shares}, the processes times train.micro_batches, and give "
+            f"each share two people or more; got {settings.train.pids_per_batch}"
+        )
     sampler = PairedIdentitySampler(
         dataset.train,
         settings.train.pids_per_batch,
