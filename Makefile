@@ -23,7 +23,7 @@ docs: .venv/.installed-dev
 	$(BIN)/pip install -q -e '.[docs]' && $(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # half an environment would stop the next try
 
 .venv/.installed: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q -c constraints.txt -e .

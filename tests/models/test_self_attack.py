@@ -88,6 +88,8 @@ def test_embedding_widths_follow_the_choice():
 def test_the_two_modalities_use_their_own_stem():
     model = build().eval()
     with torch.no_grad():
+        assert torch.equal(model.embed(clips(1), "visible"), model.embed(clips(1), "infrared"))  # they start alike
+        model.stem_infrared.conv1.weight.mul_(-1)
         assert not torch.allclose(model.embed(clips(1), "visible"), model.embed(clips(1), "infrared"))
 
 
@@ -139,3 +141,10 @@ def test_paper_size_is_about_130_million_parameters():
 def test_an_embedding_of_a_missing_part_is_refused(options, message):
     with pytest.raises(SettingsError, match=message):
         build(**options)
+
+
+def test_both_stems_and_both_encoders_start_alike_and_share_nothing():
+    model = build()
+    for a, b in ((model.stem_visible, model.stem_infrared), (model.defense_encoder, model.attack_encoder)):
+        for x, y in zip(a.parameters(), b.parameters(), strict=True):
+            assert torch.equal(x, y) and x.data_ptr() != y.data_ptr()

@@ -112,6 +112,11 @@ class SelfAttackDefense(nn.Module):
             self.register_buffer(f"centre_{modality}", torch.zeros(self.embedding_width))
         for piece in self.backbone_pieces():
             initialise(piece)
+        # As with loaded weights, both stems start alike, and both encoders: what the stages see of a person by day and
+        # by night is then one thing from the first iteration on.
+        self.stem_infrared.load_state_dict(self.stem_visible.state_dict())
+        if attack:
+            self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
 
     @property
     def channels(self) -> int:
