@@ -157,9 +157,11 @@ def test_a_triplet_on_j_d_is_off_unless_it_has_a_weight():
 
 
 def test_small_presets_and_the_groups_take_the_triplet_that_trains_from_scratch():
-    for preset in ("tiny", "small", "mitml"):
+    for preset in ("tiny", "mitml"):
         loss = load_settings(preset).loss
         assert (loss.triplet, loss.triplet_on, loss.identity) == ("euclidean", "pooled", "mean"), preset
+    loss = load_settings("small").loss  # in minutes the Euclidean form drowns the identity loss: docs/log.md
+    assert (loss.triplet, loss.triplet_on, loss.triplet_weight) == ("squared_over_d", "embedding", 0.1)
 
 
 def test_presets_without_loaded_weights_are_at_least_twice_as_wide_as_their_people():
