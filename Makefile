@@ -1,12 +1,12 @@
 # Two commands do everything: `make demo`, `make test`. Both make a private environment in .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint types contracts docs clean
 demo: .venv/.installed
-	OMP_NUM_THREADS=$$(nproc 2>/dev/null || echo 2) $(BIN)/duskmatch demo --overwrite $(ARGS)
+	$(BIN)/duskmatch demo --overwrite $(ARGS)
 
+test: export OMP_NUM_THREADS = 1 # two threads in each of many test processes only wait for each other
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
