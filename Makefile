@@ -6,7 +6,8 @@ BIN := .venv/bin
 demo: .venv/.installed
 	$(BIN)/duskmatch demo --overwrite $(ARGS)
 
-test: export OMP_NUM_THREADS = 1 # two threads in each of many test processes only wait for each other
+# Two threads in each of many test processes only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
