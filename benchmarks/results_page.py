@@ -19,12 +19,12 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def row(document: dict[str, Any], direction: str, words: str) -> str:
+def row(name: str, document: dict[str, Any], direction: str, words: str) -> str:
     scores = document[direction]
     before = (document["untrained"] or {}).get(direction)
     low, high = scores["rank1_interval"]
     cells = [
-        str(document["seed"]),
+        name,
         words,
         f"**{percent(scores['rank1'])}**",
         f"{percent(low)} to {percent(high)}",
@@ -39,26 +39,25 @@ def row(document: dict[str, Any], direction: str, words: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table(documents: list[dict[str, Any]]) -> str:
-    """Markdown; every line of it says which seed, and its head says synthetic."""
-    versions = sorted({d["data"]["version"] for d in documents})
+def table(documents: dict[str, dict[str, Any]]) -> str:
+    """Markdown; every line of it says which run, and its head says synthetic."""
+    versions = sorted({d["data"]["version"] for d in documents.values()})
     lines = [
         f"Synthetic people (Duskwalk version {', '.join(versions)}), per cent.",
         "",
-        "| seed | direction | rank-1 | 95 % over people | rank-5 | rank-10 | mAP | rank-1 untrained | chance | "
+        "| run | direction | rank-1 | 95 % over people | rank-5 | rank-10 | mAP | rank-1 untrained | chance | "
         "rank-1 / chance | queries |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for document in documents:
-        lines += [row(document, direction, words) for direction, words in DIRECTIONS.items()]
+    for name, document in documents.items():
+        lines += [row(name, document, direction, words) for direction, words in DIRECTIONS.items()]
     return "\n".join(lines) + "\n"
 
 
 def page(text: str) -> str:
     """The page with its table made anew."""
-    documents = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("demo_*.json"))
-    ]
+    files = sorted((HERE / "results").glob("demo_*.json"))
+    documents = {file.stem.removeprefix("demo_"): json.loads(file.read_text(encoding="utf-8")) for file in files}
     head, rest = text.split(BEGIN)
     return head + BEGIN + table(documents) + END + rest.split(END)[1]
 
