@@ -1,0 +1,91 @@
+"""Writes docs/performance.md's table and its roofline picture from benchmarks/results/bench_*.json.
+
+python -m benchmarks.performance_page
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+PICTURE = HERE.parent / "docs" / "pictures" / "roofline.png"
+BEGIN, END = "<!-- begin: benchmarks/performance_page.py -->\n", "<!-- end -->\n"
+
+
+def documents() -> list[dict[str, Any]]:
+    files = sorted((HERE / "results").glob("bench_*.json"))
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+
+def quantity(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def row(document: dict[str, Any]) -> str:
+    ours, other, ratio, limit = (document[key] for key in ("ours", "alternative", "ratio", "limit"))
+    rate = f"{quantity(ours['per_second']['median'])} {document['unit']}/s"
+    rate_other = f"{quantity(other['per_second']['median'])} {document['unit']}/s"
+    cells = [
+        document["what"],
+        f"{ours['name']}: {rate}",
+        f"{other['name']}: {rate_other}",
+        f"**{quantity(ratio['median'])}** ({quantity(ratio['least'])} to {quantity(ratio['most'])})",
+        f"{100 * limit['share']:.0f} % of {quantity(limit['per_second'])} {limit['unit']}/s" if limit else "",
+        f"{ours['peak_mib']:.0f} / {other['peak_mib']:.0f}",
+        f"{document['goal']}: {'reached' if document['met'] else '**missed**'}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    machines = sorted({f"{d['machine']}, {d['threads']} threads, torch {d['versions']['torch']}" for d in found})
+    lines = [
+        f"Measured on: {'; '.join(machines)}. Rounds alternate, each in a fresh process; ratios are medians of paired "
+        "rounds with the least and the most; memory is the peak in MiB above the level at entry, ours / alternative.",
+        "",
+        "| work | ours | instead | ratio | of the limit | memory | goal |",
+        "|---|---|---|---|---|---|---|",
+        *map(row, found),
+    ]
+    notes = [f"- {d['what']}: {note}." for d in found for note in d["notes"]]
+    return "\n".join(lines) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")
+
+
+def page(text: str) -> str:
+    """The page with its table made anew."""
+    head, rest = text.split(BEGIN)
+    return head + BEGIN + table(documents()) + END + rest.split(END)[1]
+
+
+def draw(found: list[dict[str, Any]], path: Path) -> None:
+    """Achieved and limit of each work that has one, as bars on one logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    bounded = [d for d in found if d["limit"]]
+    figure, axes = plt.subplots(figsize=(9, 0.62 * len(bounded) + 1.2), layout="constrained")
+    for place, document in enumerate(reversed(bounded)):
+        limit = document["limit"]
+        axes.barh(place, 100, color="#e6e9ef", height=0.62)
+        axes.barh(place + 0.15, 100 * limit["share"], color="#22577a", height=0.3)
+        axes.barh(place - 0.15, 100 * limit["share_alternative"], color="#c8804b", height=0.3)
+        axes.text(101, place, f"{quantity(limit['per_second'])} {limit['unit']}/s", va="center", fontsize=9)
+    axes.set_yticks(range(len(bounded)), [d["what"] for d in reversed(bounded)], fontsize=9)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("per cent of what the machine reached in the same run (right: that limit)")
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in ("#22577a", "#c8804b")]
+    axes.legend(handles, ["ours", "instead"], loc="lower right", frameon=False)
+    for edge in ("top", "right", "left"):
+        axes.spines[edge].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    draw(documents(), PICTURE)
