@@ -124,6 +124,9 @@ class TrainSettings(Section):
     clip_norm: Positive | None = None
     precision: Literal["fp32", "bf16", "auto"] = "fp32"  # auto: bf16 where the machine has hardware for it
     channels_last: bool = True
+    recompute_activations: bool = False  # stages run again in the backward pass: less memory, more time, same updates
+    sync_batchnorm: bool = False  # many processes: batch statistics of all of them
+    gather_triplets: bool = False  # many processes: hardest pairs among all of them
     log_every: Count = 10
     tensorboard: bool = False  # also to RUN/tensorboard; needs the extra `track`
     checkpoint_every: Count = 200

@@ -1,6 +1,4 @@
 import math
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -225,31 +223,6 @@ def test_a_log_cut_off_in_a_row_is_read_up_to_there(tmp_path):
     assert [row["step"] for row in read_log(path)] == [1, 2]
     Log(path, keep_until=1).close()
     assert [row["step"] for row in read_log(path)] == [1]
-
-
-@pytest.mark.slow
-def test_two_processes_train_together_and_write_one_run(settings, tree, tmp_path):
-    program = """
-import sys
-from pathlib import Path
-from duskmatch.config import load_settings
-from duskmatch.data import open_dataset
-from duskmatch.training import train
-from tests.training.conftest import FAST
-settings = load_settings("tiny", overrides=[*FAST, "train.pids_per_batch=4"])
-train(settings, open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
-"""
-    script = tmp_path / "go.py"
-    script.write_text(program)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path]), "OMP_NUM_THREADS": "1"}  # noqa: PTH109
-    done = subprocess.run(
-        [*command, str(tree), str(tmp_path / "run")], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [1, 2, 3, 4, 5, 6]
-    weights = load_file(tmp_path / "run" / "model.safetensors")
-    assert all(bool(torch.isfinite(t).all()) for t in weights.values())
 
 
 def test_automatic_precision_is_settled_before_it_is_written(settings, dataset, tmp_path, monkeypatch):

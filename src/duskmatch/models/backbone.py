@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from duskmatch.errors import CheckpointError, SettingsError
 
@@ -109,13 +110,20 @@ class Stages(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels3, self.channels = n_in // 2, n_in
 
+        self.recompute = False  # True: a stage's activations are made again in the backward pass and not kept for it
+
     def to_stage3(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d3 h16 w16"]:
         """E_def3: the first three stages."""
-        return self.layer3(self.layer2(self.layer1(shallow)))  # type: ignore[no-any-return]
+        return self._run(self.layer3, self._run(self.layer2, self._run(self.layer1, shallow)))
 
     def stage4(self, maps3: Float[Tensor, "n d3 h16 w16"]) -> Float[Tensor, "n d h w"]:
         """ConLa_4: the last stage."""
-        return self.layer4(maps3)  # type: ignore[no-any-return]
+        return self._run(self.layer4, maps3)
+
+    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():  # nothing random in a stage: no state of a generator to keep
+            return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+        return stage(x)  # type: ignore[no-any-return]
 
     def forward(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d h w"]:
         return self.stage4(self.to_stage3(shallow))

@@ -54,8 +54,9 @@ class Forward:
         infrared: Float[Tensor, "b t 3 h w"],
         labels: Int64[Tensor, "b"],
         pairing: Literal["cross", "self"] = "cross",
+        gather: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.model, self.loss = model, loss
+        self.model, self.loss, self.gather = model, loss, gather
         self.visible, self.infrared, self.labels = visible, infrared, labels
         self.n_frames, self.pairing = visible.shape[1], pairing
         self.detached = False  # True: nothing flows back into the stems
@@ -77,6 +78,13 @@ class Forward:
         self.accuracies[f"{name}_accuracy"] = (right / 2).detach()
         return visible, infrared
 
+    def triplet(self, anchors: Float[Tensor, "n d"]) -> Tensor:
+        """Over this batch, or over all processes' where `gather` brings their rows."""
+        labels = self.labels.repeat(2)
+        if self.gather is not None:
+            anchors, labels = self.gather(anchors.float()), self.gather(labels)
+        return defense_triplet_loss(anchors, labels, margin=self.loss.margin, form=self.loss.triplet)
+
     @property
     def mean(self) -> bool:
         return self.loss.identity == "mean"
@@ -90,9 +98,7 @@ def defense_terms(forward: Forward) -> dict[str, Tensor]:
     anchors = f_d.embedding if loss.triplet_on == "embedding" else f_d.pooled
     return {
         "defense_identity": defense_identity_loss(*logits, forward.labels, mean=forward.mean),
-        "defense_triplet": defense_triplet_loss(
-            anchors, forward.labels.repeat(2), margin=loss.margin, form=loss.triplet
-        ),
+        "defense_triplet": forward.triplet(anchors),
     }
 
 
@@ -103,8 +109,7 @@ def sequence_terms(forward: Forward) -> dict[str, Tensor]:
     logits = forward.halves("sequence", model.sequence_classifier(j_d))
     terms = {"sequence_identity": sequence_identity_loss(*logits, forward.labels, mean=forward.mean)}
     if loss.sequence_triplet:
-        labels = forward.labels.repeat(2)
-        terms["sequence_triplet"] = defense_triplet_loss(j_d, labels, margin=loss.margin, form=loss.triplet)
+        terms["sequence_triplet"] = forward.triplet(j_d)
     return terms
 
 

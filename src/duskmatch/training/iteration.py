@@ -16,6 +16,7 @@ from duskmatch.models import SelfAttackDefense
 from duskmatch.models.attention import NonLocal
 from duskmatch.training.algorithm1 import Forward, sub_steps
 from duskmatch.training.checkpoint import last_good
+from duskmatch.training.synchronised import gathered
 from duskmatch.training.trainer import Trainer
 
 
@@ -82,11 +83,13 @@ def forward_maker(trainer: Trainer, batch: Batch, step: int) -> Callable[[], lis
     infrared = normalise(batch.infrared.to(device), **enters)
     labels = batch.labels.to(device)
     pairing: Literal["self", "cross"] = "self" if self_pair_drawn(settings, step) else "cross"
+    gather = gathered if settings.train.gather_triplets and trainer.processes.world > 1 else None
     size = len(labels) // settings.train.micro_batches
     pieces = [slice(i, i + size) for i in range(0, len(labels), size)]
 
     def make() -> list[Forward]:
-        return [Forward(trainer.model, settings.loss, visible[p], infrared[p], labels[p], pairing) for p in pieces]
+        shares = [(visible[p], infrared[p], labels[p]) for p in pieces]
+        return [Forward(trainer.model, settings.loss, *share, pairing, gather) for share in shares]
 
     return make
 

@@ -15,8 +15,10 @@ from duskmatch.embedding.machine import describe, pick_device, versions
 from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.backbone import Stages
 from duskmatch.training.processes import Processes
 from duskmatch.training.schedule import Schedule
+from duskmatch.training.synchronised import synchronise
 from duskmatch.training.updates import Updater
 from duskmatch.training.weights import load_start_weights
 
@@ -80,6 +82,11 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
             f"train.micro_batches {settings.train.micro_batches}: hardest pairs and batch statistics are those of "
             f"1/{settings.train.micro_batches} of a batch; this is not the run that a whole batch gives"
         )
+    if settings.train.sync_batchnorm and processes.world > 1:
+        synchronise(model)
+    for piece in model.backbone_pieces():
+        if isinstance(piece, Stages):
+            piece.recompute = settings.train.recompute_activations
     layout = torch.channels_last if settings.train.channels_last else torch.contiguous_format
     model = model.to(device=processes.device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, settings)
@@ -107,7 +114,7 @@ def make_optimizer(model: SelfAttackDefense, settings: Settings) -> torch.optim.
         {"params": [p for p in model.parameters() if p.requires_grad and id(p) not in backbone], "factor": 1.0},
     ]
     if train.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=train.lr, weight_decay=train.weight_decay)
+        return torch.optim.AdamW(groups, lr=train.lr, weight_decay=train.weight_decay, fused=True)
     return torch.optim.SGD(
         groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov, weight_decay=train.weight_decay
     )

@@ -1,0 +1,80 @@
+"""Two processes, started by torchrun as a user would, against one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from duskmatch.config import load_settings
+from duskmatch.data import open_dataset
+from duskmatch.training import train
+from duskmatch.training.monitor import read_log
+from duskmatch.training.synchronised import SynchronisedBatchNorm, synchronise
+from tests.training.conftest import FAST
+
+OVERRIDES = [*FAST, "train.pids_per_batch=4", "loss.triplet_weight=1", "loss.triplet=squared_over_d"]
+TOGETHER = ["train.sync_batchnorm=true", "train.gather_triplets=true"]
+PROGRAM = """
+import sys
+from pathlib import Path
+from duskmatch.config import load_settings
+from duskmatch.data import open_dataset
+from duskmatch.training import train
+train(load_settings("tiny", overrides=sys.argv[3:]), open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
+"""
+
+
+def by_two(tree: Path, run: Path, overrides: list[str]) -> None:
+    script = run.with_suffix(".py")
+    script.write_text(PROGRAM)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "OMP_NUM_THREADS": "1"}
+    arguments = [*command, str(tree), str(run), *overrides]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_write_one_run(tree, tmp_path):
+    by_two(tree, tmp_path / "run", OVERRIDES)
+    assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [1, 2, 3, 4, 5, 6]
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(bool(torch.isfinite(t).all()) for t in weights.values())
+
+
+@pytest.mark.slow
+def test_two_processes_as_one_batch_take_the_steps_of_one_process(tree, tmp_path):
+    # one iteration of plain SGD: Adam takes the signs of gradients, and further iterations blow rounding up
+    overrides = [*OVERRIDES, "train.optimizer=sgd", "train.lr=0.01", "train.clip_norm=1000"]
+    overrides += ["train.steps_per_epoch=1", "train.stage2_epochs=0", "train.warmup_steps=0"]
+    train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
+    by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
+    by_two(tree, tmp_path / "apart", overrides)
+    one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
+    start = load_file(tmp_path / "one" / "model.safetensors").keys()
+    together = max(float((one[k] - two[k]).abs().max()) for k in start if one[k].is_floating_point())
+    on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in start if one[k].is_floating_point())
+    assert together < 1e-5, together
+    assert on_their_own > 100 * together  # the test can tell the difference
+
+
+def test_synchronised_normalisation_keeps_names_weights_and_evaluation():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.BatchNorm1d(16))
+    model(torch.randn(8, 3, 2, 2))
+    model[3].bias.requires_grad_(False)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    clips = torch.randn(5, 3, 2, 2)
+    model.eval()
+    expected = model(clips)
+    synchronise(model)
+    assert isinstance(model[1], SynchronisedBatchNorm) and isinstance(model[3], SynchronisedBatchNorm)
+    assert not model[3].bias.requires_grad and not model.training and not model[1].training
+    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
+    assert torch.equal(model(clips), expected)
