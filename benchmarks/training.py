@@ -1,0 +1,218 @@
+"""Training: one iteration of Algorithm 1 against a literal one, the whole loop against the step alone, Duskwalk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.harness import Goal, Numbers, Work, meter
+from torch import Tensor
+
+from duskmatch.config import Settings, load_settings
+from duskmatch.data import open_dataset
+from duskmatch.embedding.machine import fast_bf16
+from duskmatch.embedding.run import build_model
+from duskmatch.models import SelfAttackDefense
+from duskmatch.synthetic import PRESETS, generate
+from duskmatch.training import Watcher, train
+from duskmatch.training.algorithm1 import Forward, SubStep, sub_steps
+from duskmatch.training.trainer import make_optimizer
+from duskmatch.training.updates import Updater
+
+PEOPLE, FRAMES, N_PIDS, ITERATIONS = 4, 2, 500, 2
+LOOP_STEPS = 40
+BF16 = fast_bf16(torch.device("cpu"))
+
+
+class Iteration:
+    """Preset `paper`'s model with a batch of random clips and the sub-steps of stage 1."""
+
+    def __init__(self, *, channels_last: bool, recompute: bool = False) -> None:
+        overrides = [f"train.pids_per_batch={PEOPLE}", "train.tracklets_per_pid=1"]
+        self.settings = load_settings("paper", overrides=overrides, seed=1)
+        self.model = build_model(self.settings, N_PIDS).train()
+        for piece in (self.model.attack_encoder, self.model.defense_encoder):
+            piece.recompute = recompute
+        if channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(self.model, self.settings)
+        size = (PEOPLE, FRAMES, 3, self.settings.data.height, self.settings.data.width)
+        generator = torch.Generator().manual_seed(1)
+        self.visible, self.infrared = (torch.randn(size, generator=generator) for _ in range(2))
+        self.labels = torch.arange(PEOPLE)
+        self.steps = sub_steps(self.model, self.settings.loss, self.settings.train, stage=1)
+
+    def forward(self) -> Forward:
+        return Forward(self.model, self.settings.loss, self.visible, self.infrared, self.labels)
+
+
+def autocast() -> Any:
+    return torch.autocast("cpu", dtype=torch.bfloat16) if BF16 else nullcontext()
+
+
+def timed(run: Callable[[], None]) -> Numbers:
+    run()  # the first iteration fills caches and the optimiser's memory
+    with meter(ITERATIONS) as numbers:
+        for _ in range(ITERATIONS):
+            run()
+    return numbers
+
+
+def ours(*, recompute: bool = False) -> Numbers:
+    it = Iteration(channels_last=True, recompute=recompute)
+    updater = Updater(it.model, it.optimizer, clip_norm=None, autocast=autocast, reduce=None)
+    return timed(lambda: void(updater.iterate(it.steps, lambda: [it.forward()], joint=False, norms=False)))
+
+
+def literal() -> Numbers:
+    """Eager fp32, channels first: each sub-step runs the whole forward and keeps the gradients of what it may move."""
+    it = Iteration(channels_last=False)
+
+    def run() -> None:
+        for step in it.steps:
+            literal_update(it.model, it.optimizer, it.steps, step, it.forward())
+
+    return timed(run)
+
+
+def literal_update(
+    model: SelfAttackDefense,
+    optimizer: torch.optim.Optimizer,
+    steps: list[SubStep],
+    step: SubStep,
+    forward: Forward,
+) -> None:
+    terms: dict[str, Tensor] = {}
+    for other in steps:
+        terms |= other.terms(forward)  # every branch, whatever this sub-step needs
+    torch.stack([weight * terms[name] for name, weight in step.weights.items() if name in terms]).sum().backward()
+    for name, parameter in model.named_parameters():
+        if name.split(".", 1)[0] not in step.trains:
+            parameter.grad = None
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def void(_: Any) -> None:
+    return None
+
+
+def small_settings() -> Settings:
+    overrides = ["train.stage1_epochs=1", "train.stage2_epochs=0", f"train.steps_per_epoch={LOOP_STEPS}"]
+    overrides += ["train.recalibrate_steps=0", "train.centre=false", "train.checkpoint_every=1000"]
+    return load_settings("small", overrides=overrides, seed=1)
+
+
+@contextmanager
+def films(preset: str, **changes: Any) -> Iterator[None]:
+    """Duskwalk's preset of that name with fewer people or other pictures, for a while."""
+    before = PRESETS[preset]
+    PRESETS[preset] = replace(before, **changes)
+    try:
+        yield
+    finally:
+        PRESETS[preset] = before
+
+
+def whole_loop() -> Numbers:
+    """`train` on pictures of Duskwalk `bench`: decoding, augmentation, updates, log, one checkpoint."""
+    settings = small_settings()
+    with tempfile.TemporaryDirectory() as folder, films("bench", people=(24, 2, 2)):
+        generate(Path(folder) / "data", preset="bench", seed=1)
+        dataset = open_dataset(Path(folder) / "data")
+        with meter(LOOP_STEPS * frames_per_step(settings)) as numbers:
+            train(settings, dataset, Path(folder) / "run", device="cpu", watcher=Watcher())
+    return numbers
+
+
+def step_alone() -> Numbers:
+    """The same updates on one batch that lies in memory."""
+    settings = small_settings()
+    n, n_frames = settings.train.pids_per_batch, settings.data.training_frames
+    model = build_model(settings, 24).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    updater = Updater(
+        model, make_optimizer(model, settings), clip_norm=settings.train.clip_norm, autocast=autocast, reduce=None
+    )
+    clips = torch.randn(n, n_frames, 3, settings.data.height, settings.data.width)
+    steps = sub_steps(model, settings.loss, settings.train, stage=1)
+
+    def run() -> None:
+        updater.iterate(
+            steps,
+            lambda: [Forward(model, settings.loss, clips, clips, torch.arange(n))],
+            joint=False,
+            norms=False,
+        )
+
+    with meter(LOOP_STEPS * frames_per_step(settings)) as numbers:
+        for _ in range(LOOP_STEPS):
+            run()
+    return numbers
+
+
+def frames_per_step(settings: Settings) -> int:
+    return 2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid * settings.data.training_frames
+
+
+def filming(size: tuple[int, int], preset: str, people: int, n_processes: int | None) -> Numbers:
+    with tempfile.TemporaryDirectory() as folder, films(preset, size=size, people=(people, 2, 2)), meter() as numbers:
+        record = generate(Path(folder) / "data", preset=preset, seed=1, n_processes=n_processes)
+    return {**numbers, "amount": record["n_frames"]}
+
+
+def film_work(name: str, size: tuple[int, int], preset: str, people: int, rate: float) -> Work:
+    return Work(
+        name=name,
+        what=f"Duskwalk at {size[0]}x{size[1]}, pictures written",
+        unit="frames",
+        ours=partial(filming, size, preset, people, None),
+        alternative=partial(filming, size, preset, people, 1),
+        ours_is="a process for each core",
+        alternative_is="one process",
+        goal=Goal(f"at least {rate:.0f} frames/s", rate=rate),
+        rounds=3,
+    )
+
+
+ITERATION = {"unit": "iterations", "alternative": literal, "rounds": 3}
+LITERAL = "eager fp32, channels first, the whole forward in each sub-step"
+BATCH = f"{PEOPLE} people x {FRAMES} frames, both modalities, 288x144"
+WORKS = [
+    Work(
+        name="training_iteration",
+        what=f"one iteration of Algorithm 1, ResNet-50, {BATCH}",
+        ours=ours,
+        ours_is="bf16" if BF16 else "fp32",
+        alternative_is=LITERAL,
+        goal=Goal("at least 2.5x", ratio=2.5),
+        **ITERATION,  # type: ignore[arg-type]
+    ),
+    Work(
+        name="training_iteration_recomputed",
+        what="the same with activations recomputed",
+        ours=partial(ours, recompute=True),
+        ours_is="stages recomputed",
+        alternative_is=LITERAL,
+        goal=Goal("an option: memory beside time"),
+        **ITERATION,  # type: ignore[arg-type]
+    ),
+    Work(
+        name="training_loop",
+        what="training on Duskwalk `bench` pictures, preset small",
+        unit="frames",
+        ours=whole_loop,
+        alternative=step_alone,
+        ours_is="the whole loop",
+        alternative_is="the step alone",
+        goal=Goal("at least 90 % of the step alone", ratio=0.9),
+        rounds=3,
+    ),
+    film_work("duskwalk_128", (128, 64), "demo", 8, 150),
+    film_work("duskwalk_288", (288, 144), "bench", 3, 60),
+]
