@@ -38,9 +38,24 @@ class DataSettings(Section):
     train_frames_per_clip: Count | None = None  # None: as many as at test; fewer frames buy more clips in a short run
     grey: bool = False  # visible clips enter as brightness, in training and at test
     per_clip: bool = False  # each clip's own mean and deviation instead of ImageNet's
+    local_contrast: tuple[int, ...] = ()  # windows (pixels, odd); then the last channels hold contrast, not colour
     on_bad_frame: Literal["stop", "skip"] = "stop"
     workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
     cache_gib: NotNegative = 1.0  # decoded frames kept in memory
+
+    @model_validator(mode="after")
+    def _local_contrast(self) -> DataSettings:
+        windows = self.local_contrast
+        if len(windows) > 3 or any(w < 3 or w % 2 == 0 for w in windows):
+            raise ValueError(f"local_contrast must be at most 3 odd windows of 3 pixels or more; got {list(windows)}")
+        if windows and not (self.grey and self.per_clip):
+            raise ValueError("local_contrast needs data.grey and data.per_clip: contrast is of brightness")
+        return self
+
+    @property
+    def normalisation(self) -> dict[str, Any]:
+        """How pixels enter the network: the keywords of `normalise`."""
+        return {"grey": self.grey, "per_clip": self.per_clip, "local_contrast": self.local_contrast}
 
     @property
     def training_frames(self) -> int:

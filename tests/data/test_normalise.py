@@ -1,6 +1,9 @@
+import pytest
 import torch
 
+from duskmatch.config import parse_settings
 from duskmatch.data import normalise
+from duskmatch.errors import SettingsError
 
 
 def clips(seed: int = 0) -> torch.Tensor:
@@ -39,3 +42,33 @@ def test_a_flat_clip_stays_flat():
     assert torch.equal(
         normalise(torch.full((1, 2, 3, 2, 2), 9, dtype=torch.uint8), per_clip=True), torch.zeros(1, 2, 3, 2, 2)
     )
+
+
+def test_local_contrast_is_the_literal_window_statistic():
+    pixels = normalise(clips(3), grey=True, per_clip=True)
+    out = normalise(clips(3), grey=True, per_clip=True, local_contrast=(3, 5))
+    assert torch.equal(out[:, :, 0], pixels[:, :, 0])
+    for channel, half in ((1, 1), (2, 2)):
+        for y, x in ((0, 0), (3, 2), (7, 3)):
+            window = pixels[1, 2, 0, max(y - half, 0) : y + half + 1, max(x - half, 0) : x + half + 1]
+            expected = (pixels[1, 2, 0, y, x] - window.mean()) / (window.std(correction=0) + 0.3)
+            assert torch.allclose(out[1, 2, channel, y, x], expected, atol=1e-4)
+
+
+def test_local_contrast_is_the_same_by_day_and_by_night_where_only_slow_light_differs():
+    stripes = 60 + 60 * (torch.arange(16) % 4 < 2).float()  # a garment
+    night = stripes * torch.linspace(0.6, 1.4, 16)  # a lamp that is brighter on one side
+    pair = torch.stack([stripes, night])[:, None, None, None, :].expand(2, 1, 3, 8, 16).round().to(torch.uint8)
+    plain = normalise(pair, grey=True, per_clip=True)[:, 0, 0]
+    contrast = normalise(pair, grey=True, per_clip=True, local_contrast=(5,))[:, 0, 2]
+    assert (contrast[0] - contrast[1]).abs().mean() < 0.5 * (plain[0] - plain[1]).abs().mean()
+
+
+def test_local_contrast_refuses_what_it_cannot_do():
+    for data, rule in (
+        ({"local_contrast": [4], "grey": True, "per_clip": True}, "odd windows of 3 pixels or more"),
+        ({"local_contrast": [3, 3, 3, 3], "grey": True, "per_clip": True}, "at most 3"),
+        ({"local_contrast": [3]}, r"needs data\.grey and data\.per_clip"),
+    ):
+        with pytest.raises(SettingsError, match=rule):
+            parse_settings({"data": data})

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from duskmatch.data.decoding import BadFrames, OnBadFrame, Picture, Size, read_frame
 from duskmatch.data.sampling import segment_indices
@@ -30,12 +31,18 @@ LUMA = (0.299, 0.587, 0.114)  # Source: ITU-R BT.601
 
 
 def normalise(
-    clips: UInt8[Tensor, "*n t 3 h w"], *, grey: bool = False, per_clip: bool = False
+    clips: UInt8[Tensor, "*n t 3 h w"],
+    *,
+    grey: bool = False,
+    per_clip: bool = False,
+    local_contrast: tuple[int, ...] = (),
 ) -> Float[Tensor, "*n t 3 h w"]:
     """Pixels as float32 with ImageNet's mean taken off and its deviation divided out.
 
     grey: colours become their brightness first, which is all that the other modality can have in common; per_clip:
-    each clip's own mean and deviation instead, which takes the exposure and the illuminator's strength away.
+    each clip's own mean and deviation instead, which takes the exposure and the illuminator's strength away;
+    local_contrast: windows (pixels, odd) at which the brightness is compared with its surroundings, in place of the
+    last channels: what two kinds of light agree on is which of two neighbours is the brighter one.
     """
     pixels = clips.float()
     if grey:
@@ -44,10 +51,34 @@ def normalise(
     if per_clip:
         of_clip = (-4, -3, -2, -1)
         mean, std = pixels.mean(dim=of_clip, keepdim=True), pixels.std(dim=of_clip, keepdim=True)
-        return (pixels - mean) / std.clamp_min(1.0)  # a flat clip stays flat: one grey level is its least deviation
+        pixels = (pixels - mean) / std.clamp_min(1.0)  # a flat clip stays flat: one grey level is its least deviation
+        return with_local_contrast(pixels, local_contrast) if local_contrast else pixels
     mean = 255 * torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
     std = 255 * torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
     return (pixels - mean) / std
+
+
+def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, ...]) -> Float[Tensor, "*n 3 h w"]:
+    """The first channels as they are, the last each replaced by the first one's contrast within a window.
+
+    Contrast: distance from the window's mean in window deviations, which count as 0.3 of the clip's at least, or
+    noise in flat places would be all there is to see. Source: divisive normalisation (Jarrett et al. 2009).
+    """
+    brightness = pixels[..., :1, :, :].flatten(0, -4)  # (n 1 h w)
+    contrasts = []
+    for window in windows:
+        mean = box_mean(brightness, window)
+        variance = box_mean(brightness.square(), window) - mean.square()
+        contrasts.append((brightness - mean) / (variance.clamp_min(0).sqrt() + 0.3))
+    kept = pixels[..., : 3 - len(windows), :, :].flatten(0, -4)
+    return torch.cat([kept, *contrasts], dim=1).reshape(pixels.shape)
+
+
+def box_mean(pictures: Float[Tensor, "n 1 h w"], window: int) -> Float[Tensor, "n 1 h w"]:
+    """The mean over a square around each pixel, over what of it lies inside the picture."""
+    half = window // 2
+    rows = F.avg_pool2d(pictures, (window, 1), 1, (half, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, window), 1, (0, half), count_include_pad=False)
 
 
 def read_clip(

@@ -138,8 +138,7 @@ class Embedder:
     @torch.no_grad()
     def _vectors(self, clips: list[Clip], modality: Modality) -> Tensor:
         stack = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device)  # (b t 3 h w) uint8
-        data = self.settings.data
-        pixels = normalise(stack, grey=data.grey, per_clip=data.per_clip)
+        pixels = normalise(stack, **self.settings.data.normalisation)
         return self.model.embed(pixels, modality).float().cpu()
 
     def _labelled(self, vectors: np.ndarray, tracklets: list[Tracklet]) -> Embeddings:

@@ -78,7 +78,7 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
 def forward_maker(trainer: Trainer, batch: Batch, step: int) -> Callable[[], list[Forward]]:
     """Fresh forwards of one batch, whole identities in each micro-batch."""
     settings, device = trainer.settings, trainer.processes.device
-    enters = {"grey": settings.data.grey, "per_clip": settings.data.per_clip}
+    enters = settings.data.normalisation
     visible = normalise(batch.visible.to(device), **enters)
     infrared = normalise(batch.infrared.to(device), **enters)
     labels = batch.labels.to(device)

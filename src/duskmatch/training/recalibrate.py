@@ -55,8 +55,8 @@ def set_centres(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSe
 def pixels(model: SelfAttackDefense, batch: Batch, data: DataSettings) -> tuple[Tensor, Tensor]:
     """The batch's visible and infrared clips as they enter the network."""
     device = model.centre_visible.device
-    options = {"grey": data.grey, "per_clip": data.per_clip}
-    return normalise(batch.visible.to(device), **options), normalise(batch.infrared.to(device), **options)
+    visible, infrared = batch.visible.to(device), batch.infrared.to(device)
+    return normalise(visible, **data.normalisation), normalise(infrared, **data.normalisation)
 
 
 def set_statistics(norm: nn.BatchNorm1d, vectors: list[Tensor]) -> None:
