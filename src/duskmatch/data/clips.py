@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from duskmatch.data.decoding import BadFrames, OnBadFrame, Picture, Size, read_frame
 from duskmatch.data.sampling import segment_indices
@@ -76,9 +75,15 @@ def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, .
 
 def box_mean(pictures: Float[Tensor, "n 1 h w"], window: int) -> Float[Tensor, "n 1 h w"]:
     """The mean over a square around each pixel, over what of it lies inside the picture."""
-    half = window // 2
-    rows = F.avg_pool2d(pictures, (window, 1), 1, (half, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, window), 1, (0, half), count_include_pad=False)
+    down, across = (window_weights(n, window, pictures.device) for n in pictures.shape[-2:])
+    return down @ pictures @ across.T  # a product of bands: many times as fast as pooling with stride 1
+
+
+def window_weights(n: int, window: int, device: torch.device) -> Float[Tensor, "n n"]:
+    """Row i: equal weights for the places within half a window of i."""
+    place = torch.arange(n, device=device)
+    near = ((place[:, None] - place[None, :]).abs() <= window // 2).float()
+    return near / near.sum(dim=1, keepdim=True)
 
 
 def read_clip(
