@@ -92,6 +92,7 @@ class ModelSettings(Section):
     attention_pool_keys: bool = False
     cross_query: Literal["own", "other"] = "own"
     cross_temporal: bool = False
+    cross_pool_keys: bool = False
     sequence_neck: bool = False
     embedding: Literal["auto", "sequence", "defense", "both", "attack"] = "auto"
     test_pairing: Literal["self", "skip"] = "self"

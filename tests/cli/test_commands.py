@@ -528,6 +528,14 @@ def test_overwrite_spares_what_is_read(capsys: Capture, tree: Path, run: Path) -
     assert (tree / "info").is_dir() and (run / "model.safetensors").is_file()
 
 
+def test_overwrite_empties_nothing_when_the_data_do_not_suit(capsys: Capture, run: Path, tree: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    flags = ("--preset", "tiny", "--train.pids_per_batch", "400")
+    line = refused(capsys, "train", "--data", tree, "--out", run, "--overwrite", *flags)
+    assert "people per batch must not be more than the people" in line
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
 def test_resume_and_overwrite_contradict_each_other(capsys: Capture, run: Path, tree: Path) -> None:
     line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", "--overwrite")
     assert line == "duskmatch: --resume goes on with RUN and --overwrite empties it; pass one of them"

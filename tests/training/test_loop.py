@@ -256,3 +256,25 @@ def test_centres_are_the_means_of_training_people_and_are_taken_off(settings, da
 def test_centres_need_batches_to_be_taken_of(settings):
     with pytest.raises(SettingsError, match=r"train\.centre needs train\.recalibrate_steps above 0"):
         with_(settings, train__centre=True)
+
+
+def test_the_log_has_the_width_over_the_people(settings, dataset, tmp_path):
+    train(settings, dataset, tmp_path / "run")
+    embedder = load_embedder(tmp_path / "run")
+    assert read_log(tmp_path / "run" / "log.csv")[0]["width_over_people"] == embedder.model.channels / 4
+
+
+def test_want_of_device_memory_says_what_to_change(settings, dataset, tmp_path, monkeypatch):
+    def no_memory(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("duskmatch.training.updates.Updater.iterate", no_memory)
+    with pytest.raises(TrainingError, match=r"iteration 1: the device's memory.*train\.recompute_activations"):
+        train(settings, dataset, tmp_path / "run")
+
+
+def test_recalibration_goes_on_into_further_epochs(settings, dataset, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(loop_module, "recalibrate", lambda model, batches, data, *, centre: seen.append(len(batches)))
+    train(with_(settings, train__recalibrate_steps=7), dataset, tmp_path / "run")  # an epoch has 3 steps
+    assert seen == [7]

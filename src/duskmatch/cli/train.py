@@ -47,8 +47,11 @@ def run(args: argparse.Namespace) -> None:
     pick_device(args.device)
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
+    from duskmatch.training.trainer import make_sampler
 
     dataset = open_dataset(args.data)
+    if args.overwrite:
+        make_sampler(settings, dataset)  # refused before anything is emptied
     first = os.environ.get("RANK", "0") == "0"  # torchrun starts many; one of them speaks and prepares the folder
     if not first:
         console.setup(quiet=True, verbose=False, as_json=args.json)

@@ -15,7 +15,7 @@ from duskmatch.errors import SettingsError
 def pick_device(name: str) -> torch.device:
     """The device of that name; "auto" is the first GPU where there is one."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _exact(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -26,6 +26,13 @@ def pick_device(name: str) -> torch.device:
         raise SettingsError(f"--device {name}: this torch sees no GPU; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"--device {name}: this machine has {torch.cuda.device_count()} GPU(s), counted from 0")
+    return _exact(device)
+
+
+def _exact(device: torch.device) -> torch.device:
+    """On a GPU cuDNN would round fp32 to TF32 unasked: what says fp32 shall be fp32."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return device
 
 

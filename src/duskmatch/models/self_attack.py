@@ -68,6 +68,7 @@ class SelfAttackDefense(nn.Module):
         attention_pool_keys: bool = False,
         cross_query: Literal["own", "other"] = "own",
         cross_temporal: bool = False,
+        cross_pool_keys: bool = False,
         sequence_neck: bool = False,
         embedding: Embedding = "auto",
         test_pairing: Pairing = "self",
@@ -86,7 +87,7 @@ class SelfAttackDefense(nn.Module):
         d3, d = self.defense_encoder.channels3, self.defense_encoder.channels
         self.defense_neck, self.defense_classifier = neck(d), classifier(d, n_pids)
         if defense:
-            cross = {"query": cross_query, "temporal": cross_temporal}
+            cross = {"query": cross_query, "temporal": cross_temporal, "pool_keys": cross_pool_keys}
             self.cross_attention3 = CrossModalityCrossAttention(d3, **cross)  # type: ignore[arg-type]
             self.cross_attention4 = CrossModalityCrossAttention(d, **cross)  # type: ignore[arg-type]
         if attack:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from duskmatch.config import Settings
 from duskmatch.data import Augment, Batch, normalise, training_batches
@@ -54,6 +55,11 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         outcome = trainer.updater.iterate(due, make, joint=settings.train.schedule == "joint", norms=logging)
     except TrainingError as error:
         raise TrainingError(f"iteration {step + 1}: {error}; {last_good(trainer.run)}") from error
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"iteration {step + 1}: the device's memory must hold a whole batch and does not; set "
+            f"train.recompute_activations true, or train.micro_batches or fewer people; {last_good(trainer.run)}"
+        ) from error
     progress = trainer.progress
     progress["n_clipped"] += outcome.n_clipped
     accuracy = trainer.processes.mean_of(outcome.values["defense_accuracy"])  # all must start the attack together
@@ -71,6 +77,7 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         **outcome.values,
         **_confusion_excess(outcome.values, trainer),
         **branch_ratios(trainer.model),
+        "width_over_people": trainer.model.channels / trainer.model.n_pids,
         "n_clipped": progress["n_clipped"],
     }
 

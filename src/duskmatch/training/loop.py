@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,8 @@ def _finish(trainer: Trainer) -> None:
     """The weights that the run is known by: the last, recalibrated where asked, or the best on validation people."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:
-        batches = list(islice(epoch_batches(trainer, 0, 0, as_at_test=True), settings.train.recalibrate_steps))
+        epochs = (epoch_batches(trainer, epoch, 0, as_at_test=True) for epoch in count())
+        batches = list(islice(chain.from_iterable(epochs), settings.train.recalibrate_steps))
         recalibrate(trainer.model, batches, settings.data, centre=settings.train.centre)
         # state/ keeps the weights as trained: to write it again would first remove what a killed run goes on from
         check_finite(trainer.model, trainer.step, trainer.run)

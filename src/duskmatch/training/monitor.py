@@ -40,6 +40,7 @@ COLUMNS = (
     "self_attention_ratio",
     "cross_attention3_ratio",
     "cross_attention4_ratio",
+    "width_over_people",
     "n_clipped",
     "validation_rank1",
     "validation_mAP",

@@ -60,15 +60,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
             f"train.pids_per_batch must be a multiple of {shares}, the processes times train.micro_batches, and give "
             f"each share two people or more; got {settings.train.pids_per_batch}"
         )
-    sampler = PairedIdentitySampler(
-        dataset.train,
-        settings.train.pids_per_batch,
-        settings.train.tracklets_per_pid,
-        settings.seed,
-        rank=processes.rank,
-        world=processes.world,
-    )
-    sampler.steps_per_epoch = settings.train.steps_per_epoch or sampler.steps_per_epoch
+    sampler = make_sampler(settings, dataset, processes.rank, processes.world)
     n_pids = len(sampler.pids)
     model = build_model(settings, n_pids)
     load_start_weights(model, settings.model.weights)
@@ -100,6 +92,16 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     schedule = Schedule(settings.train, sampler.steps_per_epoch)
     cache = FrameCache(int(settings.data.cache_gib * 2**30))
     return Trainer(settings, dataset, run, watcher, processes, model, optimizer, sampler, schedule, updater, cache)
+
+
+def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:
+    """The batches of these settings; SettingsError where the data set is too small for them."""
+    train = settings.train
+    sampler = PairedIdentitySampler(
+        dataset.train, train.pids_per_batch, train.tracklets_per_pid, settings.seed, rank=rank, world=world
+    )
+    sampler.steps_per_epoch = train.steps_per_epoch or sampler.steps_per_epoch
+    return sampler
 
 
 def make_optimizer(model: SelfAttackDefense, settings: Settings) -> torch.optim.Optimizer:
