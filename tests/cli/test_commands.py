@@ -200,7 +200,7 @@ def test_flags_win_over_a_file(capsys: Capture, tmp_path: Path) -> None:
     assert status("train", "--settings", tmp_path / "s.yaml", "--loss.margin=0.9", "--print_config") == 0
     tree = yaml.safe_load(capsys.readouterr().out)
     assert (tree["loss"]["margin"], tree["loss"]["attack_weight"]) == (0.9, 2.0)
-    assert tree["data"] == load_settings("small").data.model_dump()
+    assert tree["data"] == load_settings("small").data.model_dump(mode="json")
 
 
 # --- places
