@@ -29,3 +29,12 @@ def shared() -> Path:
     if not (place / "data").is_dir():
         pytest.skip("the shared material beside the project is not here")
     return place
+
+
+@pytest.fixture(autouse=True)
+def eager_by_default(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """auto is torch here, whatever is installed: making a graph takes seconds, and each engine has its own tests."""
+    from duskmatch.embedding import engines
+
+    monkeypatch.setattr(engines, "FASTEST", {"cpu": ("torch",), "cuda": ("torch",)})
+    monkeypatch.setenv("DUSKMATCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

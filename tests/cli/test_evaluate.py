@@ -33,7 +33,7 @@ def trained(tmp_path, monkeypatch):
     people = make_people(tmp_path / "data", n_people=4, pictures=True)
     asked = []
 
-    def load_embedder(run, *, device, on_bad_frame="stop", untrained=False):
+    def load_embedder(run, *, device, on_bad_frame="stop", untrained=False, engine="auto", precision=None):
         asked.append((run, device, on_bad_frame, untrained))
         return FakeEmbedder(noise=4.0 if untrained else 0.5)
 

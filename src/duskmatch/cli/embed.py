@@ -12,13 +12,27 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument(
         "tracklets", metavar="TRACKLETS", help="a folder with tracklets.csv, or DATASET:query and the like"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
+    engine_arguments(parser)
     parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+
+
+def engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """What runs the network of a RUN, and in which number format."""
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="torch, torch-compiled, openvino, onnxruntime, or auto: the fastest that is installed (default auto)",
+    )
+    parser.add_argument(
+        "--precision", metavar="NAME", help="fp32 or bf16 (default fp32; an exported folder has its own)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,7 +51,9 @@ def run(args: argparse.Namespace) -> None:
     check_file(args.out)
     set_threads(args.threads)
     tracklets = tracklets_of(args.tracklets)
-    embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
+    embedder = load_embedder(
+        args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
+    )
     embeddings = embed_with_progress(embedder, tracklets)
     if is_synthetic(args.tracklets):
         embeddings.meta["synthetic"] = True
@@ -47,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
         "tracklets": len(embeddings),
         "width": int(embeddings.vectors.shape[1]),
         "precision": embeddings.meta["precision"],
+        "engine": embeddings.meta["engine"],
         "bad_frames": len(embedder.bad_frames.frames),
     }
     console.result(outcome, words)

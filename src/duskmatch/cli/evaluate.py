@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the folder of a trained model")
+    from duskmatch.cli.embed import engine_arguments
+
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
     parser.add_argument(
         "--features", type=Path, nargs="+", metavar="FILE", help=".npz or .safetensors to score instead of a RUN"
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is taken out of each query's gallery (default same-pid-same-camera)",
     )
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    engine_arguments(parser)
     parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="default stop")
     parser.add_argument("--synthetic", action="store_true", help="the features show generated people")
     parser.add_argument("--no-report", action="store_true", help="scores only, no report.html")
@@ -77,6 +81,8 @@ def _trained(args: argparse.Namespace) -> dict[str, Any]:
         camera_rule=args.camera_rule,
         split=args.split,
         on_bad_frame=args.on_bad_frame,
+        engine=args.engine,
+        precision=args.precision,
         scores=args.out or args.run / f"scores{suffix}.json",
         report=None if args.no_report else args.run / f"report{suffix}.html",
     )
@@ -90,6 +96,8 @@ def evaluate_run(
     camera_rule: CameraRule = "same-pid-same-camera",
     split: ScoredSplit = "test",
     on_bad_frame: Literal["stop", "skip"] = "stop",
+    engine: str = "auto",
+    precision: str | None = None,
     scores: Path,
     report: Path | None,
 ) -> dict[str, Any]:
@@ -100,8 +108,8 @@ def evaluate_run(
     from duskmatch.files import check_file, write_json
     from duskmatch.pictures import read_log, write_report
 
-    trained = load_embedder(run, device=device, on_bad_frame=on_bad_frame)
-    before = load_embedder(run, device=device, on_bad_frame=on_bad_frame, untrained=True)
+    load = partial(load_embedder, run, device=device, on_bad_frame=on_bad_frame, engine=engine, precision=precision)
+    trained, before = load(), load(untrained=True)
     for place in filter(None, (scores, report)):
         check_file(place)
     evaluation = evaluate_with_progress(trained, dataset, split, camera_rule)
@@ -159,7 +167,8 @@ def _check(args: argparse.Namespace) -> None:
         raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")
     if args.run and not args.data:
         raise SettingsError("evaluate RUN needs --data DATASET, the data set to score it on; name one")
-    for flag, given in (("--data", args.data), ("--split validation", args.split != "test")):
+    useless = {"--data": args.data, "--split validation": args.split != "test", "--precision": args.precision}
+    for flag, given in useless.items():
         if args.features and given:
             raise SettingsError(f"--features FILE holds all that is scored; {flag} has no use there; leave it out")
     if args.run and args.synthetic:

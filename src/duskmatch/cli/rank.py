@@ -26,7 +26,9 @@ COLUMNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run")
+    from duskmatch.cli.embed import engine_arguments
+
+    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument("--query", required=True, metavar="TRACKLETS", help="whom to look for")
     parser.add_argument("--gallery", required=True, metavar="TRACKLETS", help="where to look")
     parser.add_argument(
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="how many hits for each query (default 10)")
+    engine_arguments(parser)
     parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
     parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
 
@@ -61,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
     strangers = videos_apart(args.query, args.gallery)
     if strangers:  # a track's number says nothing outside its video: nobody is known
         sought, searched = ([replace(t, pid=-1) for t in side] for side in (sought, searched))
-    embedder = load_embedder(args.run, device=args.device, on_bad_frame=args.on_bad_frame)
+    embedder = load_embedder(
+        args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
+    )
     out = prepare_folder(args.out, overwrite=args.overwrite)
     query = embed_with_progress(embedder, sought, "embedding queries")
     gallery = embed_with_progress(embedder, searched, "embedding gallery")
@@ -77,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
         "synthetic": is_synthetic(args.query) or is_synthetic(args.gallery),
         "trained_on_synthetic": bool((embedder.header.get("data") or {}).get("synthetic")),
         "precision": query.meta["precision"],
+        "engine": query.meta["engine"],
         "pictures": [str(page) for page in pages],
         "rank1": None,
         "bad_frames": len(embedder.bad_frames.frames),

@@ -111,12 +111,13 @@ def read_clips(
     n_frames: int,
     *,
     n_threads: int = 1,
+    n_ahead: int | None = None,
     on_bad_frame: OnBadFrame = "stop",
     bad_frames: BadFrames | None = None,
 ) -> Iterator[tuple[int, Clip]]:
     """(number of the tracklet, its test clip), in order; with "skip" those without a readable frame are missing.
 
-    At most 2 clips for each thread are held ahead of the one in use.
+    With threads, at most `n_ahead` clips (2 for each thread) are held ahead of the one in use.
     """
     collected = BadFrames() if bad_frames is None else bad_frames
 
@@ -129,7 +130,7 @@ def read_clips(
                 raise
             return None, bad
 
-    for index, (clip, bad) in enumerate(in_order(read, tracklets, n_threads)):
+    for index, (clip, bad) in enumerate(in_order(read, tracklets, n_threads, n_ahead)):
         collected.add(bad)
         if clip is not None:
             yield index, clip
@@ -171,14 +172,14 @@ def read_frames(
     )
 
 
-def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int) -> Iterator[R]:
+def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int, n_ahead: int | None = None) -> Iterator[R]:
     """work(item) for each item in order, done ahead by threads: decoding and resizing leave the interpreter's lock."""
     if n_threads <= 1:
         yield from map(work, items)
         return
     rest = iter(items)
     with ThreadPoolExecutor(n_threads) as pool:
-        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(rest, 2 * n_threads))
+        ahead: deque[Future[R]] = deque(pool.submit(work, item) for item in islice(rest, n_ahead or 2 * n_threads))
         try:
             while ahead:
                 done = ahead.popleft().result()

@@ -16,11 +16,16 @@ TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_cl
 def count_parameters(model: SelfAttackDefense) -> dict[str, int]:
     """All of them, and those that the embedding needs (the attack and the classifiers only train)."""
     total = sum(p.numel() for p in model.parameters())
+    at_test = sum(p.numel() for name, p in model.named_parameters() if not unused_at_test(model, name))
+    return {"training": total, "test": at_test}
+
+
+def unused_at_test(model: SelfAttackDefense, name: str) -> bool:
+    """Whether the embedding does without this parameter."""
     unused = list(TRAINING_ONLY) if model.embedding != "attack" else ["defense_", "guidance", "sequence_"]
     if model.embedding == "sequence":
         unused += ["cross_attention", "defense_neck"]
-    at_test = sum(p.numel() for name, p in model.named_parameters() if not name.startswith(tuple(unused)))
-    return {"training": total, "test": at_test}
+    return name.startswith(tuple(unused))
 
 
 def count_flops(model: SelfAttackDefense, n_frames: int, height: int, width: int) -> int:

@@ -1,64 +1,53 @@
-"""Tracklets in, vectors out: the trained network with its reading and normalisation of frames."""
+"""Tracklets in, vectors out: frames are read ahead by threads while the engine runs the network."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from duskmatch.config import Settings
-from duskmatch.data import BadFrames, normalise, read_clips
+from duskmatch.data import BadFrames, read_clips
 from duskmatch.embedding.cost import count_flops, count_parameters
+from duskmatch.embedding.engines import Engine, Vectors
 from duskmatch.embedding.machine import pick_device, versions
-from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import DataError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.records import MODALITIES, Clip, Embeddings, Modality, Tracklet
 
 Progress = Callable[[int, int], None]
-
-
-def load_embedder(
-    run: str | Path,
-    *,
-    device: str = "auto",
-    untrained: bool = False,
-    on_bad_frame: Literal["stop", "skip"] = "stop",
-) -> Embedder:
-    """The embedder of a trained RUN; `untrained` gives the same network with the random start of its seed.
-
-    Weights that training began with (model.weights) are not in a RUN and are not loaded for `untrained`.
-
-    Raises CheckpointError where the RUN is missing, damaged or of another layout.
-    """
-    model, settings, header = load_model(Path(run))
-    if untrained:
-        model = build_model(settings, model.n_pids).eval()
-    embedder = Embedder(model, settings, device=device, on_bad_frame=on_bad_frame)
-    embedder.header = header
-    return embedder
+READERS = 4  # threads that decode ahead, at most; fewer where there are fewer cores
 
 
 class Embedder:
-    """Turns tracklets into unit vectors, each for itself: no vector depends on what shares its batch."""
+    """Turns tracklets into unit vectors, each for itself: no vector depends on what shares its batch.
+
+    Without an `engine` the model runs as it is, in fp32: one that is still being trained. An exported network has no
+    `model`; what it would be asked for stands in `known`.
+    """
 
     def __init__(
         self,
-        model: SelfAttackDefense,
+        model: SelfAttackDefense | None,
         settings: Settings,
         *,
         device: str = "auto",
         on_bad_frame: Literal["stop", "skip"] = "stop",
+        engine: Engine | None = None,
     ) -> None:
-        self.device = pick_device(device)
-        self.model = model.to(self.device)
-        self.settings, self.on_bad_frame = settings, on_bad_frame
+        self.model, self.settings, self.on_bad_frame = model, settings, on_bad_frame
+        if engine is None:
+            assert model is not None
+            place = pick_device(device)
+            engine = TorchEngine(model.to(place), settings.data, place)
+        self.engine: Engine = engine
         self.header: dict[str, Any] = {}
+        self.known: dict[str, Any] = {}
         self.bad_frames = BadFrames()
         self._seconds, self._n_embedded = 0.0, 0
 
@@ -74,56 +63,60 @@ class Embedder:
         """
         if not tracklets:
             raise DataError("embed needs at least one tracklet; got none")
-        was_training = self.model.training
-        self.model.eval()
         begin = time.perf_counter()
         rows: list[int] = []
-        vectors: list[Tensor] = []
-        done = 0
-        for modality in MODALITIES:
-            chosen = [i for i, tracklet in enumerate(tracklets) if tracklet.modality == modality]
-            for batch in self._batches(tracklets, chosen):
-                rows += [i for i, _ in batch]
-                vectors.append(self._vectors([clip for _, clip in batch], modality))
-                done += len(batch)
-                if on_progress:
-                    on_progress(done, len(tracklets))
-        self.model.train(was_training)
+        vectors: list[Vectors] = []
+        with evaluating(self.model):
+            for modality in MODALITIES:
+                chosen = [i for i, tracklet in enumerate(tracklets) if tracklet.modality == modality]
+                for batch in self._batches(tracklets, chosen):
+                    rows += [i for i, _ in batch]
+                    vectors.append(self.engine(np.stack([clip.frames for _, clip in batch]), modality))
+                    if on_progress:
+                        on_progress(len(rows), len(tracklets))
         self._seconds += time.perf_counter() - begin
         self._n_embedded += len(rows)
         if not rows:
             raise DataError(f"none of {len(tracklets)} tracklets has a readable frame; run `duskmatch check` on them")
         order = np.argsort(rows, kind="stable")
-        kept = [tracklets[rows[i]] for i in order]
-        return self._labelled(torch.cat(vectors).numpy()[order], kept)
+        return self._labelled(np.concatenate(vectors)[order], [tracklets[rows[i]] for i in order])
 
     def facts(self) -> dict[str, Any]:
         """What stands beside every score: precision, checkpoint, sampling, cost, settings, versions."""
-        t, (h, w) = self.settings.data.frames_per_clip, self.size
+        t = self.settings.data.frames_per_clip
         return {
-            "precision": "fp32",
+            "precision": self.engine.precision,
+            "engine": self.engine.name,
             "checkpoint": self.header.get("checkpoint"),
             "selection": self.header.get("selection", "last"),
             "seed": self.settings.seed,
             "n_frames": t,
             "sampling": "first frame of each of equal segments",
             "test_time_extras": [],
-            "embedding": self.model.embedding,
-            "parameters": count_parameters(self.model),
-            "flops": count_flops(self.model, t, h, w),
+            **self.cost(),
             "ms_per_tracklet": 1000 * self._seconds / self._n_embedded if self._n_embedded else None,
             "settings": self.settings.model_dump(mode="json"),
-            "versions": versions(),
+            "versions": {**versions(), **self.engine.versions},
             "trained_on": self.header.get("data"),
         }
 
+    def cost(self) -> dict[str, Any]:
+        """Which embedding, how many parameters, how many operations for one clip."""
+        if self.model is None:
+            return self.known
+        t, (h, w) = self.settings.data.frames_per_clip, self.size
+        found = {"embedding": self.model.embedding, "parameters": count_parameters(self.model)}
+        return {**found, "flops": count_flops(self.model, t, h, w), **self.known}
+
     def _batches(self, tracklets: Sequence[Tracklet], chosen: list[int]) -> Iterator[list[tuple[int, Clip]]]:
-        """(row, clip) in groups that fit one forward."""
+        """(row, clip) in groups that fit one call of the engine."""
         batch: list[tuple[int, Clip]] = []
         clips = read_clips(
             [tracklets[i] for i in chosen],
             self.size,
             self.settings.data.frames_per_clip,
+            n_threads=self.settings.data.workers or min(READERS, os.cpu_count() or 1),
+            n_ahead=self.settings.evaluate.batch_clips,  # the next batch is read while this one is computed
             on_bad_frame=self.on_bad_frame,
             bad_frames=self.bad_frames,
         )
@@ -135,19 +128,27 @@ class Embedder:
         if batch:
             yield batch
 
-    @torch.no_grad()
-    def _vectors(self, clips: list[Clip], modality: Modality) -> Tensor:
-        stack = torch.from_numpy(np.stack([clip.frames for clip in clips])).to(self.device)  # (b t 3 h w) uint8
-        pixels = normalise(stack, **self.settings.data.normalisation)
-        return self.model.embed(pixels, modality).float().cpu()
-
-    def _labelled(self, vectors: np.ndarray, tracklets: list[Tracklet]) -> Embeddings:
+    def _labelled(self, vectors: Vectors, tracklets: list[Tracklet]) -> Embeddings:
         words: tuple[Modality, ...] = tuple(t.modality for t in tracklets)
+        made = {"precision": self.engine.precision, "engine": self.engine.name}
         return Embeddings(
             vectors,
             np.array([t.pid for t in tracklets]),
             np.array([t.camid for t in tracklets]),
             words[0] if len(set(words)) == 1 else words,
             [t.tracklet_id or str(t.frames[0]) for t in tracklets],
-            {**self.header, "precision": "fp32", "frames_per_clip": self.settings.data.frames_per_clip},
+            {**self.header, **made, "frames_per_clip": self.settings.data.frames_per_clip},
         )
+
+
+@contextmanager
+def evaluating(model: SelfAttackDefense | None) -> Iterator[None]:
+    """The model, if there is one, in evaluation mode and afterwards as it was."""
+    was_training = model is not None and model.training
+    if model is not None:
+        model.eval()
+    try:
+        yield
+    finally:
+        if model is not None:
+            model.train(was_training)

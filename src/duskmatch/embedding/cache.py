@@ -1,0 +1,77 @@
+"""Graphs made from a network, kept for the next start: making one takes seconds, reading it a fraction of one.
+
+They lie in DUSKMATCH_CACHE, or `duskmatch` in XDG_CACHE_HOME, or ~/.cache/duskmatch, one folder for each network, the
+latest used KEPT of them. They hold the network's weights: whoever may not have the RUN may not have them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from duskmatch import __version__
+from duskmatch.config import DataSettings, Settings
+
+KEPT = 4
+log = logging.getLogger("duskmatch")
+
+
+def cache_folder() -> Path:
+    if os.environ.get("DUSKMATCH_CACHE"):
+        return Path(os.environ["DUSKMATCH_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "duskmatch"
+
+
+def cached(key: str, name: str, write: Callable[[Path], None]) -> Path:
+    """The file `name` of the network `key`, written by `write(path)` where it is not there yet.
+
+    Where the cache cannot be written the file goes to a temporary folder, which is said.
+    """
+    try:
+        place = cache_folder() / "graphs" / key
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.utime(place)
+        forget_oldest(place.parent)
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home folder
+        log.warning("the graph cannot be kept for the next start: %s", getattr(error, "strerror", None) or error)
+        place = Path(tempfile.mkdtemp(prefix="duskmatch-"))
+    if not (place / name).exists():
+        whole_files(place, name, write)
+    return place / name
+
+
+def whole_files(place: Path, name: str, write: Callable[[Path], None]) -> None:
+    """Runs `write` in a folder of its own and moves what it left, the named file last: it is whole once it is there."""
+    with tempfile.TemporaryDirectory(dir=place, prefix=".part-") as folder:
+        write(Path(folder) / name)
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == name):
+            file.replace(place / file.name)
+
+
+def forget_oldest(folder: Path) -> None:
+    networks = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    for network in networks[:-KEPT]:
+        shutil.rmtree(network, ignore_errors=True)
+
+
+def network_key(model: torch.nn.Module, settings: Settings, versions: Mapping[str, str]) -> str:
+    """Changes with every weight, with what else the graph holds, and with the versions that made it."""
+    digest = hashlib.sha256(json.dumps([*facts(settings), __version__, torch.__version__, dict(versions)]).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).numpy()).cast("B"))
+    return digest.hexdigest()[:32]
+
+
+def facts(settings: Settings) -> list[object]:
+    data: DataSettings = settings.data
+    return [data.height, data.width, data.frames_per_clip, data.grey, data.per_clip, settings.model.model_dump()]

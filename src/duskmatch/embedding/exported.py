@@ -1,0 +1,177 @@
+"""A folder that `duskmatch export` wrote, read: one graph for each modality, or folded weights, and export.json.
+
+DIR/export.json                           what it is, the figures it was verified with, its files' SHA-256
+DIR/visible.xml, .bin, infrared.xml, .bin format openvino
+DIR/visible.onnx, infrared.onnx           format onnx
+DIR/model.safetensors                     format torch: folded weights, without what only trains
+
+`torch.export` programs (.pt2) are not written: torch.export.load unpickles, and nothing pickled is ever loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from duskmatch.config import Settings
+from duskmatch.embedding.embedder import Embedder
+from duskmatch.embedding.engines import (
+    Engine,
+    EngineName,
+    Precision,
+    check_device,
+    check_installed,
+    quiet_import,
+)
+from duskmatch.embedding.folding import at_test
+from duskmatch.embedding.machine import pick_device
+from duskmatch.embedding.onnx_engine import OnnxEngine
+from duskmatch.embedding.openvino_engine import OpenVINOEngine
+from duskmatch.embedding.run import build_model, fill_model, read_weights
+from duskmatch.embedding.torch_engine import TorchEngine
+from duskmatch.errors import CheckpointError, SettingsError
+from duskmatch.records import MODALITIES
+
+FILE = "export.json"
+Format = Literal["onnx", "openvino", "torch"]
+# What can run a format, its own first.
+RUNS: dict[Format, tuple[EngineName, ...]] = {
+    "onnx": ("onnxruntime",),
+    "openvino": ("openvino",),
+    "torch": ("torch", "torch-compiled"),
+}
+ENDING: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
+
+
+class Tensor(BaseModel):
+    """One end of the graph; a size of null is open."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    shape: list[int | None]
+    dtype: str
+    what: str
+
+
+class Export(BaseModel):
+    """export.json as a whole. `precision` is what the network really runs in on the machine that wrote it."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    schema_version: Literal[1] = 1
+    format: Format
+    precision: Precision
+    batch: int | None
+    input: Tensor
+    output: Tensor
+    verified: bool
+    tolerance: dict[str, float]
+    verification: dict[str, Any]
+    sha256: dict[str, str]
+    source: dict[str, Any]  # the RUN's weights: SHA-256 and header
+    n_pids: int
+    embedding: str
+    parameters: dict[str, int]
+    flops: int
+    settings: Settings
+    versions: dict[str, str]
+
+
+def is_exported(folder: Path) -> bool:
+    return (folder / FILE).is_file()
+
+
+def read_export(folder: Path) -> Export:
+    path = folder / FILE
+    try:
+        return Export.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise CheckpointError(
+            f"{path} is no export.json of this version: {key}: {first['msg']}; export again"
+        ) from error
+
+
+def load_exported(
+    folder: Path,
+    device: str,
+    engine: str | None,
+    precision: str | None,
+    *,
+    untrained: bool = False,
+    on_bad_frame: Literal["stop", "skip"] = "stop",
+    unverified: bool = False,
+) -> Embedder:
+    """The embedder of an exported folder; one that did not pass its verification is refused."""
+    export = read_export(folder)
+    if not export.verified and not unverified:
+        raise CheckpointError(f"{folder / FILE} says verified: false; export again, or in a wider number format")
+    chosen = _chosen(export, folder, engine, precision, device)
+    known = {name: getattr(export, name) for name in ("embedding", "parameters", "flops")}
+    model = None
+    opened: Engine
+    if untrained:
+        place = pick_device(device)
+        model = at_test(build_model(export.settings, export.n_pids)).to(place)
+        opened = TorchEngine(model, export.settings.data, place)
+    else:
+        opened = open_export(folder, export, chosen, device)
+    embedder = Embedder(model, export.settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
+    embedder.header, embedder.known = export.source["header"], known
+    return embedder
+
+
+def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:
+    check = partial(checked, folder, export)
+    if export.format == "torch":
+        place = pick_device(device)
+        model = folded_model(export, check("model.safetensors")).to(place)
+        return TorchEngine(model, export.settings.data, place, export.precision, compiled=chosen == "torch-compiled")
+    files = {m: partial(check, m + ENDING[export.format]) for m in MODALITIES}
+    if export.format == "onnx":
+        return OnnxEngine(files, export.precision)
+    return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, export.precision)
+
+
+def read_openvino(file: Callable[[], Path]) -> Any:
+    return quiet_import("openvino").Core().read_model(str(file()))
+
+
+def folded_model(export: Export, file: Path) -> Any:
+    with torch.device("meta"):
+        model = at_test(build_model(export.settings, export.n_pids))
+    fill_model(model, read_weights(file).tensors, file)
+    return model
+
+
+def checked(folder: Path, export: Export, name: str) -> Path:
+    """The file, if it is the one that was verified."""
+    for part in [n for n in export.sha256 if Path(n).stem == Path(name).stem]:
+        path = folder / Path(part).name
+        if not path.is_file() or file_hash(path) != export.sha256[part]:
+            what = "is not the file that was verified" if path.is_file() else "is missing"
+            raise CheckpointError(f"{path} {what}; export again")
+    return folder / name
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chosen(export: Export, folder: Path, engine: str | None, precision: str | None, device: str) -> EngineName:
+    able = RUNS[export.format]
+    chosen = able[0] if engine in (None, "auto") else engine
+    if chosen not in able:
+        raise SettingsError(f"{folder} holds format {export.format}, for --engine {' or '.join(able)}; got {engine}")
+    if precision not in (None, export.precision):
+        raise SettingsError(f"{folder} was exported in {export.precision}; got --precision {precision}; leave it out")
+    check_device(chosen, device)
+    check_installed(chosen)
+    return chosen

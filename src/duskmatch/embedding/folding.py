@@ -1,0 +1,36 @@
+"""The network as it is at test: without what only trains, each convolution with its batch normalisation folded in."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from duskmatch.embedding.cost import unused_at_test
+from duskmatch.models import SelfAttackDefense
+
+# In one parent: the convolution and the normalisation that follows it.
+PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"), ("out", "norm"))
+
+
+def at_test(model: SelfAttackDefense) -> SelfAttackDefense:
+    """The model itself, changed for good: training-only parts are gone, normalisations are folded, in evaluation mode.
+
+    Its vectors agree with those of before to the last bits of fp32.
+    """
+    for name in {name.split(".")[0] for name, _ in model.named_parameters() if unused_at_test(model, name)}:
+        delattr(model, name)
+    model.eval()
+    for parent in model.modules():
+        for convolution, norm in PAIRS:
+            fold(parent, convolution, norm)
+    return model
+
+
+@torch.no_grad()
+def fold(parent: nn.Module, convolution: str, norm: str) -> None:
+    """Takes the normalisation's scale and shift into the convolution, where the parent has such a pair."""
+    before, after = getattr(parent, convolution, None), getattr(parent, norm, None)
+    if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+        setattr(parent, convolution, fuse_conv_bn_eval(before, after))
+        setattr(parent, norm, nn.Identity())

@@ -1,0 +1,92 @@
+"""The whole test path as one graph: uint8 frames in, unit vector out; written for OpenVINO or as ONNX.
+
+One graph for each modality. Their stems differ; everything behind is the same and is written twice, so that a graph
+has one input and no branch, no stem runs in vain, and who has only one kind of camera loads only one graph.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from duskmatch.config import DataSettings
+from duskmatch.data import normalise
+from duskmatch.embedding.engines import quiet_import
+from duskmatch.models import SelfAttackDefense
+from duskmatch.records import Modality
+
+INPUT, OUTPUT = "frames", "embedding"
+ANY_BATCH = ({0: torch.export.Dim("b", min=1, max=4096)},)
+
+
+class WholePath(nn.Module):
+    """Everything between a decoded clip and its embedding, for one modality."""
+
+    def __init__(self, model: SelfAttackDefense, data: DataSettings, modality: Modality) -> None:
+        super().__init__()
+        self.model, self.data, self.modality = model, data, modality
+
+    def forward(self, frames: UInt8[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        pixels = normalise(frames, **self.data.normalisation)
+        return self.model.embed(pixels, self.modality)
+
+    def example(self, n_clips: int) -> UInt8[Tensor, "b t 3 h w"]:
+        shape = (n_clips, self.data.frames_per_clip, 3, self.data.height, self.data.width)
+        return torch.zeros(shape, dtype=torch.uint8)
+
+
+def to_openvino(path: WholePath, batch: int | None) -> Any:
+    """An openvino.Model; `batch` None leaves the number of clips open."""
+    ov = quiet_import("openvino")
+    with torch.no_grad(), quietly():
+        graph = ov.convert_model(torch.export.export(path, (path.example(2),), dynamic_shapes=ANY_BATCH))
+    graph.inputs[0].get_tensor().set_names({INPUT})
+    graph.outputs[0].get_tensor().set_names({OUTPUT})
+    graph.reshape({INPUT: ov.PartialShape([-1 if batch is None else batch, *path.example(1).shape[1:]])})
+    return graph
+
+
+def write_openvino(graph: Any, file: Path) -> None:
+    """FILE.xml and FILE.bin; weights as they are, not rounded to fp16."""
+    quiet_import("openvino").save_model(graph, str(file), compress_to_fp16=False)
+
+
+def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
+    """FILE.onnx, with its weights inside."""
+    quiet_import("onnx"), quiet_import("onnxscript")
+    example = path.example(2 if batch is None else batch)
+    dynamic = ANY_BATCH if batch is None else None
+    with torch.no_grad(), quietly():
+        program = torch.onnx.export(
+            path,
+            (example,),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(file), external_data=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Tracing warns of constants that are meant to be constants, the exporter of a torchvision nobody needs."""
+    exporter = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)

@@ -1,0 +1,79 @@
+"""An embedder from a trained RUN or from a folder that `duskmatch export` wrote, with the engine asked for."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from duskmatch.config import Settings
+from duskmatch.embedding.cache import cached, network_key
+from duskmatch.embedding.cost import count_parameters
+from duskmatch.embedding.embedder import Embedder
+from duskmatch.embedding.engines import Engine, EngineName, Precision, choose_engine, quiet_import
+from duskmatch.embedding.exported import is_exported, load_exported
+from duskmatch.embedding.folding import at_test
+from duskmatch.embedding.graphs import WholePath, to_openvino, write_onnx, write_openvino
+from duskmatch.embedding.machine import pick_device
+from duskmatch.embedding.onnx_engine import OnnxEngine
+from duskmatch.embedding.openvino_engine import OpenVINOEngine
+from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.torch_engine import TorchEngine
+from duskmatch.models import SelfAttackDefense
+from duskmatch.records import MODALITIES
+
+
+def load_embedder(
+    run: str | Path,
+    *,
+    device: str = "auto",
+    untrained: bool = False,
+    on_bad_frame: Literal["stop", "skip"] = "stop",
+    engine: str | None = None,
+    precision: str | None = None,
+) -> Embedder:
+    """The embedder of a trained RUN, or of an exported folder; `untrained` gives the random start of its seed.
+
+    engine: a name of `engines.ENGINES` ("torch" for a RUN that names none), or "auto", the fastest that can run here;
+    precision: "fp32" (default) or "bf16". An exported folder has its own of both. Weights that training began with
+    (model.weights) are not in a RUN and are not loaded for `untrained`.
+
+    Raises CheckpointError where the RUN is missing, damaged or of another layout.
+    """
+    run = Path(run)
+    if is_exported(run):
+        return load_exported(run, device, engine, precision, untrained=untrained, on_bad_frame=on_bad_frame)
+    asked = precision or "fp32"
+    chosen = choose_engine(engine or "torch", asked, device)
+    model, settings, header = load_model(run)
+    if untrained:
+        model = build_model(settings, model.n_pids)
+    parameters = count_parameters(model)
+    opened = open_engine(chosen, at_test(model), settings, device, asked)  # type: ignore[arg-type]
+    embedder = Embedder(model, settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
+    embedder.header, embedder.known = header, {"parameters": parameters}
+    return embedder
+
+
+def open_engine(
+    name: EngineName, model: SelfAttackDefense, settings: Settings, device: str, precision: Precision
+) -> Engine:
+    """The engine with this network; graphs are made, or found in the cache, at the first clip of each modality."""
+    if name in ("torch", "torch-compiled"):
+        place = pick_device(device)
+        return TorchEngine(model.to(place), settings.data, place, precision, compiled=name == "torch-compiled")
+    paths = {modality: WholePath(model, settings.data, modality) for modality in MODALITIES}
+    key = network_key(model, settings, {})
+    if name == "onnxruntime":
+        return OnnxEngine({m: partial(cached_onnx, key, path) for m, path in paths.items()}, precision)
+    return OpenVINOEngine({m: partial(cached_openvino, key, path) for m, path in paths.items()}, precision)
+
+
+def cached_onnx(key: str, path: WholePath) -> Path:
+    return cached(key, f"{path.modality}.onnx", lambda place: write_onnx(path, place, 1))
+
+
+def cached_openvino(key: str, path: WholePath) -> Any:
+    """The graph for one clip at a time: as fast as for many, and no clip is computed to fill a batch."""
+    file = cached(key, f"{path.modality}.xml", lambda place: write_openvino(to_openvino(path, 1), place))
+    return quiet_import("openvino").Core().read_model(str(file))

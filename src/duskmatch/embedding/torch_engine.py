@@ -1,0 +1,50 @@
+"""The network in torch: eager, or compiled for clips of one shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duskmatch.config import DataSettings
+from duskmatch.data import normalise
+from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors, in_batches
+from duskmatch.models import SelfAttackDefense
+from duskmatch.records import Modality
+
+COMPILED_CLIPS = {"cpu": 4, "cuda": 32}  # clips in a compiled batch
+
+
+class TorchEngine:
+    """Runs the model as it is at each call: one that is still being trained, or one from a RUN."""
+
+    versions: dict[str, str] = {}  # noqa: RUF012  # torch's own stands beside every score anyway
+
+    def __init__(
+        self,
+        model: SelfAttackDefense,
+        data: DataSettings,
+        device: torch.device,
+        precision: Precision = "fp32",
+        *,
+        compiled: bool = False,
+    ) -> None:
+        self.model, self.data, self.device = model, data, device
+        self.precision: Precision = precision
+        self.name: EngineName = "torch-compiled" if compiled else "torch"
+        self._run = torch.compile(self._embed, dynamic=False, options={"freezing": True}) if compiled else self._embed
+
+    @torch.no_grad()
+    def __call__(self, frames: Frames, modality: Modality) -> Vectors:
+        size = COMPILED_CLIPS[self.device.type] if self.name == "torch-compiled" else len(frames)
+        groups = [torch.from_numpy(group).to(self.device) for group in in_batches(frames, size)]
+        vectors = torch.cat([self._run(group, modality).float() for group in groups])[: len(frames)]
+        return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
+
+    def _embed(self, frames: Tensor, modality: Modality) -> Tensor:
+        pixels = normalise(frames, **self.data.normalisation)
+        stack = pixels.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        pixels = stack.view(pixels.shape)  # (b t 3 h w), colours side by side in memory
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.model.embed(pixels, modality)
+
