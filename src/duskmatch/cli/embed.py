@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.machine import set_threads
+    from duskmatch.embedding.shards import Shards, share_of_process
     from duskmatch.errors import OutputError
     from duskmatch.evaluation import save_embeddings
     from duskmatch.files import check_file
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
     if args.out.suffix != ".safetensors":
         raise OutputError(f"{args.out}: the name must end in .safetensors")
     if args.out.exists() and not args.overwrite:
+        if share_of_process()[0]:
+            return  # the first process has written it, from blocks that include this one's
         raise OutputError(f"{args.out} exists; choose another FILE or pass --overwrite")
     check_file(args.out)
     set_threads(args.threads)
@@ -54,10 +57,18 @@ def run(args: argparse.Namespace) -> None:
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
-    embeddings = embed_with_progress(embedder, tracklets)
+    rank, world = share_of_process()
+    shards = Shards(embedder, tracklets, args.out, rank, world) if world > 1 else None
+    if shards is not None:
+        shards.compute()
+        if rank:
+            return
+    embeddings = shards.joined() if shards is not None else embed_with_progress(embedder, tracklets)
     if is_synthetic(args.tracklets):
         embeddings.meta["synthetic"] = True
     save_embeddings(args.out, embeddings)
+    if shards is not None:
+        shards.remove()
     outcome = {
         "out": str(args.out),
         "tracklets": len(embeddings),

@@ -74,4 +74,4 @@ def network_key(model: torch.nn.Module, settings: Settings, versions: Mapping[st
 
 def facts(settings: Settings) -> list[object]:
     data: DataSettings = settings.data
-    return [data.height, data.width, data.frames_per_clip, data.grey, data.per_clip, settings.model.model_dump()]
+    return [data.height, data.width, data.frames_per_clip, data.normalisation, settings.model.model_dump()]

@@ -79,7 +79,7 @@ class Embedder:
         if not rows:
             raise DataError(f"none of {len(tracklets)} tracklets has a readable frame; run `duskmatch check` on them")
         order = np.argsort(rows, kind="stable")
-        return self._labelled(np.concatenate(vectors)[order], [tracklets[rows[i]] for i in order])
+        return self.labelled(np.concatenate(vectors)[order], [tracklets[rows[i]] for i in order])
 
     def facts(self) -> dict[str, Any]:
         """What stands beside every score: precision, checkpoint, sampling, cost, settings, versions."""
@@ -128,7 +128,8 @@ class Embedder:
         if batch:
             yield batch
 
-    def _labelled(self, vectors: Vectors, tracklets: list[Tracklet]) -> Embeddings:
+    def labelled(self, vectors: Vectors, tracklets: list[Tracklet]) -> Embeddings:
+        """The vectors with whose they are and how they were made."""
         words: tuple[Modality, ...] = tuple(t.modality for t in tracklets)
         made = {"precision": self.engine.precision, "engine": self.engine.name}
         return Embeddings(
@@ -136,9 +137,14 @@ class Embedder:
             np.array([t.pid for t in tracklets]),
             np.array([t.camid for t in tracklets]),
             words[0] if len(set(words)) == 1 else words,
-            [t.tracklet_id or str(t.frames[0]) for t in tracklets],
+            [source_of(t) for t in tracklets],
             {**self.header, **made, "frames_per_clip": self.settings.data.frames_per_clip},
         )
+
+
+def source_of(tracklet: Tracklet) -> str:
+    """The name by which an embedding says which tracklet it is of."""
+    return tracklet.tracklet_id or str(tracklet.frames[0])
 
 
 @contextmanager

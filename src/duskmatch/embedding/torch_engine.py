@@ -47,4 +47,3 @@ class TorchEngine:
         pixels = stack.view(pixels.shape)  # (b t 3 h w), colours side by side in memory
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.model.embed(pixels, modality)
-
