@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "score a trained model, or features made by any program",
     "embed": "turn tracklets into vectors",
     "rank": "find who in a gallery is nearest to each query",
+    "export": "write a trained model for OpenVINO or ONNX Runtime, or as folded weights, and verify it",
     "convert": "turn pickled weights (.pth) into safetensors",
     "doctor": "show versions, devices and what is missing",
 }

@@ -10,7 +10,15 @@ from typing import Any
 from duskmatch.errors import SettingsError
 
 NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "lightning-fabric", "pydantic", "matplotlib")
-OPTIONAL = {"tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'"}
+EXPORT = "pip install 'duskmatch[export]'"
+OPTIONAL = {
+    "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",
+    "openvino": f"the fastest engine on a CPU: {EXPORT}",
+    "onnxruntime": f"an engine, with onnx and onnxscript: {EXPORT}",
+    "onnx": f"export to ONNX: {EXPORT}",
+    "onnxscript": f"export to ONNX: {EXPORT}",
+    "nncf": f"export in int8: {EXPORT}",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +50,7 @@ def examine() -> dict[str, Any]:
         return report
     import torch
 
+    from duskmatch.embedding.engines import ENGINES, FROM_RUN, missing_packages
     from duskmatch.embedding.machine import describe, fast_bf16, pick_device
 
     report |= {
@@ -49,6 +58,7 @@ def examine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "precision": ["fp32", "bf16 (fast)" if fast_bf16(pick_device("auto")) else "bf16 (slow on this machine)"],
+        "engines": [f"{e} ({', '.join(FROM_RUN[e])})" for e in ENGINES if not missing_packages(e)],
         "torchvision": torchvision_state(),
     }
     return report
@@ -75,7 +85,7 @@ def torchvision_state() -> str:
 def words(report: dict[str, Any]) -> str:
     lines = [f"duskmatch {report['duskmatch']}"]
     lines += [f"  {name:24} {number or 'missing'}" for name, number in report["versions"].items()]
-    for key in ("machine", "threads", "gpus", "precision", "torchvision"):
+    for key in ("machine", "threads", "gpus", "precision", "engines", "torchvision"):
         if key in report:
             value = report[key]
             lines.append(f"{key:26} {', '.join(value) or 'none' if isinstance(value, list) else value}")
