@@ -10,7 +10,10 @@ from typing import Any
 from duskmatch.errors import SettingsError
 
 NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "lightning-fabric", "pydantic", "matplotlib")
-OPTIONAL = {"tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'"}
+OPTIONAL = {
+    "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",
+    "numba": "scoring several times as fast: pip install 'duskmatch[speed]'",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +46,7 @@ def examine() -> dict[str, Any]:
     import torch
 
     from duskmatch.embedding.machine import describe, fast_bf16, pick_device
+    from duskmatch.evaluation import compiled
 
     report |= {
         "machine": describe(),
@@ -50,6 +54,7 @@ def examine() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "precision": ["fp32", "bf16 (fast)" if fast_bf16(pick_device("auto")) else "bf16 (slow on this machine)"],
         "torchvision": torchvision_state(),
+        "compiled scoring": compiled.state(),
     }
     return report
 
@@ -75,7 +80,7 @@ def torchvision_state() -> str:
 def words(report: dict[str, Any]) -> str:
     lines = [f"duskmatch {report['duskmatch']}"]
     lines += [f"  {name:24} {number or 'missing'}" for name, number in report["versions"].items()]
-    for key in ("machine", "threads", "gpus", "precision", "torchvision"):
+    for key in ("machine", "threads", "gpus", "precision", "torchvision", "compiled scoring"):
         if key in report:
             value = report[key]
             lines.append(f"{key:26} {', '.join(value) or 'none' if isinstance(value, list) else value}")

@@ -29,7 +29,7 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import check_widths
 from duskmatch.evaluation.neighbours import Mask, Neighbours, neighbours
 from duskmatch.evaluation.similarity import map_bands, unit_vectors
-from duskmatch.evaluation.sparse import Doubles, Sparse, mean_of_rows, shared
+from duskmatch.evaluation.sparse import Doubles, Sparse, found, mean_of_rows, shared
 from duskmatch.records import Embeddings, Floats, Ints
 
 SAME = 1e-6  # a squared distance that fp32 products of unit vectors cannot tell from 0
@@ -67,32 +67,32 @@ def rerank(
     numbers = ReRanking(k1, k2, lambda_value)
     _check(query, gallery, numbers)
     vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])
-    found, sim = neighbours(vectors, k1, len(query))
-    encoded = encoding(vectors, found, expanded(found, k1))
+    near, sim = neighbours(vectors, k1, len(query))
+    encoded = encoding(vectors, near, expanded(near, k1))
     if k2 > 1:
-        encoded = mean_of_rows(encoded, found.columns[:, :k2])
+        encoded = mean_of_rows(encoded, near.columns[:, :k2])
     n, n_query = len(vectors), len(query)
     for rows, S in shared(encoded.part(0, n_query), encoded.part(n_query, n)):
-        original = _distance(sim[rows], found.farthest[rows, None])
+        original = _distance(sim[rows], near.farthest[rows, None])
         sim[rows] = (1 - lambda_value) * (1 - S / (2 - S)) + lambda_value * original
     return sim
 
 
-def expanded(found: Neighbours, k1: int) -> Sparse:
+def expanded(near: Neighbours, k1: int) -> Sparse:
     """R*(p, k1) as the columns of row p; the values are the similarities where N(p, k1) holds them, else NaN.
 
     R(q, k1 / 2) of a q in R(p, k1) joins where more than 2/3 of it is in R(p, k1) already.
     """
     half = round(k1 / 2)
-    whole = found.reciprocal(k1)
-    halves = found.reciprocal(half)
-    n = len(found.columns)
+    whole = near.reciprocal(k1)
+    halves = near.reciprocal(half)
+    n = len(near.columns)
 
     def of_band(rows: slice) -> tuple[Ints, Ints, Doubles]:
         known = np.full((rows.stop - rows.start, n), np.nan, np.float32)
-        np.put_along_axis(known, found.columns[rows], found.sim[rows], axis=1)
-        inside = _expanded(found.columns, rows, whole, halves)
-        row, column = np.nonzero(inside)
+        np.put_along_axis(known, near.columns[rows], near.sim[rows], axis=1)
+        inside = _expanded(near.columns, rows, whole, halves)
+        row, column = found(inside)
         return row + rows.start, column, known[row, column].astype(np.float64)
 
     bands = map_bands(of_band, n, n)
@@ -114,14 +114,14 @@ def _expanded(columns: Ints, rows: slice, whole: Mask, halves: Mask) -> Mask:
     return inside
 
 
-def encoding(vectors: Floats, found: Neighbours, members: Sparse) -> Sparse:
+def encoding(vectors: Floats, near: Neighbours, members: Sparse) -> Sparse:
     """V: the weights exp(-d) of each row's members, with the sum 1."""
     rows, sim = members.rows, members.values.copy()
     unknown = np.flatnonzero(np.isnan(sim))  # from others' neighbourhoods
     for start in range(0, len(unknown), PAIRS):
         some = unknown[start : start + PAIRS]
         sim[some] = np.einsum("nd,nd->n", vectors[rows[some]], vectors[members.columns[some]])
-    weights = np.exp(-_distance(sim, found.farthest[rows]))
+    weights = np.exp(-_distance(sim, near.farthest[rows]))
     return Sparse(members.starts, members.columns, weights, members.width).normalised()
 
 

@@ -64,6 +64,12 @@ def places(starts: Ints, counts: Ints) -> Ints:
     return np.repeat(starts - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)
 
 
+def found(there: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """np.nonzero of a matrix, several times as fast where little of it is True."""
+    flat = np.flatnonzero(there)
+    return flat // there.shape[1], flat % there.shape[1]
+
+
 def mean_of_rows(matrix: Sparse, chosen: Ints) -> Sparse:
     """Row i is the mean of the rows chosen[i] (n k) of `matrix`."""
     parts = [_mean_of_band(matrix, chosen[rows]) for rows in _slices(len(chosen), BAND_ENTRIES // matrix.width)]
@@ -82,7 +88,7 @@ def _mean_of_band(matrix: Sparse, chosen: Ints) -> Sparse:
         counts = matrix.counts[column]
         inside = places(matrix.starts[:-1][column], counts)
         sums[np.repeat(np.arange(len(chosen)), counts), matrix.columns[inside]] += matrix.values[inside]
-    rows, columns = np.nonzero(sums)
+    rows, columns = found(sums != 0)
     return Sparse.of(rows, columns, sums[rows, columns] / chosen.shape[1], len(chosen), matrix.width)
 
 
