@@ -25,7 +25,7 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.counting import counts
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePerson, SamePersonTable
 from duskmatch.evaluation.ordering import stable_order
-from duskmatch.evaluation.similarity import Similarity, map_bands, unit_vectors
+from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Ints, Scores
 
 CMC_LENGTH = 20
@@ -40,9 +40,9 @@ def score(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule = "
     """
     check_widths(query, gallery)
     _check_sides(query.pids, gallery.pids)
-    sim = Similarity(unit_vectors(query, "query"), unit_vectors(gallery, "gallery"))
+    sim = Similarity(query.vectors, gallery.vectors)
     labels = _Labels(query.pids, query.camids, gallery.pids, gallery.camids)
-    return _score(lambda rows: -sim(rows), labels, camera_rule)
+    return _score(sim.negated, labels, camera_rule)
 
 
 def score_distances(

@@ -11,7 +11,7 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePersonTable
 from duskmatch.evaluation.metrics import check_widths
 from duskmatch.evaluation.ordering import nearest
-from duskmatch.evaluation.similarity import Similarity, map_bands, unit_vectors
+from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Floats, Ints, Ranking
 
 
@@ -19,8 +19,8 @@ def rank(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: 
     """The k nearest gallery entries of each query, best first, ties by gallery row; pids may be unknown (-1)."""
     _check(query, gallery, k)
     check_widths(query, gallery)
-    sim = Similarity(unit_vectors(query, "query"), unit_vectors(gallery, "gallery"))
-    indices, negated = _nearest(lambda rows: -sim(rows), query, gallery, camera_rule, k)
+    sim = Similarity(query.vectors, gallery.vectors)
+    indices, negated = _nearest(sim.negated, query, gallery, camera_rule, k)
     return _ranking(indices, np.clip(1 + negated, 0, 2), query, gallery, camera_rule)
 
 
