@@ -16,6 +16,7 @@ from duskmatch.evaluation.ordering import nearest
 from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import Floats, Ints
 
+TILE_ROWS = 512  # everyone is asked at once, so no single query pays for the rest of a larger, faster product
 Mask = npt.NDArray[np.bool_]
 
 
@@ -44,7 +45,7 @@ def neighbours(
     vectors: Float32[np.ndarray, "n d"], k: int, n_query: int
 ) -> tuple[Neighbours, Float32[np.ndarray, "q g"]]:
     """The neighbours of everyone, and the similarities of the first `n_query` rows with the others."""
-    sim = Similarity(vectors, vectors)
+    sim = Similarity(vectors, vectors, TILE_ROWS)
     kept = np.empty((n_query, len(vectors) - n_query), np.float32)
 
     def of_band(rows: slice) -> tuple[Ints, Floats, Floats]:
@@ -55,7 +56,7 @@ def neighbours(
         columns = _largest(band, k + 1)
         return columns, np.take_along_axis(band, columns, axis=1), farthest
 
-    bands = map_bands(of_band, len(vectors), len(vectors))
+    bands = map_bands(of_band, len(vectors), len(vectors), TILE_ROWS)
     columns, values, farthest = (np.concatenate(x) for x in zip(*bands, strict=True))
     values[:, 0] = 1
     return Neighbours(columns, values, farthest), kept

@@ -54,8 +54,10 @@ class Similarity:
     products are divided by the lengths instead.
     """
 
-    def __init__(self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"]) -> None:
-        self.query, self.gallery = query, gallery
+    def __init__(
+        self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"], tile_rows: int = TILE_ROWS
+    ) -> None:
+        self.query, self.gallery, self.tile_rows = query, gallery, tile_rows
         self.query_lengths = lengths(query, "query")
         gallery_lengths = lengths(gallery, "gallery")
         if gallery_lengths.min(initial=1) < SAFE[0] or gallery_lengths.max(initial=1) > SAFE[1]:
@@ -63,7 +65,7 @@ class Similarity:
         self.scale = (1 / gallery_lengths).astype(np.float32)
 
     def __call__(self, rows: slice) -> Floats:
-        """A new array (rows g); `rows` begins at a multiple of TILE_ROWS."""
+        """A new array (rows g); `rows` begins at a multiple of `tile_rows`."""
         return self._products(rows, self.scale)
 
     def negated(self, rows: slice) -> Floats:
@@ -72,10 +74,10 @@ class Similarity:
 
     def _products(self, rows: slice, scale: Floats) -> Floats:
         out = np.empty((rows.stop - rows.start, len(self.gallery)), np.float32)
-        tile = np.zeros((self.query.shape[1], TILE_ROWS), np.float32)  # (d rows)
-        product = np.empty((min(BLOCK_ROWS, len(self.gallery)), TILE_ROWS), np.float32)
-        for first in range(rows.start, rows.stop, TILE_ROWS):
-            some = slice(first, min(first + TILE_ROWS, rows.stop))
+        tile = np.zeros((self.query.shape[1], self.tile_rows), np.float32)  # (d rows)
+        product = np.empty((min(BLOCK_ROWS, len(self.gallery)), self.tile_rows), np.float32)
+        for first in range(rows.start, rows.stop, self.tile_rows):
+            some = slice(first, min(first + self.tile_rows, rows.stop))
             n = some.stop - some.start
             tile[:, n:] = 0
             tile[:, :n] = _divided(self.query[some], self.query_lengths[some]).T
@@ -93,12 +95,12 @@ def _divided(vectors: Floats, by: npt.NDArray[np.float64]) -> Floats:
     return out
 
 
-def map_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int) -> list[T]:
+def map_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int, tile_rows: int = TILE_ROWS) -> list[T]:
     """`work` of each band of query rows, in order, on as many threads as torch uses.
 
-    Memory: each thread holds a few arrays of one band, each max(BAND_ENTRIES, TILE_ROWS x g) numbers.
+    Memory: each thread holds a few arrays of one band, each max(BAND_ENTRIES, tile_rows x g) numbers.
     """
-    step = max(1, BAND_ENTRIES // (TILE_ROWS * max(1, n_gallery))) * TILE_ROWS
+    step = max(1, BAND_ENTRIES // (tile_rows * max(1, n_gallery))) * tile_rows
     bands = [slice(start, min(start + step, n_queries)) for start in range(0, n_queries, step)]
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(bands)))) as pool:
         return list(pool.map(work, bands))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from duskmatch.evaluation.similarity import BAND_ENTRIES
 from duskmatch.records import Ints
 
+BAND_ENTRIES = 1 << 17  # numbers of a band (1 MiB in fp64): it stays in the second cache
 Doubles = npt.NDArray[np.float64]
 
 
