@@ -135,7 +135,7 @@ class Ranking:
     """Who was found: for each query its nearest gallery entries, best first.
 
     indices (q k) rows of the gallery, -1 where fewer than k were left after the camera rule;
-    dist (q k) cosine distance 1 - similarity, in [0, 2], infinity where there is none;
+    dist (q k) cosine distance 1 - similarity, in [0, 2], or what else it was ranked by; infinity where there is none;
     matches (q k) True where the pid is the query's.
     """
 

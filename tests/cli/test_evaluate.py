@@ -19,10 +19,13 @@ def own_state(tmp_path, monkeypatch):
 
 @pytest.fixture
 def features(tmp_path):
+    return made(tmp_path / "f.npz")
+
+
+def made(path, noise=0.2):
     rng = np.random.default_rng(0)
     pids, modalities = np.repeat(np.arange(10), 4), np.tile([1, 1, 2, 2], 10)
-    vectors = np.eye(10)[pids] + 0.2 * rng.standard_normal((40, 10))
-    path = tmp_path / "f.npz"
+    vectors = np.eye(10)[pids] + noise * rng.standard_normal((40, 10))
     np.savez(path, vectors=vectors, pids=pids, camids=np.tile([1, 2, 1, 2], 10), modalities=modalities)
     return path
 
@@ -78,6 +81,29 @@ def test_a_run_is_scored_beside_its_untrained_self_and_gets_a_report(trained, ca
     assert "SYNTHETIC" in (run / "report.html").read_text()
 
 
+def test_re_ranking_is_said_with_its_numbers_everywhere(tmp_path, capsys):
+    features = made(tmp_path / "noisy.npz", noise=0.6)
+    assert main(["evaluate", "--features", str(features), "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    flags = ["--rerank", "--rerank-k1", "6", "--rerank-k2", "3", "--rerank-lambda", "0.25"]
+    assert main(["evaluate", "--features", str(features), "--json", *flags]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert plain["protocol"]["re_ranking"] == "none"
+    assert document["protocol"]["re_ranking"] == "k-reciprocal, k1 6, k2 3, lambda 0.25"
+    assert document["infrared_to_visible"]["mAP"] != plain["infrared_to_visible"]["mAP"]
+    assert main(["evaluate", "--features", str(features), "--rerank"]) == 0
+    assert "re-ranking: k-reciprocal, k1 20, k2 6, lambda 0.3" in capsys.readouterr().out
+
+
+def test_a_run_and_its_untrained_self_are_re_ranked_alike(trained, capsys):
+    run, data, _ = trained
+    assert main(["evaluate", str(run), "--data", str(data), "--rerank", "--rerank-k1", "4", "--rerank-k2", "2"]) == 0
+    document = json.loads((run / "scores.json").read_text())
+    assert document["protocol"]["re_ranking"] == "k-reciprocal, k1 4, k2 2, lambda 0.3"
+    report = (run / "report.html").read_text()
+    assert "k-reciprocal, k1 4, k2 2, lambda 0.3" in report and "ranked by cosine, without it" in report
+
+
 def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(trained, capsys):
     run, data, _ = trained
     assert main(["evaluate", str(run), "--data", str(data), "--split", "validation", "--json", "--no-report"]) == 0
@@ -110,6 +136,14 @@ def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(train
         (
             ["--features", "f.npz", "--out", "taken"],
             "taken must not exist; it does; choose another --out or pass --overwrite",
+        ),
+        (
+            ["--features", "f.npz", "--rerank-k1", "4"],
+            "--rerank-k1 needs --rerank, which is off; pass both or leave it out",
+        ),
+        (
+            ["--features", "f.npz", "--rerank", "--rerank-k2", "30"],
+            "re-ranking: k2 must be from 1 to k1 (20); got 30; the paper has 6, 1 is no expansion",
         ),
         (
             ["--features", "f.npz"],

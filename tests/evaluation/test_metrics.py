@@ -174,11 +174,35 @@ def test_the_band_a_query_falls_into_does_not_change_its_digits(monkeypatch):
     monkeypatch.setattr(similarity, "BAND_ENTRIES", 1)
     banded = score(query, gallery, camera_rule="none")
     np.testing.assert_array_equal(whole.average_precision, banded.average_precision)
-    sim = similarity.Similarity(*(similarity.unit_vectors(x, "any") for x in (query, gallery)))
+    sim = similarity.Similarity(query.vectors, gallery.vectors)
     np.testing.assert_array_equal(sim(slice(640, 700)), sim(slice(0, 700))[640:])
     alone = similarity.Similarity(sim.query[:641], gallery.vectors)  # one query in the last tile, then sixty
     together = similarity.Similarity(sim.query, gallery.vectors)
     np.testing.assert_array_equal(alone(slice(640, 641)), together(slice(640, 700))[:1])
+    np.testing.assert_array_equal(sim.negated(slice(128, 300)), -sim(slice(128, 300)))
+
+
+@pytest.mark.parametrize("exponent", [120, 60, -60, -120])
+def test_lengths_near_the_ends_of_fp32_change_nothing(exponent):
+    rng = np.random.default_rng(6)
+    query = embeddings(rng.standard_normal((40, 16)), rng.integers(0, 9, 40))
+    vectors, pids = rng.standard_normal((90, 16)).astype(np.float32), rng.integers(0, 9, 90)
+    far = vectors.copy()
+    far[::2] *= np.float32(2.0**exponent)
+    plain, other = (score(query, embeddings(v, pids), camera_rule="none") for v in (vectors, far))
+    np.testing.assert_array_equal(plain.average_precision, other.average_precision)
+    long = embeddings(query.vectors * np.float32(2.0**exponent), query.pids)
+    turned = score(long, embeddings(far, pids), camera_rule="none")
+    np.testing.assert_array_equal(plain.average_precision, turned.average_precision)
+
+
+def test_a_gallery_of_several_blocks_equals_one_product(monkeypatch):
+    monkeypatch.setattr(similarity, "BLOCK_ROWS", 50)
+    rng = np.random.default_rng(8)
+    query, gallery = (rng.standard_normal((n, 24)).astype(np.float32) for n in (200, 333))
+    unit = [x / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in (query, gallery)]
+    got = similarity.Similarity(query, gallery)(slice(0, 200))
+    np.testing.assert_allclose(got, unit[0] @ unit[1].T, atol=1e-6)
 
 
 def test_the_given_matrix_is_left_as_it_was():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duskmatch.errors import EvaluationError
-from duskmatch.evaluation import rank
+from duskmatch.evaluation import rank, rank_distances
 from duskmatch.evaluation.ordering import nearest, stable_order
 from duskmatch.records import Embeddings
 
@@ -58,6 +58,22 @@ def test_distances_of_real_vectors_rise_along_a_row():
     got = rank(query, gallery, camera_rule="none", k=500)
     assert (np.diff(got.dist, axis=1) >= 0).all()
     assert (np.sort(got.indices, axis=1) == np.arange(500)).all()
+
+
+def test_ranking_by_given_distances_is_the_sorted_row():
+    rng = np.random.default_rng(4)
+    query = Embeddings(np.ones((5, 2)), rng.integers(0, 3, 5), rng.integers(0, 2, 5), "infrared")
+    gallery = Embeddings(np.ones((30, 2)), rng.integers(0, 3, 30), rng.integers(0, 2, 30), "visible")
+    dist = rng.integers(0, 4, (5, 30)).astype(np.float32)
+    got = rank_distances(dist, query, gallery, camera_rule="none", k=40)
+    expected = np.argsort(dist, axis=1, kind="stable")
+    np.testing.assert_array_equal(got.indices[:, :30], expected)
+    np.testing.assert_array_equal(got.dist[:, :30], np.sort(dist, axis=1))
+    np.testing.assert_array_equal(got.matches[:, :30], gallery.pids[expected] == query.pids[:, None])
+    assert (got.indices[:, 30:] == -1).all() and not got.matches[:, 30:].any()
+    with pytest.raises(EvaluationError) as caught:
+        rank_distances(dist[:, :29], query, gallery, camera_rule="none")
+    assert str(caught.value) == "distances must be (queries, gallery entries); got (5, 29) for 5 and 30"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "ligh
 EXPORT = "pip install 'duskmatch[export]'"
 OPTIONAL = {
     "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",
+    "numba": "scoring several times as fast: pip install 'duskmatch[speed]'",
     "openvino": f"the fastest engine on a CPU: {EXPORT}",
     "onnxruntime": f"an engine, with onnx and onnxscript: {EXPORT}",
     "onnx": f"export to ONNX: {EXPORT}",
@@ -52,6 +53,7 @@ def examine() -> dict[str, Any]:
 
     from duskmatch.embedding.engines import ENGINES, FROM_RUN, missing_packages
     from duskmatch.embedding.machine import describe, fast_bf16, pick_device
+    from duskmatch.evaluation import compiled
 
     report |= {
         "machine": describe(),
@@ -60,6 +62,7 @@ def examine() -> dict[str, Any]:
         "precision": ["fp32", "bf16 (fast)" if fast_bf16(pick_device("auto")) else "bf16 (slow on this machine)"],
         "engines": [f"{e} ({', '.join(FROM_RUN[e])})" for e in ENGINES if not missing_packages(e)],
         "torchvision": torchvision_state(),
+        "compiled scoring": compiled.state(),
     }
     return report
 
@@ -85,7 +88,7 @@ def torchvision_state() -> str:
 def words(report: dict[str, Any]) -> str:
     lines = [f"duskmatch {report['duskmatch']}"]
     lines += [f"  {name:24} {number or 'missing'}" for name, number in report["versions"].items()]
-    for key in ("machine", "threads", "gpus", "precision", "engines", "torchvision"):
+    for key in ("machine", "threads", "gpus", "precision", "engines", "torchvision", "compiled scoring"):
         if key in report:
             value = report[key]
             lines.append(f"{key:26} {', '.join(value) or 'none' if isinstance(value, list) else value}")

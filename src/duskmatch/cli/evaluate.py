@@ -12,7 +12,7 @@ from duskmatch.errors import DuskmatchError, OutputError, SettingsError
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
     from duskmatch.embedding import Embedder
-    from duskmatch.evaluation import Evaluation
+    from duskmatch.evaluation import Evaluation, ReRanking
     from duskmatch.evaluation.protocol import ScoredSplit
     from duskmatch.records import CameraRule, Embeddings, Tracklet
 
@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="same-pid-same-camera",
         help="what is taken out of each query's gallery (default same-pid-same-camera)",
     )
+    parser.add_argument("--rerank", action="store_true", help="re-rank by k-reciprocal neighbours; the scores say so")
+    parser.add_argument("--rerank-k1", type=int, metavar="N", help="its neighbours (default 20)")
+    parser.add_argument("--rerank-k2", type=int, metavar="N", help="its query expansion (default 6; 1 is none)")
+    parser.add_argument("--rerank-lambda", type=float, metavar="X", help="share of the plain distance (default 0.3)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
     engine_arguments(parser)
     parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="default stop")
@@ -59,7 +63,7 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.evaluation import evaluate_embeddings, features_facts, load_features, scores_document
 
     infrared, visible = load_features(*args.features)
-    evaluation = evaluate_embeddings(infrared, visible, camera_rule=args.camera_rule)
+    evaluation = evaluate_embeddings(infrared, visible, camera_rule=args.camera_rule, re_ranking=_re_ranking(args))
     return scores_document(
         evaluation,
         features_facts(*args.features),
@@ -79,6 +83,7 @@ def _trained(args: argparse.Namespace) -> dict[str, Any]:
         open_dataset(args.data),
         device=args.device,
         camera_rule=args.camera_rule,
+        re_ranking=_re_ranking(args),
         split=args.split,
         on_bad_frame=args.on_bad_frame,
         engine=args.engine,
@@ -94,6 +99,7 @@ def evaluate_run(
     *,
     device: str = "auto",
     camera_rule: CameraRule = "same-pid-same-camera",
+    re_ranking: ReRanking | None = None,
     split: ScoredSplit = "test",
     on_bad_frame: Literal["stop", "skip"] = "stop",
     engine: str = "auto",
@@ -112,8 +118,10 @@ def evaluate_run(
     trained, before = load(), load(untrained=True)
     for place in filter(None, (scores, report)):
         check_file(place)
-    evaluation = evaluate_with_progress(trained, dataset, split, camera_rule)
-    untrained = evaluate_with_progress(before, dataset, split, camera_rule, what="the network before training")
+    evaluation = evaluate_with_progress(trained, dataset, split, camera_rule, re_ranking)
+    untrained = evaluate_with_progress(
+        before, dataset, split, camera_rule, re_ranking, what="the network before training"
+    )
     facts = trained.facts()
     document = scores_document(
         evaluation,
@@ -138,6 +146,7 @@ def evaluate_with_progress(
     dataset: Dataset,
     split: ScoredSplit,
     camera_rule: CameraRule,
+    re_ranking: ReRanking | None = None,
     *,
     what: str = "the trained network",
 ) -> Evaluation:
@@ -151,10 +160,19 @@ def evaluate_with_progress(
         def embed(tracklets: list[Tracklet]) -> Embeddings:
             return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
 
-        evaluation = evaluate_dataset(embed, dataset, split=split, camera_rule=camera_rule)
+        evaluation = evaluate_dataset(embed, dataset, split=split, camera_rule=camera_rule, re_ranking=re_ranking)
     if embedder.bad_frames:
         console.say(embedder.bad_frames.summary())
     return evaluation
+
+
+def _re_ranking(args: argparse.Namespace) -> ReRanking | None:
+    from duskmatch.evaluation import ReRanking
+
+    if not args.rerank:
+        return None
+    given = {"k1": args.rerank_k1, "k2": args.rerank_k2, "lambda_value": args.rerank_lambda}
+    return ReRanking(**{name: value for name, value in given.items() if value is not None})
 
 
 def _text(value: Any) -> str | None:
@@ -171,6 +189,10 @@ def _check(args: argparse.Namespace) -> None:
     for flag, given in useless.items():
         if args.features and given:
             raise SettingsError(f"--features FILE holds all that is scored; {flag} has no use there; leave it out")
+    for flag, value in (("k1", args.rerank_k1), ("k2", args.rerank_k2), ("lambda", args.rerank_lambda)):
+        if value is not None and not args.rerank:
+            raise SettingsError(f"--rerank-{flag} needs --rerank, which is off; pass both or leave it out")
+    _re_ranking(args)
     if args.run and args.synthetic:
         raise SettingsError("--synthetic is for --features; a data set says itself whether it is; leave it out")
     if args.out and args.out.exists() and not args.overwrite:

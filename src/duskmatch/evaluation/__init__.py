@@ -14,14 +14,16 @@ from duskmatch.evaluation.intervals import bootstrap_interval
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.pairs import MatchPairs, first_hits, match_pairs
 from duskmatch.evaluation.protocol import Evaluation, Side, evaluate_dataset, evaluate_embeddings
-from duskmatch.evaluation.ranking import rank
+from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
+from duskmatch.evaluation.reranking import ReRanking, rerank
 from duskmatch.evaluation.words import origin, protocol_in_words, scores_in_words
 
 __all__ = [
     "DataFacts",
     "Evaluation",
     "MatchPairs",
+    "ReRanking",
     "Side",
     "bootstrap_interval",
     "count_test_reads",
@@ -39,7 +41,9 @@ __all__ = [
     "origin",
     "protocol_in_words",
     "rank",
+    "rank_distances",
     "read_scores",
+    "rerank",
     "save_embeddings",
     "score",
     "score_distances",

@@ -132,7 +132,7 @@ def scores_document(
             split=evaluation.split,
             frames_per_clip=facts.get("n_frames"),
             sampling=facts.get("sampling"),
-            re_ranking="none",
+            re_ranking=str(evaluation.re_ranking or "none"),
             test_time_extras=_listed(facts.get("test_time_extras", [] if facts else None)),
         ),
         precision=facts.get("precision"),

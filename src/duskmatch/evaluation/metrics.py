@@ -6,7 +6,7 @@
 | mAP | mean of i / r_i | mean |
 | mINP | n / r_n | mean |
 
-Only the ranks of the matches matter, so a row is sorted by value (no index is carried) and each match is looked up.
+Only the ranks of the matches matter, so for each match the entries nearer than it are counted, nothing is put in order.
 Source: REFERENCE.md 1.3 (the protocol of HITSZ-VCM's own evaluator).
 """
 
@@ -22,9 +22,10 @@ import torch
 from jaxtyping import Float, Int64
 
 from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.counting import counts
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePerson, SamePersonTable
 from duskmatch.evaluation.ordering import stable_order
-from duskmatch.evaluation.similarity import Similarity, map_bands, unit_vectors
+from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Ints, Scores
 
 CMC_LENGTH = 20
@@ -39,9 +40,9 @@ def score(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule = "
     """
     check_widths(query, gallery)
     _check_sides(query.pids, gallery.pids)
-    sim = Similarity(unit_vectors(query, "query"), unit_vectors(gallery, "gallery"))
+    sim = Similarity(query.vectors, gallery.vectors)
     labels = _Labels(query.pids, query.camids, gallery.pids, gallery.camids)
-    return _score(lambda rows: -sim(rows), labels, camera_rule)
+    return _score(sim.negated, labels, camera_rule)
 
 
 def score_distances(
@@ -98,7 +99,8 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
     table = SamePersonTable(gallery_pids, gallery_camids, camera_rule)
 
     def of_band(rows: slice) -> _Found:
-        return _found(distances(rows), table.of(query_pids[rows], query_camids[rows]))
+        same = table.of(query_pids[rows], query_camids[rows])
+        return _found(distances(rows), same, whole=len(query_pids) * len(gallery_pids))
 
     found = _joined(map_bands(of_band, len(query_pids), len(gallery_pids)))
     scored = np.flatnonzero(found.n_matches)
@@ -124,12 +126,12 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
     )
 
 
-def _found(dist: Numbers, same: SamePerson) -> _Found:
+def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
     """One band's queries, each by the ranks of its matches."""
     take_away(dist, same)
     n_matches = same.matches.sum(axis=1)
     there = np.arange(same.matches.shape[1]) < n_matches[:, None]  # (q m), the matches nearest first
-    ranks, tied = match_ranks(dist, same, there)
+    ranks, tied = match_ranks(dist, same, there, whole=whole)
     hits = 1 + np.arange(ranks.shape[1])
     last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
     return _Found(
@@ -148,13 +150,15 @@ def take_away(dist: Numbers, same: SamePerson) -> None:
     dist[row, same.columns[row, place]] = np.inf
 
 
-def match_ranks(dist: Numbers, same: SamePerson, there: Mask) -> tuple[Ints, Mask]:
-    """Ranks (q m) of the matches, 1 for the nearest entry, rising along a row; which rows had an ambiguous tie."""
+def match_ranks(dist: Numbers, same: SamePerson, there: Mask, *, whole: int) -> tuple[Ints, Mask]:
+    """Ranks (q m) of the matches, 1 for the nearest entry, rising along a row; which rows had an ambiguous tie.
+
+    `whole` is the size of the matrix that `dist` is a band of.
+    """
     own = np.sort(match_distances(dist, same), axis=1)
-    everyone = np.sort(dist, axis=1)
-    nearer, up_to = _places(everyone, own)
-    own_nearer, own_up_to = _places(own, own)
-    ranks = 1 + nearer + np.arange(own.shape[1]) - own_nearer
+    nearer, up_to = counts(dist, own, there.sum(axis=1), whole=whole)
+    own_nearer, own_up_to = _places(own)
+    ranks = np.maximum(1 + nearer + np.arange(own.shape[1]) - own_nearer, 1)
     tied = (there & (up_to - nearer != own_up_to - own_nearer)).any(axis=1)
     if tied.any():
         ranks[tied] = _stable_ranks(dist[tied], same.columns[tied], same.matches[tied], there[tied])
@@ -166,10 +170,10 @@ def match_distances(dist: Numbers, same: SamePerson) -> Numbers:
     return np.where(same.matches, np.take_along_axis(dist, same.columns, axis=1), np.inf)
 
 
-def _places(rows: Numbers, values: Numbers) -> tuple[Ints, Ints]:
-    """How many entries of each sorted row lie below each value, and how many at or below it."""
-    haystack, needles = torch.from_numpy(rows), torch.from_numpy(values)
-    below, at = (torch.searchsorted(haystack, needles, side=side).numpy() for side in ("left", "right"))
+def _places(rows: Numbers) -> tuple[Ints, Ints]:
+    """How many entries of each sorted row lie below each of them, and how many at or below it."""
+    haystack = torch.from_numpy(rows)
+    below, at = (torch.searchsorted(haystack, haystack, side=side).numpy() for side in ("left", "right"))
     return below, at
 
 

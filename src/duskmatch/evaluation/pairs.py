@@ -14,7 +14,7 @@ from jaxtyping import Int64
 
 from duskmatch.evaluation.matches import SamePersonTable
 from duskmatch.evaluation.metrics import check_widths, match_distances, match_ranks, take_away
-from duskmatch.evaluation.similarity import Similarity, map_bands, unit_vectors
+from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Ints
 
 
@@ -31,13 +31,13 @@ def match_pairs(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRu
     """All pairs, by query row; equal distances by gallery row as in `score`."""
     check_widths(query, gallery)
     table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
-    sim = Similarity(unit_vectors(query, "query"), unit_vectors(gallery, "gallery"))
+    sim = Similarity(query.vectors, gallery.vectors)
 
     def of_band(rows: slice) -> Ints:
-        dist, same = -sim(rows), table.of(query.pids[rows], query.camids[rows])
+        dist, same = sim.negated(rows), table.of(query.pids[rows], query.camids[rows])
         take_away(dist, same)
         there = np.arange(same.matches.shape[1]) < same.matches.sum(axis=1)[:, None]
-        ranks, _ = match_ranks(dist, same, there)
+        ranks, _ = match_ranks(dist, same, there, whole=len(query) * len(gallery))
         nearest_first = np.argsort(match_distances(dist, same), axis=1, kind="stable")
         row, place = np.nonzero(there)
         columns = same.columns[row, nearest_first[row, place]]

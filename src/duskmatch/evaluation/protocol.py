@@ -6,14 +6,15 @@ Source: REFERENCE.md 1.3; the second direction is the same two sets swapped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 
 from duskmatch.errors import EvaluationError
-from duskmatch.evaluation.metrics import score
-from duskmatch.evaluation.ranking import rank
+from duskmatch.evaluation.metrics import score, score_distances
+from duskmatch.evaluation.ranking import rank, rank_distances
+from duskmatch.evaluation.reranking import ReRanking, rerank
 from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ranking, Scores, Tracklet
 
 RANKED = 10
@@ -58,15 +59,20 @@ class Evaluation:
     camera_rule: CameraRule
     split: str = "test"
     unreadable: Sequence[str] = field(default_factory=tuple)
+    re_ranking: ReRanking | None = None
 
 
 def evaluate_embeddings(
-    infrared: Embeddings, visible: Embeddings, *, camera_rule: CameraRule = "same-pid-same-camera"
+    infrared: Embeddings,
+    visible: Embeddings,
+    *,
+    camera_rule: CameraRule = "same-pid-same-camera",
+    re_ranking: ReRanking | None = None,
 ) -> Evaluation:
     """Both directions of two sides, for vectors made by any program."""
     query: dict[Direction, Side] = {"infrared_to_visible": Side(infrared), "visible_to_infrared": Side(visible)}
     gallery: dict[Direction, Side] = {"infrared_to_visible": Side(visible), "visible_to_infrared": Side(infrared)}
-    return _evaluation(query, gallery, camera_rule)
+    return _evaluation(query, gallery, camera_rule, re_ranking=re_ranking)
 
 
 def evaluate_dataset(
@@ -75,6 +81,7 @@ def evaluate_dataset(
     *,
     split: ScoredSplit = "test",
     camera_rule: CameraRule = "same-pid-same-camera",
+    re_ranking: ReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
     """Both directions of a data set's split; each tracklet is embedded once."""
@@ -94,7 +101,7 @@ def evaluate_dataset(
     query = {direction: side(pair.query) for direction, pair in pairs.items()}
     gallery = {direction: side(pair.gallery) for direction, pair in pairs.items()}
     unreadable = tuple(t.tracklet_id for t in everyone if t not in place)
-    return _evaluation(query, gallery, camera_rule, split=split, unreadable=unreadable, k=k)
+    return _evaluation(query, gallery, camera_rule, split=split, unreadable=unreadable, re_ranking=re_ranking, k=k)
 
 
 def _evaluation(
@@ -104,18 +111,26 @@ def _evaluation(
     *,
     split: str = "test",
     unreadable: Sequence[str] = (),
+    re_ranking: ReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
-    sides = {d: (query[d].embeddings, gallery[d].embeddings) for d in DIRECTIONS}
-    return Evaluation(
-        scores={d: score(*sides[d], camera_rule=camera_rule) for d in DIRECTIONS},
-        rankings={d: rank(*sides[d], camera_rule=camera_rule, k=k) for d in DIRECTIONS},
-        query=query,
-        gallery=gallery,
-        camera_rule=camera_rule,
-        split=split,
-        unreadable=unreadable,
-    )
+    scores, rankings = {}, {}
+    for d in DIRECTIONS:
+        sides = query[d].embeddings, gallery[d].embeddings
+        scores[d], rankings[d] = _found(*sides, camera_rule, re_ranking, k)
+    return Evaluation(scores, rankings, query, gallery, camera_rule, split, unreadable, re_ranking)
+
+
+def _found(
+    query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, re_ranking: ReRanking | None, k: int
+) -> tuple[Scores, Ranking]:
+    """One direction, by cosine or by what re-ranking makes of it."""
+    if re_ranking is None:
+        return score(query, gallery, camera_rule=camera_rule), rank(query, gallery, camera_rule=camera_rule, k=k)
+    dist = rerank(query, gallery, **asdict(re_ranking))
+    labels = query.pids, query.camids, gallery.pids, gallery.camids
+    scores = score_distances(dist, *labels, camera_rule=camera_rule)
+    return scores, rank_distances(dist, query, gallery, camera_rule=camera_rule, k=k)
 
 
 def _places(tracklets: list[Tracklet], embeddings: Embeddings) -> dict[Tracklet, int]:

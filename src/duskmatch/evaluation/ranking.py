@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from jaxtyping import Float
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePersonTable
 from duskmatch.evaluation.metrics import check_widths
 from duskmatch.evaluation.ordering import nearest
-from duskmatch.evaluation.similarity import Similarity, map_bands, unit_vectors
+from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Floats, Ints, Ranking
 
 
 def rank(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: int = 10) -> Ranking:
     """The k nearest gallery entries of each query, best first, ties by gallery row; pids may be unknown (-1)."""
-    if k < 1:
-        raise EvaluationError(f"k must be at least 1; got {k}")
-    for role, side in (("query", query), ("gallery", gallery)):
-        if not len(side):
-            raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other tracklets")
+    _check(query, gallery, k)
     check_widths(query, gallery)
+    sim = Similarity(query.vectors, gallery.vectors)
+    indices, negated = _nearest(sim.negated, query, gallery, camera_rule, k)
+    return _ranking(indices, np.clip(1 + negated, 0, 2), query, gallery, camera_rule)
+
+
+def rank_distances(
+    dist: Float[np.ndarray, "q g"], query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: int = 10
+) -> Ranking:
+    """The same by any finite distances between the two sides, for example after re-ranking."""
+    _check(query, gallery, k)
+    if dist.shape != (len(query), len(gallery)):
+        raise EvaluationError(
+            f"distances must be (queries, gallery entries); got {dist.shape} for {len(query)} and {len(gallery)}"
+        )
+    indices, found = _nearest(lambda rows: np.array(dist[rows], np.float32), query, gallery, camera_rule, k)
+    return _ranking(indices, found, query, gallery, camera_rule)
+
+
+def _nearest(
+    distances: Callable[[slice], Floats], query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, k: int
+) -> tuple[Ints, Floats]:
+    """(q k) columns, -1 where fewer are left, and their distances, infinity there."""
     table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
-    sim = Similarity(unit_vectors(query, "query"), unit_vectors(gallery, "gallery"))
     width = min(k, len(gallery))
 
     def of_band(rows: slice) -> tuple[Ints, Floats]:
-        dist = -sim(rows)
+        dist = distances(rows)
         same = table.of(query.pids[rows], query.camids[rows])
         row, place = np.nonzero(same.removed & (query.pids[rows] != UNKNOWN_PID)[:, None])
         dist[row, same.columns[row, place]] = np.inf  # two unknown people are not the same person: those stay
@@ -33,11 +53,25 @@ def rank(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: 
         return columns, np.take_along_axis(dist, columns, axis=1)
 
     bands = map_bands(of_band, len(query), len(gallery))
-    indices, negated = (np.pad(np.concatenate(x), ((0, 0), (0, k - width))) for x in zip(*bands, strict=True))
-    there = np.isfinite(negated) & (np.arange(k) < width)
+    indices, dist = (np.pad(np.concatenate(x), ((0, 0), (0, k - width))) for x in zip(*bands, strict=True))
+    there = np.isfinite(dist) & (np.arange(k) < width)
+    return np.where(there, indices, -1), np.where(there, dist, np.float32(np.inf))
+
+
+def _ranking(indices: Ints, dist: Floats, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule) -> Ranking:
+    there = indices >= 0
+    known = (query.pids != UNKNOWN_PID)[:, None]
     return Ranking(
-        indices=np.where(there, indices, -1),
-        dist=np.where(there, np.clip(1 + negated, 0, 2), np.inf).astype(np.float32),
-        matches=there & (gallery.pids[indices] == query.pids[:, None]) & (query.pids != UNKNOWN_PID)[:, None],
+        indices=indices,
+        dist=np.where(there, dist, np.inf).astype(np.float32),
+        matches=there & known & (gallery.pids[indices] == query.pids[:, None]),
         camera_rule=camera_rule,
     )
+
+
+def _check(query: Embeddings, gallery: Embeddings, k: int) -> None:
+    if k < 1:
+        raise EvaluationError(f"k must be at least 1; got {k}")
+    for role, side in (("query", query), ("gallery", gallery)):
+        if not len(side):
+            raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other tracklets")

@@ -7,65 +7,100 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from duskmatch.errors import EvaluationError
 from duskmatch.records import Embeddings, Floats
 
 T = TypeVar("T")
 
-# Every product has exactly this many rows (the last is filled up with zeros): BLAS picks its kernel by shape, so a
+# Every product has exactly this many queries (the last is filled up with zeros): BLAS picks its kernel by shape, so a
 # query's digits would otherwise change with the number of queries that happen to share its band.
 TILE_ROWS = 128
 # A band holds about this many similarities (8 MiB in fp32), or one tile where the gallery is wider than that.
 BAND_ENTRIES = 1 << 21
+# Gallery rows of one product: its result (2 MiB) is turned and scaled before it leaves the cache.
+BLOCK_ROWS = 4096
+# Lengths within which a product with a vector of length 1 neither passes fp32 nor loses digits.
+SAFE = 2.0**-40, 2.0**40
 
 
-def unit_vectors(embeddings: Embeddings, role: str) -> Float32[np.ndarray, "n d"]:
-    """The vectors at length 1; a zero vector points nowhere and is refused."""
-    vectors = embeddings.vectors
-    lengths = torch.linalg.vector_norm(torch.from_numpy(vectors), dim=1, dtype=torch.float64).numpy()
-    zero = np.flatnonzero(lengths == 0)
+def lengths(vectors: Float32[np.ndarray, "n d"], role: str) -> Float64[np.ndarray, " n"]:
+    """The length of each vector; a zero vector points nowhere and is refused."""
+    found = np.empty(len(vectors))
+    for start in range(0, len(vectors), BLOCK_ROWS):  # the norm in fp64 makes a copy of what it is given
+        some = torch.from_numpy(vectors[start : start + BLOCK_ROWS])
+        found[start : start + BLOCK_ROWS] = torch.linalg.vector_norm(some, dim=1, dtype=torch.float64).numpy()
+    zero = np.flatnonzero(found == 0)
     if len(zero):
         raise EvaluationError(
             f"{role} vectors must not be zero, a zero vector has no direction; "
-            f"{len(zero)} of {len(lengths)} are, the first in row {zero[0]}; leave them out or embed them again"
+            f"{len(zero)} of {len(found)} are, the first in row {zero[0]}; leave them out or embed them again"
         )
-    unit = np.empty_like(vectors)
-    np.divide(vectors, lengths[:, None], out=unit, dtype=np.float64, casting="same_kind")  # lengths may pass fp32
-    return unit
+    return found
+
+
+def unit_vectors(embeddings: Embeddings, role: str) -> Float32[np.ndarray, "n d"]:
+    """The vectors at length 1."""
+    return _divided(embeddings.vectors, lengths(embeddings.vectors, role))
 
 
 class Similarity:
-    """The cosine of chosen queries with the whole gallery, computed when asked for."""
+    """The cosine of chosen queries with the whole gallery, computed when asked for.
 
-    def __init__(self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"]) -> None:
-        self.query = query
-        self.columns = np.ascontiguousarray(gallery.T)  # (d g)
+    Neither side is copied: a tile of queries is brought to length 1 when it is multiplied, and of the gallery the
+    products are divided by the lengths instead.
+    """
+
+    def __init__(
+        self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"], tile_rows: int = TILE_ROWS
+    ) -> None:
+        self.query, self.gallery, self.tile_rows = query, gallery, tile_rows
+        self.query_lengths = lengths(query, "query")
+        gallery_lengths = lengths(gallery, "gallery")
+        if gallery_lengths.min(initial=1) < SAFE[0] or gallery_lengths.max(initial=1) > SAFE[1]:
+            self.gallery, gallery_lengths = _divided(gallery, gallery_lengths), np.ones(len(gallery))
+        self.scale = (1 / gallery_lengths).astype(np.float32)
 
     def __call__(self, rows: slice) -> Floats:
-        """A new array (rows g); `rows` begins at a multiple of TILE_ROWS."""
-        out = np.empty((rows.stop - rows.start, self.columns.shape[1]), np.float32)
-        for first in range(0, len(out), TILE_ROWS):
-            self._multiply(self.query[rows][first : first + TILE_ROWS], out[first : first + TILE_ROWS])
+        """A new array (rows g); `rows` begins at a multiple of `tile_rows`."""
+        return self._products(rows, self.scale)
+
+    def negated(self, rows: slice) -> Floats:
+        """The same with the sign turned, to the bit: smaller is nearer."""
+        return self._products(rows, -self.scale)
+
+    def _products(self, rows: slice, scale: Floats) -> Floats:
+        out = np.empty((rows.stop - rows.start, len(self.gallery)), np.float32)
+        tile = np.zeros((self.query.shape[1], self.tile_rows), np.float32)  # (d rows)
+        product = np.empty((min(BLOCK_ROWS, len(self.gallery)), self.tile_rows), np.float32)
+        for first in range(rows.start, rows.stop, self.tile_rows):
+            some = slice(first, min(first + self.tile_rows, rows.stop))
+            n = some.stop - some.start
+            tile[:, n:] = 0
+            tile[:, :n] = _divided(self.query[some], self.query_lengths[some]).T
+            for start in range(0, len(self.gallery), BLOCK_ROWS):
+                block = slice(start, min(start + BLOCK_ROWS, len(self.gallery)))
+                found = np.matmul(self.gallery[block], tile, out=product[: block.stop - start])  # (block rows)
+                lines = out[first - rows.start : some.stop - rows.start, block]
+                np.multiply(found[:, :n].T, scale[block], out=lines)
         return out
 
-    def _multiply(self, tile: Floats, out: Floats) -> None:
-        if len(tile) == TILE_ROWS:
-            np.matmul(tile, self.columns, out=out)
-        else:
-            filled = np.zeros((TILE_ROWS, tile.shape[1]), np.float32)
-            filled[: len(tile)] = tile
-            out[:] = (filled @ self.columns)[: len(tile)]
+
+def _divided(vectors: Floats, by: npt.NDArray[np.float64]) -> Floats:
+    out = np.empty_like(vectors)
+    np.divide(vectors, by[:, None], out=out, dtype=np.float64, casting="same_kind")  # lengths may pass fp32
+    return out
 
 
-def map_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int) -> list[T]:
+def map_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int, tile_rows: int = TILE_ROWS) -> list[T]:
     """`work` of each band of query rows, in order, on as many threads as torch uses.
 
-    Memory: each thread holds a few arrays of one band, each max(BAND_ENTRIES, TILE_ROWS x g) numbers.
+    Memory: each thread holds a few arrays of one band, each max(BAND_ENTRIES, tile_rows x g) numbers.
     """
-    step = max(1, BAND_ENTRIES // (TILE_ROWS * max(1, n_gallery))) * TILE_ROWS
+    step = max(1, BAND_ENTRIES // (tile_rows * max(1, n_gallery))) * tile_rows
     bands = [slice(start, min(start + step, n_queries)) for start in range(0, n_queries, step)]
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(bands)))) as pool:
         return list(pool.map(work, bands))

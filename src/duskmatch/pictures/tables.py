@@ -19,6 +19,9 @@ MAX_CAMERAS = 16
 def breakdown_section(evaluation: Evaluation, walks: Mapping[str, Mapping[str, Any]]) -> list[Html]:
     """What the score is made of."""
     parts: list[Html] = []
+    if evaluation.re_ranking:
+        note = "The scores above are re-ranked; the groups and pairs below are ranked by cosine, without it."
+        parts.append(element("p", note, class_="small soft"))
     views, cameras = [], []
     for direction in DIRECTIONS:
         pairs = pairs_of(evaluation, direction)
