@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types contracts docs clean
+.PHONY: demo test bench lint types contracts docs clean
 demo: .venv/.installed
 	$(BIN)/duskmatch demo --overwrite $(ARGS)
 
@@ -10,6 +10,11 @@ demo: .venv/.installed
 test: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# Each work in turns with its alternative; then docs/performance.md and its picture.
+bench: .venv/.installed-dev
+	for script in ranking embedding training; do $(BIN)/python -m benchmarks.harness $$script $(ARGS) || exit 1; done
+	$(BIN)/python -m benchmarks.performance_page
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
