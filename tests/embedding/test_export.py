@@ -121,6 +121,18 @@ def test_scores_that_moved_are_beyond_the_tolerance(made, moved):
     assert export.beyond(good) == []  # one query of a thousand
 
 
+def test_a_vector_with_nan_is_beyond_every_tolerance(made):
+    good = read_export(made("torch", "fp32"))
+
+    def broken(frames, modality):
+        return np.full((len(frames), 4), np.nan, np.float32)
+
+    clips = export.generated_clips(good.settings, 1)
+    good.verification = export.compare(broken, lambda frames, modality: np.ones((len(frames), 4), np.float32), clips)
+    assert good.verification["cosine_least"] == -1 and len(export.beyond(good)) == 2
+    json.dumps(good.verification, allow_nan=False)
+
+
 def test_test_people_are_read_only_when_asked_and_counted(whole_run, people, tmp_path):
     command = ["export", str(whole_run), "--format", "torch", "--data", str(people.root), "-q"]
     assert main([*command, "--out", str(tmp_path / "a")]) == 0

@@ -154,12 +154,10 @@ def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]
         a, b = engine(stack, modality).astype(np.float64), reference(stack, modality).astype(np.float64)
         lengths += list(np.linalg.norm(a, axis=1))
         cosines += list((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
-    return {
-        "n_clips": len(cosines),
-        "cosine_least": float(np.min(cosines)),
-        "cosine_mean": float(np.mean(cosines)),
-        "longest_off": float(np.abs(np.array(lengths) - 1).max()),
-    }
+    # NaN is no JSON: a vector that holds one is as far away as can be
+    near, off = np.nan_to_num(cosines, nan=-1.0), np.nan_to_num(np.abs(np.array(lengths) - 1), nan=1.0, posinf=1.0)
+    found = {"cosine_least": near.min(), "cosine_mean": near.mean(), "longest_off": off.max()}
+    return {"n_clips": len(cosines), **{name: float(value) for name, value in found.items()}}
 
 
 def beyond(export: Export) -> list[str]:
