@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,16 @@ def test_flops_of_the_recurrent_part_are_counted():
     spatial = 2 * 6 * 2 * 4 * 64 * 64
     highlight = 2 * 2 * 6 * (128 * 8 + 8 * 64)
     assert with_lstm - without == motion + spatial + highlight
+
+
+def test_loading_a_run_does_not_import_torchs_compiler(run):
+    """It costs a second of every start; random starts on the meta device would bring it in."""
+    code = (
+        f"import sys; from duskmatch import load_embedder; load_embedder({str(run)!r}, device='cpu')\n"
+        "print(sorted({'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_missing_run_is_refused(tmp_path):

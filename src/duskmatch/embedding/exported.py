@@ -33,7 +33,7 @@ from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.machine import pick_device
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
-from duskmatch.embedding.run import build_model, fill_model, read_weights
+from duskmatch.embedding.run import NoRandomStart, build_model, fill_model, read_weights
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.records import MODALITIES
@@ -144,7 +144,7 @@ def read_openvino(file: Callable[[], Path]) -> Any:
 
 
 def folded_model(export: Export, file: Path) -> Any:
-    with torch.device("meta"):
+    with torch.device("meta"), NoRandomStart():
         model = at_test(build_model(export.settings, export.n_pids))
     fill_model(model, read_weights(file).tensors, file)
     return model

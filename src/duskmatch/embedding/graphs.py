@@ -24,7 +24,6 @@ from duskmatch.models import SelfAttackDefense
 from duskmatch.records import Modality
 
 INPUT, OUTPUT = "frames", "embedding"
-ANY_BATCH = ({0: torch.export.Dim("b", min=1, max=4096)},)
 
 
 class WholePath(nn.Module):
@@ -47,7 +46,7 @@ def to_openvino(path: WholePath, batch: int | None) -> Any:
     """An openvino.Model; `batch` None leaves the number of clips open."""
     ov = quiet_import("openvino")
     with torch.no_grad(), quietly():
-        graph = ov.convert_model(torch.export.export(path, (path.example(2),), dynamic_shapes=ANY_BATCH))
+        graph = ov.convert_model(torch.export.export(path, (path.example(2),), dynamic_shapes=any_batch()))
     graph.inputs[0].get_tensor().set_names({INPUT})
     graph.outputs[0].get_tensor().set_names({OUTPUT})
     graph.reshape({INPUT: ov.PartialShape([-1 if batch is None else batch, *path.example(1).shape[1:]])})
@@ -63,7 +62,7 @@ def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
     """FILE.onnx, with its weights inside."""
     quiet_import("onnx"), quiet_import("onnxscript")
     example = path.example(2 if batch is None else batch)
-    dynamic = ANY_BATCH if batch is None else None
+    dynamic = any_batch() if batch is None else None
     with torch.no_grad(), quietly():
         program = torch.onnx.export(
             path,
@@ -76,6 +75,10 @@ def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
         )
     assert program is not None
     program.save(str(file), external_data=False)
+
+
+def any_batch() -> tuple[dict[int, Any]]:
+    return ({0: torch.export.Dim("b", min=1, max=4096)},)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from duskmatch.config import Settings, parse_settings
 from duskmatch.errors import CheckpointError, SettingsError
@@ -91,6 +92,16 @@ def build_model(settings: Settings, n_pids: int) -> SelfAttackDefense:
         return MODELS[settings.model.name](n_pids, **arguments)
 
 
+class NoRandomStart(TorchFunctionMode):
+    """Leaves random starts out: on the meta device they draw nothing, yet make torch import its compiler (1 s)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def load_model(run: Path) -> tuple[SelfAttackDefense, Settings, dict[str, Any]]:
     """A trained RUN's network in evaluation mode, its settings and its header.
 
@@ -98,7 +109,7 @@ def load_model(run: Path) -> tuple[SelfAttackDefense, Settings, dict[str, Any]]:
     """
     settings, weights = read_run(run)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), NoRandomStart():
             model = build_model(settings, int(weights.header["n_pids"]))
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes beyond what a tensor can have
         raise CheckpointError(f"{run / 'model.safetensors'}: its header asks for a network that cannot be") from error
