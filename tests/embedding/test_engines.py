@@ -84,6 +84,7 @@ def test_bf16_is_close_and_is_said(engine, whole_run, people, expected):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a cold compiler on a busy machine
 def test_compiled_torch_gives_the_same_vectors(whole_run, people, expected, monkeypatch):
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)  # the compiler cannot follow the shape checks
     by_day = [i for i, tracklet in enumerate(people.test) if tracklet.modality == "visible"][:5]
