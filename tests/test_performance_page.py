@@ -56,5 +56,5 @@ def test_digits_that_differ_between_both_are_refused(monkeypatch):
     answers = iter([{"GB copied": 1.0}, {"seconds": 1, "amount": 1, "peak_mib": 0, "rank1": 0.5},
                     {"seconds": 1, "amount": 1, "peak_mib": 0, "rank1": 0.6}])  # fmt: skip
     monkeypatch.setattr(harness, "in_fresh_process", lambda *_: next(answers))
-    with pytest.raises(SystemExit, match="a: rank1 must be the same for both; got 0.5, 0.6"):
+    with pytest.raises(SystemExit, match=r"a: rank1 must be the same for both; got 0\.5, 0\.6"):
         harness.run_rounds("script", work(same=("rank1",), rounds=1))

@@ -15,7 +15,7 @@ from duskmatch.errors import DataError
 from duskmatch.pictures.charts import SERIES, Chart, Line, save_png
 
 Rows = Sequence[Mapping[str, Any]]
-NOT_CURVES = {"step", "epoch", "stage", "seconds"}
+NOT_CURVES = {"step", "epoch", "stage", "seconds", "width_over_people"}
 MAX_POINTS = 400
 # Panel -> words in the names of its columns, tried in this order; the rest are loss terms.
 PANELS = {

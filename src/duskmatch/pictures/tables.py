@@ -68,10 +68,10 @@ def camera_table(direction: Direction, groups: Mapping[tuple[int, int], Group]) 
         element("tr", element("th", f"camera {a}", scope="row"), *(_cell(groups.get((a, b))) for b in matches))
         for a in queries
     ]
-    head = element("tr", element("th", "query from"), *(element("th", f"camera {b}", scope="col") for b in matches))
+    head = element("tr", element("th", "query from"), *(element("th", str(b), scope="col") for b in matches))
     whole = element(
         "table",
-        element("caption", f"{ARROWS[direction]}: match from{more}"),
+        element("caption", f"{ARROWS[direction]}: match from camera{more}"),
         element("thead", head),
         element("tbody", *body),
     )
