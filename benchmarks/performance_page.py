@@ -68,6 +68,8 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     bounded = [d for d in found if d["limit"]]
+    if not bounded:
+        return
     figure, axes = plt.subplots(figsize=(9, 0.62 * len(bounded) + 1.2), layout="constrained")
     for place, document in enumerate(reversed(bounded)):
         limit = document["limit"]

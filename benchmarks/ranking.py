@@ -190,6 +190,8 @@ def scoring(name: str, sizes: tuple[int, int], *, compiled: bool) -> Work:
         ours_is="duskmatch, numba" if compiled else "duskmatch",
         alternative_is="a sort and a list of precisions for each query",
         goal=Goal(f"{ratio} times the literal evaluator", ratio=ratio),
+        rounds=3,
+        cost=("GB copied", 4 * sizes[1] / 1e9),  # a row of distances read once
         same=("sample_rank1", "sample_map", "sample_minp"),
     )
 
