@@ -87,7 +87,8 @@ def ask(step, total, row):
         signal.raise_signal(signal.SIGTERM)
 
 try:
-    train(load_settings("tiny", overrides=FAST), open_dataset(sys.argv[1]), Path(sys.argv[2]), watcher=Watcher(on_step=ask))
+    settings = load_settings("tiny", overrides=FAST)
+    train(settings, open_dataset(sys.argv[1]), Path(sys.argv[2]), watcher=Watcher(on_step=ask))
 except KeyboardInterrupt:
     print("stopped", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 """
