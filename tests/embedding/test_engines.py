@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -257,3 +258,14 @@ def test_a_score_says_the_precision_that_was_used(whole_run, people, tmp_path, c
     command = ["evaluate", str(whole_run), "--data", str(people.root), "--split", "validation", "--no-report", "--json"]
     assert main([*command, "--out", str(tmp_path / "s.json"), "--engine", "torch", "--precision", "bf16"]) == 0
     assert json.loads(capsys.readouterr().out)["precision"] == "bf16"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's signal stacks")
+def test_a_signal_after_openvino_finds_its_handler(whole_run, people):
+    need("openvino")
+    load_embedder(whole_run, device="cpu", engine="openvino").embed(people.test[:2])
+    seen = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+    signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+    assert seen == [signal.SIGUSR1]

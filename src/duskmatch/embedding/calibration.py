@@ -14,6 +14,7 @@ from typing import Any
 
 from duskmatch.embedding.engines import Frames, quiet_import
 from duskmatch.embedding.graphs import INPUT
+from duskmatch.embedding.signal_stack import kept_signal_stack
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "Conv")
 Node = tuple[str, str, Sequence[str]]  # name, type, names of the nodes that read it
@@ -25,7 +26,7 @@ def quantise(graph: Any, clips: Sequence[Frames], nodes: Iterable[Node]) -> Any:
     nncf.set_log_level(40)
     data = nncf.Dataset(list(clips), lambda clip: {INPUT: clip})
     kept = nncf.IgnoredScope(names=behind_the_convolutions(nodes), validate=False)
-    with redirect_stdout(io.StringIO()):  # its progress bars would stand among results
+    with redirect_stdout(io.StringIO()), kept_signal_stack():  # its progress bars would stand among results
         return nncf.quantize(graph, data, subset_size=len(clips), ignored_scope=kept)
 
 

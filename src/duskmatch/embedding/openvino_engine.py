@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from duskmatch.embedding.engines import Frames, Precision, Vectors, in_batches, n_threads, quiet_import
+from duskmatch.embedding.signal_stack import kept_signal_stack
 from duskmatch.records import MODALITIES, Modality
 
 # int8 graphs carry their own integers; what is left between them is fp32.
@@ -59,7 +60,8 @@ class OpenVINOEngine:
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": min(threads, STREAMS),
             }
-            self._queues[modality] = ov.AsyncInferQueue(ov.Core().compile_model(graph, "CPU", options))
+            with kept_signal_stack():
+                self._queues[modality] = ov.AsyncInferQueue(ov.Core().compile_model(graph, "CPU", options))
         return self._queues[modality]
 
 

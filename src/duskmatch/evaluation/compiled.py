@@ -58,7 +58,7 @@ def _kernel(dtype: str) -> Kernel | None:
     try:
         import numba
 
-        if numba.config.DISABLE_JIT:  # Python loops would be slower than NumPy by far
+        if getattr(numba.config, "DISABLE_JIT", False):  # Python loops would be slower than NumPy by far
             return None
     except Exception as error:  # one that does not fit this NumPy raises what it likes
         log.debug("numba is not used: %s", error)
