@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from duskmatch.data import open_dataset, open_tracklets, write_tracklets
+from duskmatch.data.tracklets import split_spec
 from duskmatch.errors import DataError
 from duskmatch.records import Tracklet
 from tests.data.tree import Tree, write_picture
@@ -190,3 +191,9 @@ def test_pictures_may_be_named_from_the_working_folder_or_through_a_link(
     monkeypatch.chdir(elsewhere)
     (read,) = open_tracklets(folder)
     assert [frame.resolve() for frame in read.frames] == [frame.resolve() for frame in made(folder).frames]
+
+
+def test_one_letter_may_name_a_data_set_or_a_drive() -> None:
+    assert split_spec("x:query") == (Path("x"), "query")
+    assert split_spec("C:data") == (Path("C:data"), None)
+    assert split_spec(":query") == (Path(":query"), None)

@@ -40,7 +40,8 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     """(folder, None) for a folder of tracklets, (data set, side) for DATASET:side."""
     folder = Path(spec).expanduser()
     head, colon, side = spec.rpartition(":")
-    if folder.is_dir() or not colon or "/" in side or os.sep in side or len(head) < 2:  # C:data is a Windows folder
+    drive = len(head) < 2 and side not in SIDES  # C:data is a Windows folder, x:query a side of the data set x
+    if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
     if side not in SIDES:
         near = difflib.get_close_matches(side, SIDES, n=1)
