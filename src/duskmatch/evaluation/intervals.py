@@ -23,11 +23,16 @@ def bootstrap_interval(
     people, whose = np.unique(pids, return_inverse=True)
     sums = np.bincount(whose, weights=values)
     counts = np.bincount(whose).astype(np.float64)
-    generator = np.random.Generator(np.random.Philox(seed))
-    draws = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=RESAMPLES)  # (r people)
+    draws = people_draws(len(people), seed=seed)
     means: npt.NDArray[np.float64] = (draws @ sums) / (draws @ counts)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def people_draws(n_people: int, *, seed: int = 0) -> Int64[np.ndarray, "r people"]:
+    """How often each person is drawn in each resampling; equal numbers of people get equal draws, which pairs them."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    return generator.multinomial(n_people, np.full(n_people, 1 / n_people), size=RESAMPLES)
 
 
 def rank1_interval(scores: Scores, *, seed: int = 0) -> tuple[float, float]:

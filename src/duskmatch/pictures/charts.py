@@ -69,6 +69,7 @@ class Chart:
     log: bool = False
     y_range: tuple[float, float] | None = None
     x_ticks: Sequence[int] | None = None
+    x_names: Sequence[str] | None = None  # of the ticks, where the axis has no numbers
 
 
 def figure(
@@ -144,7 +145,7 @@ def _draw(axes: Axes, chart: Chart, legend: bool) -> None:
     if chart.log:
         axes.set_yscale("log")
     if chart.x_ticks:
-        axes.set_xticks(chart.x_ticks)
+        axes.set_xticks(chart.x_ticks, chart.x_names)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
     if legend and any(line.label for line in chart.lines):
