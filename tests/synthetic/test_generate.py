@@ -50,6 +50,24 @@ def test_layout_is_hitsz_vcms(base):
     assert val[3] == "0007"
 
 
+def test_another_size_keeps_people_and_walks(base, tmp_path):
+    record = generate(tmp_path / "small", preset="few", seed=5, size=(24, 16), test_people=1, n_processes=1)
+    assert record["size"] == [24, 16]
+    picture = sorted((tmp_path / "small").rglob("*.jpg"))[0]
+    assert cv2.imread(str(picture)).shape == (24, 16, 3)
+    with (tmp_path / "small" / "info" / "walks.csv").open(newline="") as file:
+        small = {row["tracklet_id"]: row for row in csv.DictReader(file)}
+    with (base / "info" / "walks.csv").open(newline="") as file:
+        large = {row["tracklet_id"]: row for row in csv.DictReader(file)}
+    for name, row in small.items():
+        assert {k: row[k] for k in ("view_degrees", "walk", "cadence_hz")} == {
+            k: large[name][k] for k in ("view_degrees", "walk", "cadence_hz")
+        }
+    with pytest.raises(SettingsError) as error:
+        generate(tmp_path / "o", preset="few", seed=5, size=(8, 48))
+    assert str(error.value) == "size must be (H, W) from 16 to 1024 pixels; got (8, 48)"
+
+
 def test_walks_has_a_row_for_each_track(base):
     with (base / "info" / "walks.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -95,7 +95,7 @@ def run_grid(
     console.result(document, words)
     if failed:
         first = next(iter(failed.values()))
-        raise TrainingError(f"{len(failed)} cells are not done, the first: {first}; run the same command again")
+        raise TrainingError(f"cells that are not done: {len(failed)}, the first: {first}; run the same command again")
 
 
 def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:

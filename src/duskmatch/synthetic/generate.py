@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from duskmatch.synthetic.variations import FACTORS, MOST_SEVERE, Change
 from duskmatch.synthetic.walks import Track, plan
 
 log = logging.getLogger("duskmatch")
+SMALLEST_PX, LARGEST_PX = 16, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def generate(
     severity: int | None = None,
     twins: str | None = None,
     test_people: int | None = None,
+    size: tuple[int, int] | None = None,
     n_processes: int | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -65,13 +67,14 @@ def generate(
     """The contents of OUT/duskwalk.json, after the whole data set is on the disk.
 
     `vary` and `severity` film the test people only, on the walks they have without them, with one factor changed;
-    `test_people` films the first so many of the test people only, who keep pids, walks and frame numbers.
+    `test_people` films the first so many of the test people only, who keep pids, walks and frame numbers. `size` is
+    another (H, W) of the pictures than the preset's; people and walks stay.
     """
     started = time.perf_counter()
     _check(preset, seed, vary, severity, twins, n_processes)
     _check_test_people(preset, test_people)
     out = Path(out)
-    order = Order(out, PRESETS[preset], seed, Change(vary, severity or 0), twins)
+    order = Order(out, _sized(PRESETS[preset], size), seed, Change(vary, severity or 0), twins)
     tracks = _wanted(plan(order.preset, seed), only_test=vary is not None, test_people=test_people)
     files.prepare_folder(out, overwrite=overwrite)
     starts = layout.first_frames(tracks)
@@ -116,6 +119,14 @@ def _check(
         raise SettingsError(f"twins must be one of {', '.join(TWINS)}; got {twins!r}")
     if n_processes is not None and n_processes < 1:
         raise SettingsError(f"processes must be at least 1; got {n_processes}")
+
+
+def _sized(preset: Preset, size: tuple[int, int] | None) -> Preset:
+    if size is None:
+        return preset
+    if not all(SMALLEST_PX <= side <= LARGEST_PX for side in size):
+        raise SettingsError(f"size must be (H, W) from {SMALLEST_PX} to {LARGEST_PX} pixels; got {size}")
+    return replace(preset, size=size)
 
 
 def _check_test_people(preset: str, test_people: int | None) -> None:
