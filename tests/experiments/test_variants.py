@@ -1,5 +1,7 @@
 """Rows of tables: the paper's, and one's own."""
 
+from pathlib import Path
+
 import pytest
 
 from duskmatch.errors import SettingsError
@@ -113,3 +115,11 @@ def test_a_sweep_runs_what_is_as_it_is_once():
 )  # fmt: skip
 def test_what_an_override_means(text, value, same):
     assert same_value(text, value) is same
+
+
+def test_the_rows_of_the_recorded_studies_are_settings_of_today():
+    files = sorted((Path(__file__).parents[2] / "benchmarks" / "studies").glob("*.yaml"))
+    assert files
+    for file in files:
+        rows = read_rows(file)
+        assert len({settings_of(row, 0, Base("small")).model_dump_json() for row in rows}) == len(rows), file

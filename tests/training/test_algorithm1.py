@@ -5,6 +5,8 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from benchmarks.training import literal_update
+from torch.utils.flop_counter import FlopCounterMode
 
 from duskmatch.config import LossSettings, TrainSettings
 from duskmatch.errors import TrainingError
@@ -234,3 +236,29 @@ def test_clipping_is_counted_and_gradient_norms_are_reported():
 def test_the_attack_waits_where_it_is_told_to():
     model = build()
     assert [s.name for s in sub_steps(model, LOSS, TRAIN, 1, attacking=False)] == ["defense", "sequence"]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_what_is_spared_changes_no_update(stage):
+    """Each line's own branch alone against every branch with the frozen gradients thrown away, three iterations."""
+    ours, literal = build(), build()
+    run = updater(ours)
+    other = updater(literal)
+    steps, same = sub_steps(ours, LOSS, TRAIN, stage), sub_steps(literal, LOSS, TRAIN, stage)
+    for _ in range(3):
+        run.iterate(steps, lambda: forward(ours), joint=False, norms=False)
+        for step in same:
+            literal_update(literal, other.optimizer, same, step, forward(literal)[0])
+    for (name, parameter), expected in zip(ours.named_parameters(), literal.parameters(), strict=True):
+        assert torch.allclose(parameter, expected, atol=1e-6, rtol=1e-5), name
+
+
+def test_what_is_spared_is_a_quarter_of_the_operations_and_more():
+    model = build()
+    run, steps = updater(model), sub_steps(model, LOSS, TRAIN, 1)
+    with FlopCounterMode(display=False) as ours:
+        run.iterate(steps, lambda: forward(model), joint=False, norms=False)
+    with FlopCounterMode(display=False) as literal:
+        for step in steps:
+            literal_update(model, run.optimizer, steps, step, forward(model)[0])
+    assert ours.get_total_flops() < 0.75 * literal.get_total_flops()
