@@ -57,19 +57,22 @@ def generate(
     vary: str | None = None,
     severity: int | None = None,
     twins: str | None = None,
+    test_people: int | None = None,
     n_processes: int | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """The contents of OUT/duskwalk.json, after the whole data set is on the disk.
 
-    `vary` and `severity` film the test people only, on the walks they have without them, with one factor changed.
+    `vary` and `severity` film the test people only, on the walks they have without them, with one factor changed;
+    `test_people` films the first so many of the test people only, who keep pids, walks and frame numbers.
     """
     started = time.perf_counter()
     _check(preset, seed, vary, severity, twins, n_processes)
+    _check_test_people(preset, test_people)
     out = Path(out)
     order = Order(out, PRESETS[preset], seed, Change(vary, severity or 0), twins)
-    tracks = [track for track in plan(order.preset, seed) if vary is None or track.pool == "test"]
+    tracks = _wanted(plan(order.preset, seed), only_test=vary is not None, test_people=test_people)
     files.prepare_folder(out, overwrite=overwrite)
     starts = layout.first_frames(tracks)
     truths = _film_all(order, tracks, starts, n_processes or default_processes(), on_progress)
@@ -79,7 +82,7 @@ def generate(
         os.sync()  # the pictures reach the disk before the file that vouches for them
     record = {
         "name": "Duskwalk", "data_version": DATA_VERSION, "synthetic": True, "preset": preset, "seed": seed,
-        "vary": vary, "severity": severity, "twins": twins,
+        "vary": vary, "severity": severity, "twins": twins, "test_people": test_people,
         "size": list(order.preset.size), "cameras": order.preset.cameras, "frames_per_s": 12,
         "pools": {pool: _counts(tracks, pool) for pool in POOLS},
         "n_tracks": len(tracks), "n_frames": sum(track.n_frames for track in tracks),
@@ -113,6 +116,22 @@ def _check(
         raise SettingsError(f"twins must be one of {', '.join(TWINS)}; got {twins!r}")
     if n_processes is not None and n_processes < 1:
         raise SettingsError(f"processes must be at least 1; got {n_processes}")
+
+
+def _check_test_people(preset: str, test_people: int | None) -> None:
+    there = PRESETS[preset].people[2]
+    if test_people is not None and not 1 <= test_people <= there:
+        raise SettingsError(
+            f"test_people must be from 1 to {there}, the test people of preset {preset}; got {test_people}"
+        )
+
+
+def _wanted(tracks: Sequence[Track], *, only_test: bool, test_people: int | None) -> list[Track]:
+    """What is filmed of a whole set's plan; the tracks themselves stay as they are."""
+    if not only_test and test_people is None:
+        return list(tracks)
+    own = [track for track in tracks if track.pool == "test"]
+    return [track for track in own if test_people is None or track.person < test_people]
 
 
 def _film_all(
