@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from duskmatch.errors import EvaluationError
 from duskmatch.records import CameraRule, Modality
@@ -146,4 +146,6 @@ def read_counterfactual(path: str | Path) -> Counterfactual:
     try:
         return Counterfactual.model_validate_json(Path(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} is no counterfactual.json of this version: {error}; run it again") from error
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise EvaluationError(f"{path} is no counterfactual.json of this version: {why}; run it again") from error
