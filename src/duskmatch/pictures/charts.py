@@ -48,7 +48,7 @@ STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series of a chart."""
+    """One series of a chart; `band` is (low, high) around it, shaded."""
 
     label: str
     x: Sequence[float] | npt.NDArray[np.floating] | npt.NDArray[np.integer]
@@ -56,6 +56,7 @@ class Line:
     colour: str
     style: str = "-"
     marker: str = ""
+    band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,25 @@ class Chart:
 
 
 def figure(
-    charts: Sequence[Chart], *, columns: int = 1, width: float = 6.4, height: float = 3.0, legend: bool = True
+    charts: Sequence[Chart],
+    *,
+    columns: int = 1,
+    width: float = 6.4,
+    height: float = 3.0,
+    legend: bool = True,
+    heading: str = "",
 ) -> Figure:
-    """The panels in rows of `columns`; `width` and `height` are of one panel, in inches."""
+    """The panels in rows of `columns`; `width` and `height` are of one panel, in inches.
+
+    Under a `heading` panels share one key, that of the first, below them all.
+    """
     n_rows = -(-len(charts) // columns)
     drawn = Figure(figsize=(width * columns, height * n_rows), layout="constrained")
     for place, chart in enumerate(charts):
-        _draw(drawn.add_subplot(n_rows, columns, place + 1), chart, legend)
+        _draw(drawn.add_subplot(n_rows, columns, place + 1), chart, legend and not heading)
+    if heading:
+        drawn.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
+        drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8)
     return drawn
 
 
@@ -123,7 +136,7 @@ def _key(chart: Chart) -> Html | None:
     return element("ul", *(element("li", s, line.label) for s, line in zip(swatches, lines, strict=True)), class_="key")
 
 
-def save_png(charts: Sequence[Chart], path: Path, **size: float) -> None:
+def save_png(charts: Sequence[Chart], path: Path, **size: float | str) -> None:
     """The panels as a picture file."""
     out = io.BytesIO()
     _styled(lambda: figure(charts, **size).savefig(out, format="png", dpi=150, facecolor="white"))  # type: ignore[arg-type]
@@ -139,6 +152,8 @@ def _styled(draw: Callable[[], None]) -> None:
 def _draw(axes: Axes, chart: Chart, legend: bool) -> None:
     for line in chart.lines:
         axes.plot(line.x, line.y, line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4)
+        if line.band:
+            axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.14, linewidth=0)
     axes.set_title(chart.title)
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)

@@ -100,9 +100,12 @@ def last_good(run: Path) -> str:
     return f"{good}; lower train.lr, set train.clip_norm, or use train.precision fp32"
 
 
+BUSY = "is being trained by another process; wait for it or choose another RUN"
+
+
 @contextmanager
-def only_writer(run: Path) -> Iterator[None]:
-    """While it lasts no other process trains into this folder; a killed process leaves nothing behind."""
+def only_writer(run: Path, busy: str = BUSY) -> Iterator[None]:
+    """While it lasts no other process writes into this folder; a killed process leaves nothing behind."""
     if sys.platform == "win32":  # which cannot lock a folder
         yield
         return
@@ -111,7 +114,7 @@ def only_writer(run: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise OutputError(f"{run} is being trained by another process; wait for it or choose another RUN") from error
+        raise OutputError(f"{run} {busy}") from error
     except OSError:
         logger.debug("%s: this file system has no locks", run)
     try:

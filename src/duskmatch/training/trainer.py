@@ -139,6 +139,7 @@ def header(trainer: Trainer, *, step: int, selection: str) -> dict[str, Any]:
             "version": dataset.version,
             "fingerprint": dataset.fingerprint,
             "synthetic": dataset.synthetic,
+            **{key: dataset.facts[key] for key in ("preset", "seed") if key in dataset.facts},  # Duskwalk's
         },
         "precision": trainer.settings.train.precision,
         "machine": describe(),
