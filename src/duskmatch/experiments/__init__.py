@@ -1,0 +1,1 @@
+"""Experiments: grids of runs, data sets and questions, and their tables."""
