@@ -9,6 +9,7 @@ from jaxtyping import install_import_hook
 EVALUATION = ("metrics", "ordering", "similarity", "matches", "ranking", "intervals", "pairs")
 CHECKED = ["duskmatch.models", "duskmatch.losses", "duskmatch.training.algorithm1", "duskmatch.experiments.shift"]
 CHECKED += [f"duskmatch.evaluation.{name}" for name in EVALUATION] + ["duskmatch.pictures.thumbnails"]
+CHECKED += ["duskmatch.embedding.layers"]
 install_import_hook(CHECKED, "beartype.beartype")
 
 import torch  # noqa: E402

@@ -20,7 +20,7 @@ from duskmatch.experiments.counterfactual_page import write_outputs
 from duskmatch.experiments.counterfactual_results import Outcome, document_of
 from duskmatch.experiments.films import FilmStore, Take
 from duskmatch.experiments.measures import Baseline, Measured
-from duskmatch.experiments.subjects import Shelf, Subject, open_subjects, run_names, training_data
+from duskmatch.experiments.shelf import Shelf, Subject, open_subjects, run_names, training_data
 from duskmatch.synthetic import FACTORS
 from duskmatch.synthetic.variations import MOST_SEVERE
 from duskmatch.training.checkpoint import only_writer

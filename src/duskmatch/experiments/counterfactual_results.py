@@ -30,8 +30,8 @@ from duskmatch.experiments.counterfactual_document import (
 from duskmatch.experiments.films import Cast, FilmRecord, Take
 from duskmatch.experiments.measures import CAMERA_RULE, Baseline, Measured
 from duskmatch.experiments.plan import Plan
+from duskmatch.experiments.shelf import Subject, training_data
 from duskmatch.experiments.shift import DEFINITION
-from duskmatch.experiments.subjects import Subject, training_data
 from duskmatch.records import DIRECTIONS, Ints, Scores
 
 Doubles = npt.NDArray[np.float64]

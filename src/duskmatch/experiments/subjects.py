@@ -1,128 +1,137 @@
-"""The RUNs of an experiment, opened, and their embeddings of each film kept as files."""
+"""What an experiment is about: RUNs and data sets by name, and what stands of each beside its figures."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from duskmatch import __version__
-from duskmatch.data import Dataset
-from duskmatch.embedding import Embedder, load_embedder
-from duskmatch.embedding.exported import FILE, file_hash, is_exported
-from duskmatch.embedding.machine import pick_device
-from duskmatch.embedding.shards import Shards
-from duskmatch.errors import EvaluationError, SettingsError
-from duskmatch.evaluation import load_embeddings, save_embeddings
-from duskmatch.records import Embeddings, Tracklet
-
-NAME = re.compile(r"[^\W_][\w .+()=-]{0,39}")
-Progress = Callable[[int, int], None]
+from duskmatch.data import Dataset, open_dataset
+from duskmatch.embedding import Embedder
+from duskmatch.errors import DataError, SettingsError
+from duskmatch.evaluation import note_test_read
+from duskmatch.evaluation.document import Count, Part
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.records import Tracklet
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One RUN under its name; `key` changes with anything that changes a vector of the same pictures."""
+class RunFacts(Part):
+    """One RUN; null where its header does not say. `trained_on` is the fingerprint of its training data."""
 
     name: str
-    path: Path
-    embedder: Embedder
-    weights_sha256: str
-    key: str
+    seed: int
+    preset: str
+    embedding: str
+    checkpoint: str | None
+    selection: str | None
+    frames_per_clip: Count
+    engine: str
+    precision: str
+    trained_on: str | None
 
 
-def open_subjects(runs: Sequence[Path], names: Sequence[str], **options: Any) -> list[Subject]:
-    """Every RUN with its engine; `options` are load_embedder's: device, engine, precision."""
-    return [_open(run, name, options) for run, name in zip(runs, names, strict=True)]
+class SetFacts(Part):
+    """One data set; counts are of the split that was read, test_reads of this account after this command."""
+
+    name: str
+    data: str
+    version: str | None
+    preset: str | None
+    seed: int | None
+    twins: str | None
+    vary: str | None
+    severity: int | None
+    fingerprint: str
+    synthetic: bool
+    n_people: Count
+    n_tracklets: Count
+    test_reads: Count | None
 
 
-def run_names(runs: Sequence[Path], names: Sequence[str] | None) -> list[str]:
-    """One name for each RUN: the given ones, or those of the folders."""
-    if not runs:
-        raise SettingsError("counterfactual needs at least one RUN; got none; name a trained run")
-    found = [run.resolve().name for run in runs] if names is None else list(names)
-    if len(found) != len(runs):
-        raise SettingsError(f"--names must give one name for each of {len(runs)} RUNs; got {len(found)}")
-    for name in found:
-        if not NAME.fullmatch(name):
-            rule = "a RUN's name must be 1 to 40 letters, digits, spaces or . + - = ( ) _, the first a letter or digit"
-            raise SettingsError(f"{rule}; got {name!r}; give others with --names A,B")
-    if len(set(found)) != len(found):
-        twice = next(name for name in found if found.count(name) > 1)
-        raise SettingsError(f"RUNs must have different names; {twice} is there twice; give others with --names A,B")
-    return found
+class Difference(Part):
+    """One figure less another, with its 95 % interval over people, both resampled alike."""
+
+    value: float
+    low: float
+    high: float
 
 
-def _open(run: Path, name: str, options: dict[str, Any]) -> Subject:
-    embedder = load_embedder(run, **options)
-    weights = file_hash(run / (FILE if is_exported(run) else "model.safetensors"))
-    engine, place = embedder.engine, pick_device(options.get("device", "auto"))
-    made = [weights, engine.name, engine.precision, engine.versions, place.type, torch.__version__, __version__]
-    return Subject(name, run, embedder, weights, hashlib.sha256(json.dumps(made).encode()).hexdigest())
-
-
-class Shelf:
-    """Embeddings in a folder, a file for each RUN and each set of pictures."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, subject: Subject, fingerprint: str) -> Embeddings | None:
-        """What was embedded before from these very pictures with these weights; None where it is missing or damaged."""
-        file = self._file(subject, fingerprint)
-        if not file.is_file():
-            return None
-        try:
-            found = load_embeddings(file)
-        except EvaluationError:
-            return None
-        return found if found.meta.get("shelf") == [subject.key, fingerprint] else None
-
-    def embedded(
-        self, subject: Subject, tracklets: Sequence[Tracklet], fingerprint: str, on_progress: Progress | None = None
-    ) -> Embeddings:
-        """The tracklets' embeddings, found or made; a killed process goes on where its last block ended."""
-        found = self.find(subject, fingerprint)
-        if found is not None:
-            return found
-        file = self._file(subject, fingerprint)
-        shards = Shards(subject.embedder, tracklets, file, 0, 1)
-        shards.compute(on_progress)
-        made = shards.joined()
-        made.meta.update({"synthetic": True, "shelf": [subject.key, fingerprint]})
-        save_embeddings(file, made)
-        shards.remove()
-        return made
-
-    def _file(self, subject: Subject, fingerprint: str) -> Path:
-        return self.folder / f"{subject.key[:16]}-{fingerprint[:16]}.safetensors"
-
-
-def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
-    """How the data that a RUN was trained on stand to DATASET, and a sentence where that bears on what is measured.
-
-    Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
-    other data only the RUN's trainer knows who is in them.
-    """
-    said = subject.embedder.header.get("data") or {}
-    name, seed = said.get("name"), said.get("seed")
-    if said.get("fingerprint") == dataset.fingerprint:
-        return "this data set", None
-    if name is None:
-        return "not said", f"{subject.name} does not say what it was trained on: it may have met these test people"
-    if name != "Duskwalk":
-        what = f"{subject.name} was trained on other data ({name}, fingerprint {str(said.get('fingerprint'))[:16]})"
-        return "other data", f"{what}: whether these test people are among them cannot be told from it"
-    if seed == dataset.facts["seed"]:
-        return "the same seed", None
-    other = "a Duskwalk set that it does not name a seed of" if seed is None else f"Duskwalk of seed {seed}"
-    return "other Duskwalk", (
-        f"{subject.name} was trained on {other}, not on seed {dataset.facts['seed']}: no test person was among its "
-        "people, but cameras and streets may be new to it that a RUN trained on this seed knows"
+def run_facts(name: str, embedder: Embedder) -> RunFacts:
+    """What stands of a RUN beside its figures."""
+    facts = embedder.facts()
+    checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
+    return RunFacts(
+        name=name,
+        seed=facts["seed"],
+        preset=embedder.settings.preset,
+        embedding=str(facts["embedding"]),
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        selection=facts["selection"],
+        frames_per_clip=facts["n_frames"],
+        engine=facts["engine"],
+        precision=facts["precision"],
+        trained_on=trained_on.get("fingerprint") if isinstance(trained_on, dict) else None,
     )
+
+
+def set_facts(name: str, dataset: Dataset, split: ScoredSplit, test_reads: int | None) -> SetFacts:
+    """What stands of a data set beside its figures."""
+    people, told = tracklets_of(dataset, split), dataset.facts
+    return SetFacts(
+        name=name,
+        data=dataset.name,
+        version=dataset.version or None,
+        **{key: told.get(key) for key in ("preset", "seed", "twins", "vary", "severity")},
+        fingerprint=dataset.fingerprint,
+        synthetic=dataset.synthetic,
+        n_people=len({tracklet.pid for tracklet in people}),
+        n_tracklets=len(people),
+        test_reads=test_reads,
+    )
+
+
+def tracklets_of(dataset: Dataset, split: ScoredSplit) -> list[Tracklet]:
+    """Everybody of a split, infrared first; DataError where it has nobody in one of the modalities."""
+    pair = dataset.direction("infrared_to_visible", split)
+    if not pair.query or not pair.gallery:
+        lacking = "infrared" if not pair.query else "visible"
+        raise DataError(
+            f"{dataset.root}: the {split} people must be seen in both modalities; no {lacking} track of 12 frames or "
+            "more; choose another --split or data set"
+        )
+    return [*pair.query, *pair.gallery]
+
+
+def note_read(dataset: Dataset, split: ScoredSplit) -> int | None:
+    """Notes that one RUN looked at the test people; their count on this account. Other people are not counted."""
+    return note_test_read(dataset.fingerprint, dataset.name) if split == "test" else None
+
+
+def open_sets(places: Sequence[Path]) -> dict[str, Dataset]:
+    """The data sets, opened, by as much of their paths as tells them apart."""
+    return {name: open_dataset(place) for name, place in zip(short_names(places, "DATASET"), places, strict=True)}
+
+
+def run_names(runs: Sequence[Path], given: str | None) -> list[str]:
+    """A name for each RUN: those given with commas between, or as much of the paths as tells them apart."""
+    if given is None:
+        return short_names(runs, "RUN")
+    names = [name.strip() for name in given.split(",")]
+    if len(names) != len(runs) or len(set(names)) != len(names) or not all(names):
+        raise SettingsError(
+            f"--names must be {len(runs)} different names with commas between, one for each RUN; got {given!r}"
+        )
+    return names
+
+
+def short_names(paths: Iterable[Path], what: str) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    places = [path.expanduser().resolve() for path in paths]
+    if len(set(places)) != len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise SettingsError(f"each {what} must be named once; {twice} is named {places.count(twice)} times")
+    longest = max(len(place.parts) for place in places)
+    for n in range(1, longest):
+        names = ["/".join(place.parts[-n:]) for place in places]
+        if len(set(names)) == len(names):
+            return names
+    return [str(place) for place in places]

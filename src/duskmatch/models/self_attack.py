@@ -194,7 +194,7 @@ class SelfAttackDefense(nn.Module):
         stem = self.stem_visible if modality == "visible" else self.stem_infrared
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
-            return self._centred([self._attack_alone(shallow, n_frames, modality)], modality)
+            return self._centred([self.attack_alone(shallow, n_frames, modality)], modality)
         maps = self.defense_maps(shallow)
         vectors = []
         if self.embedding in ("sequence", "both"):
@@ -211,7 +211,9 @@ class SelfAttackDefense(nn.Module):
         centre = self.centre_visible if modality == "visible" else self.centre_infrared
         return nn.functional.normalize(nn.functional.normalize(unit, dim=1) - centre, dim=1)
 
-    def _attack_alone(self, shallow: Tensor, n_frames: int, modality: Modality) -> Tensor:
+    def attack_alone(
+        self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int, modality: Modality
+    ) -> Float[Tensor, "b d"]:
         """f^l of one modality, to look at what the attack network sees."""
         block = self.self_attention[0 if len(self.self_attention) == 1 or modality == "visible" else 1]
         pooled = pool_clip(self.attack_encoder(block(shallow)), n_frames)

@@ -10,7 +10,7 @@ import pytest
 
 from duskmatch.cli import main
 from duskmatch.experiments.cells import CellResult
-from tests.experiments.conftest import FLAGS
+from tests.experiments.grids.conftest import FLAGS
 
 ROWS = "Baseline,Baseline+ASAM+ADM+FRM-STIG"
 

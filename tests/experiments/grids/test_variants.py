@@ -118,7 +118,7 @@ def test_what_an_override_means(text, value, same):
 
 
 def test_the_rows_of_the_recorded_studies_are_settings_of_today():
-    files = sorted((Path(__file__).parents[2] / "benchmarks" / "studies").glob("*.yaml"))
+    files = sorted((Path(__file__).parents[3] / "benchmarks" / "studies").glob("*.yaml"))
     assert files
     for file in files:
         rows = read_rows(file)

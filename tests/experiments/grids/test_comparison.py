@@ -6,7 +6,7 @@ import pytest
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import bootstrap_interval, people_draws
 from duskmatch.experiments.comparison import LEVEL_Z, POWER_Z, compare, resampled
-from tests.experiments.cells import result
+from tests.experiments.grids.cells import result
 
 
 def test_a_row_that_finds_one_query_more_of_each_person_is_higher_without_doubt():

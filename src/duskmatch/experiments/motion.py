@@ -1,0 +1,186 @@
+"""Does a model use motion? The same clips with their frames in order, shuffled, one frame only, and reversed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from duskmatch.data import Dataset
+from duskmatch.embedding import Embedder
+from duskmatch.embedding.machine import describe
+from duskmatch.evaluation import Evaluation, bootstrap_interval, evaluate_dataset, paired_interval
+from duskmatch.evaluation.document import Count, Fraction, Interval, Part, versions
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.orders import ORDERS, Order, frame_places, reordered
+from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts, note_read, run_facts, set_facts, tracklets_of
+from duskmatch.experiments.twins import Answers, among_everyone, among_twins, twin_groups
+from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Tracklet
+
+CAMERA_RULE: CameraRule = "same-pid-same-camera"
+SCHEMA_VERSION = 1
+Evaluations = Mapping[Order, Evaluation]
+Groups = Mapping[str, Mapping[int, int]]
+
+
+class OrderScores(Part):
+    """One order of frames; differences are to "in order" over the same queries, null for that order itself."""
+
+    rank1: Fraction
+    rank1_interval: Interval
+    rank1_difference: Difference | None
+    mAP: Fraction
+    mAP_interval: Interval
+    mAP_difference: Difference | None
+    similarity: float  # mean cosine of a query's vector with its own from frames in order
+
+
+class MotionResult(Part):
+    """One RUN on one data set in one direction, among everyone or each query among its own four twins."""
+
+    run: str
+    data: str
+    direction: Direction
+    among: Literal["everyone", "twins"]
+    chance: Fraction
+    n_queries: Count
+    n_left_out: Count
+    n_people: Count
+    orders: dict[Order, OrderScores]
+
+
+class MotionDocument(Part):
+    """motion.json as a whole, in fractions of 1; `synthetic` is true where any of the data are."""
+
+    schema_version: int
+    synthetic: bool
+    split: str
+    camera_rule: CameraRule
+    orders: dict[Order, str]
+    seed: int
+    machine: str
+    versions: dict[str, str]
+    runs: list[RunFacts]
+    data: list[SetFacts]
+    results: list[MotionResult]
+
+
+def motion(
+    embedders: Mapping[str, Embedder],
+    sets: Mapping[str, Dataset],
+    *,
+    split: ScoredSplit = "test",
+    seed: int = 0,
+    on_step: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """motion.json of every RUN on every data set; `seed` is that of the shuffling, `on_step` hears of each scoring.
+
+    Test people count as read once for each RUN and data set.
+    """
+    groups = check(embedders, sets, split)
+    results, reads = [], {}
+    for run, embedder in embedders.items():
+        for name, dataset in sets.items():
+            found: dict[Order, Evaluation] = {}
+            for order in ORDERS:
+                found[order] = evaluate_order(embedder, dataset, order, split, seed)
+                on_step()
+            reads[name] = note_read(dataset, split)
+            results += results_of(run, name, found, groups.get(name))
+    return MotionDocument(
+        schema_version=SCHEMA_VERSION,
+        synthetic=any(dataset.synthetic for dataset in sets.values()),
+        split=split,
+        camera_rule=CAMERA_RULE,
+        orders=ORDERS,
+        seed=seed,
+        machine=describe(),
+        versions=versions(),
+        runs=[run_facts(name, embedder) for name, embedder in embedders.items()],
+        data=[set_facts(name, dataset, split, reads[name]) for name, dataset in sets.items()],
+        results=results,
+    ).model_dump(mode="json")
+
+
+def check(embedders: Mapping[str, Embedder], sets: Mapping[str, Dataset], split: ScoredSplit) -> Groups:
+    """The groups of those sets that are twins, after refusing whatever could not be scored."""
+    for embedder in embedders.values():
+        frame_places("in_order", embedder.settings.data.frames_per_clip, "", 0)
+    for dataset in sets.values():
+        tracklets_of(dataset, split)
+    return {name: twin_groups(data, split) for name, data in sets.items() if data.facts.get("twins")}
+
+
+def evaluate_order(
+    embedder: Embedder, dataset: Dataset, order: Order, split: ScoredSplit = "test", seed: int = 0
+) -> Evaluation:
+    """Both directions of the data set with every clip's frames in this order."""
+    n_frames = embedder.settings.data.frames_per_clip
+
+    def embed(tracklets: list[Tracklet]) -> Embeddings:
+        return embedder.embed([reordered(tracklet, order, n_frames, seed) for tracklet in tracklets])
+
+    return evaluate_dataset(embed, dataset, split=split, camera_rule=CAMERA_RULE)
+
+
+def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int] | None) -> list[MotionResult]:
+    """Both directions, and those among twins where there are groups."""
+    results = []
+    for direction in DIRECTIONS:
+        everyone = {order: among_everyone(one.scores[direction]) for order, one in found.items()}
+        results.append(_result(run, data, direction, "everyone", found, everyone))
+        if groups:
+            alike = {order: _of_twins(one, direction, groups) for order, one in found.items()}
+            results.append(_result(run, data, direction, "twins", found, alike))
+    return results
+
+
+def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int, int]) -> Answers:
+    query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
+    return among_twins(query, gallery, groups, CAMERA_RULE)
+
+
+def _result(
+    run: str,
+    data: str,
+    direction: Direction,
+    among: Literal["everyone", "twins"],
+    found: Evaluations,
+    answers: Mapping[Order, Answers],
+) -> MotionResult:
+    plain = answers["in_order"]
+    before = found["in_order"].query[direction].embeddings.vectors
+    scores = {}
+    for order, one in answers.items():
+        now = found[order].query[direction].embeddings.vectors
+        scores[order] = OrderScores(
+            rank1=float(one.first.mean()),
+            rank1_interval=bootstrap_interval(one.first, one.pids),
+            rank1_difference=None if one is plain else difference(one.first, plain.first, one.pids),
+            mAP=float(one.average_precision.mean()),
+            mAP_interval=bootstrap_interval(one.average_precision, one.pids),
+            mAP_difference=(
+                None if one is plain else difference(one.average_precision, plain.average_precision, one.pids)
+            ),
+            similarity=float((before * now).sum(axis=1).mean()),
+        )
+    return MotionResult(
+        run=run,
+        data=data,
+        direction=direction,
+        among=among,
+        chance=plain.chance,
+        n_queries=plain.n_queries,
+        n_left_out=plain.n_left_out,
+        n_people=len(np.unique(plain.pids)),
+        orders=scores,
+    )
+
+
+def difference(
+    values: np.ndarray[Any, np.dtype[np.float64]], plain: np.ndarray[Any, np.dtype[np.float64]], pids: np.ndarray
+) -> Difference:
+    """The first less the second, with its paired interval."""
+    value, low, high = paired_interval(values, plain, pids)
+    return Difference(value=value, low=low, high=high)

@@ -1,0 +1,214 @@
+"""Does the attack activate what has nothing to do with the person, and does the defense lose it? Linear probes.
+
+Each layer of each RUN, and of the same network before training, is asked the questions of `nuisances`: a linear probe
+is trained on one half of the people and asked about the other, both ways. Beside them stand chance, the same with
+labels shuffled, and how much of the layer's variance lies between people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from duskmatch.data import Dataset
+from duskmatch.embedding import Embedder
+from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
+from duskmatch.embedding.machine import describe
+from duskmatch.evaluation.document import versions
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.nuisances import PROBES, WITHIN, Question, Sample, Stratum, questions
+from duskmatch.experiments.probes_document import (
+    SCHEMA_VERSION,
+    AttackResult,
+    LayerResult,
+    Method,
+    ProbeResult,
+    ProbesDocument,
+    QuestionFacts,
+)
+from duskmatch.experiments.recalls import Predicted, Recalls, recalls
+from duskmatch.experiments.ridge import STRENGTHS, Mask, Numbers, halves, predict_others
+from duskmatch.experiments.scatter import scatter
+from duskmatch.experiments.subjects import note_read, run_facts, set_facts, tracklets_of
+from duskmatch.records import Ints
+
+SHUFFLES = 5  # of the labels, their accuracies averaged
+Features = Mapping[Layer, Numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every layer is asked: the samples' people and halves, the questions, and the seed of all draws."""
+
+    pids: Ints
+    first: Mask
+    own: Mask
+    questions: Sequence[Question]
+    seed: int
+
+
+def probes(
+    embedders: Mapping[str, tuple[Embedder, Embedder]],
+    sets: Mapping[str, Dataset],
+    *,
+    split: ScoredSplit = "test",
+    seed: int = 0,
+    on_step: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """probes.json of every RUN, given as (trained, untrained), see `embedding.layers.load_whole`.
+
+    The first of `sets` is the data set; others show its people before other places. `on_step` hears of each layer of
+    each network. Test people count as read once for each RUN and set.
+    """
+    samples = [samples_of(dataset, split, other_places=place > 0) for place, dataset in enumerate(sets.values())]
+    asked = prepare([sample for own in samples for sample in own], seed)
+    layers: list[LayerResult] = []
+    results: list[ProbeResult] = []
+    attacks: list[AttackResult] = []
+    reads = {}
+    for run, networks in embedders.items():
+        trained, untrained = (features(network, samples) for network in networks)
+        reads = {name: note_read(dataset, split) for name, dataset in sets.items()}
+        answers: dict[Layer, list[Recalls]] = {}
+        for layer in LAYERS:
+            layers.append(layer_result(run, layer, trained, untrained, asked))
+            if layer in trained:
+                answers[layer] = answers_of(trained[layer], asked)
+                before = answers_of(untrained[layer], asked)
+                control = answers_of(trained[layer], asked, n_shuffles=SHUFFLES)
+                results += probe_results(run, layer, asked, answers[layer], before, control)
+            on_step()
+        attacks += attack_results(run, asked, answers)
+    return ProbesDocument(
+        schema_version=SCHEMA_VERSION,
+        synthetic=any(dataset.synthetic for dataset in sets.values()),
+        split=split,
+        seed=seed,
+        machine=describe(),
+        versions=versions(),
+        method=Method(strengths=STRENGTHS, shuffles=SHUFFLES),
+        runs=[run_facts(name, trained) for name, (trained, _) in embedders.items()],
+        data=[set_facts(name, dataset, split, reads[name]) for name, dataset in sets.items()],
+        questions=[question_facts(question, asked.pids) for question in asked.questions],
+        layers=layers,
+        results=results,
+        attack_less_defense=attacks,
+    ).model_dump(mode="json")
+
+
+def samples_of(dataset: Dataset, split: ScoredSplit, *, other_places: bool = False) -> list[Sample]:
+    """Everybody of a split with what is true of their walks."""
+    walks = dataset.walks()
+    return [Sample(one, walks.get(one.tracklet_id), other_places) for one in tracklets_of(dataset, split)]
+
+
+def prepare(samples: Sequence[Sample], seed: int) -> Asked:
+    """The halves of the people and the questions."""
+    pids = np.array([sample.tracklet.pid for sample in samples], np.int64)
+    first = halves(pids, seed)
+    own = np.array([not sample.other_places for sample in samples])
+    return Asked(pids, first, own, questions(samples, first), seed)
+
+
+def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Features:
+    """For each layer the vectors of all sets, one below the other."""
+    found = [layer_vectors(embedder, [sample.tracklet for sample in own]) for own in samples]
+    return {layer: np.concatenate([one[layer].vectors for one in found]).astype(np.float64) for layer in found[0]}
+
+
+def answers_of(vectors: Numbers, asked: Asked, *, n_shuffles: int = 0) -> list[Recalls]:
+    """What the probes make of one layer, question by question; with `n_shuffles`, of labels dealt out anew so often."""
+    found = []
+    for question in asked.questions:
+        strata = list(question.strata)
+        if n_shuffles:
+            again = [one for _ in range(n_shuffles) for one in strata]
+            strata = [with_shuffled_labels(one, asked, place) for place, one in enumerate(again)]
+        if strata:
+            found.append(recalls([answer(vectors, stratum, asked) for stratum in strata]))
+    return found
+
+
+def answer(vectors: Numbers, stratum: Stratum, asked: Asked) -> Predicted:
+    """Every row of a stratum, told by a probe that has not seen its person."""
+    rows, labels = stratum.rows, stratum.labels
+    pids, first = asked.pids[rows], asked.first[rows]
+    predicted = predict_others(vectors[rows], labels, pids, first, stratum.n_classes, seed=asked.seed + 1)
+    return Predicted(labels, predicted, pids)
+
+
+def with_shuffled_labels(stratum: Stratum, asked: Asked, place: int) -> Stratum:
+    """The same rows with each half's labels dealt out among them at random: nothing is left to be known."""
+    rng = np.random.Generator(np.random.Philox(key=[asked.seed, 1 + place]))
+    labels, first = stratum.labels.copy(), asked.first[stratum.rows]
+    for half in (first, ~first):
+        labels[half] = rng.permutation(labels[half])
+    return Stratum(stratum.rows, labels, stratum.n_classes)
+
+
+def probe_results(
+    run: str, layer: Layer, asked: Asked, trained: list[Recalls], untrained: list[Recalls], control: list[Recalls]
+) -> list[ProbeResult]:
+    """One layer's figures, question by question."""
+    posed = [question for question in asked.questions if question.strata]
+    return [
+        ProbeResult(
+            run=run,
+            layer=layer,
+            probe=question.name,
+            accuracy=after.value,
+            interval=after.interval(),
+            untrained=before.value,
+            untrained_interval=before.interval(),
+            gain=after.less(before),
+            shuffled=dealt.value,
+            shuffled_interval=dealt.interval(),
+        )
+        for question, after, before, dealt in zip(posed, trained, untrained, control, strict=True)
+    ]
+
+
+def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[Recalls]]) -> list[AttackResult]:
+    """f^l less f_d, question by question; nothing where the RUN has no attack."""
+    if "attack" not in answers:
+        return []
+    posed = [question.name for question in asked.questions if question.strata]
+    both = zip(posed, answers["attack"], answers["defense"], strict=True)
+    return [AttackResult(run=run, probe=name, difference=attack.less(defense)) for name, attack, defense in both]
+
+
+def layer_result(run: str, layer: Layer, trained: Features, untrained: Features, asked: Asked) -> LayerResult:
+    """How much of a layer's variance lies between people; nothing but its name where the RUN lacks it."""
+    if layer not in trained:
+        return LayerResult(run=run, layer=layer)
+    pids = asked.pids[asked.own]
+    after, before = (scatter(one[layer][asked.own], pids) for one in (trained, untrained))
+    return LayerResult(
+        run=run,
+        layer=layer,
+        width=trained[layer].shape[1],
+        between_people=after.value,
+        interval=after.interval(),
+        untrained=before.value,
+        untrained_interval=before.interval(),
+        chance=after.chance,
+    )
+
+
+def question_facts(question: Question, pids: Ints) -> QuestionFacts:
+    """What was asked, of how many, or why it was not."""
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(stratum.rows for stratum in question.strata)]))
+    return QuestionFacts(
+        name=question.name,
+        words=PROBES[question.name],
+        within=WITHIN[question.name],
+        n_classes=[stratum.n_classes for stratum in question.strata],
+        chance=question.chance if question.strata else None,
+        n_tracklets=len(rows),
+        n_people=len(np.unique(pids[rows])),
+        n_left_out=question.n_left_out,
+        not_run=question.reason,
+    )
