@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,8 @@ def cast_of(dataset: Dataset, people: int | None) -> Cast:
     if not 1 <= n_people <= there:
         raise SettingsError(f"--people must be from 1 to {there}, the test people of {dataset.root}; got {n_people}")
     facts = dataset.facts
-    return Cast(facts["preset"], facts["seed"], facts.get("twins"), n_people)
+    height, width = facts.get("size", PRESETS[facts["preset"]].size)
+    return Cast(facts["preset"], facts["seed"], facts.get("twins"), n_people, (height, width))
 
 
 def test_people(dataset: Dataset) -> Ints:
@@ -74,7 +75,8 @@ def film_again(dataset: Dataset, cast: Cast, place: Path) -> Refilmed:
 
     Without this a set that says another seed than its own would be compared with films of other people.
     """
-    generate(place, preset=cast.preset, seed=cast.seed, twins=cast.twins, test_people=1, n_processes=1, overwrite=True)
+    first: dict[str, Any] = {"preset": cast.preset, "seed": cast.seed, "twins": cast.twins, "size": cast.size, "test_people": 1}
+    generate(place, **first, n_processes=1, overwrite=True)
     own = {tracklet.tracklet_id: tracklet.frames for tracklet in dataset.splits["test"].tracklets.values()}
     pictures = equal = 0
     for tracklet in open_dataset(place).splits["test"].tracklets.values():

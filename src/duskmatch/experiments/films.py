@@ -32,6 +32,7 @@ class Cast:
     seed: int
     twins: str | None
     n_people: int
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class FilmStore:
         cast = self.cast
         return {
             "preset": cast.preset, "seed": cast.seed, "vary": take.factor, "severity": take.severity,
-            "twins": cast.twins, "test_people": cast.n_people,
+            "twins": cast.twins, "test_people": cast.n_people, "size": list(cast.size),
         }  # fmt: skip
 
     def _noted(self, take: Take, dataset: Dataset) -> Dataset:

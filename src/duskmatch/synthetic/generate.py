@@ -59,7 +59,7 @@ def generate(
     severity: int | None = None,
     twins: str | None = None,
     test_people: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: Sequence[int] | None = None,
     n_processes: int | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
@@ -121,12 +121,12 @@ def _check(
         raise SettingsError(f"processes must be at least 1; got {n_processes}")
 
 
-def _sized(preset: Preset, size: tuple[int, int] | None) -> Preset:
+def _sized(preset: Preset, size: Sequence[int] | None) -> Preset:
     if size is None:
         return preset
-    if not all(SMALLEST_PX <= side <= LARGEST_PX for side in size):
-        raise SettingsError(f"size must be (H, W) from {SMALLEST_PX} to {LARGEST_PX} pixels; got {size}")
-    return replace(preset, size=size)
+    if len(size) != 2 or not all(SMALLEST_PX <= side <= LARGEST_PX for side in size):
+        raise SettingsError(f"size must be (H, W) from {SMALLEST_PX} to {LARGEST_PX} pixels; got {tuple(size)}")
+    return replace(preset, size=(size[0], size[1]))
 
 
 def _check_test_people(preset: str, test_people: int | None) -> None:

@@ -16,7 +16,7 @@ from tests.experiments.counterfactual.conftest import SEED
 
 @pytest.fixture
 def store(few, tmp_path):
-    return FilmStore(tmp_path / "films", Cast(few, SEED, None, 2), n_processes=1)
+    return FilmStore(tmp_path / "films", Cast(few, SEED, None, 2, PRESETS[few].size), n_processes=1)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_film_of_other_people_is_refused(store, few, filmed):
     store.with_pictures(take)
     store.check(take)
     store.check(Take("view", 2))  # which is not there
-    other = FilmStore(store.folder, Cast(few, SEED + 1, None, 2), n_processes=1)
+    other = FilmStore(store.folder, Cast(few, SEED + 1, None, 2, PRESETS[few].size), n_processes=1)
     place = store.place(take) / "duskwalk.json"
     message = f"{place}: seed must be 6; got 5; pass --overwrite or choose another DIR"
     with pytest.raises(OutputError, match=f"^{re.escape(message)}$"):
