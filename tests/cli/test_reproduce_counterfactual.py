@@ -10,8 +10,8 @@ import pytest
 from duskmatch.cli import Parser, common_arguments, console
 from duskmatch.cli import reproduce_counterfactual as command
 from duskmatch.errors import SettingsError
-from duskmatch.experiments.counterfactual import Question
-from duskmatch.experiments.counterfactual_document import Counterfactual
+from duskmatch.experiments.counterfactual.document import Counterfactual
+from duskmatch.experiments.counterfactual.experiment import Question
 from duskmatch.synthetic import FACTORS
 from duskmatch.synthetic.variations import MOST_SEVERE
 

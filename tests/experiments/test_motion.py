@@ -13,9 +13,9 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.data import Dataset
 from duskmatch.evaluation import count_test_reads, paired_interval
-from duskmatch.experiments.motion import MotionDocument, evaluate_order, motion
-from duskmatch.experiments.motion_words import motion_charts, motion_table
-from duskmatch.experiments.orders import ORDERS
+from duskmatch.experiments.motion.experiment import MotionDocument, evaluate_order, motion
+from duskmatch.experiments.motion.orders import ORDERS
+from duskmatch.experiments.motion.words import motion_charts, motion_table
 from duskmatch.records import DIRECTIONS
 from tests.data.tree import Tree
 from tests.experiments.conftest import Call

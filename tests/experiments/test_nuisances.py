@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import DataError
-from duskmatch.experiments.nuisances import Question, Sample, questions, sector
-from duskmatch.experiments.ridge import halves
+from duskmatch.experiments.probes.nuisances import Question, Sample, questions, sector
+from duskmatch.experiments.probes.ridge import halves
 from duskmatch.records import MODALITIES, Tracklet
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from duskmatch.data import read_clip
 from duskmatch.errors import SettingsError
-from duskmatch.experiments.orders import ORDERS, frame_places, reordered, shuffled
+from duskmatch.experiments.motion.orders import ORDERS, frame_places, reordered, shuffled
 from duskmatch.records import Tracklet
 from tests.data.tree import write_picture
 

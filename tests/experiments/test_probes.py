@@ -12,10 +12,10 @@ import pytest
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding.layers import LAYERS, load_whole
 from duskmatch.evaluation import count_test_reads
-from duskmatch.experiments.nuisances import Sample
-from duskmatch.experiments.probes import answers_of, prepare, probes, with_shuffled_labels
-from duskmatch.experiments.probes_document import ProbesDocument
-from duskmatch.experiments.probes_words import probes_charts, probes_table
+from duskmatch.experiments.probes.document import ProbesDocument
+from duskmatch.experiments.probes.experiment import answers_of, prepare, probes, with_shuffled_labels
+from duskmatch.experiments.probes.nuisances import Sample
+from duskmatch.experiments.probes.words import probes_charts, probes_table
 from duskmatch.records import MODALITIES, Tracklet
 from tests.experiments.conftest import Call, write_set
 

@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from duskmatch.experiments.ridge import STRENGTHS, balanced_accuracy, fit, fit_chosen, halves, predict_others
+from duskmatch.experiments.probes.ridge import STRENGTHS, balanced_accuracy, fit, fit_chosen, halves, predict_others
 
 
 def made(n: int = 90, d: int = 20, n_classes: int = 3, seed: int = 0):

@@ -11,7 +11,7 @@ import pytest
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.errors import DataError, EvaluationError
 from duskmatch.evaluation import score
-from duskmatch.experiments.twins import among_everyone, among_twins, twin_groups
+from duskmatch.experiments.motion.twins import among_everyone, among_twins, twin_groups
 from duskmatch.records import Embeddings
 from duskmatch.synthetic.people import make_person
 from tests.oracle.metrics import evaluate

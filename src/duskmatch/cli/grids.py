@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from duskmatch.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
-    from duskmatch.experiments.cells import Cell, Order
-    from duskmatch.experiments.grid import Base, Grid
-    from duskmatch.experiments.variants import Row
+    from duskmatch.experiments.grids.cells import Cell, Order
+    from duskmatch.experiments.grids.grid import Base, Grid
+    from duskmatch.experiments.grids.variants import Row
     from duskmatch.pictures.charts import Chart
 
 Document = Mapping[str, Any]
@@ -54,7 +54,7 @@ def seeds_of(text: str) -> tuple[int, ...]:
 
 
 def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
-    from duskmatch.experiments.grid import Base
+    from duskmatch.experiments.grids.grid import Base
 
     overrides = tuple(f"{key}={value}" for key, value in shared.items())
     return Base(args.preset, args.settings, overrides, args.budget)
@@ -71,8 +71,8 @@ def run_grid(
     from duskmatch.cli import console
     from duskmatch.data import open_dataset
     from duskmatch.embedding.machine import pick_device
-    from duskmatch.experiments.cells import Order
-    from duskmatch.experiments.grid import check_data, make_grid
+    from duskmatch.experiments.grids.cells import Order
+    from duskmatch.experiments.grids.grid import check_data, make_grid
 
     if args.at_once < 1:
         raise SettingsError(f"--at-once must be at least 1; got {args.at_once}")
@@ -100,7 +100,7 @@ def run_grid(
 
 def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:
     from duskmatch.cli import console
-    from duskmatch.experiments.queue import run_cells
+    from duskmatch.experiments.grids.queue import run_cells
 
     with console.progress() as bar:
         whole = bar.add_task("cells", total=len(cells), note="")
@@ -135,8 +135,8 @@ def written(
     charts: Callable[[Document], list[Chart]],
 ) -> dict[str, Any]:
     """All files of the experiment as it stands; returns the document."""
-    from duskmatch.experiments.document import experiment_document
-    from duskmatch.experiments.tables import write_experiment
+    from duskmatch.experiments.grids.document import experiment_document
+    from duskmatch.experiments.grids.tables import write_experiment
     from duskmatch.pictures.charts import as_svg, save_png
 
     results = grid.results(order, fingerprint)
@@ -150,7 +150,7 @@ def written(
 
 
 def words(document: Document) -> str:
-    from duskmatch.experiments.tables import markdown
+    from duskmatch.experiments.grids.tables import markdown
 
     return markdown(document).rstrip()
 

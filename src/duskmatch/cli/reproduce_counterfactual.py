@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     """Asks, shows progress, prints the shift and rank-1 of each RUN."""
     from duskmatch.cli import console
     from duskmatch.embedding.machine import set_threads
-    from duskmatch.experiments.counterfactual import Question, Watcher, counterfactual
+    from duskmatch.experiments.counterfactual.experiment import Question, Watcher, counterfactual
 
     set_threads(args.threads)
     question = Question(
@@ -90,8 +90,8 @@ def numbers_of(text: str) -> list[int]:
 
 
 def words(outcome: dict[str, Any]) -> str:
-    from duskmatch.experiments.counterfactual_document import Counterfactual
-    from duskmatch.experiments.counterfactual_words import short_words
+    from duskmatch.experiments.counterfactual.document import Counterfactual
+    from duskmatch.experiments.counterfactual.words import short_words
 
     document = Counterfactual.model_validate({key: value for key, value in outcome.items() if key != "out"})
     return f"{short_words(document)}\n\nlook at  {outcome['out']}/counterfactual.html"

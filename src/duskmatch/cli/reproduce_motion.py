@@ -27,12 +27,12 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.machine import set_threads
-    from duskmatch.experiments.motion import motion
-    from duskmatch.experiments.motion_words import motion_charts, motion_table
-    from duskmatch.experiments.orders import ORDERS
+    from duskmatch.experiments.motion.experiment import motion
+    from duskmatch.experiments.motion.orders import ORDERS
+    from duskmatch.experiments.motion.twins import twin_groups
+    from duskmatch.experiments.motion.words import motion_charts, motion_table
     from duskmatch.experiments.outputs import check_place, write_results
     from duskmatch.experiments.subjects import open_sets, run_names
-    from duskmatch.experiments.twins import twin_groups
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)

@@ -28,9 +28,9 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.embedding.layers import LAYERS, load_whole
     from duskmatch.embedding.machine import set_threads
     from duskmatch.experiments.outputs import check_place, write_results
-    from duskmatch.experiments.places import with_places
-    from duskmatch.experiments.probes import probes
-    from duskmatch.experiments.probes_words import probes_charts, probes_table
+    from duskmatch.experiments.probes.experiment import probes
+    from duskmatch.experiments.probes.places import with_places
+    from duskmatch.experiments.probes.words import probes_charts, probes_table
     from duskmatch.experiments.subjects import open_sets, run_names
 
     names = run_names(args.runs, args.names)

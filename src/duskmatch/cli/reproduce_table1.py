@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli.grids import base_of, run_grid
     from duskmatch.cli.train import given_settings
-    from duskmatch.experiments.variants import table1_rows
+    from duskmatch.experiments.grids.variants import table1_rows
 
     rows = table1_rows([name.strip() for name in args.rows.split(",")] if args.rows else None)
     run_grid(args, "table1", rows, base_of(args, given_settings(args)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from duskmatch.errors import SettingsError
 
 if TYPE_CHECKING:
-    from duskmatch.experiments.grid import Base
+    from duskmatch.experiments.grids.grid import Base
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli.grids import base_of, run_grid
     from duskmatch.cli.train import given_settings
-    from duskmatch.experiments.sweep import sweep_charts, sweep_rows, swept
-    from duskmatch.experiments.variants import read_rows
+    from duskmatch.experiments.grids.sweep import sweep_charts, sweep_rows, swept
+    from duskmatch.experiments.grids.variants import read_rows
 
     if not args.name.replace("-", "").replace("_", "").isalnum():
         raise SettingsError(f"--name must be letters, digits, - and _; got {args.name}")
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
 def reference_values(base: Base) -> dict[str, Any]:
     """Every setting's value where no row changes it, by its dotted name."""
     from duskmatch.config import known_keys
-    from duskmatch.experiments.grid import settings_of
-    from duskmatch.experiments.variants import Row
+    from duskmatch.experiments.grids.grid import settings_of
+    from duskmatch.experiments.grids.variants import Row
 
     settings = settings_of(Row("as is"), 0, base)
     values: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import pytest
 
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
-from duskmatch.experiments.counterfactual import Question
+from duskmatch.experiments.counterfactual.experiment import Question
 from duskmatch.synthetic import PRESETS, generate
 from duskmatch.training import train
 from tests.training.conftest import FAST

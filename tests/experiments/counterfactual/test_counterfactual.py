@@ -21,10 +21,10 @@ from duskmatch.data import open_dataset
 from duskmatch.embedding.run import HEADER_KEY, read_weights
 from duskmatch.errors import CheckpointError, DataError, EvaluationError, OutputError, SettingsError
 from duskmatch.evaluation import count_test_reads, evaluate_dataset, score
-from duskmatch.experiments import films as films_module
-from duskmatch.experiments import subjects as subjects_module
-from duskmatch.experiments.counterfactual import Watcher, counterfactual
-from duskmatch.experiments.counterfactual_document import read_counterfactual
+from duskmatch.experiments.counterfactual import films as films_module
+from duskmatch.experiments.counterfactual import shelf as subjects_module
+from duskmatch.experiments.counterfactual.document import read_counterfactual
+from duskmatch.experiments.counterfactual.experiment import Watcher, counterfactual
 from duskmatch.records import DIRECTIONS
 from duskmatch.synthetic import generate
 from duskmatch.training.checkpoint import only_writer
@@ -35,7 +35,7 @@ from tests.experiments.counterfactual.conftest import SEED
 @pytest.fixture(scope="module")
 def answer(base, runs, tmp_path_factory):
     """All four people, two factors, pictures kept; read by the tests, never written to."""
-    from duskmatch.experiments.counterfactual import Question
+    from duskmatch.experiments.counterfactual.experiment import Question
 
     out = tmp_path_factory.mktemp("answer") / "dir"
     options = {"device": "cpu", "engine": "torch"}
@@ -170,7 +170,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_runs_nothing(answer):
 
 
 def test_pictures_name_the_runs_and_the_synthetic_people(answer, monkeypatch):
-    from duskmatch.experiments import counterfactual_charts as charts_module
+    from duskmatch.experiments.counterfactual import charts as charts_module
     from duskmatch.pictures import charts
 
     out, _ = answer
@@ -234,7 +234,7 @@ PROGRAM = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from duskmatch.experiments.counterfactual import Question, counterfactual
+from duskmatch.experiments.counterfactual.experiment import Question, counterfactual
 from duskmatch.synthetic import PRESETS
 base, first, second, out = map(Path, sys.argv[1:])
 PRESETS["few"] = replace(PRESETS["tiny"], people=(2, 1, 4), size=(48, 24), n_frames=(12, 12), supersample=1, cameras=3)

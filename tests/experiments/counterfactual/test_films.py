@@ -8,9 +8,9 @@ import re
 import pytest
 
 from duskmatch.errors import OutputError
-from duskmatch.experiments import films as films_module
-from duskmatch.experiments.films import Cast, FilmStore, Take, sample_frames
-from duskmatch.synthetic import FACTORS
+from duskmatch.experiments.counterfactual import films as films_module
+from duskmatch.experiments.counterfactual.films import Cast, FilmStore, Take, sample_frames
+from duskmatch.synthetic import FACTORS, PRESETS
 from tests.experiments.counterfactual.conftest import SEED
 
 

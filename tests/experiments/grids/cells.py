@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from duskmatch.config import load_settings
 from duskmatch.evaluation.document import DataFacts, DirectionScores
-from duskmatch.experiments.cells import CELL_VERSION, CellResult, People
+from duskmatch.experiments.grids.cells import CELL_VERSION, CellResult, People
 from duskmatch.records import DIRECTIONS
 
 

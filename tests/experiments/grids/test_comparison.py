@@ -5,7 +5,7 @@ import pytest
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import bootstrap_interval, people_draws
-from duskmatch.experiments.comparison import LEVEL_Z, POWER_Z, compare, resampled
+from duskmatch.experiments.grids.comparison import LEVEL_Z, POWER_Z, compare, resampled
 from tests.experiments.grids.cells import result
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from duskmatch.cli import main
-from duskmatch.experiments.cells import CellResult
+from duskmatch.experiments.grids.cells import CellResult
 from tests.experiments.grids.conftest import FLAGS
 
 ROWS = "Baseline,Baseline+ASAM+ADM+FRM-STIG"

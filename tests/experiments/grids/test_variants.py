@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from duskmatch.errors import SettingsError
-from duskmatch.experiments.grid import Base, key_of, make_grid, settings_of, with_budget
-from duskmatch.experiments.sweep import same_value, sweep_rows, swept
-from duskmatch.experiments.variants import FIGURES, PRINTED, TABLE1, Row, read_rows, table1_rows
+from duskmatch.experiments.grids.grid import Base, key_of, make_grid, settings_of, with_budget
+from duskmatch.experiments.grids.sweep import same_value, sweep_rows, swept
+from duskmatch.experiments.grids.variants import FIGURES, PRINTED, TABLE1, Row, read_rows, table1_rows
 from tests.training.test_rows import TABLE_1
 
 

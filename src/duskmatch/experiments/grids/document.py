@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from duskmatch.config import Settings
 from duskmatch.data import Dataset
 from duskmatch.embedding.machine import describe, versions
-from duskmatch.experiments.cells import CellResult, LegacyBest, Order, People
-from duskmatch.experiments.comparison import COMPARED, Difference, compare
-from duskmatch.experiments.grid import Base, Grid
-from duskmatch.experiments.variants import PRINTED
+from duskmatch.experiments.grids.cells import CellResult, LegacyBest, Order, People
+from duskmatch.experiments.grids.comparison import COMPARED, Difference, compare
+from duskmatch.experiments.grids.grid import Base, Grid
+from duskmatch.experiments.grids.variants import PRINTED
 from duskmatch.records import DIRECTIONS, Direction
 
 SCHEMA_VERSION = 1

@@ -11,7 +11,7 @@ import numpy as np
 from duskmatch.data import Dataset, dataset_kind, decode_frame, open_dataset
 from duskmatch.data.dataset import resolved
 from duskmatch.errors import DataError, FrameError, SettingsError
-from duskmatch.experiments.films import Cast
+from duskmatch.experiments.counterfactual.films import Cast
 from duskmatch.records import Ints
 from duskmatch.synthetic import DATA_VERSION, PRESETS, generate
 
@@ -75,7 +75,13 @@ def film_again(dataset: Dataset, cast: Cast, place: Path) -> Refilmed:
 
     Without this a set that says another seed than its own would be compared with films of other people.
     """
-    first: dict[str, Any] = {"preset": cast.preset, "seed": cast.seed, "twins": cast.twins, "size": cast.size, "test_people": 1}
+    first: dict[str, Any] = {
+        "preset": cast.preset,
+        "seed": cast.seed,
+        "twins": cast.twins,
+        "size": cast.size,
+        "test_people": 1,
+    }
     generate(place, **first, n_processes=1, overwrite=True)
     own = {tracklet.tracklet_id: tracklet.frames for tracklet in dataset.splits["test"].tracklets.values()}
     pictures = equal = 0

@@ -13,9 +13,9 @@ from duskmatch.embedding.machine import describe
 from duskmatch.evaluation import Evaluation, bootstrap_interval, evaluate_dataset, paired_interval
 from duskmatch.evaluation.document import Count, Fraction, Interval, Part, versions
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.orders import ORDERS, Order, frame_places, reordered
+from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
+from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
 from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts, note_read, run_facts, set_facts, tracklets_of
-from duskmatch.experiments.twins import Answers, among_everyone, among_twins, twin_groups
 from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Tracklet
 
 CAMERA_RULE: CameraRule = "same-pid-same-camera"

@@ -19,8 +19,7 @@ from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
 from duskmatch.embedding.machine import describe
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.nuisances import PROBES, WITHIN, Question, Sample, Stratum, questions
-from duskmatch.experiments.probes_document import (
+from duskmatch.experiments.probes.document import (
     SCHEMA_VERSION,
     AttackResult,
     LayerResult,
@@ -29,9 +28,10 @@ from duskmatch.experiments.probes_document import (
     ProbesDocument,
     QuestionFacts,
 )
-from duskmatch.experiments.recalls import Predicted, Recalls, recalls
-from duskmatch.experiments.ridge import STRENGTHS, Mask, Numbers, halves, predict_others
-from duskmatch.experiments.scatter import scatter
+from duskmatch.experiments.probes.nuisances import PROBES, WITHIN, Question, Sample, Stratum, questions
+from duskmatch.experiments.probes.recalls import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.ridge import STRENGTHS, Mask, Numbers, halves, predict_others
+from duskmatch.experiments.probes.scatter import scatter
 from duskmatch.experiments.subjects import note_read, run_facts, set_facts, tracklets_of
 from duskmatch.records import Ints
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from duskmatch.data import Dataset
 from duskmatch.errors import OutputError
 from duskmatch.evaluation import count_test_reads, note_test_read
-from duskmatch.experiments.cast import film_again
-from duskmatch.experiments.films import Cast
+from duskmatch.experiments.counterfactual.cast import film_again
+from duskmatch.experiments.counterfactual.films import Cast
 from duskmatch.files import check_folder, prepare_folder, write_json
 from duskmatch.training.checkpoint import only_writer
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from duskmatch.evaluation.words import ARROWS, origin
-from duskmatch.experiments.counterfactual_charts import SEARCHES, SHIFT, Shown
-from duskmatch.experiments.counterfactual_document import Counterfactual, Figure
+from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown
+from duskmatch.experiments.counterfactual.document import Counterfactual, Figure
 from duskmatch.records import DIRECTIONS
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation.words import ARROWS
-from duskmatch.experiments.variants import Row
+from duskmatch.experiments.grids.variants import Row
 from duskmatch.pictures.charts import DIRECTION_COLOUR, Chart, Line
 from duskmatch.records import DIRECTIONS
 

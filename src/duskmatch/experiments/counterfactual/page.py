@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from duskmatch.data import Dataset
-from duskmatch.experiments.counterfactual_charts import SEARCHES, SHIFT, Shown, charts_of, save_pictures
-from duskmatch.experiments.counterfactual_document import Counterfactual
-from duskmatch.experiments.counterfactual_words import Table, facts, in_words, said, sentences, tables
-from duskmatch.experiments.films import FilmStore, Take, sample_frames
+from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown, charts_of, save_pictures
+from duskmatch.experiments.counterfactual.document import Counterfactual
+from duskmatch.experiments.counterfactual.films import FilmStore, Take, sample_frames
+from duskmatch.experiments.counterfactual.words import Table, facts, in_words, said, sentences, tables
 from duskmatch.files import write_json, write_text
 from duskmatch.pictures.charts import as_svg
 from duskmatch.pictures.headline import facts_list

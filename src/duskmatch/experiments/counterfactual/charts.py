@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duskmatch.evaluation.words import ARROWS
-from duskmatch.experiments.counterfactual_document import Counterfactual, Figure, Point
+from duskmatch.experiments.counterfactual.document import Counterfactual, Figure, Point
 from duskmatch.pictures.charts import SERIES, Chart, Line, save_png
 from duskmatch.records import DIRECTIONS
 

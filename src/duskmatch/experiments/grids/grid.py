@@ -10,8 +10,8 @@ from pathlib import Path
 from duskmatch.config import Settings, load_settings
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
-from duskmatch.experiments.cells import Cell, CellResult, Order, find_result
-from duskmatch.experiments.variants import Row
+from duskmatch.experiments.grids.cells import Cell, CellResult, Order, find_result
+from duskmatch.experiments.grids.variants import Row
 from duskmatch.records import DIRECTIONS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from duskmatch.embedding.layers import LAYERS, Layer
 from duskmatch.evaluation.document import Count, Fraction, Interval, Part
-from duskmatch.experiments.nuisances import Name
+from duskmatch.experiments.probes.nuisances import Name
 from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
 
 SCHEMA_VERSION = 1

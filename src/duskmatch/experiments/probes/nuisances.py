@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 
 from duskmatch.errors import DataError
-from duskmatch.experiments.ridge import Mask
+from duskmatch.experiments.probes.ridge import Mask
 from duskmatch.records import Ints, Tracklet
 
 Name = Literal["camera", "view", "occluder", "truncated", "background", "modality"]

@@ -14,13 +14,13 @@ from typing import Any
 from duskmatch.config import nearest
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
-from duskmatch.experiments import plan as plans
-from duskmatch.experiments.cast import cast_of, open_base, test_people
-from duskmatch.experiments.counterfactual_page import write_outputs
-from duskmatch.experiments.counterfactual_results import Outcome, document_of
-from duskmatch.experiments.films import FilmStore, Take
-from duskmatch.experiments.measures import Baseline, Measured
-from duskmatch.experiments.shelf import Shelf, Subject, open_subjects, run_names, training_data
+from duskmatch.experiments.counterfactual import plan as plans
+from duskmatch.experiments.counterfactual.cast import cast_of, open_base, test_people
+from duskmatch.experiments.counterfactual.films import FilmStore, Take
+from duskmatch.experiments.counterfactual.measures import Baseline, Measured
+from duskmatch.experiments.counterfactual.page import write_outputs
+from duskmatch.experiments.counterfactual.results import Outcome, document_of
+from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, run_names, training_data
 from duskmatch.synthetic import FACTORS
 from duskmatch.synthetic.variations import MOST_SEVERE
 from duskmatch.training.checkpoint import only_writer

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import people_draws
-from duskmatch.experiments.cells import CellResult, People
+from duskmatch.experiments.grids.cells import CellResult, People
 from duskmatch.records import DIRECTIONS, Direction
 
 Figure = Literal["rank1", "mAP"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from duskmatch.errors import DataError
 from duskmatch.evaluation import score
-from duskmatch.experiments.shift import same_person, shifts, yardsticks
+from duskmatch.experiments.counterfactual.shift import same_person, shifts, yardsticks
 from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ints, Modality, Scores
 
 CAMERA_RULE: CameraRule = "same-pid-same-camera"

@@ -14,8 +14,8 @@ from duskmatch.embedding.machine import describe, versions
 from duskmatch.evaluation import bootstrap_interval
 from duskmatch.evaluation.document import PROTOCOL
 from duskmatch.evaluation.intervals import LEVEL, RESAMPLES
-from duskmatch.experiments.cast import test_people
-from duskmatch.experiments.counterfactual_document import (
+from duskmatch.experiments.counterfactual.cast import test_people
+from duskmatch.experiments.counterfactual.document import (
     Counterfactual,
     DataFacts,
     Difference,
@@ -27,11 +27,11 @@ from duskmatch.experiments.counterfactual_document import (
     Search,
     Shift,
 )
-from duskmatch.experiments.films import Cast, FilmRecord, Take
-from duskmatch.experiments.measures import CAMERA_RULE, Baseline, Measured
-from duskmatch.experiments.plan import Plan
-from duskmatch.experiments.shelf import Subject, training_data
-from duskmatch.experiments.shift import DEFINITION
+from duskmatch.experiments.counterfactual.films import Cast, FilmRecord, Take
+from duskmatch.experiments.counterfactual.measures import CAMERA_RULE, Baseline, Measured
+from duskmatch.experiments.counterfactual.plan import Plan
+from duskmatch.experiments.counterfactual.shelf import Subject, training_data
+from duskmatch.experiments.counterfactual.shift import DEFINITION
 from duskmatch.records import DIRECTIONS, Ints, Scores
 
 Doubles = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
 from duskmatch.errors import DuskmatchError
-from duskmatch.experiments.cells import Cell, Order, run_cell
+from duskmatch.experiments.grids.cells import Cell, Order, run_cell
 
 Told = Callable[[Cell, int, int], None]  # a cell, its iterations done, and of how many
 
