@@ -43,7 +43,7 @@ def test_what_did_not_change_is_exactly_0():
 
 @pytest.mark.parametrize("same", [True, False])
 def test_mean_distance_is_that_of_a_loop_over_pairs(same, monkeypatch):
-    monkeypatch.setattr("duskmatch.experiments.shift.BLOCK_ROWS", 7)  # blocks that end inside the list
+    monkeypatch.setattr("duskmatch.experiments.counterfactual.shift.BLOCK_ROWS", 7)  # blocks that end inside the list
     rng = np.random.default_rng(1)
     vectors, pids = rng.standard_normal((31, 8)), rng.integers(0, 5, 31)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
