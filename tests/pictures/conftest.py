@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from duskmatch.config import load_settings
+from duskmatch.embedding import Embedder
+from duskmatch.embedding.highlights import note_highlights
+from duskmatch.embedding.run import build_model
 from duskmatch.evaluation import DataFacts, evaluate_dataset, scores_document
+from duskmatch.pictures.compared import Compared, mapped_tracklets
 from tests.evaluation.people import FakeEmbedder, make_people
 
 
@@ -43,4 +48,33 @@ def log():
             "confusion": "nan" if i == 3 else "2.5",
         }
         for i in range(40)
+    ]
+
+
+def compared_run(name, people, *overrides, trained_on=None):
+    """A network at its random start in the place of a trained one; the start of another seed is "before training"."""
+    settings = load_settings("tiny", overrides=["data.frames_per_clip=2", *overrides])
+    embedder = Embedder(build_model(settings, 8), settings, device="cpu")
+    embedder.header = {"checkpoint": f"iteration 3 of 9 of {name}", "data": trained_on or {}}
+    noted = note_highlights(embedder)
+    evaluation = evaluate_dataset(embedder.embed, people)
+    data = DataFacts(name=people.name, version="1", fingerprint="ab" * 32, test_reads=2, n_unreadable=0)
+    facts = embedder.facts()
+    document = scores_document(evaluation, data, synthetic=people.synthetic, facts=facts)
+    before = Embedder(build_model(settings.model_copy(update={"seed": 7}), 8), settings, device="cpu")
+    untrained = before.embed(mapped_tracklets(evaluation, 5))
+    return Compared(name, evaluation, document, facts, embedder, noted.weights() if noted else None, untrained)
+
+
+BASELINE = ("model.attack=false", "model.defense=false", "model.sequence=none")
+
+
+@pytest.fixture(scope="session")
+def compared(people):
+    """A Baseline and a full model on the same people, of other frame sizes and other pixels."""
+    other = ("data.height=192", "data.width=96", "model.n_parts=3", "data.grey=true", "data.per_clip=true")
+    trained_on = {"name": "Duskwalk", "version": "1", "synthetic": True}
+    return [
+        compared_run("Baseline", people, *BASELINE, trained_on=trained_on),
+        compared_run("full", people, *other, trained_on=trained_on),
     ]

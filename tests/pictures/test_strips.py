@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from duskmatch.evaluation import rank
 from duskmatch.pictures import ranked_strips
-from duskmatch.pictures.strips import HEAD_PX, HEIGHT_PX, RIGHT, ROW_PX, UNKNOWN, WIDTH_PX, WRONG, _left
+from duskmatch.pictures.strips import HEAD_PX, HEIGHT_PX, RIGHT, ROW_PX, UNKNOWN, WIDTH_PX, WRONG, left_of
 from duskmatch.records import Embeddings
 
 
@@ -18,7 +18,7 @@ def page_of(path):
 
 def has_frame(page, place, row, colour):
     """Whether the frame round a tile holds the colour."""
-    top, left = HEAD_PX + row * ROW_PX - 6, _left(place) - 6
+    top, left = HEAD_PX + row * ROW_PX - 6, left_of(place) - 6
     around = page[top : top + HEIGHT_PX + 12, left : left + WIDTH_PX + 12].astype(int)
     around = np.concatenate([around[:, :6].reshape(-1, 3), around[:, -6:].reshape(-1, 3)])
     return bool((np.abs(around - 255 * np.array(to_rgb(colour))).sum(axis=1) < 30).any())

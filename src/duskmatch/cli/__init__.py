@@ -25,6 +25,7 @@ COMMANDS = {
     "ingest": "cut tracklets out of a video with a tracker's boxes",
     "train": "train a model",
     "evaluate": "score a trained model, or features made by any program",
+    "compare": "put trained models side by side: strips, attention, weights, distances, maps",
     "embed": "turn tracklets into vectors",
     "rank": "find who in a gallery is nearest to each query",
     "reproduce": "the paper's tables and tests, as grids of runs or on trained runs",

@@ -17,6 +17,7 @@ from duskmatch.evaluation.protocol import Evaluation, Side, evaluate_dataset, ev
 from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
 from duskmatch.evaluation.reranking import ReRanking, rerank
+from duskmatch.evaluation.separation import Separation, separation, separation_within
 from duskmatch.evaluation.words import origin, protocol_in_words, scores_in_words
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Evaluation",
     "MatchPairs",
     "ReRanking",
+    "Separation",
     "Side",
     "bootstrap_interval",
     "count_test_reads",
@@ -50,4 +52,6 @@ __all__ = [
     "score_distances",
     "scores_document",
     "scores_in_words",
+    "separation",
+    "separation_within",
 ]

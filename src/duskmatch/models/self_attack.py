@@ -162,20 +162,30 @@ class SelfAttackDefense(nn.Module):
         maps3 = self.defense_encoder.to_stage3(shallow)
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
+    def fused_maps(
+        self, maps: DefenseMaps, n_frames: int, pairing: Literal["cross", "self", "skip"] = "cross"
+    ) -> Float[Tensor, "n d h w"]:
+        """What f_d is the mean of: half the sum of both CMCA paths, or F_{t,d} where there is no CMCA.
+
+        `pairing`: "cross" with the same person's clip of the other modality (training), "self" with itself.
+
+        Source: paper, Eq. 7, and Eq. 8 inside its GAP.
+        """
+        if not self.has_defense or pairing == "skip":
+            return maps.maps
+        partner = DefenseMaps(*map(other_modality, maps)) if pairing == "cross" else maps
+        crossed3 = self.defense_encoder.stage4(self.cross_attention3(maps.maps3, partner.maps3, n_frames))
+        crossed = self.cross_attention4(maps.maps, partner.maps, n_frames)
+        return (crossed3 + crossed) / 2  # type: ignore[no-any-return]
+
     def defense_embedding(
         self, maps: DefenseMaps, n_frames: int, pairing: Literal["cross", "self", "skip"] = "cross"
     ) -> DefenseEmbedding:
-        """f_d. `pairing`: "cross" with the same person's clip of the other modality (training), "self" with itself.
+        """f_d, with the clip of `fused_maps`' pairing as its partner.
 
         Source: paper, Eqs. 7 and 8.
         """
-        fused = maps.maps
-        if self.has_defense and pairing != "skip":
-            partner = DefenseMaps(*map(other_modality, maps)) if pairing == "cross" else maps
-            crossed3 = self.defense_encoder.stage4(self.cross_attention3(maps.maps3, partner.maps3, n_frames))
-            crossed = self.cross_attention4(maps.maps, partner.maps, n_frames)
-            fused = (crossed3 + crossed) / 2
-        pooled = pool_clip(fused, n_frames)
+        pooled = pool_clip(self.fused_maps(maps, n_frames, pairing), n_frames)
         return DefenseEmbedding(pooled, self.defense_neck(pooled))
 
     def sequence_embedding(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
@@ -190,17 +200,33 @@ class SelfAttackDefense(nn.Module):
 
         Source: REFERENCE rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
         """
+        return self.embed_maps(self.maps_to_pool(clips, modality), clips.shape[1], modality)
+
+    def maps_to_pool(
+        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
+    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+        """The last maps before anything is averaged: F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both."""
         n_frames = clips.shape[1]
         stem = self.stem_visible if modality == "visible" else self.stem_infrared
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
-            return self._centred([self.attack_alone(shallow, n_frames, modality)], modality)
+            return [self._attack_maps(shallow, modality)]
         maps = self.defense_maps(shallow)
-        vectors = []
-        if self.embedding in ("sequence", "both"):
-            vectors.append(self.sequence_embedding(maps.maps, n_frames))
+        found = [maps.maps] if self.embedding in ("sequence", "both") else []
         if self.embedding in ("defense", "both"):
-            vectors.append(self.defense_embedding(maps, n_frames, self.test_pairing).embedding)
+            found.append(self.fused_maps(maps, n_frames, self.test_pairing))
+        return found
+
+    def embed_maps(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> Float[Tensor, "b d_all"]:
+        """The second half of `embed`: from the maps of `maps_to_pool` to the vector."""
+        vectors: list[Tensor] = []
+        if self.embedding in ("sequence", "both"):
+            vectors.append(self.sequence_embedding(maps[0], n_frames))
+        if self.embedding != "sequence":
+            after = self.attack_neck if self.embedding == "attack" else self.defense_neck
+            vectors.append(after(pool_clip(maps[-1], n_frames)))
         return self._centred(vectors, modality)
 
     forward = embed
@@ -215,9 +241,12 @@ class SelfAttackDefense(nn.Module):
         self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int, modality: Modality
     ) -> Float[Tensor, "b d"]:
         """f^l of one modality, to look at what the attack network sees."""
+        return self.attack_neck(pool_clip(self._attack_maps(shallow, modality), n_frames))  # type: ignore[no-any-return]
+
+    def _attack_maps(self, shallow: Tensor, modality: Modality) -> Tensor:
+        """What f^l of one modality is the mean of, to look at what the attack network sees."""
         block = self.self_attention[0 if len(self.self_attention) == 1 or modality == "visible" else 1]
-        pooled = pool_clip(self.attack_encoder(block(shallow)), n_frames)
-        return self.attack_neck(pooled)  # type: ignore[no-any-return]
+        return self.attack_encoder(block(shallow))  # type: ignore[no-any-return]
 
     def _checked(self, embedding: Embedding) -> Embedding:
         if embedding == "auto":

@@ -1,4 +1,4 @@
-"""Ranked strips, curves, and the report: what a person looks at."""
+"""Ranked strips, curves, the report, and RUNs side by side: what a person looks at."""
 
 from duskmatch.pictures.curves import curves, read_log
 from duskmatch.pictures.report import write_report

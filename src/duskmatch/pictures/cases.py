@@ -21,10 +21,10 @@ def shown_cases(scores: Scores, n: int = 8) -> dict[str, list[int]]:
     n = min(n, len(order))
     n_good = n_bad = n // 4
     taken: set[int] = set()
-    good = _distinct(order, n_good, scores, taken)
-    bad = _distinct(order[::-1], n_bad, scores, taken)
+    good = distinct(order, n_good, scores, taken)
+    bad = distinct(order[::-1], n_bad, scores, taken)
     from_median = order[np.argsort(np.abs(np.arange(len(order)) - (len(order) - 1) / 2), kind="stable")]
-    typical = _distinct(from_median, n - n_good - n_bad, scores, taken)
+    typical = distinct(from_median, n - n_good - n_bad, scores, taken)
     by_precision = sorted(typical, key=lambda i: -scores.average_precision[i])
     kinds = {"good": good, "typical": by_precision, "bad": bad[::-1]}
     return {kind: [int(scores.scored[i]) for i in chosen] for kind, chosen in kinds.items() if chosen}
@@ -48,7 +48,7 @@ def chosen_rows(evaluation: Evaluation, direction: Direction, n: int) -> dict[st
     return shown_cases(evaluation.scores[direction], n)
 
 
-def _distinct(order: Sequence[int] | np.ndarray, n: int, scores: Scores, taken: set[int]) -> list[int]:
+def distinct(order: Sequence[int] | np.ndarray, n: int, scores: Scores, taken: set[int]) -> list[int]:
     """The first n positions, each of another person than those taken, as long as there are others."""
     chosen: list[int] = []
     people = {int(scores.query_pids[i]) for i in taken}

@@ -6,7 +6,9 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +43,12 @@ STYLE = {
     "ytick.color": INK,
     "lines.linewidth": 1.6,
     "legend.frameon": False,
+    "text.parse_math": False,  # names from data may hold a dollar sign
     "svg.fonttype": "none",
     "svg.hashsalt": "duskmatch",
 }
+NOTE_SIZE, LINE_INCHES, CHARACTER_INCHES = 6.5, 0.115, 0.052  # of the small print below a picture file
+Draw = Callable[[Axes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +91,47 @@ def figure(
 
     Under a `heading` panels share one key, that of the first, below them all.
     """
-    n_rows = -(-len(charts) // columns)
-    drawn = Figure(figsize=(width * columns, height * n_rows), layout="constrained")
-    for place, chart in enumerate(charts):
-        _draw(drawn.add_subplot(n_rows, columns, place + 1), chart, legend and not heading)
+    panels = [partial(_draw, chart, legend and not heading) for chart in charts]
+    whole = drawn(panels, columns=columns, width=width, height=height)
     if heading:
-        drawn.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
-        drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8)
-    return drawn
+        whole.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
+        whole.legend(*whole.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8)
+    return whole
+
+
+def drawn(
+    panels: Sequence[Draw], *, columns: int = 1, width: float = 6.4, height: float = 3.0, note: str = ""
+) -> Figure:
+    """Panels that draw themselves, in rows of `columns`; `note` stands below them, its lines broken where they end."""
+    n_rows = -(-len(panels) // columns)
+    lines = [part for line in note.splitlines() for part in wrap(line, int(columns * width / CHARACTER_INCHES))]
+    whole = Figure(figsize=(width * columns, height * n_rows + LINE_INCHES * len(lines)), layout="constrained")
+    for place, draw in enumerate(panels):
+        draw(whole.add_subplot(n_rows, columns, place + 1))
+    if lines:
+        whole.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=NOTE_SIZE)
+    return whole
 
 
 def as_svg(chart: Chart, description: str, *, width: float = 5.2, height: float = 2.9) -> Html:
     """One panel as markup for the page, its key below it; `description` is read out where it cannot be seen."""
+    return drawn_svg(partial(_draw, chart, False), description, width=width, height=height, key=_key(chart))
+
+
+def drawn_svg(
+    draw: Draw, description: str, *, width: float = 5.2, height: float = 2.9, key: Html | None = None
+) -> Html:
+    """The same of a panel that draws itself."""
     out = io.StringIO()
 
-    def draw() -> None:
-        drawn = figure([chart], width=width, height=height, legend=False)
-        drawn.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    def save() -> None:
+        drawn([draw], width=width, height=height).savefig(out, format="svg", transparent=True, metadata={"Date": None})
 
-    _styled(draw)
+    _styled(save)
     return element(
         "div",
         element("div", _for_the_page(out.getvalue()), role="img", aria_label=description),
-        _key(chart),
+        key,
         class_="chart",
     )
 
@@ -138,8 +161,17 @@ def _key(chart: Chart) -> Html | None:
 
 def save_png(charts: Sequence[Chart], path: Path, **size: float | str) -> None:
     """The panels as a picture file."""
+    _save(lambda: figure(charts, **size), path)  # type: ignore[arg-type]
+
+
+def save_drawn(panels: Sequence[Draw], path: Path, *, note: str, columns: int, width: float, height: float) -> None:
+    """Panels that draw themselves as a picture file, with what a reader must know below them."""
+    _save(lambda: drawn(panels, columns=columns, width=width, height=height, note=note), path)
+
+
+def _save(make: Callable[[], Figure], path: Path) -> None:
     out = io.BytesIO()
-    _styled(lambda: figure(charts, **size).savefig(out, format="png", dpi=150, facecolor="white"))  # type: ignore[arg-type]
+    _styled(lambda: make().savefig(out, format="png", dpi=150, facecolor="white", metadata={"Software": None}))
     write_bytes(path, out.getvalue())
 
 
@@ -149,7 +181,7 @@ def _styled(draw: Callable[[], None]) -> None:
         draw()
 
 
-def _draw(axes: Axes, chart: Chart, legend: bool) -> None:
+def _draw(chart: Chart, legend: bool, axes: Axes) -> None:
     for line in chart.lines:
         axes.plot(line.x, line.y, line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4)
         if line.band:

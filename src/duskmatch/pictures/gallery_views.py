@@ -34,7 +34,7 @@ def strip(evaluation: Evaluation, direction: Direction, row: int, kind: str) -> 
     ranking, gallery = evaluation.rankings[direction], evaluation.gallery[direction].tracklets
     place = int(np.searchsorted(scores.scored, row))
     hits = [
-        _hit(rank, gallery[column], bool(match), float(dist)) if column >= 0 else element("li", "–", class_="none")
+        hit(rank, gallery[column], bool(match), float(dist)) if column >= 0 else element("li", "–", class_="none")
         for rank, (column, match, dist) in enumerate(
             zip(ranking.indices[row], ranking.matches[row], ranking.dist[row], strict=True), start=1
         )
@@ -42,15 +42,15 @@ def strip(evaluation: Evaluation, direction: Direction, row: int, kind: str) -> 
     caption = element(
         "figcaption",
         element("b", kind),
-        f" · {_who(query)} · average precision {percent(scores.average_precision[place])} %, "
+        f" · {who(query)} · average precision {percent(scores.average_precision[place])} %, "
         f"first match at rank {scores.first_hit[place]}, {int(ranking.matches[row].sum())} of "
-        f"{_n_matches(evaluation, direction, row)} matches shown",
+        f"{n_matches(evaluation, direction, row)} matches shown",
     )
-    seen = element("li", _image(query, f"query: {_who(query)}"), element("b", "query"), class_="query")
+    seen = element("li", image(query, f"query: {who(query)}"), element("b", "query"), class_="query")
     return element("figure", caption, element("ol", seen, *hits, class_="tiles strip"))
 
 
-def _n_matches(evaluation: Evaluation, direction: Direction, row: int) -> int:
+def n_matches(evaluation: Evaluation, direction: Direction, row: int) -> int:
     """How many entries the camera rule leaves to be found."""
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
     same = gallery.pids == query.pids[row]
@@ -68,7 +68,7 @@ def people_section(evaluation: Evaluation, n: int = 8) -> list[Html]:
     cards = []
     for pid, precision, rank1, count in worst_people(evaluation, n):
         images = [
-            element("li", _image(seen[pid], f"person {pid}, {modality}"), class_="sample")
+            element("li", image(seen[pid], f"person {pid}, {modality}"), class_="sample")
             for modality, seen in looks.items()
             if pid in seen
         ]
@@ -96,17 +96,17 @@ _DIRECTION_OF: dict[Modality, Direction] = {"visible": "visible_to_infrared", "i
 def _row(tracklet: Tracklet) -> Html:
     at = np.linspace(0, len(tracklet) - 1, min(N_FRAMES, len(tracklet))).astype(int)
     images = [
-        element("li", _picture(tracklet.frames[i], f"frame {i + 1} of {_who(tracklet)}")) for i in dict.fromkeys(at)
+        element("li", picture_tile(tracklet.frames[i], f"frame {i + 1} of {who(tracklet)}")) for i in dict.fromkeys(at)
     ]
-    caption = element("figcaption", f"{_who(tracklet)}, {len(tracklet)} frames")
+    caption = element("figcaption", f"{who(tracklet)}, {len(tracklet)} frames")
     return element("figure", caption, element("ul", *islice(images, N_FRAMES), class_="tiles frames"))
 
 
-def _hit(rank: int, tracklet: Tracklet, match: bool, dist: float) -> Html:
+def hit(rank: int, tracklet: Tracklet, match: bool, dist: float) -> Html:
     sign, word = ("✓", "right") if match else ("✗", "wrong")
     return element(
         "li",
-        _image(tracklet, f"hit {rank}, {word}: {_who(tracklet)}"),
+        image(tracklet, f"hit {rank}, {word}: {who(tracklet)}"),
         element("b", f"{rank} {sign}"),
         f" {dist:.3f}",
         element("small", f"person {tracklet.pid}", element("br"), f"camera {tracklet.camid}"),
@@ -114,16 +114,16 @@ def _hit(rank: int, tracklet: Tracklet, match: bool, dist: float) -> Html:
     )
 
 
-def _image(tracklet: Tracklet, words: str) -> Html:
-    return _picture(middle_frame(tracklet), words)
+def image(tracklet: Tracklet, words: str) -> Html:
+    return picture_tile(middle_frame(tracklet), words)
 
 
-def _picture(path: object, words: str) -> Html:
+def picture_tile(path: object, words: str) -> Html:
     picture = thumbnail(path)  # type: ignore[arg-type]
     return element("img", src=data_uri(picture), alt=words, width=picture.shape[1], height=picture.shape[0])
 
 
-def _who(tracklet: Tracklet) -> str:
+def who(tracklet: Tracklet) -> str:
     return f"person {tracklet.pid}, camera {tracklet.camid}, {tracklet.modality}"
 
 

@@ -77,7 +77,7 @@ def page(title: str, header: Child, sections: Mapping[str, list[Html]]) -> str:
         element("title", title),
         element("style", Html(resources.files("duskmatch.pictures").joinpath("style.css").read_text("utf-8"))),
     )
-    body = [element("section", element("h2", name, id=_anchor(name)), *parts) for name, parts in sections.items()]
+    body = [element("section", element("h2", name, id=anchor(name)), *parts) for name, parts in sections.items()]
     return (
         "<!doctype html>\n" + element("html", head, element("body", element("main", header, *body)), lang="en") + "\n"
     )
@@ -110,7 +110,7 @@ def cost_section(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[
 
 
 def _header(document: Mapping[str, Any], titles: list[str]) -> Html:
-    links = [element("a", title, href=f"#{_anchor(title)}") for title in titles]
+    links = [element("a", title, href=f"#{anchor(title)}") for title in titles]
     return element(
         "header",
         element("p", "duskmatch report", class_="soft small"),
@@ -127,7 +127,7 @@ def _title(document: Mapping[str, Any]) -> str:
     return f"{name}{word}: people found between day and night"
 
 
-def _anchor(title: str) -> str:
+def anchor(title: str) -> str:
     return title.lower().replace(",", "").replace(" ", "-")
 
 

@@ -73,9 +73,9 @@ def strip_page(query: Embeddings, gallery: Embeddings, ranking: Ranking, shown: 
 
 def _head(axes: Axes, n_hits: int, camera_rule: str) -> None:
     axes.text(MARGIN_PX, 18, f"camera rule: {camera_rule}", color=UNKNOWN, va="center")
-    axes.text(_left(0) + WIDTH_PX / 2, 44, "query", ha="center", va="center", weight="bold")
+    axes.text(left_of(0) + WIDTH_PX / 2, 44, "query", ha="center", va="center", weight="bold")
     for place in range(n_hits):
-        axes.text(_left(place + 1) + WIDTH_PX / 2, 44, str(place + 1), ha="center", va="center")
+        axes.text(left_of(place + 1) + WIDTH_PX / 2, 44, str(place + 1), ha="center", va="center")
 
 
 def _strip(
@@ -88,19 +88,20 @@ def _strip(
     row: int,
 ) -> None:
     known = query.pids[row] >= 0
-    _tile(axes, 0, top, _picture(query, row, shown[0]), INK, f"{_who(query, row)}\n{query.modalities[row]}")
+    tile(axes, 0, top, _picture(query, row, shown[0]), INK, f"{_who(query, row)}\n{query.modalities[row]}")
     for place, column in enumerate(ranking.indices[row]):
         if column < 0:
-            axes.text(_left(place + 1) + WIDTH_PX / 2, top + HEIGHT_PX / 2, "–", ha="center", color=UNKNOWN)
+            axes.text(left_of(place + 1) + WIDTH_PX / 2, top + HEIGHT_PX / 2, "–", ha="center", color=UNKNOWN)
             continue
         judged = known and gallery.pids[column] >= 0
         colour = (RIGHT if ranking.matches[row, place] else WRONG) if judged else UNKNOWN
         words = f"{SIGN[colour]} {ranking.dist[row, place]:.3f}".strip()
-        _tile(axes, place + 1, top, _picture(gallery, column, shown[1]), colour, f"{words}\n{_who(gallery, column)}")
+        tile(axes, place + 1, top, _picture(gallery, column, shown[1]), colour, f"{words}\n{_who(gallery, column)}")
 
 
-def _tile(axes: Axes, place: int, top: int, picture: np.ndarray, colour: str, words: str) -> None:
-    left = _left(place)
+def tile(axes: Axes, place: int, top: int, picture: np.ndarray, colour: str, words: str) -> None:
+    """One picture in its frame, its words below it."""
+    left = left_of(place)
     axes.imshow(picture, extent=(left, left + WIDTH_PX, top + HEIGHT_PX, top), aspect="auto", interpolation="nearest")
     style = LINE_STYLE.get(colour, "-")
     axes.add_patch(Rectangle((left - 3, top - 3), WIDTH_PX + 6, HEIGHT_PX + 6, fill=False, ec=colour, lw=2.2, ls=style))
@@ -119,5 +120,6 @@ def _who(side: Embeddings, row: int) -> str:
     return f"{person}\ncamera {side.camids[row]}"
 
 
-def _left(place: int) -> int:
+def left_of(place: int) -> int:
+    """Where a place of the row begins; the query is place 0."""
     return MARGIN_PX + place * (WIDTH_PX + GAP_PX) + (GAP_PX if place else 0)

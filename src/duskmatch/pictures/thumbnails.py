@@ -22,18 +22,29 @@ BACKGROUND = 128
 def thumbnail(path: Path, *, height: int = HEIGHT_PX, width: int = WIDTH_PX) -> UInt8[np.ndarray, "h w 3"]:
     """The picture at its own proportions on grey (RGB); one that cannot be read is grey with a cross.
 
-    Never enlarged beyond the box, never stretched: a person's build must not depend on the box.
+    Fitted into the box, never stretched: a person's build must not depend on the box.
     """
-    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
     try:
-        picture = decode_frame(path)
+        return on_grey(fitted(decode_frame(path), height, width), height, width)
     except FrameError:
+        canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
         for corners in (((0, 0), (width - 1, height - 1)), ((width - 1, 0), (0, height - 1))):
             cv2.line(canvas, *corners, (90, 90, 90), 2, cv2.LINE_AA)
         return canvas
+
+
+def fitted(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The picture as large as fits into the box, at its own proportions."""
     scale = min(height / picture.shape[0], width / picture.shape[1])
     h, w = (max(1, round(scale * n)) for n in picture.shape[:2])
     small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return np.asarray(small, np.uint8)
+
+
+def on_grey(small: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The picture in the middle of a grey box."""
+    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
+    h, w = small.shape[:2]
     top, left = (height - h) // 2, (width - w) // 2
     canvas[top : top + h, left : left + w] = small
     return canvas

@@ -1,0 +1,137 @@
+"""`duskmatch compare RUN RUN --data DATASET --out DIR`: trained models side by side on the same people."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duskmatch.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from duskmatch.data import Dataset
+    from duskmatch.evaluation.protocol import ScoredSplit
+    from duskmatch.pictures.compared import Compared
+
+MOST_PEOPLE, LONGEST_NAME = 26, 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, the one to start from first")
+    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="the data set to compare them on")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--names", metavar="A,B,...", help="what to call them (default: their folders' names)")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    parser.add_argument(
+        "--queries", type=int, default=8, metavar="N", help="queries shown for each direction (default 8)"
+    )
+    parser.add_argument("--people", type=int, default=12, metavar="N", help="people on the maps (default 12)")
+    parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
+
+
+def run(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.data import open_dataset
+    from duskmatch.embedding.machine import set_threads
+    from duskmatch.files import check_folder, prepare_folder, write_json
+    from duskmatch.pictures.comparison import write_comparison
+
+    names = names_of(args.runs, args.names)
+    if args.queries < 1:
+        raise SettingsError(f"--queries must be at least 1; got {args.queries}")
+    if not 2 <= args.people <= MOST_PEOPLE:
+        raise SettingsError(f"--people must be from 2 to {MOST_PEOPLE}, a letter for each; got {args.people}")
+    check_folder(args.out, overwrite=args.overwrite, inputs=[*args.runs, args.data])
+    set_threads(args.threads)
+    dataset = open_dataset(args.data)
+    check_sides(dataset, args.data, args.split)
+    compared = compare(args.runs, names, dataset, device=args.device, split=args.split, n_people=args.people)
+    out = prepare_folder(args.out, overwrite=args.overwrite)
+    console.say("drawing")
+    outcome = {"out": str(out), **write_comparison(out, compared, n_queries=args.queries)}
+    for figures, place in zip(outcome["runs"], args.runs, strict=True):
+        figures["run"] = str(place)
+    write_json(out / "compare.json", outcome)
+    console.result(outcome, words)
+
+
+def names_of(runs: Sequence[Path], asked: str | None) -> list[str]:
+    """A name for each run: as asked, or its folder's; no two alike."""
+    names = [run.expanduser().resolve().name for run in runs] if asked is None else asked.split(",")
+    names = [" ".join(name.split()) for name in names]
+    if len(names) != len(runs):
+        raise SettingsError(
+            f"--names must hold a name for each of {len(runs)} runs, with commas between; got {len(names)}: {asked}"
+        )
+    if not all(names):
+        raise SettingsError(f"--names must hold no empty name; got {asked!r}")
+    for name in names:
+        if len(name) > LONGEST_NAME:
+            raise SettingsError(f"a run's name must have at most {LONGEST_NAME} characters; got {name}; pass --names")
+        if names.count(name) > 1:
+            more = "pass --names A,B,..." if asked is None else "choose others"
+            raise SettingsError(f"runs must differ by name; {names.count(name)} are called {name}; {more}")
+    return names
+
+
+def check_sides(dataset: Dataset, path: Path, split: ScoredSplit) -> None:
+    """Refuses a split that lacks one of the two modalities."""
+    pair = dataset.direction("infrared_to_visible", split)
+    for modality, side in (("infrared", pair.query), ("visible", pair.gallery)):
+        if not side:
+            raise DataError(
+                f"{path}: the {split} split must hold tracklets of both modalities; it holds no {modality} ones; "
+                "choose another data set or split"
+            )
+
+
+def compare(
+    runs: Sequence[Path], names: Sequence[str], dataset: Dataset, *, device: str, split: ScoredSplit, n_people: int
+) -> list[Compared]:
+    """Each run's answers on one split, by torch in fp32; every run is opened before the first is embedded."""
+    from rich.markup import escape
+
+    from duskmatch.cli.evaluate import evaluate_with_progress
+    from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.highlights import note_highlights
+    from duskmatch.embedding.saliency import model_of
+    from duskmatch.evaluation import dataset_facts, scores_document
+    from duskmatch.pictures.compared import Compared, mapped_tracklets
+
+    embedders = [load_embedder(run, device=device) for run in runs]
+    for embedder in embedders:
+        model_of(embedder)  # refuses an exported folder
+    compared = []
+    for run, name, embedder in zip(runs, names, embedders, strict=True):
+        noted = note_highlights(embedder)
+        evaluation = evaluate_with_progress(embedder, dataset, split, "same-pid-same-camera", what=escape(name))
+        facts = embedder.facts()
+        document = scores_document(
+            evaluation,
+            dataset_facts(dataset, evaluation),
+            synthetic=dataset.synthetic,
+            facts=facts,
+        )
+        before = load_embedder(run, device=device, untrained=True)
+        untrained = before.embed(mapped_tracklets(evaluation, n_people))
+        weights = noted.weights() if noted else None
+        compared.append(Compared(name, evaluation, document, facts, embedder, weights, untrained))
+    return compared
+
+
+def words(outcome: dict[str, Any]) -> str:
+    """A line for each run: rank-1 and mAP by direction, AUC by kind of pair."""
+    from duskmatch.evaluation import origin
+    from duskmatch.evaluation.words import ARROWS, percent
+
+    width = max(len(figures["name"]) for figures in outcome["runs"])
+    lines = [origin(outcome), f"{outcome['split']} split, {outcome['people']} people"]
+    for figures in outcome["runs"]:
+        found = [
+            f"{arrow} rank-1 {percent(figures[d]['rank1'])} mAP {percent(figures[d]['mAP'])}"
+            for d, arrow in ARROWS.items()
+        ]
+        auc = figures["auc"]["across"]
+        lines.append(f"{figures['name']:<{width}}  " + ", ".join(found) + ("" if auc is None else f", AUC {auc:.3f}"))
+    return "\n".join([*lines, f"look at {outcome['page']}", f"and {len(outcome['pictures'])} pictures beside it"])

@@ -1,0 +1,84 @@
+"""Where a model looks: how strongly each place of its last maps speaks, and what of it makes two clips alike.
+
+Source: in the manner of the paper's Fig. 7, which does not say how it was made; Grad-CAM is Selvaraju et al. 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from duskmatch.data import normalise
+from duskmatch.embedding.embedder import Embedder, evaluating
+from duskmatch.errors import SettingsError
+from duskmatch.models import SelfAttackDefense
+from duskmatch.records import Clip, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Of one clip: both maps (t h w), stretched over the clip to [0, 1], and the similarity that was explained."""
+
+    activation: Floats
+    grad_cam: Floats
+    sim: float
+
+
+def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
+    """The clip's activation, and the Grad-CAM of its cosine with the unit vector `towards`, in torch in fp32.
+
+    The way is `model.embed`, cut at the maps that are averaged into the embedding; gradients are taken of these maps
+    alone, so none is left in the model.
+    """
+    model, n_frames, modality = model_of(embedder), len(clip.frames), clip.tracklet.modality
+    device = next(model.parameters()).device
+    target = torch.from_numpy(towards).to(device)
+    pixels = normalise(torch.from_numpy(clip.frames)[None].to(device), **embedder.settings.data.normalisation)
+    with evaluating(model), torch.backends.cudnn.flags(enabled=False):  # cuDNN's LSTM has no backward in this mode
+        with torch.no_grad():
+            maps = model.maps_to_pool(pixels, modality)
+        with torch.enable_grad():
+            leaves = [m.detach().clone().requires_grad_() for m in maps]
+            sim = model.embed_maps(leaves, n_frames, modality)[0] @ target
+            gradients = list(torch.autograd.grad(sim, leaves))
+    seen, why = activation(maps), grad_cam(maps, gradients)
+    return Looks(stretched(seen - seen.min()).cpu().numpy(), stretched(why).cpu().numpy(), float(sim.detach()))
+
+
+def model_of(embedder: Embedder) -> SelfAttackDefense:
+    """The network behind an embedder; one without, or without maps to look at, is refused."""
+    if embedder.model is None:
+        raise SettingsError(
+            "an exported folder holds no network that gradients can pass; name the RUN that it was exported from"
+        )
+    if not hasattr(embedder.model, "maps_to_pool"):
+        raise SettingsError(
+            f"model {embedder.settings.model.name} has no maps_to_pool and embed_maps to look into; give it both "
+            "(docs/architecture.md) or compare other RUNs"
+        )
+    return embedder.model
+
+
+def activation(maps: list[Float[Tensor, "t _ h w"]]) -> Float[Tensor, "t h w"]:
+    """How long the feature vector of each place is: the L2 norm over channels, of all maps that are pooled."""
+    return torch.linalg.vector_norm(torch.cat(maps, dim=1), dim=1)  # type: ignore[no-any-return]
+
+
+def grad_cam(maps: list[Float[Tensor, "t _ h w"]], gradients: list[Float[Tensor, "t _ h w"]]) -> Float[Tensor, "t h w"]:
+    """What of each place speaks for the similarity: channels weighed by its gradient, summed, cut off at 0.
+
+    Source: Grad-CAM, Eqs. 1 and 2.
+    Differs: a channel's weight is not averaged over the whole map. Under a mean over all places (f_d) the gradient is
+    the same everywhere, and this is Grad-CAM; under a mean over each stripe (j_d) it is the same within a
+    stripe, and averaging over all stripes would take one part's weights for another's.
+    """
+    return torch.cat([g * m for g, m in zip(gradients, maps, strict=True)], dim=1).sum(dim=1).relu()
+
+
+def stretched(maps: Float[Tensor, "t h w"]) -> Float[Tensor, "t h w"]:
+    """Divided by the clip's largest value; all zeros stay zeros."""
+    largest = maps.max()
+    return maps / largest if largest > 0 else torch.zeros_like(maps)

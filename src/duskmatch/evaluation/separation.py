@@ -1,0 +1,107 @@
+"""How far apart people are: distances between pairs of one person and of two, and how well they tell the two apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.matches import CAMERA_RULES, UNKNOWN_PID
+from duskmatch.evaluation.metrics import check_widths
+from duskmatch.evaluation.similarity import Similarity, map_bands
+from duskmatch.records import CameraRule, Embeddings, Floats, Ints
+
+FEWEST_BINS, MOST_BINS = 10, 60
+LEAST_RANGE = 1e-6  # a histogram needs a width, also where all distances are one
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """Pairs of the same person and of different people by their distance, 1 - cosine.
+
+    edges (bins + 1), same and others (bins): how many pairs lie between two edges; auc: the share of (same, other) in
+    which the pair of the same person is the nearer one, equal ones half; None where there is no pair of one kind.
+    """
+
+    edges: npt.NDArray[np.float64]
+    same: Ints
+    others: Ints
+    auc: float | None
+
+    @property
+    def n_same(self) -> int:
+        return int(self.same.sum())
+
+    @property
+    def n_others(self) -> int:
+        return int(self.others.sum())
+
+
+def separation(
+    query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, bins: int | None = None
+) -> Separation:
+    """Of all pairs of a query and a gallery entry, but those the camera rule removes and those of unknown people."""
+    return _Pairs(query, gallery, camera_rule, within=False).separation(bins)
+
+
+def separation_within(side: Embeddings, *, camera_rule: CameraRule, bins: int | None = None) -> Separation:
+    """Of all pairs of two entries of one side, each pair once."""
+    return _Pairs(side, side, camera_rule, within=True).separation(bins)
+
+
+class _Pairs:
+    """The pairs that count, a band of queries at a time: no (q g) matrix is held, so each pass computes them anew."""
+
+    def __init__(self, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, *, within: bool) -> None:
+        check_widths(query, gallery)
+        if camera_rule not in CAMERA_RULES:
+            raise EvaluationError(f"camera rule must be one of {', '.join(CAMERA_RULES)}; got {camera_rule!r}")
+        for role, side in (("query", query), ("gallery", gallery)):
+            if not len(side):
+                raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other people")
+        self.query, self.gallery, self.camera_rule, self.within = query, gallery, camera_rule, within
+        self.sim = Similarity(query.vectors, gallery.vectors)
+        self.shape = len(query), len(gallery)
+
+    def separation(self, bins: int | None) -> Separation:
+        """Exact: a first pass keeps the pairs of one person, a second holds every other pair against all of them."""
+        found = map_bands(self.same_and_ends, *self.shape)
+        same = np.sort(np.concatenate([of_one for of_one, _, _ in found]))
+        low, high = min(low for _, low, _ in found), max(high for _, _, high in found)
+        if low > high:  # no pair at all
+            low, high = -1.0, 1.0
+        bins = bins or int(np.clip(2 * len(same) ** (1 / 3), FEWEST_BINS, MOST_BINS))  # Source: Rice's rule
+        edges = np.linspace(low, max(high, low + LEAST_RANGE), bins + 1)
+        counted = map_bands(partial(self.against, same, edges), *self.shape)
+        others = np.sum([histogram for histogram, _ in counted], axis=0)
+        below = sum(n for _, n in counted)
+        n_pairs = len(same) * int(others.sum())
+        auc = below / (2 * n_pairs) if n_pairs else None
+        return Separation(np.clip(1 + edges, 0, 2), np.histogram(same, edges)[0], others, auc)
+
+    def same_and_ends(self, rows: slice) -> tuple[Floats, float, float]:
+        """The band's pairs of one person, and the least and the largest of all."""
+        same, others = self.negated(rows)
+        both = np.concatenate([same, others])
+        return same, float(both.min(initial=np.inf)), float(both.max(initial=-np.inf))
+
+    def against(self, same: Floats, edges: npt.NDArray[np.float64], rows: slice) -> tuple[Ints, int]:
+        """The histogram of the band's pairs of two people, and twice the number of pairs of one that are nearer."""
+        _, others = self.negated(rows)
+        below = sum(int(np.searchsorted(same, others, side).sum()) for side in ("left", "right"))
+        return np.histogram(others, edges)[0], below
+
+    def negated(self, rows: slice) -> tuple[Floats, Floats]:
+        """- cosine of the band's pairs of one person, and of two: 1 more would round small distances together."""
+        query, gallery = self.query, self.gallery
+        same = query.pids[rows, None] == gallery.pids
+        kept = (query.pids[rows, None] != UNKNOWN_PID) & (gallery.pids != UNKNOWN_PID)
+        if self.camera_rule == "same-pid-same-camera":
+            kept &= ~(same & (query.camids[rows, None] == gallery.camids))
+        if self.within:
+            kept &= np.arange(len(gallery)) > np.arange(len(query))[rows, None]
+        negated = self.sim.negated(rows)
+        return negated[kept & same], negated[kept & ~same]

@@ -1,0 +1,132 @@
+"""Where models look: warm colours over frames, the frame itself beside them, in the page and as a picture file.
+
+Source: in the manner of the paper's Fig. 7, which says no more than "the warmer the color, the more attention".
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from duskmatch.evaluation.words import ARROWS
+from duskmatch.files import write_bytes
+from duskmatch.pictures.attention import HEIGHT_PX, WIDTH_PX, Row, Tile, frames_differ, tiles_of
+from duskmatch.pictures.charts import INK, STYLE
+from duskmatch.pictures.compared import Compared, source
+from duskmatch.pictures.gallery_views import who
+from duskmatch.pictures.html import Html, element
+from duskmatch.pictures.overlays import scale_of_heat
+from duskmatch.pictures.side_by_side import CHARACTER_PX
+from duskmatch.pictures.strips import LINE_STYLE, MARGIN_PX, RIGHT, UNKNOWN, WRONG
+from duskmatch.pictures.thumbnails import data_uri
+
+HEAD_PX, WORDS_PX, GAP_PX, NOTE_LINE_PX = 94, 34, 10, 15
+TABLE_REM, LARGEST_REM = 53, 7.2  # what the pictures of a row may take together, and one of them
+CAPTION = (
+    "The first query of each kind above, in the frame of its clip where no model's Grad-CAM is weak (the lowest of "
+    "their peaks is highest; where clips differ in length each model shows a frame of its own). Activation: how long "
+    "the feature vector of each place is (L2 norm over channels) in the last maps, those that are averaged into the "
+    "embedding; from the clip's least to its largest value. Grad-CAM: what in the same maps makes the query's "
+    "embedding like that of the model's first hit, which stands beside it, right (✓) or wrong (✗); from 0 to the "
+    "clip's largest value. The warmer and brighter, the more; the white line is half of the largest. These maps have "
+    "few places, so they tell parts of the body apart and no details; and they show where a model looks, not whether "
+    "it is right to."
+)
+
+
+def attention_section(runs: Sequence[Compared], rows: Sequence[Row]) -> list[Html]:
+    """The caption, the scale, and a table with a row for each query."""
+    scale = scale_of_heat()
+    picture = element(
+        "img", src=data_uri(scale), alt="the scale of colours", width=scale.shape[1], height=scale.shape[0]
+    )
+    differ = frames_differ(rows)
+    groups = [tiles_of(row, differ) for row in rows]
+    names = [element("th", run.name, colspan=len(g), scope="colgroup") for run, g in zip(runs, groups[0], strict=True)]
+    if not differ:  # the shared frame belongs to nobody
+        names[0] = element("th", runs[0].name, colspan=len(groups[0][0]) - 1, scope="colgroup")
+        names.insert(0, element("td"))
+    columns = [element("th", tile.column, scope="col") for group in groups[0] for tile in group]
+    head = element("thead", element("tr", element("td"), *names), element("tr", element("td"), *columns))
+    body = [_table_row(row, group, runs) for row, group in zip(rows, groups, strict=True)]
+    tile_rem = min(LARGEST_REM, TABLE_REM / len(columns))
+    table = element("table", head, element("tbody", *body), class_="looks", style=f"--tile:{tile_rem:.2f}rem")
+    return [
+        element("p", source(runs) + CAPTION, class_="small soft"),
+        element("p", "0 ", picture, " the clip's largest", class_="small soft heat-scale"),
+        element("div", table, class_="scroll", tabindex="0"),
+    ]
+
+
+def _table_row(row: Row, groups: Sequence[Sequence[Tile]], runs: Sequence[Compared]) -> Html:
+    name = element(
+        "th", element("b", row.kind), element("br"), ARROWS[row.direction], element("br"),
+        f"person {row.query.pid}", element("br"), f"camera {row.query.camid}", scope="row",
+    )  # fmt: skip
+    cells = []
+    for run, group in zip(runs, groups, strict=True):
+        for tile in group:
+            words = f"{tile.column}, {run.name}: {who(row.query)} {tile.words}".strip()
+            picture = element("img", src=data_uri(tile.picture), alt=words, width=WIDTH_PX, height=HEIGHT_PX)
+            kind = {None: None, True: "right", False: "wrong"}[tile.match]
+            cells.append(element("td", picture, element("small", tile.words), class_=kind))
+    return element("tr", name, *cells)
+
+
+def attention_page(path: Path, runs: Sequence[Compared], rows: Sequence[Row], note: str) -> Path:
+    """The same as a picture file."""
+    differ = frames_differ(rows)
+    groups = [tiles_of(row, differ) for row in rows]
+    step = WIDTH_PX + GAP_PX
+    width = 2 * MARGIN_PX + sum(len(group) * step + 2 * GAP_PX for group in groups[0])
+    lines = [
+        part for line in (CAPTION, *note.splitlines()) for part in wrap(line, (width - 2 * MARGIN_PX) // CHARACTER_PX)
+    ]
+    row_px = HEIGHT_PX + WORDS_PX + 24
+    height = HEAD_PX + len(rows) * row_px + NOTE_LINE_PX * (len(lines) + 1)
+    with rc_context(STYLE):  # type: ignore[arg-type]
+        page = Figure(figsize=(width / 100, height / 100), dpi=100)
+        axes = page.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
+        axes.text(MARGIN_PX, 20, source(runs), size=9, va="center")
+        for place, (row, group) in enumerate(zip(rows, groups, strict=True)):
+            _page_row(axes, HEAD_PX + place * row_px, row, group, [run.name for run in runs] if not place else None)
+        bottom = HEAD_PX + len(rows) * row_px
+        axes.text(MARGIN_PX, bottom, "\n".join(lines), size=8, color=UNKNOWN, va="top", linespacing=1.35)
+        out = io.BytesIO()
+        page.savefig(out, format="png", dpi=100, facecolor="white", metadata={"Software": None})
+    write_bytes(path, out.getvalue())
+    return path
+
+
+def _page_row(axes: Axes, top: int, row: Row, groups: Sequence[Sequence[Tile]], names: Sequence[str] | None) -> None:
+    words = f"{row.kind} · {ARROWS[row.direction]} · {who(row.query)}"
+    axes.text(MARGIN_PX, top + 10, words, va="center", size=8.5)
+    left = MARGIN_PX
+    for place, group in enumerate(groups):
+        for tile in group:
+            if names:
+                axes.text(left + WIDTH_PX / 2, top - 12, tile.column, ha="center", va="center", size=8)
+            if names and tile.column == "activation":
+                axes.text(left, top - 36, names[place], va="center", weight="bold", size=10)
+            _tile(axes, left, top + 24, tile)
+            left += WIDTH_PX + GAP_PX
+        left += 2 * GAP_PX
+
+
+def _tile(axes: Axes, left: int, top: int, tile: Tile) -> None:
+    extent = (left, left + WIDTH_PX, top + HEIGHT_PX, top)
+    axes.imshow(tile.picture, extent=extent, aspect="auto", interpolation="nearest")
+    colour = {None: INK, True: RIGHT, False: WRONG}[tile.match]
+    if tile.match is not None:
+        style = LINE_STYLE[colour]
+        axes.add_patch(Rectangle((left, top), WIDTH_PX, HEIGHT_PX, fill=False, ec=colour, lw=2.2, ls=style))
+    axes.text(left + WIDTH_PX / 2, top + HEIGHT_PX + 8, tile.words, ha="center", va="top", size=7.5, color=colour)

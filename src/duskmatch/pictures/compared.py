@@ -1,0 +1,76 @@
+"""One RUN among those that are put side by side, and what stands below every picture of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from duskmatch.embedding import Embedder
+from duskmatch.evaluation import Evaluation, origin
+from duskmatch.evaluation.words import ARROWS
+from duskmatch.records import DIRECTIONS, Embeddings, Floats, Modality, Tracklet
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A RUN's answers on the people that all RUNs are compared on.
+
+    document: that of `scores_document`; facts: the embedder's; weights: A of Eq. 12, (clips k) by modality, where the
+    embedding passes it; untrained: vectors of the mapped people's tracklets from the network before training.
+    """
+
+    name: str
+    evaluation: Evaluation
+    document: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    embedder: Embedder
+    weights: Mapping[Modality, Floats] | None
+    untrained: Embeddings
+
+
+def provenance(runs: Sequence[Compared]) -> str:
+    """What no picture may be seen without: the data, the split, how many people and queries, each RUN's checkpoint."""
+    first = runs[0]
+    queries = ", ".join(f"{first.document[d]['n_queries']} queries {ARROWS[d]}" for d in DIRECTIONS)
+    lines = [
+        f"{origin(first.document)}. {first.evaluation.split.capitalize()} split: {n_people(first.evaluation)} people, "
+        f"{queries}; camera rule {first.evaluation.camera_rule}."
+    ]
+    lines += [f"{run.name}: {checkpoint(run)}." for run in runs]
+    return "\n".join(lines)
+
+
+def checkpoint(run: Compared) -> str:
+    """Which weights, and how they saw the people."""
+    data, document = run.embedder.settings.data, run.document
+    trained = run.embedder.header.get("data") or {}
+    name = " ".join(filter(None, (trained.get("name"), trained.get("version")))) or "data not said"
+    word = " (synthetic)" if trained.get("synthetic") else ""
+    return (
+        f"checkpoint {document['checkpoint'] or 'not said'}, seed {document['seed']}, trained on {name}{word}, "
+        f"{data.height} x {data.width} px, {data.frames_per_clip} frames a clip"
+    )
+
+
+def source(runs: Sequence[Compared]) -> str:
+    """The first words of every caption: whose data, which split."""
+    document = runs[0].document
+    word = "SYNTHETIC data, " if document["synthetic"] else ""
+    name = " ".join(filter(None, (document["data"]["name"], document["data"]["version"])))
+    return f"{word}{name}, {runs[0].evaluation.split} split. "
+
+
+def n_people(evaluation: Evaluation) -> int:
+    """How many people are looked for."""
+    return len({int(pid) for side in evaluation.query.values() for pid in side.embeddings.pids})
+
+
+def mapped_tracklets(evaluation: Evaluation, n: int) -> list[Tracklet]:
+    """All tracklets of n people, spread evenly over those that are seen in both modalities; visible ones first."""
+    visible, infrared = (evaluation.query[d].tracklets for d in ("visible_to_infrared", "infrared_to_visible"))
+    people = sorted({t.pid for t in visible} & {t.pid for t in infrared})
+    chosen = {people[i] for i in np.unique(np.linspace(0, len(people) - 1, min(n, len(people))).astype(int))}
+    return [t for side in (visible, infrared) for t in side if t.pid in chosen]

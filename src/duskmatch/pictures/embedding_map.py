@@ -1,0 +1,160 @@
+"""Embeddings as points on a plane, before and after training: people by colour, modalities by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from string import ascii_uppercase
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+from duskmatch.evaluation import separation
+from duskmatch.pictures.charts import drawn_svg, save_drawn
+from duskmatch.pictures.compared import Compared, source
+from duskmatch.pictures.html import Html, element
+from duskmatch.records import Embeddings
+
+# Readable on light and dark paper; too many to be told apart by colour alone, so each person has a letter too.
+PEOPLE = ("#c4511a", "#2c78c4", "#4f9a3c", "#a24fb0", "#0f9590", "#c03a5e", "#8a7a1e", "#5a62c8", "#7c8087", "#2f8f63",
+          "#c9873a", "#9b4a86")  # fmt: skip
+LEAST_POINTS = 12  # fewer have no neighbourhoods worth the name
+PERPLEXITY = 12.0
+LETTERS = ascii_uppercase
+WIDTH = 4.6
+TSNE = (
+    "t-SNE (scikit-learn, perplexity {perplexity:.0f}, PCA start, fixed seed): near points are alike; directions and "
+    "distances between far ones mean nothing"
+)
+PCA = "the first two principal components: {share}; what lies in the others is not seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Points (n 2) and how they were placed."""
+
+    points: npt.NDArray[np.float64]
+    method: str
+
+
+def placed(vectors: Float[np.ndarray, "n d"]) -> Map:
+    """Unit vectors on a plane: by t-SNE where scikit-learn is installed, else by principal components."""
+    if len(vectors) >= LEAST_POINTS and np.ptp(vectors, axis=0).max() > 0:
+        try:
+            from sklearn.manifold import TSNE as Sklearn
+        except ImportError:
+            return principal(vectors)
+        perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
+        sklearn = Sklearn(perplexity=perplexity, init="pca", random_state=0, learning_rate="auto")
+        return Map(sklearn.fit_transform(vectors.astype(np.float32)).astype(float), TSNE.format(perplexity=perplexity))
+    return principal(vectors)
+
+
+def principal(vectors: Float[np.ndarray, "n d"]) -> Map:
+    """The first two principal components, each turned so that its largest weight is positive."""
+    centred = vectors.astype(float) - vectors.mean(axis=0, dtype=float)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2] * np.sign(np.take_along_axis(axes[:2], np.abs(axes[:2]).argmax(axis=1)[:, None], axis=1))
+    points = np.zeros((len(vectors), 2))
+    points[:, : len(axes)] = centred @ axes.T
+    total = float((values**2).sum())
+    share = f"{100 * float((values[:2] ** 2).sum()) / total:.0f} % of the variance" if total else "no variance at all"
+    return Map(points, PCA.format(share=share))
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One map of one model; auc is that of the same clips between modalities, in all dimensions."""
+
+    title: str
+    who: Embeddings
+    map: Map
+    auc: float | None
+
+
+def panels_of(runs: Sequence[Compared]) -> list[tuple[Panel, Panel]]:
+    """For each model the map before and the map after training, of the same tracklets."""
+    found = []
+    for run in runs:
+        after = _after(run)
+        found.append((_panel("before training", run.untrained, run), _panel("after training", after, run)))
+    return found
+
+
+def _panel(when: str, who: Embeddings, run: Compared) -> Panel:
+    infrared = np.array([m == "infrared" for m in who.modalities])
+    apart = separation(who.take(infrared), who.take(~infrared), camera_rule=run.evaluation.camera_rule)
+    said = "" if apart.auc is None else f": AUC {apart.auc:.3f}"
+    return Panel(when + said, who, placed(who.vectors), apart.auc)
+
+
+def _after(run: Compared) -> Embeddings:
+    """The trained network's vectors of the tracklets in `run.untrained`, in their order."""
+    sides = [run.evaluation.query[d].embeddings for d in ("visible_to_infrared", "infrared_to_visible")]
+    vectors = {(m, s): v for e in sides for m, s, v in zip(e.modalities, e.sources, e.vectors, strict=True)}
+    before = run.untrained
+    rows = [vectors[key] for key in zip(before.modalities, before.sources, strict=True)]
+    return Embeddings(np.stack(rows), before.pids, before.camids, before.modalities, before.sources)
+
+
+def maps_section(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) -> list[Html]:
+    """Two maps side by side for each model."""
+    parts = [element("p", source(runs) + caption(runs, maps), class_="small soft")]
+    for run, pair in zip(runs, maps, strict=True):
+        charts = []
+        for panel in pair:
+            n, people = len(panel.who), len(np.unique(panel.who.pids))
+            spoken = f"{run.name}, {panel.title}: {n} clips of {people} people as points"
+            draw = partial(draw_map, panel.title[:1].upper() + panel.title[1:], panel)
+            charts.append(drawn_svg(draw, spoken, width=WIDTH, height=WIDTH))
+        parts += [element("h3", run.name), element("div", *charts, class_="columns")]
+    return parts
+
+
+def caption(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) -> str:
+    """What is seen, and by which method."""
+    who = maps[0][1].who
+    methods = list(dict.fromkeys(panel.map.method for pair in maps for panel in pair))
+    how = methods[0] if len(methods) == 1 else "; ".join(methods)
+    loaded = [run.name for run in runs if run.embedder.settings.model.weights]
+    note = f" {', '.join(loaded)} began with loaded weights, not with the random start shown." if loaded else ""
+    letters = ", ".join(f"{LETTERS[i]} = person {pid}" for i, pid in enumerate(np.unique(who.pids)))
+    return (
+        f"All {len(who)} clips of {len(np.unique(who.pids))} people, spread evenly over those seen in both modalities; "
+        "full circles are visible clips, hollow squares infrared. Each person has a colour and a letter: "
+        f"{letters}. Placed by {how}; each map has a plane of its own. AUC is of these clips, from one modality to the "
+        f"other, in all dimensions (0.5 is blind). Before training: the random start of the RUN's seed.{note}"
+    )
+
+
+def save_maps(path: Path, runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]], note: str) -> Path:
+    """The maps as a picture file, a row for each model."""
+    word = ", SYNTHETIC data" if runs[0].document["synthetic"] else ""
+    panels = [
+        partial(draw_map, f"{run.name}, {panel.title}{word}", panel)
+        for run, pair in zip(runs, maps, strict=True)
+        for panel in pair
+    ]
+    save_drawn(panels, path, note=f"{caption(runs, maps)}\n{note}", columns=2, width=WIDTH, height=WIDTH)
+    return path
+
+
+def draw_map(title: str, panel: Panel, axes: Axes) -> None:
+    """Each clip as a mark with its person's letter in it."""
+    infrared = np.array([m == "infrared" for m in panel.who.modalities])
+    for place, pid in enumerate(np.unique(panel.who.pids)):
+        colour = PEOPLE[place % len(PEOPLE)]
+        for night, marker, face in ((False, "o", colour), (True, "s", "none")):
+            points = panel.map.points[(panel.who.pids == pid) & (infrared == night)]
+            axes.scatter(points[:, 0], points[:, 1], s=88, marker=marker, facecolors=face, edgecolors=colour, lw=1.1)
+            for x, y in points:
+                letter = LETTERS[place % len(LETTERS)]
+                ink = colour if night else "#ffffff"
+                axes.text(x, y, letter, size=6.5, weight="bold", color=ink, ha="center", va="center_baseline")
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.spines[["top", "right"]].set_visible(True)

@@ -1,0 +1,155 @@
+"""The highlight weights A (Eq. 12) from head to foot: what each model keeps of each part, by day and by night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Ellipse, Polygon
+
+from duskmatch.pictures.charts import INK, LINE, PAGE_COLOURS, SERIES, drawn_svg, save_drawn
+from duskmatch.pictures.compared import Compared, source
+from duskmatch.pictures.html import Html, element
+from duskmatch.records import MODALITIES, Floats, Modality
+
+COLOUR: Mapping[Modality, str] = {"visible": SERIES[0], "infrared": SERIES[1]}
+MARKER: Mapping[Modality, str] = {"visible": "o", "infrared": "^"}
+WIDTH, HEIGHT = 5.2, 3.4
+CAPTION = (
+    "A (Eq. 12) says how much of each feature is kept before motion is added: from 0, nothing, to 1, all of it. A "
+    "point is the mean over a clip's frames and a part's features, and over all clips; the line is one standard "
+    "deviation between clips to each side. Parts are stripes of equal height, the uppermost first. A scale shows "
+    "only the range that occurs; all are equally wide."
+)
+# A figure of height 1 and width 1, y downwards: head, trunk with arms, legs.
+HEAD = ((0.5, 0.09), 0.2, 0.13)
+BODY = ((0.36, 0.17), (0.64, 0.17), (0.76, 0.24), (0.82, 0.5), (0.73, 0.51), (0.66, 0.31), (0.64, 0.52), (0.67, 0.97),
+        (0.54, 0.97), (0.5, 0.58), (0.46, 0.97), (0.33, 0.97), (0.36, 0.52), (0.34, 0.31), (0.27, 0.51), (0.18, 0.5),
+        (0.24, 0.24))  # fmt: skip
+
+
+def part_figures(run: Compared) -> dict[str, Any] | None:
+    """Mean and standard deviation over clips of each part, top to bottom, by modality; None without A."""
+    if run.weights is None:
+        return None
+    return {
+        modality: {
+            "mean": [float(x) for x in weights.mean(axis=0)],
+            "std": [float(x) for x in weights.std(axis=0)],
+            "clips": len(weights),
+        }
+        for modality, weights in run.weights.items()
+    }
+
+
+def parts_section(runs: Sequence[Compared]) -> list[Html]:
+    """A panel for each model that has A; which have none is said."""
+    having = _having(runs)
+    if not having:
+        return [element("p", "None of these models passes its embedding through A (Eq. 12).")]
+    ranges = _ranges([weights for _, weights in having])
+    charts = []
+    for (run, weights), ends in zip(having, ranges, strict=True):
+        spoken = "; ".join(
+            f"{modality}: " + ", ".join(f"part {k + 1} {x:.3f}" for k, x in enumerate(of.mean(axis=0)))
+            for modality, of in weights.items()
+        )
+        draw = partial(draw_parts, _title(run, runs), weights, ends, False)
+        charts.append(drawn_svg(draw, f"A of {run.name}. {spoken}", width=WIDTH, height=HEIGHT, key=_key(weights)))
+    without = [run.name for run in runs if run.weights is None]
+    said = f" Without A: {', '.join(without)}." if without else ""
+    caption = element("p", source(runs) + CAPTION + _ends(having) + said, class_="small soft")
+    return [caption, element("div", *charts, class_="columns" if len(charts) > 1 else "single")]
+
+
+def save_parts(path: Path, runs: Sequence[Compared], note: str) -> list[Path]:
+    """The same as a picture file; none where no model has A."""
+    having = _having(runs)
+    if not having:
+        return []
+    ranges = _ranges([weights for _, weights in having])
+    panels = [
+        partial(draw_parts, _title(run, runs), of, ends, True) for (run, of), ends in zip(having, ranges, strict=True)
+    ]
+    columns = min(2, len(panels))
+    save_drawn(panels, path, note=f"{CAPTION}{_ends(having)}\n{note}", columns=columns, width=WIDTH, height=HEIGHT)
+    return [path]
+
+
+def draw_parts(
+    title: str, weights: Mapping[Modality, Floats], ends: tuple[float, float], legend: bool, axes: Axes
+) -> None:
+    """Parts downwards, A to the right; a figure at the left says which stripe is which."""
+    k, (low, high) = next(iter(weights.values())).shape[1], ends
+    sketch = 0.24 * (high - low)
+    for place, (modality, of) in enumerate(weights.items()):
+        y = np.arange(k) + 0.5 + (place - (len(weights) - 1) / 2) * 0.26
+        mean, std, colour = of.mean(axis=0), of.std(axis=0), COLOUR[modality]
+        axes.hlines(y, mean - std, mean + std, color=colour, lw=1.4, ls="-" if modality == "visible" else "--")
+        face = colour if modality == "visible" else "none"
+        axes.plot(mean, y, MARKER[modality], color=colour, mfc=face, ms=6, label=f"{modality}, {len(of)} clips")
+    _figure(axes, low - sketch, sketch, k)
+    axes.set(
+        xlim=(low - sketch, high),
+        ylim=(k, -0.6 if legend else 0),
+        title=title,
+        xlabel="mean of A, ± one standard deviation",
+    )
+    axes.set_yticks(np.arange(k) + 0.5, [_name(i, k) for i in range(k)])
+    axes.set_xticks([x for x in axes.get_xticks() if low <= x <= high])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    axes.hlines(np.arange(1, k), low - sketch, high, color=LINE, lw=0.6, zorder=0)
+    if legend:
+        axes.legend(fontsize=7.5, loc="upper right", ncols=2, borderaxespad=0.1)
+
+
+def _figure(axes: Axes, left: float, width: float, k: int) -> None:
+    """A standing figure as high as all parts together."""
+    (x, y), w, h = HEAD
+    axes.add_patch(Ellipse((left + x * width, y * k), w * width, h * k, color=INK, alpha=0.25, lw=0))
+    axes.add_patch(Polygon([(left + x * width, y * k) for x, y in BODY], color=INK, alpha=0.25, lw=0))
+
+
+def _name(i: int, k: int) -> str:
+    return f"{i + 1}" + (" head" if i == 0 else " feet" if i == k - 1 else "")
+
+
+def _title(run: Compared, runs: Sequence[Compared]) -> str:
+    word = " (SYNTHETIC data)" if runs[0].document["synthetic"] else ""
+    return f"{run.name}: highlight weights A{word}"
+
+
+def _having(runs: Sequence[Compared]) -> list[tuple[Compared, Mapping[Modality, Floats]]]:
+    return [(run, {m: run.weights[m] for m in MODALITIES if m in run.weights}) for run in runs if run.weights]
+
+
+def _ranges(weights: Sequence[Mapping[Modality, Floats]]) -> list[tuple[float, float]]:
+    """For each model its least mean less a deviation to its largest and one more, all widened to the widest."""
+    found = []
+    for of_run in weights:
+        means = [(of.mean(axis=0), of.std(axis=0)) for of in of_run.values()]
+        low, high = (float(f([m + sign * s for m, s in means])) for f, sign in ((np.min, -1), (np.max, 1)))
+        found.append((low, high))
+    width = max(1.12 * max(high - low for low, high in found), 2e-3)
+    return [((low + high - width) / 2, (low + high + width) / 2) for low, high in found]
+
+
+def _ends(having: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
+    """Between which values the points lie: a chart that fills its scale makes much of little."""
+    means = np.concatenate([of.mean(axis=0) for _, weights in having for of in weights.values()])
+    return f" All points lie between {means.min():.3f} and {means.max():.3f}."
+
+
+def _key(weights: Mapping[Modality, Floats]) -> Html:
+    items = []
+    for modality, of in weights.items():
+        line = "solid" if modality == "visible" else "dashed"
+        swatch = element("i", style=f"border-top: 3px {line} {PAGE_COLOURS[COLOUR[modality]]}")
+        shape = "●" if modality == "visible" else "△"
+        items.append(element("li", swatch, f"{shape} {modality}, {len(of)} clips"))
+    return element("ul", *items, class_="key")
