@@ -84,7 +84,7 @@ class ModelSettings(Section):
     n_parts: Count = 6
     attack: bool = True
     defense: bool = True
-    sequence: Literal["full", "no_spatial", "temporal", "none"] = "full"
+    sequence: Literal["full", "no_spatial", "temporal", "pooled_mean", "pooled_max", "pooled_std", "none"] = "full"
     spatial_output: Literal["last", "per_part"] = "last"
     lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
     highlight_reduction: Count = 16

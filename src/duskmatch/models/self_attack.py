@@ -23,6 +23,7 @@ from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention
 from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
 from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
+from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
 from duskmatch.records import MODALITIES, Modality
 
 Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
@@ -47,7 +48,7 @@ class SelfAttackDefense(nn.Module):
     """The paper's network, each of its parts a switch: the rows of Table I.
 
     attack: ASAM; defense: ADM's cross attention (without it E_def alone, as in the Baseline); sequence: FRM-STIG in
-    one of its forms, or "none".
+    one of its forms, a form without recurrence in its place, or "none".
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SelfAttackDefense(nn.Module):
         n_parts: int = 6,
         attack: bool = True,
         defense: bool = True,
-        sequence: SequenceForm | Literal["none"] = "full",
+        sequence: SequenceForm | PooledForm | Literal["none"] = "full",
         spatial_output: SpatialOutput = "last",
         lstm_layers: int = 1,
         highlight_reduction: int = 16,
@@ -98,12 +99,11 @@ class SelfAttackDefense(nn.Module):
             self.attack_encoder = Stages(backbone, width, last_stride)
             self.attack_neck, self.attack_classifier = neck(d), classifier(d, n_pids)
         if sequence != "none":
-            self.guidance = SpatialTemporalGuidance(
-                d,
-                sequence=sequence,
-                spatial_output=spatial_output,
-                n_layers=lstm_layers,
-                reduction=highlight_reduction,
+            size = {"n_layers": lstm_layers, "reduction": highlight_reduction}
+            self.guidance = (
+                PooledGuidance(d, sequence=sequence, **size)  # type: ignore[arg-type]
+                if sequence in POOLS
+                else SpatialTemporalGuidance(d, sequence=sequence, spatial_output=spatial_output, **size)  # type: ignore[arg-type]
             )
             self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(n_parts * d, n_pids)
