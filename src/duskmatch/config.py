@@ -101,6 +101,7 @@ class ModelSettings(Section):
 class LossSettings(Section):
     """Eq. 17: lambda_1, lambda_2, lambda_3, and the forms of its terms."""
 
+    confusion_weight: NotNegative = 1.0  # of Eq. 3, which Eq. 17 takes as it is; 0: E_att is trained by Eq. 5 alone
     attack_weight: NotNegative = 1.0
     defense_weight: NotNegative = 0.5
     sequence_weight: NotNegative = 0.5

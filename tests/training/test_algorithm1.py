@@ -146,6 +146,26 @@ def test_loss_terms_are_the_equations_with_their_weights():
         assert got[name] == (pytest.approx(float(value), rel=1e-4), weight), name
 
 
+def test_without_equation_3_the_attack_network_learns_by_equation_5_alone():
+    model, loss = build(), LOSS.model_copy(update={"confusion_weight": 0.0, "attack_weight": 2.0})
+    step = sub_steps(model, loss, TRAIN, 1)[2]
+    (fwd,) = forward(model, loss)
+    got = {name: float(step.weights[name] * term.detach()) for name, term in step.terms(fwd).items()}
+    with torch.no_grad():
+        logits = model.attack_classifier(model.attack_embedding(fwd.shallow, 2)).chunk(2)
+    assert got == {"attack_identity": pytest.approx(2 * float(attack_identity_loss(*logits, LABELS)), rel=1e-5)}
+    before = snapshot(model)
+    updater(model).iterate([step], lambda: forward(model, loss), joint=False, norms=False)
+    assert moved(model, before) == {*STEMS, *ATTACK}
+
+
+def test_equation_3_has_the_weight_that_it_is_given():
+    model = build()
+    assert sub_steps(model, LOSS, TRAIN, 1)[2].weights["confusion"] == 1
+    loss = LOSS.model_copy(update={"confusion_weight": 0.25})
+    assert sub_steps(model, loss, TRAIN, 1)[2].weights == {"confusion": 0.25, "attack_identity": 1.0}
+
+
 def test_triplet_takes_the_vector_that_the_settings_name():
     model = build()
     terms = {}

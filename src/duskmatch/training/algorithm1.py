@@ -114,16 +114,16 @@ def sequence_terms(forward: Forward) -> dict[str, Tensor]:
 
 
 def attack_terms(forward: Forward) -> dict[str, Tensor]:
-    """Source: paper, Eqs. 3 and 5."""
-    model = forward.model
+    """Source: paper, Eqs. 3 and 5; without Eq. 3 where its weight is 0: as many parameters, and no attack."""
+    model, terms = forward.model, {}
     f = model.attack_embedding(forward.shallow, forward.n_frames)
-    # W_def is detached, not only left out of `trains`: in a joint step it trains by Eq. 9 and must not by Eq. 3
-    confused = F.linear(f, model.defense_classifier.weight.detach()).chunk(2)
+    if forward.loss.confusion_weight:
+        # W_def is detached, not only left out of `trains`: in a joint step it trains by Eq. 9 and must not by Eq. 3
+        confused = F.linear(f, model.defense_classifier.weight.detach()).chunk(2)
+        terms["confusion"] = confusion_loss(*confused, mean=forward.mean)
     logits = forward.halves("attack", model.attack_classifier(f))
-    return {
-        "confusion": confusion_loss(*confused, mean=forward.mean),
-        "attack_identity": attack_identity_loss(*logits, forward.labels, mean=forward.mean),
-    }
+    terms["attack_identity"] = attack_identity_loss(*logits, forward.labels, mean=forward.mean)
+    return terms
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,6 @@ def sub_steps(
         weights = {"sequence_identity": loss.sequence_weight, "sequence_triplet": loss.sequence_triplet}
         steps.append(SubStep("sequence", sequence_trains, sequence_terms, weights))
     if model.has_attack and attacking and not only_encoder:
-        weights = {"confusion": 1.0, "attack_identity": loss.attack_weight}
+        weights = {"confusion": loss.confusion_weight, "attack_identity": loss.attack_weight}
         steps.append(SubStep("attack", (*STEMS, *ATTACK), attack_terms, weights))
     return steps

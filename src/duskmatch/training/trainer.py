@@ -64,7 +64,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     n_pids = len(sampler.pids)
     model = build_model(settings, n_pids)
     load_start_weights(model, settings.model.weights)
-    if settings.model.attack and model.channels < 2 * n_pids:
+    if settings.model.attack and settings.loss.confusion_weight and model.channels < 2 * n_pids:
         watcher.on_note(
             f"the embedding is {model.channels} wide for {n_pids} people: under twice their number Eq. 3 works against "
             "the identity losses; widen the model or set train.attack_start"
