@@ -111,6 +111,7 @@ class LossSettings(Section):
     triplet_weight: NotNegative = 1.0  # of Eq. 10 beside Eq. 9, both times defense_weight
     sequence_triplet: NotNegative = 0.0  # weight of a triplet on j_d, which the paper does not have
     identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
+    label_smoothing: Share = 0.0  # of Eqs. 5, 9 and 16, which ask who it is; not of Eq. 3
 
 
 class TrainSettings(Section):

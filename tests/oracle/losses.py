@@ -31,6 +31,17 @@ def eq5(logits_visible: Tensor, logits_infrared: Tensor, labels: Tensor) -> floa
     return -(2 / (2 * half)) * total
 
 
+def eq5_smoothed(logits_visible: Tensor, logits_infrared: Tensor, labels: Tensor, smoothing: float) -> float:
+    half, n_pids = logits_visible.shape
+    total = 0.0
+    for i in range(half):
+        for logits in (logits_visible, logits_infrared):
+            for pid, log_p in enumerate(log_softmax(logits[i])):
+                share = smoothing / n_pids + (1 - smoothing if pid == int(labels[i]) else 0.0)
+                total += share * log_p
+    return -(2 / (2 * half)) * total
+
+
 def eq10(embeddings: Tensor, labels: Tensor, margin: float, form: str) -> float:
     def dist(a: Tensor, b: Tensor) -> float:
         squared = sum((float(x) - float(y)) ** 2 for x, y in zip(a, b, strict=True))

@@ -159,6 +159,17 @@ def test_without_equation_3_the_attack_network_learns_by_equation_5_alone():
     assert moved(model, before) == {*STEMS, *ATTACK}
 
 
+def test_smoothing_reaches_equations_5_9_and_16_alone():
+    model, terms = build(), {}
+    for smoothing in (0.0, 0.3):
+        loss = LOSS.model_copy(update={"label_smoothing": smoothing})
+        (fwd,) = forward(model, loss)
+        found = [step.terms(fwd) for step in sub_steps(model, loss, TRAIN, 1)]
+        terms[smoothing] = {name: float(term.detach()) for some in found for name, term in some.items()}
+    changed = {name for name in terms[0.0] if terms[0.0][name] != pytest.approx(terms[0.3][name], rel=1e-4)}
+    assert changed == {"attack_identity", "defense_identity", "sequence_identity"}
+
+
 def test_equation_3_has_the_weight_that_it_is_given():
     model = build()
     assert sub_steps(model, LOSS, TRAIN, 1)[2].weights["confusion"] == 1

@@ -21,7 +21,11 @@ WAYS = {
     "bf16": ["train.precision=bf16"],
     "micro-batches": ["train.micro_batches=2", "train.pids_per_batch=4"],
 }
-ONE_BY_ONE = {"pooled head": ["model.sequence=pooled_std"], "no confusion": ["loss.confusion_weight=0"]}
+ONE_BY_ONE = {
+    "pooled head": ["model.sequence=pooled_std"],
+    "no confusion": ["loss.confusion_weight=0"],
+    "smoothing": ["loss.label_smoothing=0.1"],
+}
 
 
 def chosen(*overrides: str) -> Settings:
@@ -83,7 +87,7 @@ def test_a_pooled_head_is_trained_by_equation_16():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_together_they_train_in_every_way(way, dataset, tmp_path):
-    together = ["model.sequence=pooled_std", "loss.confusion_weight=0"]
+    together = ["model.sequence=pooled_std", "loss.confusion_weight=0", "loss.label_smoothing=0.1"]
     train(chosen(*together, *WAYS[way]), dataset, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]

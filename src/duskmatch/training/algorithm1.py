@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -89,6 +89,11 @@ class Forward:
     def mean(self) -> bool:
         return self.loss.identity == "mean"
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The form of Eqs. 5, 9 and 16."""
+        return {"mean": self.mean, "smoothing": self.loss.label_smoothing}
+
 
 def defense_terms(forward: Forward) -> dict[str, Tensor]:
     """Source: paper, Eqs. 9 and 10."""
@@ -97,7 +102,7 @@ def defense_terms(forward: Forward) -> dict[str, Tensor]:
     logits = forward.halves("defense", model.defense_classifier(f_d.embedding))
     anchors = f_d.embedding if loss.triplet_on == "embedding" else f_d.pooled
     return {
-        "defense_identity": defense_identity_loss(*logits, forward.labels, mean=forward.mean),
+        "defense_identity": defense_identity_loss(*logits, forward.labels, **forward.identity),
         "defense_triplet": forward.triplet(anchors),
     }
 
@@ -107,7 +112,7 @@ def sequence_terms(forward: Forward) -> dict[str, Tensor]:
     model, loss = forward.model, forward.loss
     j_d = model.sequence_embedding(forward.maps.maps, forward.n_frames)
     logits = forward.halves("sequence", model.sequence_classifier(j_d))
-    terms = {"sequence_identity": sequence_identity_loss(*logits, forward.labels, mean=forward.mean)}
+    terms = {"sequence_identity": sequence_identity_loss(*logits, forward.labels, **forward.identity)}
     if loss.sequence_triplet:
         terms["sequence_triplet"] = forward.triplet(j_d)
     return terms
@@ -122,7 +127,7 @@ def attack_terms(forward: Forward) -> dict[str, Tensor]:
         confused = F.linear(f, model.defense_classifier.weight.detach()).chunk(2)
         terms["confusion"] = confusion_loss(*confused, mean=forward.mean)
     logits = forward.halves("attack", model.attack_classifier(f))
-    terms["attack_identity"] = attack_identity_loss(*logits, forward.labels, mean=forward.mean)
+    terms["attack_identity"] = attack_identity_loss(*logits, forward.labels, **forward.identity)
     return terms
 
 
