@@ -80,6 +80,8 @@ class ModelSettings(Section):
     backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50"] = "resnet50"
     width: Positive = 1.0
     last_stride: Literal[1, 2] = 1
+    pooling: Literal["mean", "gem"] = "mean"  # over positions, for f^l, f_d and the parts
+    gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0  # above 6 the power of what is held at 1e-6 is no fp32 number
     weights: str | None = None  # a safetensors file, or torchvision:NAME or timm:NAME where that library is installed
     n_parts: Count = 6
     attack: bool = True

@@ -25,6 +25,7 @@ ONE_BY_ONE = {
     "pooled head": ["model.sequence=pooled_std"],
     "no confusion": ["loss.confusion_weight=0"],
     "smoothing": ["loss.label_smoothing=0.1"],
+    "gem": ["model.pooling=gem"],
 }
 
 
@@ -87,7 +88,7 @@ def test_a_pooled_head_is_trained_by_equation_16():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_together_they_train_in_every_way(way, dataset, tmp_path):
-    together = ["model.sequence=pooled_std", "loss.confusion_weight=0", "loss.label_smoothing=0.1"]
+    together = ["model.sequence=pooled_std", "loss.confusion_weight=0", "loss.label_smoothing=0.1", "model.pooling=gem"]
     train(chosen(*together, *WAYS[way]), dataset, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]

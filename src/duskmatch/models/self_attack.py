@@ -24,6 +24,7 @@ from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalit
 from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
 from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
+from duskmatch.models.pooling import Pooling, over_positions
 from duskmatch.records import MODALITIES, Modality
 
 Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
@@ -58,6 +59,8 @@ class SelfAttackDefense(nn.Module):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        pooling: Pooling = "mean",
+        gem_p: float = 3.0,
         n_parts: int = 6,
         attack: bool = True,
         defense: bool = True,
@@ -80,6 +83,7 @@ class SelfAttackDefense(nn.Module):
         self.n_pids, self.n_parts = n_pids, n_parts
         self.has_attack, self.has_defense, self.has_sequence = attack, defense, sequence != "none"
         self.test_pairing = test_pairing
+        self.power = gem_p if pooling == "gem" else None
         self.embedding = self._checked(embedding)
 
         shallow = stem_channels(width)
@@ -151,7 +155,7 @@ class SelfAttackDefense(nn.Module):
         """
         per_modality = shallow.chunk(len(self.self_attention))
         stirred = torch.cat([attend(x) for attend, x in zip(self.self_attention, per_modality, strict=True)])
-        pooled = pool_clip(self.attack_encoder(stirred), n_frames)
+        pooled = pool_clip(self.attack_encoder(stirred), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
     def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"]) -> DefenseMaps:
@@ -175,7 +179,7 @@ class SelfAttackDefense(nn.Module):
             crossed3 = self.defense_encoder.stage4(self.cross_attention3(maps.maps3, partner.maps3, n_frames))
             crossed = self.cross_attention4(maps.maps, partner.maps, n_frames)
             fused = (crossed3 + crossed) / 2
-        pooled = pool_clip(fused, n_frames)
+        pooled = pool_clip(fused, n_frames, self.power)
         return DefenseEmbedding(pooled, self.defense_neck(pooled))
 
     def sequence_embedding(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
@@ -183,7 +187,11 @@ class SelfAttackDefense(nn.Module):
 
         Source: paper, Eqs. 11-15.
         """
-        return self.sequence_neck(self.guidance(part_pool(maps, self.n_parts, n_frames)))  # type: ignore[no-any-return]
+        return self.sequence_neck(self.guided(maps, n_frames))  # type: ignore[no-any-return]
+
+    def guided(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
+        """j_d before its normalisation, where it has one."""
+        return self.guidance(part_pool(maps, self.n_parts, n_frames, self.power))  # type: ignore[no-any-return]
 
     def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
         """The vector to search with, each clip for itself: nothing depends on which others share the batch.
@@ -214,7 +222,7 @@ class SelfAttackDefense(nn.Module):
     def _attack_alone(self, shallow: Tensor, n_frames: int, modality: Modality) -> Tensor:
         """f^l of one modality, to look at what the attack network sees."""
         block = self.self_attention[0 if len(self.self_attention) == 1 or modality == "visible" else 1]
-        pooled = pool_clip(self.attack_encoder(block(shallow)), n_frames)
+        pooled = pool_clip(self.attack_encoder(block(shallow)), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
     def _checked(self, embedding: Embedding) -> Embedding:
@@ -227,12 +235,12 @@ class SelfAttackDefense(nn.Module):
         return embedding
 
 
-def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b d"]:
-    """The mean over positions and over the frames of each clip.
+def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int, power: float | None = None) -> Float[Tensor, "b d"]:
+    """The mean over positions (`power`: the generalised one), then over the frames of each clip.
 
     Source: paper, GAP of Eqs. 4 and 8.
     """
-    return maps.mean(dim=(2, 3)).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)
+    return over_positions(maps, power).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)
 
 
 def other_modality(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
