@@ -112,6 +112,8 @@ class LossSettings(Section):
     triplet_on: Literal["embedding", "pooled"] = "embedding"  # f_d after or before its batch normalisation
     triplet_weight: NotNegative = 1.0  # of Eq. 10 beside Eq. 9, both times defense_weight
     sequence_triplet: NotNegative = 0.0  # weight of a triplet on j_d, which the paper does not have
+    contrastive_weight: NotNegative = 0.0  # of a contrastive loss between modalities, which the paper does not have
+    contrastive_temperature: Annotated[float, Field(ge=0.001)] = 0.1
     identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
     label_smoothing: Share = 0.0  # of Eqs. 5, 9 and 16, which ask who it is; not of Eq. 3
 

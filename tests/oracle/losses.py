@@ -57,6 +57,23 @@ def eq10(embeddings: Tensor, labels: Tensor, margin: float, form: str) -> float:
     return total / len(labels)
 
 
+def contrastive(visible: Tensor, infrared: Tensor, labels: Tensor, temperature: float) -> float:
+    """Each clip against all of the other modality, one positive after the other."""
+
+    def cosine(a: Tensor, b: Tensor) -> float:
+        x, y = a.tolist(), b.tolist()
+        return sum(p * q for p, q in zip(x, y, strict=True)) / math.hypot(*x) / math.hypot(*y)
+
+    total = 0.0
+    for asking, asked in ((visible, infrared), (infrared, visible)):
+        for i in range(len(labels)):
+            shares = [math.exp(cosine(asking[i], other) / temperature) for other in asked]
+            positives = [j for j in range(len(labels)) if labels[j] == labels[i]]
+            for j in positives:
+                total -= math.log(shares[j] / sum(shares)) / len(positives) / len(labels) / 2
+    return total
+
+
 def non_local(x: Tensor, y: Tensor, trunk: Tensor, block: torch.nn.Module) -> Tensor:
     """trunk + W softmax(theta(x) phi(y)^T) g(y), position by position, for one picture (c h w) in evaluation mode."""
     _, h, w = trunk.shape

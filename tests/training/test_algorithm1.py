@@ -11,6 +11,7 @@ from duskmatch.errors import TrainingError
 from duskmatch.losses import (
     attack_identity_loss,
     confusion_loss,
+    cross_modal_contrastive_loss,
     defense_identity_loss,
     defense_triplet_loss,
     sequence_identity_loss,
@@ -168,6 +169,23 @@ def test_smoothing_reaches_equations_5_9_and_16_alone():
         terms[smoothing] = {name: float(term.detach()) for some in found for name, term in some.items()}
     changed = {name for name in terms[0.0] if terms[0.0][name] != pytest.approx(terms[0.3][name], rel=1e-4)}
     assert changed == {"attack_identity", "defense_identity", "sequence_identity"}
+
+
+@pytest.mark.parametrize(("options", "where"), [({}, 1), ({"sequence": "none"}, 0)])
+def test_the_contrastive_loss_is_on_what_is_searched_with(options, where):
+    model = build(**options)
+    loss = LOSS.model_copy(update={"contrastive_weight": 0.5, "contrastive_temperature": 0.2})
+    steps = sub_steps(model, loss, TRAIN, 1)
+    (fwd,) = forward(model, loss)
+    found = [step.terms(fwd) for step in steps]
+    assert [i for i, terms in enumerate(found) if "contrastive" in terms] == [where]
+    f_d = model.defense_embedding(fwd.maps, 2).embedding if where == 0 else model.sequence_embedding(fwd.maps.maps, 2)
+    expected = cross_modal_contrastive_loss(*f_d.chunk(2), LABELS, temperature=0.2)
+    assert float(found[where]["contrastive"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert steps[where].weights["contrastive"] == 0.5
+    assert not any(
+        "contrastive" in step.terms(fwd) for step in sub_steps(model, LOSS, TRAIN, 1) for fwd in forward(model)
+    )
 
 
 def test_equation_3_has_the_weight_that_it_is_given():

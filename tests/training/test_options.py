@@ -26,6 +26,7 @@ ONE_BY_ONE = {
     "no confusion": ["loss.confusion_weight=0"],
     "smoothing": ["loss.label_smoothing=0.1"],
     "gem": ["model.pooling=gem"],
+    "contrastive": ["loss.contrastive_weight=0.5"],
 }
 
 
@@ -88,8 +89,14 @@ def test_a_pooled_head_is_trained_by_equation_16():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_together_they_train_in_every_way(way, dataset, tmp_path):
-    together = ["model.sequence=pooled_std", "loss.confusion_weight=0", "loss.label_smoothing=0.1", "model.pooling=gem"]
+    together = [
+        "model.sequence=pooled_std",
+        "loss.confusion_weight=0",
+        "loss.label_smoothing=0.1",
+        "model.pooling=gem",
+        "loss.contrastive_weight=0.5",
+    ]
     train(chosen(*together, *WAYS[way]), dataset, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert all(row["sequence_identity"] > 0 and "confusion" not in row for row in rows)
+    assert all(row["sequence_identity"] > 0 and row["contrastive"] > 0 and "confusion" not in row for row in rows)
