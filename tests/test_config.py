@@ -48,6 +48,7 @@ def test_overrides_win_over_a_file_which_wins_over_the_preset(tmp_path):
             ["loss.contrastive_temperature=0"],
             "loss.contrastive_temperature must be greater than or equal to 0.001; got 0",
         ),
+        (["train.ema=1"], "train.ema must be less than 1; got 1"),
         (["model.backbone=vgg"], "model.backbone must be 'resnet18', 'resnet26', 'resnet34' or 'resnet50'; got 'vgg'"),
         (["train.micro_batches=3"], "train.micro_batches 3 must divide train.pids_per_batch 8: a person's clips stay"),
         (

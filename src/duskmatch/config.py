@@ -155,6 +155,9 @@ class TrainSettings(Section):
     keep_checkpoints: Count = 1
     selection: Literal["last", "validation"] = "last"
     validate_every: Count = 10  # epochs
+    ema: Annotated[float, Field(ge=0, lt=1)] = (
+        0.0  # decay of an average of the weights, which is then the RUN's; 0: none
+    )
     recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # at the end, to estimate both necks' statistics as at test
     centre: bool = False  # then each modality's mean embedding of training people is taken off at test
 

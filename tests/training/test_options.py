@@ -22,12 +22,14 @@ WAYS = {
     "micro-batches": ["train.micro_batches=2", "train.pids_per_batch=4"],
 }
 ONE_BY_ONE = {
-    "pooled head": ["model.sequence=pooled_std"],
-    "no confusion": ["loss.confusion_weight=0"],
-    "smoothing": ["loss.label_smoothing=0.1"],
-    "gem": ["model.pooling=gem"],
-    "contrastive": ["loss.contrastive_weight=0.5"],
+    "pooled head": "model.sequence=pooled_std",
+    "no confusion": "loss.confusion_weight=0",
+    "smoothing": "loss.label_smoothing=0.1",
+    "gem": "model.pooling=gem",
+    "contrastive": "loss.contrastive_weight=0.5",
+    "average": "train.ema=0.9",
 }
+ALL = list(ONE_BY_ONE.values())
 
 
 def chosen(*overrides: str) -> Settings:
@@ -69,7 +71,7 @@ def plain(dataset, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ONE_BY_ONE)
 def test_each_changes_the_run_and_resumes_to_the_bit(name, plain, dataset, tmp_path):
-    assert resumed_is_unbroken(chosen(*ONE_BY_ONE[name]), dataset, tmp_path)
+    assert resumed_is_unbroken(chosen(ONE_BY_ONE[name]), dataset, tmp_path)
     assert not same(weights(plain), weights(tmp_path / "whole"))
 
 
@@ -89,14 +91,7 @@ def test_a_pooled_head_is_trained_by_equation_16():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_together_they_train_in_every_way(way, dataset, tmp_path):
-    together = [
-        "model.sequence=pooled_std",
-        "loss.confusion_weight=0",
-        "loss.label_smoothing=0.1",
-        "model.pooling=gem",
-        "loss.contrastive_weight=0.5",
-    ]
-    train(chosen(*together, *WAYS[way]), dataset, tmp_path / "run")
+    train(chosen(*ALL, *WAYS[way]), dataset, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert all(row["sequence_identity"] > 0 and row["contrastive"] > 0 and "confusion" not in row for row in rows)
