@@ -27,6 +27,7 @@ COLUMNS = (
     "defense_triplet",
     "sequence_identity",
     "sequence_triplet",
+    "contrastive",
     "confusion",
     "confusion_excess",
     "attack_identity",
