@@ -83,6 +83,7 @@ class ModelSettings(Section):
     pooling: Literal["mean", "gem"] = "mean"  # over positions, for f^l, f_d and the parts
     gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0  # above 6 the power of what is held at 1e-6 is no fp32 number
     weights: str | None = None  # a safetensors file, or torchvision:NAME or timm:NAME where that library is installed
+    temporal_mixing: bool = False  # a non-local block over all frames of a clip, between E_def's stages 3 and 4
     n_parts: Count = 6
     attack: bool = True
     defense: bool = True

@@ -190,6 +190,19 @@ def test_the_contrastive_loss_is_on_what_is_searched_with(options, where):
     )
 
 
+def test_mixing_over_time_is_trained_where_the_defense_encoder_is():
+    model = build(temporal_mixing=True)
+    with torch.no_grad():
+        model.temporal_mixing.norm.weight.fill_(0.5)
+    texts = TRAIN.model_copy(update={"stage2": "only_defense_encoder"})
+    for stage, train in ((1, TRAIN), (2, TRAIN), (2, texts)):
+        for step in sub_steps(model, LOSS, train, stage):
+            before = snapshot(model)
+            updater(model).iterate([step], lambda: forward(model), joint=False, norms=False)
+            changed = moved(model, before)
+            assert ("temporal_mixing" in changed) == ("defense_encoder" in changed) == (step.name != "attack")
+
+
 def test_equation_3_has_the_weight_that_it_is_given():
     model = build()
     assert sub_steps(model, LOSS, TRAIN, 1)[2].weights["confusion"] == 1

@@ -20,6 +20,7 @@ WAYS = {
     "joint": ["train.schedule=joint"],
     "bf16": ["train.precision=bf16"],
     "micro-batches": ["train.micro_batches=2", "train.pids_per_batch=4"],
+    "recalibrated": ["train.recalibrate_steps=2", "train.centre=true", "model.sequence_neck=true"],
 }
 ONE_BY_ONE = {
     "pooled head": "model.sequence=pooled_std",
@@ -28,6 +29,7 @@ ONE_BY_ONE = {
     "gem": "model.pooling=gem",
     "contrastive": "loss.contrastive_weight=0.5",
     "average": "train.ema=0.9",
+    "mixing": "model.temporal_mixing=true",
 }
 ALL = list(ONE_BY_ONE.values())
 
@@ -94,4 +96,5 @@ def test_together_they_train_in_every_way(way, dataset, tmp_path):
     train(chosen(*ALL, *WAYS[way]), dataset, tmp_path / "run")
     rows = read_log(tmp_path / "run" / "log.csv")
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert "temporal_mixing_ratio" in rows[0]
     assert all(row["sequence_identity"] > 0 and row["contrastive"] > 0 and "confusion" not in row for row in rows)

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.errors import SettingsError
-from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention
+from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
 from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
@@ -61,6 +61,7 @@ class SelfAttackDefense(nn.Module):
         last_stride: int = 1,
         pooling: Pooling = "mean",
         gem_p: float = 3.0,
+        temporal_mixing: bool = False,
         n_parts: int = 6,
         attack: bool = True,
         defense: bool = True,
@@ -122,6 +123,8 @@ class SelfAttackDefense(nn.Module):
         self.stem_infrared.load_state_dict(self.stem_visible.state_dict())
         if attack:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
+        # Last, so that all else starts as without it; beside E_def, whose names are those of published weights.
+        self.temporal_mixing = NonLocal(d3) if temporal_mixing else None
 
     @property
     def channels(self) -> int:
@@ -158,12 +161,18 @@ class SelfAttackDefense(nn.Module):
         pooled = pool_clip(self.attack_encoder(stirred), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
-    def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"]) -> DefenseMaps:
+    def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int | None = None) -> DefenseMaps:
         """F_{t,d3} and F_{t,d}, from F_c and not from IMSA's output.
 
-        Source: paper, Eq. 6 (the caption of Fig. 2 reads otherwise; the equation is followed).
+        With `temporal_mixing` the positions of all `n_frames` frames of a clip attend to each other after stage 3.
+
+        Source: paper, Eq. 6 (the caption of Fig. 2 reads otherwise; the equation is followed); the mixing is a
+        space-time non-local block (Wang et al. 2018, section 3). Differs: the paper has no such block in E_def.
         """
         maps3 = self.defense_encoder.to_stage3(shallow)
+        if self.temporal_mixing is not None:
+            assert n_frames is not None, "frames cannot be mixed without their number"
+            maps3 = self.temporal_mixing(maps3, maps3, maps3, n_frames)
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
     def fused_maps(
@@ -219,7 +228,7 @@ class SelfAttackDefense(nn.Module):
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
             return [self._attack_maps(shallow, modality)]
-        maps = self.defense_maps(shallow)
+        maps = self.defense_maps(shallow, n_frames)
         found = [maps.maps] if self.embedding in ("sequence", "both") else []
         if self.embedding in ("defense", "both"):
             found.append(self.fused_maps(maps, n_frames, self.test_pairing))

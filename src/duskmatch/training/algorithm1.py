@@ -39,6 +39,7 @@ from duskmatch.losses import (
 from duskmatch.models.self_attack import DefenseMaps, SelfAttackDefense
 
 STEMS = ("stem_visible", "stem_infrared")
+MIXING = "temporal_mixing"  # goes where E_def goes
 DEFENSE = ("defense_encoder", "cross_attention3", "cross_attention4", "defense_neck")
 SEQUENCE = ("guidance", "sequence_neck", "sequence_classifier")
 ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier")
@@ -70,7 +71,7 @@ class Forward:
 
     @cached_property
     def maps(self) -> DefenseMaps:
-        return self.model.defense_maps(self.shallow)
+        return self.model.defense_maps(self.shallow, self.n_frames)
 
     def halves(self, name: str, logits: Float[Tensor, "n n_pids"]) -> tuple[Tensor, Tensor]:
         """The logits of both modalities; how many are right is noted on the way."""
@@ -162,12 +163,13 @@ def sub_steps(
     only_encoder = stage == 2 and train.stage2 == "only_defense_encoder"
     stems = () if only_encoder else STEMS
 
-    defense_trains = DEFENSE
+    defense_trains: tuple[str, ...] = (*DEFENSE, MIXING)
     if not frozen_stage:
-        defense_trains = (*stems, *DEFENSE, "defense_classifier")
+        defense_trains = (*stems, *defense_trains, "defense_classifier")
     elif not model.has_sequence:
-        defense_trains = (*stems, *DEFENSE)
-    sequence_trains = ("defense_encoder",) if only_encoder else (*STEMS, "defense_encoder", *SEQUENCE)
+        defense_trains = (*stems, *defense_trains)
+    encoder = ("defense_encoder", MIXING)
+    sequence_trains = encoder if only_encoder else (*STEMS, *encoder, *SEQUENCE)
 
     defense, contrastive = loss.defense_weight, {"contrastive": loss.contrastive_weight}
     weights = {"defense_identity": defense, "defense_triplet": defense * loss.triplet_weight, **contrastive}

@@ -39,6 +39,7 @@ COLUMNS = (
     "attack_stem_gradient",
     "joint_stem_gradient",
     "self_attention_ratio",
+    "temporal_mixing_ratio",
     "cross_attention3_ratio",
     "cross_attention4_ratio",
     "width_over_people",

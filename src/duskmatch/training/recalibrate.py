@@ -28,7 +28,7 @@ def recalibrate(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSe
     sequences: list[Tensor] = []
     for batch in batches:
         visible, infrared = pixels(model, batch, data)
-        maps = model.defense_maps(model.shallow(visible, infrared))
+        maps = model.defense_maps(model.shallow(visible, infrared), visible.shape[1])
         pooled.append(model.defense_embedding(maps, visible.shape[1], model.test_pairing).pooled.float())
         if model.has_sequence:
             sequences.append(model.guided(maps.maps, visible.shape[1]).float())

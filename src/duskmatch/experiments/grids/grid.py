@@ -61,12 +61,13 @@ def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) 
 
 
 def settings_of(row: Row, seed: int, base: Base) -> Settings:
-    """A row's settings: preset, file, what all rows share, the row's own, the budget."""
+    """A row's settings: preset, file, what all rows share, the row's own; the budget, unless the row has its own."""
     try:
         settings = load_settings(base.preset, file=base.file, overrides=(*base.overrides, *row.overrides), seed=seed)
     except SettingsError as error:
         raise SettingsError(f"row {row.name}: {error}") from error
-    return settings if base.budget is None else with_budget(settings, base.budget)
+    own = any(override.startswith("train.steps_per_epoch=") for override in row.overrides)
+    return settings if base.budget is None or own else with_budget(settings, base.budget)
 
 
 def with_budget(settings: Settings, iterations: int) -> Settings:
