@@ -13,7 +13,8 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.data import Dataset
 from duskmatch.evaluation import count_test_reads, paired_interval
-from duskmatch.experiments.motion import MotionDocument, evaluate_order, motion
+from duskmatch.experiments.motion import evaluate_order, motion
+from duskmatch.experiments.motion_document import MotionDocument
 from duskmatch.experiments.motion_words import motion_charts, motion_table
 from duskmatch.experiments.orders import ORDERS
 from duskmatch.records import DIRECTIONS
