@@ -13,7 +13,8 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.data import Dataset
 from duskmatch.evaluation import count_test_reads, paired_interval
-from duskmatch.experiments.motion.experiment import MotionDocument, evaluate_order, motion
+from duskmatch.experiments.motion.document import MotionDocument
+from duskmatch.experiments.motion.experiment import evaluate_order, motion
 from duskmatch.experiments.motion.orders import ORDERS
 from duskmatch.experiments.motion.words import motion_charts, motion_table
 from duskmatch.records import DIRECTIONS

@@ -12,11 +12,13 @@ import pytest
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding.layers import LAYERS, load_whole
 from duskmatch.evaluation import count_test_reads
+from duskmatch.experiments.probes.asking import answers_of, prepare, with_shuffled_labels
 from duskmatch.experiments.probes.document import ProbesDocument
-from duskmatch.experiments.probes.experiment import answers_of, prepare, probes, with_shuffled_labels
+from duskmatch.experiments.probes.experiment import probes
 from duskmatch.experiments.probes.nuisances import Sample
 from duskmatch.experiments.probes.words import probes_charts, probes_table
 from duskmatch.records import MODALITIES, Tracklet
+from tests.data.tree import Tree
 from tests.experiments.conftest import Call, write_set
 
 
@@ -174,3 +176,18 @@ def test_refusals(plain_run: Path, base: Path, elsewhere: Path, twins: Path, tmp
         f"each of --backgrounds must have its own severity; {elsewhere} and {twice} both have 3; leave one out"
     )
     assert not (tmp_path / "p").exists()
+
+
+def test_too_few_people_are_refused(plain_run: Path, tmp_path: Path, refused) -> None:
+    few = Tree(tmp_path / "few", people={"train": range(1, 9), "test": range(9, 12)}, duskwalk=True).write()
+    assert refused("probes", plain_run, "--data", few, "--out", tmp_path / "p") == (
+        "probes need people of both halves for each class, 4 people at least; got 3; choose another split or data set"
+    )
+
+
+def test_a_damaged_truth_is_refused_by_name(plain_run: Path, tmp_path: Path, refused) -> None:
+    wrong = write_set(tmp_path / "wrong", seed="seven")
+    assert refused("probes", plain_run, "--data", wrong, "--out", tmp_path / "p") == (
+        f"{wrong}/duskwalk.json: seed must be a valid integer, unable to parse string as an integer; got 'seven'; "
+        "write the set again"
+    )

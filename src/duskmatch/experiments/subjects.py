@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding import Embedder
 from duskmatch.errors import DataError, SettingsError
@@ -73,20 +75,27 @@ def run_facts(name: str, embedder: Embedder) -> RunFacts:
     )
 
 
-def set_facts(name: str, dataset: Dataset, split: ScoredSplit, test_reads: int | None) -> SetFacts:
-    """What stands of a data set beside its figures."""
+def set_facts(name: str, dataset: Dataset, split: ScoredSplit) -> SetFacts:
+    """What stands of a data set beside its figures, before it was read; DataError where it cannot be used at all."""
     people, told = tracklets_of(dataset, split), dataset.facts
-    return SetFacts(
-        name=name,
-        data=dataset.name,
-        version=dataset.version or None,
-        **{key: told.get(key) for key in ("preset", "seed", "twins", "vary", "severity")},
-        fingerprint=dataset.fingerprint,
-        synthetic=dataset.synthetic,
-        n_people=len({tracklet.pid for tracklet in people}),
-        n_tracklets=len(people),
-        test_reads=test_reads,
-    )
+    try:
+        return SetFacts(
+            name=name,
+            data=dataset.name,
+            version=dataset.version or None,
+            **{key: told.get(key) for key in ("preset", "seed", "twins", "vary", "severity")},
+            fingerprint=dataset.fingerprint,
+            synthetic=dataset.synthetic,
+            n_people=len({tracklet.pid for tracklet in people}),
+            n_tracklets=len(people),
+            test_reads=None,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        what, rule = first["loc"][0], first["msg"].replace("Input should", "must")
+        raise DataError(
+            f"{dataset.root}/duskwalk.json: {what} {rule}; got {first['input']!r}; write the set again"
+        ) from error
 
 
 def tracklets_of(dataset: Dataset, split: ScoredSplit) -> list[Tracklet]:

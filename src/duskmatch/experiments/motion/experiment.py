@@ -3,67 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.machine import describe
 from duskmatch.evaluation import Evaluation, bootstrap_interval, evaluate_dataset, paired_interval
-from duskmatch.evaluation.document import Count, Fraction, Interval, Part, versions
+from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.motion.document import SCHEMA_VERSION, Among, MotionDocument, MotionResult, OrderScores
 from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
 from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
-from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts, note_read, run_facts, set_facts, tracklets_of
-from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Tracklet
+from duskmatch.experiments.subjects import Difference, note_read, run_facts, set_facts
+from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ints, Tracklet
 
 CAMERA_RULE: CameraRule = "same-pid-same-camera"
-SCHEMA_VERSION = 1
 Evaluations = Mapping[Order, Evaluation]
-Groups = Mapping[str, Mapping[int, int]]
-
-
-class OrderScores(Part):
-    """One order of frames; differences are to "in order" over the same queries, null for that order itself."""
-
-    rank1: Fraction
-    rank1_interval: Interval
-    rank1_difference: Difference | None
-    mAP: Fraction
-    mAP_interval: Interval
-    mAP_difference: Difference | None
-    similarity: float  # mean cosine of a query's vector with its own from frames in order
-
-
-class MotionResult(Part):
-    """One RUN on one data set in one direction, among everyone or each query among its own four twins."""
-
-    run: str
-    data: str
-    direction: Direction
-    among: Literal["everyone", "twins"]
-    chance: Fraction
-    n_queries: Count
-    n_left_out: Count
-    n_people: Count
-    orders: dict[Order, OrderScores]
-
-
-class MotionDocument(Part):
-    """motion.json as a whole, in fractions of 1; `synthetic` is true where any of the data are."""
-
-    schema_version: int
-    synthetic: bool
-    split: str
-    camera_rule: CameraRule
-    orders: dict[Order, str]
-    seed: int
-    machine: str
-    versions: dict[str, str]
-    runs: list[RunFacts]
-    data: list[SetFacts]
-    results: list[MotionResult]
+Values = npt.NDArray[np.float64]
 
 
 def motion(
@@ -78,15 +37,18 @@ def motion(
 
     Test people count as read once for each RUN and data set.
     """
-    groups = check(embedders, sets, split)
-    results, reads = [], {}
+    for embedder in embedders.values():  # what could not be scored is refused before anything is
+        frame_places("in_order", embedder.settings.data.frames_per_clip, "", 0)
+    facts = {name: set_facts(name, dataset, split) for name, dataset in sets.items()}
+    groups = {name: twin_groups(dataset, split) for name, dataset in sets.items() if dataset.facts.get("twins")}
+    results = []
     for run, embedder in embedders.items():
         for name, dataset in sets.items():
             found: dict[Order, Evaluation] = {}
             for order in ORDERS:
                 found[order] = evaluate_order(embedder, dataset, order, split, seed)
                 on_step()
-            reads[name] = note_read(dataset, split)
+            facts[name] = facts[name].model_copy(update={"test_reads": note_read(dataset, split)})
             results += results_of(run, name, found, groups.get(name))
     return MotionDocument(
         schema_version=SCHEMA_VERSION,
@@ -98,18 +60,9 @@ def motion(
         machine=describe(),
         versions=versions(),
         runs=[run_facts(name, embedder) for name, embedder in embedders.items()],
-        data=[set_facts(name, dataset, split, reads[name]) for name, dataset in sets.items()],
+        data=list(facts.values()),
         results=results,
     ).model_dump(mode="json")
-
-
-def check(embedders: Mapping[str, Embedder], sets: Mapping[str, Dataset], split: ScoredSplit) -> Groups:
-    """The groups of those sets that are twins, after refusing whatever could not be scored."""
-    for embedder in embedders.values():
-        frame_places("in_order", embedder.settings.data.frames_per_clip, "", 0)
-    for dataset in sets.values():
-        tracklets_of(dataset, split)
-    return {name: twin_groups(data, split) for name, data in sets.items() if data.facts.get("twins")}
 
 
 def evaluate_order(
@@ -145,7 +98,7 @@ def _result(
     run: str,
     data: str,
     direction: Direction,
-    among: Literal["everyone", "twins"],
+    among: Among,
     found: Evaluations,
     answers: Mapping[Order, Answers],
 ) -> MotionResult:
@@ -178,9 +131,7 @@ def _result(
     )
 
 
-def difference(
-    values: np.ndarray[Any, np.dtype[np.float64]], plain: np.ndarray[Any, np.dtype[np.float64]], pids: np.ndarray
-) -> Difference:
+def difference(values: Values, plain: Values, pids: Ints) -> Difference:
     """The first less the second, with its paired interval."""
     value, low, high = paired_interval(values, plain, pids)
     return Difference(value=value, low=low, high=high)

@@ -8,7 +8,6 @@ labels shuffled, and how much of the layer's variance lies between people.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
 from duskmatch.embedding.machine import describe
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
 from duskmatch.experiments.probes.document import (
     SCHEMA_VERSION,
     AttackResult,
@@ -28,26 +28,15 @@ from duskmatch.experiments.probes.document import (
     ProbesDocument,
     QuestionFacts,
 )
-from duskmatch.experiments.probes.nuisances import PROBES, WITHIN, Question, Sample, Stratum, questions
-from duskmatch.experiments.probes.recalls import Predicted, Recalls, recalls
-from duskmatch.experiments.probes.ridge import STRENGTHS, Mask, Numbers, halves, predict_others
+from duskmatch.experiments.probes.nuisances import PROBES, WITHIN, Question, Sample
+from duskmatch.experiments.probes.recalls import Recalls
+from duskmatch.experiments.probes.ridge import STRENGTHS
 from duskmatch.experiments.probes.scatter import scatter
-from duskmatch.experiments.subjects import note_read, run_facts, set_facts, tracklets_of
-from duskmatch.records import Ints
+from duskmatch.experiments.subjects import note_read, run_facts, set_facts
+from duskmatch.records import Floats, Ints
 
 SHUFFLES = 5  # of the labels, their accuracies averaged
-Features = Mapping[Layer, Numbers]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What every layer is asked: the samples' people and halves, the questions, and the seed of all draws."""
-
-    pids: Ints
-    first: Mask
-    own: Mask
-    questions: Sequence[Question]
-    seed: int
+Features = Mapping[Layer, Floats]
 
 
 def probes(
@@ -63,15 +52,16 @@ def probes(
     The first of `sets` is the data set; others show its people before other places. `on_step` hears of each layer of
     each network. Test people count as read once for each RUN and set.
     """
+    facts = {name: set_facts(name, dataset, split) for name, dataset in sets.items()}
     samples = [samples_of(dataset, split, other_places=place > 0) for place, dataset in enumerate(sets.values())]
     asked = prepare([sample for own in samples for sample in own], seed)
     layers: list[LayerResult] = []
     results: list[ProbeResult] = []
     attacks: list[AttackResult] = []
-    reads = {}
     for run, networks in embedders.items():
         trained, untrained = (features(network, samples) for network in networks)
-        reads = {name: note_read(dataset, split) for name, dataset in sets.items()}
+        for name, dataset in sets.items():
+            facts[name] = facts[name].model_copy(update={"test_reads": note_read(dataset, split)})
         answers: dict[Layer, list[Recalls]] = {}
         for layer in LAYERS:
             layers.append(layer_result(run, layer, trained, untrained, asked))
@@ -91,7 +81,7 @@ def probes(
         versions=versions(),
         method=Method(strengths=STRENGTHS, shuffles=SHUFFLES),
         runs=[run_facts(name, trained) for name, (trained, _) in embedders.items()],
-        data=[set_facts(name, dataset, split, reads[name]) for name, dataset in sets.items()],
+        data=list(facts.values()),
         questions=[question_facts(question, asked.pids) for question in asked.questions],
         layers=layers,
         results=results,
@@ -99,54 +89,10 @@ def probes(
     ).model_dump(mode="json")
 
 
-def samples_of(dataset: Dataset, split: ScoredSplit, *, other_places: bool = False) -> list[Sample]:
-    """Everybody of a split with what is true of their walks."""
-    walks = dataset.walks()
-    return [Sample(one, walks.get(one.tracklet_id), other_places) for one in tracklets_of(dataset, split)]
-
-
-def prepare(samples: Sequence[Sample], seed: int) -> Asked:
-    """The halves of the people and the questions."""
-    pids = np.array([sample.tracklet.pid for sample in samples], np.int64)
-    first = halves(pids, seed)
-    own = np.array([not sample.other_places for sample in samples])
-    return Asked(pids, first, own, questions(samples, first), seed)
-
-
 def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Features:
     """For each layer the vectors of all sets, one below the other."""
     found = [layer_vectors(embedder, [sample.tracklet for sample in own]) for own in samples]
-    return {layer: np.concatenate([one[layer].vectors for one in found]).astype(np.float64) for layer in found[0]}
-
-
-def answers_of(vectors: Numbers, asked: Asked, *, n_shuffles: int = 0) -> list[Recalls]:
-    """What the probes make of one layer, question by question; with `n_shuffles`, of labels dealt out anew so often."""
-    found = []
-    for question in asked.questions:
-        strata = list(question.strata)
-        if n_shuffles:
-            again = [one for _ in range(n_shuffles) for one in strata]
-            strata = [with_shuffled_labels(one, asked, place) for place, one in enumerate(again)]
-        if strata:
-            found.append(recalls([answer(vectors, stratum, asked) for stratum in strata]))
-    return found
-
-
-def answer(vectors: Numbers, stratum: Stratum, asked: Asked) -> Predicted:
-    """Every row of a stratum, told by a probe that has not seen its person."""
-    rows, labels = stratum.rows, stratum.labels
-    pids, first = asked.pids[rows], asked.first[rows]
-    predicted = predict_others(vectors[rows], labels, pids, first, stratum.n_classes, seed=asked.seed + 1)
-    return Predicted(labels, predicted, pids)
-
-
-def with_shuffled_labels(stratum: Stratum, asked: Asked, place: int) -> Stratum:
-    """The same rows with each half's labels dealt out among them at random: nothing is left to be known."""
-    rng = np.random.Generator(np.random.Philox(key=[asked.seed, 1 + place]))
-    labels, first = stratum.labels.copy(), asked.first[stratum.rows]
-    for half in (first, ~first):
-        labels[half] = rng.permutation(labels[half])
-    return Stratum(stratum.rows, labels, stratum.n_classes)
+    return {layer: np.concatenate([one[layer].vectors for one in found]) for layer in found[0]}
 
 
 def probe_results(

@@ -34,12 +34,12 @@ PROBES: dict[Name, str] = {
     "modality": "modality",
 }
 WITHIN: dict[Name, str] = {
-    "camera": "each modality",
-    "view": "each modality",
-    "occluder": "each modality",
-    "truncated": "each modality",
-    "background": "each camera and modality",
-    "modality": "everybody",
+    "camera": "within each modality",
+    "view": "within each modality",
+    "occluder": "within each modality",
+    "truncated": "within each modality",
+    "background": "within each camera and modality",
+    "modality": "of everybody",
 }
 LEAST_PEOPLE = 2  # of each half who must have a class for it to be asked
 

@@ -26,7 +26,8 @@ class Scatter:
         common = np.square(draws @ self.sums).sum(axis=1) / (draws @ self.counts)
         between = draws @ (np.square(self.sums).sum(axis=1) / self.counts) - common
         total = draws @ self.squares - common
-        return np.where(total > 0, between / np.where(total > 0, total, 1.0), 0.0)
+        shares = between / np.where(total > 0, total, 1.0)
+        return np.asarray(np.clip(shares, 0, 1), np.float64)  # rounding may pass either end
 
     @property
     def value(self) -> float:
@@ -43,10 +44,11 @@ class Scatter:
         return (len(self.counts) - 1) / max(float(self.counts.sum()) - 1, 1)
 
 
-def scatter(vectors: Numbers, pids: Ints) -> Scatter:
+def scatter(vectors: npt.NDArray[np.floating], pids: Ints) -> Scatter:
     """The vectors' scatter by person."""
     _, whose = np.unique(pids, return_inverse=True)
-    about = vectors - vectors.mean(axis=0)
+    about = vectors.astype(np.float64)
+    about -= about.mean(axis=0)
     sums = np.zeros((whose.max() + 1, vectors.shape[1]))
     np.add.at(sums, whose, about)
     squares = np.zeros(len(sums))

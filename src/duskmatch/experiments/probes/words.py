@@ -131,7 +131,7 @@ def _said_of(question: Document) -> str:
     left_out = question["n_left_out"]
     tail = f"; {left_out} tracklets left out (classes too rare, or nothing said)" if left_out else ""
     return (
-        f"Chance {percent(question['chance'])}: {among} classes within {question['within']}; "
+        f"Chance {percent(question['chance'])}: {among} classes, asked {question['within']}; "
         f"{question['n_tracklets']} tracklets of {question['n_people']} people{tail}."
     )
 
@@ -139,7 +139,7 @@ def _said_of(question: Document) -> str:
 EXPLANATION = (
     "Balanced accuracy, per cent, of a linear probe trained on one half of the people and asked about the other, both "
     "ways; intervals are 95 % over people. Compare a layer with itself before training: a wider layer is easier to "
-    "read whatever it was trained for. Shuffled labels must lie at chance."
+    "read whatever it was trained for. Shuffled: the same with labels dealt out at random, which must lie at chance."
 )
 ATTACK = (
     "f^l less f_d, in points of balanced accuracy (95 % over people, both resampled alike): above zero the attack's "
