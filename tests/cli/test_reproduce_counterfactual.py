@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def asked(monkeypatch):
         seen.append(question)
         return small_document().model_dump(mode="json")
 
-    monkeypatch.setattr("duskmatch.experiments.counterfactual.counterfactual", answer)
+    monkeypatch.setattr(sys.modules[Question.__module__], "counterfactual", answer)
     return seen
 
 
