@@ -1,0 +1,95 @@
+"""Fills the tables of docs/studies.md from benchmarks/results/study_*.json: no figure is typed by hand.
+
+python -m benchmarks.studies_page                             # after the files have changed
+python -m benchmarks.studies_page record NAME DIR/table1.json  # keeps an experiment's JSON as study_NAME.json first
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "studies.md"
+BLOCK = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+Document = dict[str, Any]
+
+
+def record(name: str, source: Path) -> Path:
+    """The document with each list of numbers on one line, as benchmarks/results/study_NAME.json."""
+    text = json.dumps(json.loads(source.read_text(encoding="utf-8")), indent=1)
+    numbers = re.compile(r"\[\s+(-?\d[^\[\]{}\"]*?)\s+\]")
+    text = numbers.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
+    target = RESULTS / f"study_{name}.json"
+    target.write_text(text + "\n", encoding="utf-8")
+    return target
+
+
+def grid(document: Document) -> str:
+    """An experiment of rows and seeds: what it depends on, its tables, its differences."""
+    from duskmatch.experiments.grids.tables import markdown
+
+    return re.sub(r"^#+ (.*)$", r"**\1**", markdown(document), flags=re.M)
+
+
+def counterfactual(document: Document) -> str:
+    from duskmatch.experiments.counterfactual.document import Counterfactual
+    from duskmatch.experiments.counterfactual.words import in_words
+
+    return below_title(in_words(Counterfactual.model_validate(document)))
+
+
+def motion(document: Document) -> str:
+    from duskmatch.experiments.motion.words import motion_table
+
+    return below_title(motion_table(document))
+
+
+def probes(document: Document) -> str:
+    from duskmatch.experiments.probes.words import probes_table
+
+    return below_title(probes_table(document))
+
+
+def below_title(text: str) -> str:
+    """Without the title, for the page has its own; the other headings as bold lines."""
+    return re.sub(r"^#+ (.*)$", r"**\1**", text.split("\n", 1)[1], flags=re.M)
+
+
+KINDS: dict[str, Callable[[Document], str]] = {
+    "counterfactual": counterfactual,
+    "motion": motion,
+    "probes": probes,
+}
+
+
+def filled(text: str) -> str:
+    """The page with every block made anew; a study that has no file says so."""
+
+    def block(found: re.Match[str]) -> str:
+        path = RESULTS / f"study_{found[2]}.json"
+        if not path.is_file():
+            return f"{found[1]}*Not run.*\n{found[3]}"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        kind = next((k for k in KINDS if found[2].startswith(k)), None)
+        body = KINDS[kind](document) if kind else grid(document)
+        return f"{found[1]}{body.strip()}\n{found[3]}"
+
+    return BLOCK.sub(block, text)
+
+
+def main(words: list[str]) -> None:
+    if words[:1] == ["record"]:
+        if len(words) != 3:
+            raise SystemExit("record takes a name and a JSON file")
+        print(record(words[1], Path(words[2])))
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
