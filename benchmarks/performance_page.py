@@ -54,10 +54,29 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")
 
 
+def profiles() -> str:
+    """What the recorded profiles say, a line each; "" where there are none."""
+    files = sorted((HERE / "results").glob("profile_*.json"))
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    lines = ["", "### Where the time goes", ""] if found else []
+    for profile in found:
+        parts = ", ".join(f"{name} {quantity(value)}" for name, value in profile["parts"].items())
+        more = ""
+        if "convolutions_gflop_per_s" in profile:
+            product = profile["limits"]["bf16 GFLOP"]
+            more = (
+                f"; its convolutions ({', '.join(profile['convolution_precisions'])}) reach "
+                f"{quantity(profile['convolutions_gflop_per_s'])} GFLOP/s, torch's bf16 product of two matrices "
+                f"{quantity(product)} in the same run"
+            )
+        lines.append(f"- {profile['what']}, {profile['unit']}: {parts}{more}.")
+    return "\n".join(lines) + ("\n" if lines else "")
+
+
 def page(text: str) -> str:
     """The page with its table made anew."""
     head, rest = text.split(BEGIN)
-    return head + BEGIN + table(documents()) + END + rest.split(END)[1]
+    return head + BEGIN + table(documents()) + profiles() + END + rest.split(END)[1]
 
 
 def draw(found: list[dict[str, Any]], path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,14 @@ from duskmatch.models import SelfAttackDefense
 from duskmatch.synthetic import PRESETS, generate
 from duskmatch.training import Watcher, train
 from duskmatch.training.algorithm1 import Forward, SubStep, sub_steps
+from duskmatch.training.monitor import read_log
 from duskmatch.training.trainer import make_optimizer
 from duskmatch.training.updates import Updater
 
 PEOPLE, FRAMES, N_PIDS, ITERATIONS = 4, 2, 500, 1
 ITERATION_GFLOP = 1943  # of ours, forward and backward, as torch's FlopCounterMode counts this batch
 LOOP_STEPS = 40
+SCALING_STEPS = 24
 BF16 = fast_bf16(torch.device("cpu"))
 
 
@@ -157,6 +162,35 @@ def step_alone() -> Numbers:
     return numbers
 
 
+@cache
+def scaling_data() -> Path:
+    """Pictures for the scaling of training, made once."""
+    folder = Path(tempfile.gettempdir()) / f"duskmatch-benchmark-{os.getuid()}" / "scaling"
+    if not (folder / "duskwalk.json").is_file():
+        with films("bench", people=(16, 2, 2)):
+            generate(folder, preset="bench", seed=1, size=(96, 48), overwrite=True)
+    return folder
+
+
+def many_processes(n: int) -> Numbers:
+    """Training by n processes under torchrun, the same batches; from the first logged iteration to the last."""
+    steps = SCALING_STEPS
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n), "-m", "duskmatch"]
+        flags = ["train", "--data", str(scaling_data()), "--out", str(run), "--preset", "small", "--threads", "1", "-q"]
+        flags += ["--train.stage1_epochs", "1", "--train.stage2_epochs", "0", "--train.steps_per_epoch", str(steps)]
+        flags += ["--train.recalibrate_steps", "0", "--train.centre", "false", "--train.log_every", "1"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, *launch, *flags], env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(done.stderr[-3000:])
+        rows = read_log(run / "log.csv")
+    begin = rows[steps // 3]  # caches are warm by then
+    frames = frames_per_step(small_settings()) * (rows[-1]["step"] - begin["step"])
+    return {"seconds": rows[-1]["seconds"] - begin["seconds"], "amount": frames, "peak_mib": 0.0}
+
+
 def frames_per_step(settings: Settings) -> int:
     return 2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid * settings.data.training_frames
 
@@ -217,6 +251,17 @@ WORKS = [
         alternative_is="the step alone",
         goal=Goal("at least 90 % of the step alone", ratio=0.9),
         rounds=3,
+    ),
+    Work(
+        name="training_processes",
+        what="training by two processes under torchrun, preset small, each with half of a batch's people",
+        unit="frames",
+        ours=partial(many_processes, 2),
+        alternative=partial(many_processes, 1),
+        ours_is="two processes, one thread each",
+        alternative_is="one process, one thread",
+        goal=Goal("scaling of 1 and 2 processes"),
+        rounds=2,
     ),
     film_work("duskwalk_128", (128, 64), "demo", 8, 150),
     film_work("duskwalk_288", (288, 144), "bench", 3, 60),

@@ -7,8 +7,14 @@ import pytest
 from jaxtyping import install_import_hook
 
 EVALUATION = ("metrics", "ordering", "similarity", "matches", "ranking", "intervals", "pairs")
-CHECKED = ["duskmatch.models", "duskmatch.losses", "duskmatch.training.algorithm1"]
+CHECKED = [
+    "duskmatch.models",
+    "duskmatch.losses",
+    "duskmatch.training.algorithm1",
+    "duskmatch.experiments.counterfactual.shift",
+]
 CHECKED += [f"duskmatch.evaluation.{name}" for name in EVALUATION] + ["duskmatch.pictures.thumbnails"]
+CHECKED += ["duskmatch.embedding.layers", "duskmatch.experiments.counterfactual.shift"]
 install_import_hook(CHECKED, "beartype.beartype")
 
 import torch  # noqa: E402

@@ -41,6 +41,14 @@ def test_overrides_win_over_a_file_which_wins_over_the_preset(tmp_path):
         (["loss.atack_weight=1"], "unknown setting loss.atack_weight; did you mean loss.attack_weight?"),
         (["train.lr=-1.0"], "train.lr must be greater than 0; got -1.0"),
         (["train.lr=fast"], "train.lr must be a valid number, unable to parse string as a number; got 'fast'"),
+        (["loss.label_smoothing=1.5"], "loss.label_smoothing must be less than or equal to 1; got 1.5"),
+        (["model.gem_p=0.5"], "model.gem_p must be greater than or equal to 1; got 0.5"),
+        (["model.pooling=max"], "model.pooling must be 'mean' or 'gem'; got 'max'"),
+        (
+            ["loss.contrastive_temperature=0"],
+            "loss.contrastive_temperature must be greater than or equal to 0.001; got 0",
+        ),
+        (["train.ema=1"], "train.ema must be less than 1; got 1"),
         (["model.backbone=vgg"], "model.backbone must be 'resnet18', 'resnet26', 'resnet34' or 'resnet50'; got 'vgg'"),
         (["train.micro_batches=3"], "train.micro_batches 3 must divide train.pids_per_batch 8: a person's clips stay"),
         (

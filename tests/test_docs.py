@@ -55,7 +55,7 @@ def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-METHOD = {name: table("method.md", name) for name in ("Eq.", "Line", "Hyper-parameter", "Row")}
+METHOD = {name: table("method.md", name) for name in ("Eq.", "Line", "Hyper-parameter", "Row", "Option")}
 EVERY_ROW = [row for rows in METHOD.values() for row in rows]
 
 

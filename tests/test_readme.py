@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import runpy
 import shlex
@@ -76,10 +77,16 @@ def test_commands_in_text_name_a_command_and_its_flags(line: str) -> None:
     if command in ("--help", "--version", "COMMAND"):
         return
     assert command in COMMANDS
-    parser = build_parser(command)
-    (subparsers,) = (action for action in parser._actions if hasattr(action, "choices") and action.dest == "command")
-    known = {flag for action in subparsers.choices[command]._actions for flag in action.option_strings}
+    parser = below(build_parser(command), "command").choices[command]
+    if command == "reproduce":
+        parser = below(parser, "what").choices[words[0]]
+    known = {flag for action in parser._actions for flag in action.option_strings}
     assert {word.split("=")[0] for word in words if word.startswith("-")} <= known
+
+
+def below(parser: argparse.ArgumentParser, dest: str) -> argparse.Action:
+    (subparsers,) = (action for action in parser._actions if hasattr(action, "choices") and action.dest == dest)
+    return subparsers
 
 
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)

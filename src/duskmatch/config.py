@@ -39,6 +39,7 @@ class DataSettings(Section):
     grey: bool = False  # visible clips enter as brightness, in training and at test
     per_clip: bool = False  # each clip's own mean and deviation instead of ImageNet's
     local_contrast: tuple[int, ...] = ()  # windows (pixels, odd); then the last channels hold contrast, not colour
+    jpeg_scaling: bool = False  # large JPEGs are decoded at 1/2, 1/4 or 1/8: faster, and pixels move a little
     on_bad_frame: Literal["stop", "skip"] = "stop"
     workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
     cache_gib: NotNegative = 1.0  # decoded frames kept in memory
@@ -80,11 +81,14 @@ class ModelSettings(Section):
     backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50"] = "resnet50"
     width: Positive = 1.0
     last_stride: Literal[1, 2] = 1
+    pooling: Literal["mean", "gem"] = "mean"  # over positions, for f^l, f_d and the parts
+    gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0  # above 6 the power of what is held at 1e-6 is no fp32 number
     weights: str | None = None  # a safetensors file, or torchvision:NAME or timm:NAME where that library is installed
+    temporal_mixing: bool = False  # a non-local block over all frames of a clip, between E_def's stages 3 and 4
     n_parts: Count = 6
     attack: bool = True
     defense: bool = True
-    sequence: Literal["full", "no_spatial", "temporal", "none"] = "full"
+    sequence: Literal["full", "no_spatial", "temporal", "pooled_mean", "pooled_max", "pooled_std", "none"] = "full"
     spatial_output: Literal["last", "per_part"] = "last"
     lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
     highlight_reduction: Count = 16
@@ -101,6 +105,7 @@ class ModelSettings(Section):
 class LossSettings(Section):
     """Eq. 17: lambda_1, lambda_2, lambda_3, and the forms of its terms."""
 
+    confusion_weight: NotNegative = 1.0  # of Eq. 3, which Eq. 17 takes as it is; 0: E_att is trained by Eq. 5 alone
     attack_weight: NotNegative = 1.0
     defense_weight: NotNegative = 0.5
     sequence_weight: NotNegative = 0.5
@@ -109,7 +114,10 @@ class LossSettings(Section):
     triplet_on: Literal["embedding", "pooled"] = "embedding"  # f_d after or before its batch normalisation
     triplet_weight: NotNegative = 1.0  # of Eq. 10 beside Eq. 9, both times defense_weight
     sequence_triplet: NotNegative = 0.0  # weight of a triplet on j_d, which the paper does not have
+    contrastive_weight: NotNegative = 0.0  # of a contrastive loss between modalities, which the paper does not have
+    contrastive_temperature: Annotated[float, Field(ge=0.001)] = 0.1
     identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
+    label_smoothing: Share = 0.0  # of Eqs. 5, 9 and 16, which ask who it is; not of Eq. 3
 
 
 class TrainSettings(Section):
@@ -149,6 +157,9 @@ class TrainSettings(Section):
     keep_checkpoints: Count = 1
     selection: Literal["last", "validation"] = "last"
     validate_every: Count = 10  # epochs
+    ema: Annotated[float, Field(ge=0, lt=1)] = (
+        0.0  # decay of an average of the weights, which is then the RUN's; 0: none
+    )
     recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # at the end, to estimate both necks' statistics as at test
     centre: bool = False  # then each modality's mean embedding of training people is taken off at test
 

@@ -23,7 +23,7 @@ from duskmatch.data import (
     segment_indices,
     training_batches,
 )
-from duskmatch.data.augmentation import apply_augmentation, crop, draw_augmentation
+from duskmatch.data.augmentation import apply_augmentation, crop, draw_augmentation, mirror
 from duskmatch.data.sampling import Stream, generator
 from duskmatch.errors import DataError, FrameError, SettingsError
 from duskmatch.records import Tracklet
@@ -186,6 +186,15 @@ def test_flip_mirrors_half_of_the_clips_and_pad_moves_evenly() -> None:
         for s in range(400)
     ]
     assert 150 < sum(flipped) < 250
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 3, 4, 1), (1, 1, 1, 2)])
+def test_mirror_turns_every_row_round_and_leaves_its_clip_alone(shape: tuple[int, ...]) -> None:
+    clip = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    before = clip.copy()
+    assert (mirror(clip) == clip[..., ::-1]).all()
+    assert (mirror(clip.transpose(0, 1, 3, 2)) == clip.transpose(0, 1, 3, 2)[..., ::-1]).all()
+    assert (clip == before).all()
 
 
 def test_an_option_does_not_move_the_other_draws() -> None:

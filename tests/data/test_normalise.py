@@ -16,6 +16,17 @@ def test_default_takes_imagenets_mean_and_deviation():
     assert torch.allclose(out[0, 0, :, 0, 0], expected)
 
 
+def test_the_default_is_its_formula_to_the_bit_and_leaves_its_clips_alone():
+    mean = 255 * torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = 255 * torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    for given in (clips(), clips().permute(0, 1, 2, 4, 3), clips()[:, :, :1].expand(-1, -1, 3, -1, -1)):
+        before = given.clone()
+        assert torch.equal(normalise(given), (given.float() - mean) / std)
+        assert torch.equal(given, before)
+    brightness = (clips().float() * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(dim=-3, keepdim=True)
+    assert torch.equal(normalise(clips(), grey=True), (brightness - mean) / std)
+
+
 def test_grey_is_brightness_in_all_three_channels_and_leaves_grey_pictures_alone():
     out = normalise(clips(), grey=True, per_clip=True)
     assert torch.equal(out[:, :, 0], out[:, :, 1]) and torch.equal(out[:, :, 0], out[:, :, 2])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation import ReRanking, evaluate_embeddings, rerank, score, score_distances, similarity, sparse
+from duskmatch.evaluation.neighbours import _largest, neighbours
 from duskmatch.evaluation.similarity import Similarity, unit_vectors
 from duskmatch.records import Embeddings
 from tests.oracle import reranking as oracle
@@ -114,6 +115,37 @@ def test_identical_vectors_are_taken_by_row_as_in_the_definition():
     for k1, k2 in ((1, 1), (3, 2), (4, 3), (13, 6)):
         expected = oracle.rerank(axes.tolist(), 5, k1, k2, 0.3)
         np.testing.assert_allclose(rerank(query, gallery, k1=k1, k2=k2), expected, atol=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 300), st.integers(1, 300), st.integers(1, 4000))
+def test_the_largest_of_a_row_are_those_of_a_stable_sort(seed, n, k, n_values):
+    rng = np.random.default_rng(seed)
+    band = (rng.integers(-n_values, n_values + 1, (3, n)) / 7).astype(np.float32)  # few values: ties, -0 and 0
+    band[0, rng.integers(0, n)] = np.inf
+    band[1] *= -1
+    k = min(k, n)
+    np.testing.assert_array_equal(_largest(band, k), np.argsort(-band, axis=1, kind="stable")[:, :k])
+
+
+@pytest.mark.parametrize(("n_query", "n_gallery"), [(513, 600), (600, 513), (511, 1025)])
+def test_copies_of_a_vector_are_taken_by_row_whatever_tile_they_are_in(n_query, n_gallery):
+    rng = np.random.default_rng(n_query)
+    n, k = n_query + n_gallery, 12
+    vectors = rng.standard_normal((n, 32)).astype(np.float32)
+    copies = np.array([0, 1, n_query - 1, n_query, n - 1])  # first and last tile of either side
+    vectors[copies] = vectors[0]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    near, kept = neighbours(vectors, k, n_query)
+    sim = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    np.testing.assert_allclose(kept, sim[:n_query, n_query:], atol=1e-6)
+    np.testing.assert_allclose(near.farthest, sim.min(axis=1), atol=1e-6)
+    np.testing.assert_allclose(near.sim, -np.sort(-sim, axis=1)[:, : k + 1], atol=1e-6)
+    for p, row in enumerate(near.columns):
+        assert row[0] == p
+        found = [column for column in row[1:] if column in copies]
+        assert found == sorted(found)
+        assert p not in copies or len(found) == len(copies) - 1
 
 
 def test_vectors_that_are_all_the_same_are_equally_near():

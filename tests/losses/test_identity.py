@@ -32,6 +32,26 @@ def test_identity_losses_equal_the_literal_loop(loss, logits):
     assert float(loss(*logits, labels, mean=True)) == pytest.approx(expected / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("loss", [attack_identity_loss, defense_identity_loss, sequence_identity_loss])
+def test_smoothed_identity_losses_equal_the_literal_loop(loss, smoothing, logits):
+    labels = torch.tensor([0, 6, 3, 3, 1])
+    expected = oracle.eq5_smoothed(*logits, labels, smoothing)
+    assert float(loss(*logits, labels, smoothing=smoothing)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(*logits, labels, mean=True, smoothing=smoothing)) == pytest.approx(expected / 2, rel=1e-6)
+
+
+def test_smoothing_of_one_case_worked_by_hand():
+    logits = torch.tensor([[0.0, math.log(3.0)]])  # probabilities 1/4, 3/4
+    loss = defense_identity_loss(logits, logits, torch.tensor([1]), smoothing=0.2)  # labels 0.1, 0.9
+    assert float(loss) == pytest.approx(2 * (0.1 * math.log(4) + 0.9 * math.log(4 / 3)))
+
+
+def test_labels_smoothed_to_nothing_are_equation_3s(logits):
+    blank = defense_identity_loss(*logits, torch.tensor([0, 6, 3, 3, 1]), smoothing=1.0)
+    assert float(blank) == pytest.approx(float(confusion_loss(*logits)), rel=1e-6)
+
+
 def test_identity_loss_of_one_case_worked_by_hand():
     logits = torch.tensor([[0.0, math.log(3.0)]])  # probabilities 1/4, 3/4
     loss = defense_identity_loss(logits, logits, torch.tensor([1]))

@@ -31,6 +31,17 @@ def eq5(logits_visible: Tensor, logits_infrared: Tensor, labels: Tensor) -> floa
     return -(2 / (2 * half)) * total
 
 
+def eq5_smoothed(logits_visible: Tensor, logits_infrared: Tensor, labels: Tensor, smoothing: float) -> float:
+    half, n_pids = logits_visible.shape
+    total = 0.0
+    for i in range(half):
+        for logits in (logits_visible, logits_infrared):
+            for pid, log_p in enumerate(log_softmax(logits[i])):
+                share = smoothing / n_pids + (1 - smoothing if pid == int(labels[i]) else 0.0)
+                total += share * log_p
+    return -(2 / (2 * half)) * total
+
+
 def eq10(embeddings: Tensor, labels: Tensor, margin: float, form: str) -> float:
     def dist(a: Tensor, b: Tensor) -> float:
         squared = sum((float(x) - float(y)) ** 2 for x, y in zip(a, b, strict=True))
@@ -44,6 +55,23 @@ def eq10(embeddings: Tensor, labels: Tensor, margin: float, form: str) -> float:
         negatives = [dist(embeddings[a], embeddings[j]) for j in range(len(labels)) if labels[j] != labels[a]]
         total += max(0.0, max(positives) - min(negatives) + margin)
     return total / len(labels)
+
+
+def contrastive(visible: Tensor, infrared: Tensor, labels: Tensor, temperature: float) -> float:
+    """Each clip against all of the other modality, one positive after the other."""
+
+    def cosine(a: Tensor, b: Tensor) -> float:
+        x, y = a.tolist(), b.tolist()
+        return sum(p * q for p, q in zip(x, y, strict=True)) / math.hypot(*x) / math.hypot(*y)
+
+    total = 0.0
+    for asking, asked in ((visible, infrared), (infrared, visible)):
+        for i in range(len(labels)):
+            shares = [math.exp(cosine(asking[i], other) / temperature) for other in asked]
+            positives = [j for j in range(len(labels)) if labels[j] == labels[i]]
+            for j in positives:
+                total -= math.log(shares[j] / sum(shares)) / len(positives) / len(labels) / 2
+    return total
 
 
 def non_local(x: Tensor, y: Tensor, trunk: Tensor, block: torch.nn.Module) -> Tensor:

@@ -23,6 +23,15 @@ def test_writes_a_set_and_says_so(tmp_path, few, monkeypatch, capsys):
     assert json.loads((out / "duskwalk.json").read_text())["seed"] == 2
 
 
+def test_the_first_test_people_of_a_counterfactual(tmp_path, few, monkeypatch, capsys):
+    monkeypatch.setattr(synth, "PRESETS", (*synth.PRESETS, "few"))
+    flags = ["--preset", "few", "--seed", "2", "--processes", "1", "--json"]
+    flags += ["--vary", "exposure", "--severity", "1", "--test-people", "2"]
+    assert main(["synth", str(tmp_path / "set"), *flags]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["test_people"], said["n_frames"]) == (2, 2 * 6 * 12)
+
+
 def test_vary_alone_is_refused_in_one_line(tmp_path, capsys):
     assert main(["synth", str(tmp_path / "x"), "--preset", "tiny", "--vary", "view"]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1] == (

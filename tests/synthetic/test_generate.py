@@ -50,6 +50,24 @@ def test_layout_is_hitsz_vcms(base):
     assert val[3] == "0007"
 
 
+def test_another_size_keeps_people_and_walks(base, tmp_path):
+    record = generate(tmp_path / "small", preset="few", seed=5, size=(24, 16), test_people=1, n_processes=1)
+    assert record["size"] == [24, 16]
+    picture = sorted((tmp_path / "small").rglob("*.jpg"))[0]
+    assert cv2.imread(str(picture)).shape == (24, 16, 3)
+    with (tmp_path / "small" / "info" / "walks.csv").open(newline="") as file:
+        small = {row["tracklet_id"]: row for row in csv.DictReader(file)}
+    with (base / "info" / "walks.csv").open(newline="") as file:
+        large = {row["tracklet_id"]: row for row in csv.DictReader(file)}
+    for name, row in small.items():
+        assert {k: row[k] for k in ("view_degrees", "walk", "cadence_hz")} == {
+            k: large[name][k] for k in ("view_degrees", "walk", "cadence_hz")
+        }
+    with pytest.raises(SettingsError) as error:
+        generate(tmp_path / "o", preset="few", seed=5, size=(8, 48))
+    assert str(error.value) == "size must be (H, W) from 16 to 1024 pixels; got (8, 48)"
+
+
 def test_walks_has_a_row_for_each_track(base):
     with (base / "info" / "walks.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -108,6 +126,37 @@ def test_each_factor_changes_pictures_and_nothing_of_the_plan(base, tmp_path, fe
         assert varied[f"info/{name}"] == whole[f"info/{name}"]
 
 
+def pictures_of(folder):
+    return {name: value for name, value in digests(folder).items() if name.endswith(".jpg")}
+
+
+@pytest.mark.parametrize("varied", [{}, {"vary": "view", "severity": 0}], ids=["alone", "severity 0"])
+def test_the_first_test_people_alone_are_the_whole_sets_to_the_byte(base, tmp_path, few, varied):
+    record = generate(tmp_path / "some", preset="few", seed=5, test_people=2, n_processes=1, **varied)
+    some, whole = pictures_of(tmp_path / "some"), pictures_of(base)
+    assert {name[:4] for name in some} == {"0003", "0004"}  # two training people come first
+    assert some == {name: value for name, value in whole.items() if name[:4] in ("0003", "0004")}
+    for name, n in (("test_name.txt", 2 * 6 * 12), ("track_test_info.txt", 2 * 6)):
+        lines = (base / "info" / name).read_text().splitlines()
+        assert (tmp_path / "some" / "info" / name).read_text().splitlines() == lines[:n]
+    assert (tmp_path / "some" / "info" / "train_name.txt").read_text() == ""
+    assert record["test_people"] == 2 and record["pools"]["test"]["people"] == 2
+    assert json.loads((tmp_path / "some" / "duskwalk.json").read_text()) == record
+
+
+@pytest.mark.parametrize("order", [{"vary": "pose", "severity": 3}, {"twins": "gait_twins"}], ids=str)
+def test_the_first_test_people_are_the_same_among_changed_walks_and_twins(tmp_path, few, order):
+    generate(tmp_path / "all", preset="few", seed=5, n_processes=1, **order)
+    generate(tmp_path / "one", preset="few", seed=5, test_people=1, n_processes=1, **order)
+    one, whole = pictures_of(tmp_path / "one"), pictures_of(tmp_path / "all")
+    assert one == {name: value for name, value in whole.items() if name.startswith("0003")}
+    assert len(one) == 6 * 12
+
+
+def test_a_whole_set_says_that_nobody_was_left_out(base):
+    assert json.loads((base / "duskwalk.json").read_text())["test_people"] is None
+
+
 def test_a_crash_leaves_no_record(tmp_path, few, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -159,6 +208,8 @@ def test_progress_counts_every_frame(tmp_path, few):
         ),
         ({"vary": "view", "severity": 5}, "severity must be from 0 to 4; got 5"),
         ({"twins": "triplets"}, "twins must be one of gait_twins, look_twins, part_twins; got 'triplets'"),
+        ({"test_people": 0}, "test_people must be from 1 to 12, the test people of preset tiny; got 0"),
+        ({"test_people": 13}, "test_people must be from 1 to 12, the test people of preset tiny; got 13"),
         ({"n_processes": 0}, "processes must be at least 1; got 0"),
     ],
 )

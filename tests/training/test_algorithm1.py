@@ -5,12 +5,15 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from benchmarks.training import literal_update
+from torch.utils.flop_counter import FlopCounterMode
 
 from duskmatch.config import LossSettings, TrainSettings
 from duskmatch.errors import TrainingError
 from duskmatch.losses import (
     attack_identity_loss,
     confusion_loss,
+    cross_modal_contrastive_loss,
     defense_identity_loss,
     defense_triplet_loss,
     sequence_identity_loss,
@@ -146,6 +149,67 @@ def test_loss_terms_are_the_equations_with_their_weights():
         assert got[name] == (pytest.approx(float(value), rel=1e-4), weight), name
 
 
+def test_without_equation_3_the_attack_network_learns_by_equation_5_alone():
+    model, loss = build(), LOSS.model_copy(update={"confusion_weight": 0.0, "attack_weight": 2.0})
+    step = sub_steps(model, loss, TRAIN, 1)[2]
+    (fwd,) = forward(model, loss)
+    got = {name: float(step.weights[name] * term.detach()) for name, term in step.terms(fwd).items()}
+    with torch.no_grad():
+        logits = model.attack_classifier(model.attack_embedding(fwd.shallow, 2)).chunk(2)
+    assert got == {"attack_identity": pytest.approx(2 * float(attack_identity_loss(*logits, LABELS)), rel=1e-5)}
+    before = snapshot(model)
+    updater(model).iterate([step], lambda: forward(model, loss), joint=False, norms=False)
+    assert moved(model, before) == {*STEMS, *ATTACK}
+
+
+def test_smoothing_reaches_equations_5_9_and_16_alone():
+    model, terms = build(), {}
+    for smoothing in (0.0, 0.3):
+        loss = LOSS.model_copy(update={"label_smoothing": smoothing})
+        (fwd,) = forward(model, loss)
+        found = [step.terms(fwd) for step in sub_steps(model, loss, TRAIN, 1)]
+        terms[smoothing] = {name: float(term.detach()) for some in found for name, term in some.items()}
+    changed = {name for name in terms[0.0] if terms[0.0][name] != pytest.approx(terms[0.3][name], rel=1e-4)}
+    assert changed == {"attack_identity", "defense_identity", "sequence_identity"}
+
+
+@pytest.mark.parametrize(("options", "where"), [({}, 1), ({"sequence": "none"}, 0)])
+def test_the_contrastive_loss_is_on_what_is_searched_with(options, where):
+    model = build(**options)
+    loss = LOSS.model_copy(update={"contrastive_weight": 0.5, "contrastive_temperature": 0.2})
+    steps = sub_steps(model, loss, TRAIN, 1)
+    (fwd,) = forward(model, loss)
+    found = [step.terms(fwd) for step in steps]
+    assert [i for i, terms in enumerate(found) if "contrastive" in terms] == [where]
+    f_d = model.defense_embedding(fwd.maps, 2).embedding if where == 0 else model.sequence_embedding(fwd.maps.maps, 2)
+    expected = cross_modal_contrastive_loss(*f_d.chunk(2), LABELS, temperature=0.2)
+    assert float(found[where]["contrastive"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert steps[where].weights["contrastive"] == 0.5
+    assert not any(
+        "contrastive" in step.terms(fwd) for step in sub_steps(model, LOSS, TRAIN, 1) for fwd in forward(model)
+    )
+
+
+def test_mixing_over_time_is_trained_where_the_defense_encoder_is():
+    model = build(temporal_mixing=True)
+    with torch.no_grad():
+        model.temporal_mixing.norm.weight.fill_(0.5)
+    texts = TRAIN.model_copy(update={"stage2": "only_defense_encoder"})
+    for stage, train in ((1, TRAIN), (2, TRAIN), (2, texts)):
+        for step in sub_steps(model, LOSS, train, stage):
+            before = snapshot(model)
+            updater(model).iterate([step], lambda: forward(model), joint=False, norms=False)
+            changed = moved(model, before)
+            assert ("temporal_mixing" in changed) == ("defense_encoder" in changed) == (step.name != "attack")
+
+
+def test_equation_3_has_the_weight_that_it_is_given():
+    model = build()
+    assert sub_steps(model, LOSS, TRAIN, 1)[2].weights["confusion"] == 1
+    loss = LOSS.model_copy(update={"confusion_weight": 0.25})
+    assert sub_steps(model, loss, TRAIN, 1)[2].weights == {"confusion": 0.25, "attack_identity": 1.0}
+
+
 def test_triplet_takes_the_vector_that_the_settings_name():
     model = build()
     terms = {}
@@ -234,3 +298,29 @@ def test_clipping_is_counted_and_gradient_norms_are_reported():
 def test_the_attack_waits_where_it_is_told_to():
     model = build()
     assert [s.name for s in sub_steps(model, LOSS, TRAIN, 1, attacking=False)] == ["defense", "sequence"]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_what_is_spared_changes_no_update(stage):
+    """Each line's own branch alone against every branch with the frozen gradients thrown away, three iterations."""
+    ours, literal = build(), build()
+    run = updater(ours)
+    other = updater(literal)
+    steps, same = sub_steps(ours, LOSS, TRAIN, stage), sub_steps(literal, LOSS, TRAIN, stage)
+    for _ in range(3):
+        run.iterate(steps, lambda: forward(ours), joint=False, norms=False)
+        for step in same:
+            literal_update(literal, other.optimizer, same, step, forward(literal)[0])
+    for (name, parameter), expected in zip(ours.named_parameters(), literal.parameters(), strict=True):
+        assert torch.allclose(parameter, expected, atol=1e-6, rtol=1e-5), name
+
+
+def test_what_is_spared_is_a_quarter_of_the_operations_and_more():
+    model = build()
+    run, steps = updater(model), sub_steps(model, LOSS, TRAIN, 1)
+    with FlopCounterMode(display=False) as ours:
+        run.iterate(steps, lambda: forward(model), joint=False, norms=False)
+    with FlopCounterMode(display=False) as literal:
+        for step in steps:
+            literal_update(model, run.optimizer, steps, step, forward(model)[0])
+    assert ours.get_total_flops() < 0.75 * literal.get_total_flops()

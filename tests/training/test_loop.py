@@ -127,6 +127,9 @@ def test_a_narrow_embedding_under_attack_is_said(settings, dataset, tmp_path):
     crowd.write()
     prepare(settings, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
     assert notes[0].startswith("the embedding is 64 wide for 40 people: under twice their number Eq. 3 works against")
+    harmless = with_(settings, loss__confusion_weight=0)
+    prepare(harmless, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
+    assert len(notes) == 1
 
 
 def test_selection_on_validation_people_keeps_the_best_look(settings, dataset, tmp_path, monkeypatch):

@@ -28,6 +28,8 @@ COMMANDS = {
     "compare": "put trained models side by side: strips, attention, weights, distances, maps",
     "embed": "turn tracklets into vectors",
     "rank": "find who in a gallery is nearest to each query",
+    "reproduce": "the paper's tables and tests, as grids of runs or on trained runs",
+    "sweep": "train and score one setting at several values, or rows of your own",
     "export": "write a trained model for OpenVINO or ONNX Runtime, or as folded weights, and verify it",
     "convert": "turn pickled weights (.pth) into safetensors",
     "doctor": "show versions, devices and what is missing",
@@ -55,9 +57,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def common_arguments() -> Parser:
+def common_arguments(**defaults: Any) -> Parser:
     """The flags that every sub-command takes."""
-    parser = Parser(add_help=False)
+    parser = Parser(add_help=False, **defaults)
     group = parser.add_argument_group("everywhere")
     group.add_argument("--version", action="version", version=f"duskmatch {__version__}")
     group.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default 0)")

@@ -90,7 +90,12 @@ def training_clips(embedder: Embedder, dataset: Dataset) -> Clips:
         if not tracklets:
             raise DataError(f"{dataset.root} must have {modality} training tracklets; it has none; choose another")
         places = sorted({int(i) for i in np.linspace(0, len(tracklets) - 1, N_CLIPS)})
-        clips = read_clips([tracklets[i] for i in places], embedder.size, embedder.settings.data.frames_per_clip)
+        clips = read_clips(
+            [tracklets[i] for i in places],
+            embedder.size,
+            embedder.settings.data.frames_per_clip,
+            jpeg_scaling=embedder.settings.data.jpeg_scaling,
+        )
         found[modality] = [clip.frames[None] for _, clip in clips]
     return found
 

@@ -18,6 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vary", choices=FACTORS, help="film the test people again with this factor changed")
     parser.add_argument("--severity", type=int, choices=range(5), help="by how many steps --vary changes it")
     parser.add_argument("--twins", choices=TWINS, help="test people in fours that differ in one thing only")
+    parser.add_argument("--test-people", type=int, metavar="N", help="film the first N test people and nobody else")
+    parser.add_argument("--size", metavar="HxW", help="pictures of this size in pixels (default: the preset's)")
     parser.add_argument("--overwrite", action="store_true", help="replace what lies in OUT")
     parser.add_argument("--processes", type=int, default=None, help="processes (default: one for each core, 8 at most)")
 
@@ -25,9 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
 
-    options = ("preset", "seed", "vary", "severity", "twins", "overwrite")
-    record = generate_with_progress(args.out, n_processes=args.processes, **{k: getattr(args, k) for k in options})
+    options = ("preset", "seed", "vary", "severity", "twins", "test_people", "overwrite")
+    chosen = {k: getattr(args, k) for k in options}
+    record = generate_with_progress(args.out, n_processes=args.processes, size=size_of(args.size), **chosen)
     console.result({"out": str(args.out), **record}, _words)
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """96x48 as (96, 48)."""
+    from duskmatch.errors import SettingsError
+
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise SettingsError(f"--size must be HxW in pixels, such as 96x48; got {text}")
+    return int(height), int(width)
 
 
 def generate_with_progress(out: Path, **options: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.config import PRESETS, known_keys
+    from duskmatch.config import PRESETS
 
     parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set in HITSZ-VCM's layout")
     parser.add_argument("--preset", choices=PRESETS, help="where the settings start (default small)")
@@ -25,10 +25,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="empty RUN first")
     parser.add_argument("--print_config", action="store_true", help="print every setting as YAML and leave")
     parser.set_defaults(seed=None)  # not given: the settings file's, or 0
-    group = parser.add_argument_group("settings", "any of them as --section.key VALUE; see --print_config")
+    settings_arguments(parser)
+
+
+def settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Every setting as a flag."""
+    from duskmatch.config import known_keys
+
+    group = parser.add_argument_group("settings", "any of them as --section.key VALUE; see train --print_config")
     for key in known_keys():
         if "." in key:
             group.add_argument(f"--{key}", metavar="VALUE", help=argparse.SUPPRESS, dest=f"set:{key}")
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, str]:
+    """The settings named on the command line, by their dotted names."""
+    return {key[4:]: value for key, value in vars(args).items() if key.startswith("set:") and value is not None}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -67,7 +79,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
     """Preset, file and overrides of one command line; on --resume the RUN's own settings."""
     from duskmatch.config import load_settings, read_settings
 
-    overrides = [f"{k[4:]}={v}" for k, v in vars(args).items() if k.startswith("set:") and v is not None]
+    overrides = [f"{key}={value}" for key, value in given_settings(args).items()]
     if getattr(args, "resume", False) and args.out is not None and (args.out / "settings.yaml").is_file():
         if overrides or args.settings or args.seed is not None:
             rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"

@@ -1,7 +1,7 @@
 """The data room: from files on disk to tracklets, clips and training batches.
 
-Reading order: problems, lists, layout, dataset, vcm, duskwalk, tracklets; decoding, clips; sampling, augmentation,
-batches; checking; mot, cutting, video.
+Reading order: problems, lists, layout, dataset, vcm, duskwalk, tracklets; jpeg, decoding, clips; sampling,
+augmentation, batches; checking; mot, cutting, video.
 """
 
 from __future__ import annotations

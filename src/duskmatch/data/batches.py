@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -54,10 +55,11 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         epoch: int,
         on_bad_frame: OnBadFrame = "stop",
         cache: FrameCache | None = None,
+        jpeg_scaling: bool = False,
     ) -> None:
         self.tracklets, self.sampler, self.size, self.n_frames = tracklets, sampler, size, n_frames
         self.augment, self.epoch, self.on_bad_frame = augment, epoch, on_bad_frame
-        self.read = read_frame if cache is None else cache.read
+        self.read = partial(read_frame if cache is None else cache.read, jpeg_scaling=jpeg_scaling)
 
     def __len__(self) -> int:
         return self.sampler.steps_per_epoch
@@ -118,10 +120,12 @@ def training_batches(
     on_bad_frame: OnBadFrame = "stop",
     bad_frames: BadFrames | None = None,
     cache: FrameCache | None = None,
+    jpeg_scaling: bool = False,
 ) -> Iterator[Batch]:
     """The batches of one epoch from `first_step` on, in order, made ahead by `n_workers` threads.
 
-    What is skipped is added to `bad_frames`; `cache` keeps decoded pictures from one epoch to the next.
+    What is skipped is added to `bad_frames`; `cache` keeps decoded pictures from one epoch to the next;
+    `jpeg_scaling` is that of `read_frame`.
     """
     batches = TrainingBatches(
         tracklets,
@@ -132,6 +136,7 @@ def training_batches(
         epoch=epoch,
         on_bad_frame=on_bad_frame,
         cache=cache,
+        jpeg_scaling=jpeg_scaling,
     )
     for batch in in_order(batches.__getitem__, range(first_step, len(batches)), n_workers):
         if bad_frames is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -43,7 +44,7 @@ def normalise(
     local_contrast: windows (pixels, odd) at which the brightness is compared with its surroundings, in place of the
     last channels: what two kinds of light agree on is which of two neighbours is the brighter one.
     """
-    pixels = clips.float()
+    pixels = clips.to(torch.float32, copy=True)
     if grey:
         luma = torch.tensor(LUMA, device=clips.device).view(3, 1, 1)
         pixels = (pixels * luma).sum(dim=-3, keepdim=True).expand(clips.shape)
@@ -54,7 +55,8 @@ def normalise(
         return with_local_contrast(pixels, local_contrast) if local_contrast else pixels
     mean = 255 * torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
     std = 255 * torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
-    return (pixels - mean) / std
+    shifted = pixels - mean if grey else pixels.sub_(mean)  # grey ones are a single channel, seen three times
+    return shifted.div_(std)
 
 
 def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, ...]) -> Float[Tensor, "*n 3 h w"]:
@@ -92,8 +94,10 @@ def read_clip(
     n_frames: int,
     on_bad_frame: OnBadFrame = "stop",
     bad_frames: BadFrames | None = None,
+    *,
+    jpeg_scaling: bool = False,
 ) -> Clip:
-    """The clip a tracklet is tested with: the first frame of each of T segments, at (H, W).
+    """The clip a tracklet is tested with: the first frame of each of T segments, at (H, W), read as `read_frame` does.
 
     With "skip" a bad frame is dropped from the tracklet, noted in `bad_frames`, and the segments are cut again;
     a tracklet with no frame left is a FrameError all the same.
@@ -101,7 +105,8 @@ def read_clip(
     Source: REFERENCE 1.4.
     """
     collected = BadFrames() if bad_frames is None else bad_frames
-    frames = read_frames(tracklet, size, n_frames, lambda: None, on_bad_frame, collected)
+    read = partial(read_frame, jpeg_scaling=jpeg_scaling)
+    frames = read_frames(tracklet, size, n_frames, lambda: None, on_bad_frame, collected, read)
     return Clip(frames, tracklet)
 
 
@@ -114,6 +119,7 @@ def read_clips(
     n_ahead: int | None = None,
     on_bad_frame: OnBadFrame = "stop",
     bad_frames: BadFrames | None = None,
+    jpeg_scaling: bool = False,
 ) -> Iterator[tuple[int, Clip]]:
     """(number of the tracklet, its test clip), in order; with "skip" those without a readable frame are missing.
 
@@ -124,7 +130,7 @@ def read_clips(
     def read(tracklet: Tracklet) -> tuple[Clip | None, BadFrames]:
         bad = BadFrames()
         try:
-            return read_clip(tracklet, size, n_frames, on_bad_frame, bad), bad
+            return read_clip(tracklet, size, n_frames, on_bad_frame, bad, jpeg_scaling=jpeg_scaling), bad
         except FrameError:
             if on_bad_frame == "stop":
                 raise

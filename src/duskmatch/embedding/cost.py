@@ -22,7 +22,7 @@ def count_parameters(model: SelfAttackDefense) -> dict[str, int]:
 
 def unused_at_test(model: SelfAttackDefense, name: str) -> bool:
     """Whether the embedding does without this parameter."""
-    unused = list(TRAINING_ONLY) if model.embedding != "attack" else ["defense_", "guidance", "sequence_"]
+    unused = list(TRAINING_ONLY) if model.embedding != "attack" else ["defense_", "guidance", "sequence_", "temporal_"]
     if model.embedding == "sequence":
         unused += ["cross_attention", "defense_neck"]
     return name.startswith(tuple(unused))

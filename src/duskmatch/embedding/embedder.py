@@ -119,6 +119,7 @@ class Embedder:
             n_ahead=self.settings.evaluate.batch_clips,  # the next batch is read while this one is computed
             on_bad_frame=self.on_bad_frame,
             bad_frames=self.bad_frames,
+            jpeg_scaling=self.settings.data.jpeg_scaling,
         )
         for i, clip in clips:
             batch.append((chosen[i], clip))

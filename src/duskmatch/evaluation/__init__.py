@@ -10,7 +10,7 @@ from duskmatch.evaluation.document import (
     scores_document,
 )
 from duskmatch.evaluation.features import load_embeddings, load_features, save_embeddings
-from duskmatch.evaluation.intervals import bootstrap_interval
+from duskmatch.evaluation.intervals import bootstrap_interval, paired_interval
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.pairs import MatchPairs, first_hits, match_pairs
 from duskmatch.evaluation.protocol import Evaluation, Side, evaluate_dataset, evaluate_embeddings
@@ -41,6 +41,7 @@ __all__ = [
     "match_pairs",
     "note_test_read",
     "origin",
+    "paired_interval",
     "protocol_in_words",
     "rank",
     "rank_distances",

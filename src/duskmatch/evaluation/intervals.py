@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float64, Int64
 
+from duskmatch.errors import EvaluationError
 from duskmatch.records import Scores
 
 LEVEL = 0.95
 RESAMPLES = 2000
+Floats = npt.NDArray[np.float64]
 
 
 def bootstrap_interval(
@@ -23,10 +25,46 @@ def bootstrap_interval(
     people, whose = np.unique(pids, return_inverse=True)
     sums = np.bincount(whose, weights=values)
     counts = np.bincount(whose).astype(np.float64)
+    draws = people_draws(len(people), seed)
+    return quantiles((draws @ sums) / (draws @ counts))
+
+
+def paired_interval(
+    values_a: Float64[np.ndarray, " q"],
+    values_b: Float64[np.ndarray, " other"],
+    pids: Int64[np.ndarray, " people"],
+    *,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """(difference, low, high): the mean of a less that of b over the same queries, and its 95 % interval.
+
+    Row i of all three is one query. Both sides are resampled with the same people, so what makes a person hard for both
+    cancels; the interval is that of the difference, not of two scores that vary apart.
+    """
+    if not len(values_a) == len(values_b) == len(pids) or not len(pids):
+        raise EvaluationError(
+            "a paired interval needs two values and a pid for each query, of one query or more; got "
+            f"{len(values_a)} and {len(values_b)} values and {len(pids)} pids; score both sides on the same queries"
+        )
+    gap = values_a - values_b
+    if not np.isfinite(gap).all():
+        row = int(np.flatnonzero(~np.isfinite(gap))[0])
+        raise EvaluationError(
+            f"a paired interval needs finite values; row {row} has {values_a[row]} and {values_b[row]}; leave it out"
+        )
+    low, high = bootstrap_interval(gap, pids, seed=seed)
+    return float(gap.mean()), low, high
+
+
+def people_draws(n_people: int, seed: int = 0) -> Int64[np.ndarray, "r people"]:
+    """How often each person is drawn in each resample, n of n; equal numbers get equal draws, which pairs them."""
     generator = np.random.Generator(np.random.Philox(seed))
-    draws = generator.multinomial(len(people), np.full(len(people), 1 / len(people)), size=RESAMPLES)  # (r people)
-    means: npt.NDArray[np.float64] = (draws @ sums) / (draws @ counts)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return generator.multinomial(n_people, np.full(n_people, 1 / n_people), size=RESAMPLES)
+
+
+def quantiles(resampled: Floats) -> tuple[float, float]:
+    """The middle 95 % of a figure's resamples."""
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from jaxtyping import Float32
 
 from duskmatch.evaluation.ordering import nearest
-from duskmatch.evaluation.similarity import Similarity, map_bands
+from duskmatch.evaluation.similarity import map_bands
+from duskmatch.evaluation.sparse import found
 from duskmatch.records import Floats, Ints
 
 TILE_ROWS = 512  # everyone is asked at once, so no single query pays for the rest of a larger, faster product
+GROUP = 16  # columns of which one largest is taken
 Mask = npt.NDArray[np.bool_]
 
 
@@ -35,8 +36,8 @@ class Neighbours:
 
         def of_band(rows: slice) -> Mask:
             theirs = columns[columns[rows]]  # (rows k+1 k+1)
-            found: Mask = (theirs == own[rows, None, None]).any(axis=2)
-            return found
+            mutual: Mask = (theirs == own[rows, None, None]).any(axis=2)
+            return mutual
 
         return np.concatenate(map_bands(of_band, len(columns), (k + 1) ** 2))
 
@@ -44,31 +45,68 @@ class Neighbours:
 def neighbours(
     vectors: Float32[np.ndarray, "n d"], k: int, n_query: int
 ) -> tuple[Neighbours, Float32[np.ndarray, "q g"]]:
-    """The neighbours of everyone, and the similarities of the first `n_query` rows with the others."""
-    sim = Similarity(vectors, vectors, TILE_ROWS)
-    kept = np.empty((n_query, len(vectors) - n_query), np.float32)
+    """The neighbours of everyone, and the similarities of the first `n_query` rows with the others.
 
-    def of_band(rows: slice) -> tuple[Ints, Floats, Floats]:
-        band = sim(rows)
-        kept[rows.start : rows.stop] = band[: max(0, n_query - rows.start), n_query:]
-        farthest = band.min(axis=1)
-        band[np.arange(len(band)), np.arange(rows.start, rows.stop)] = np.inf  # itself first, whatever its digits
-        columns = _largest(band, k + 1)
-        return columns, np.take_along_axis(band, columns, axis=1), farthest
+    Vectors have length 1. Query with gallery is multiplied once: the gallery's rows read what the queries' rows kept.
+    """
+    query, gallery = vectors[:n_query], vectors[n_query:]
+    kept = np.empty((n_query, len(gallery)), np.float32)
 
-    bands = map_bands(of_band, len(vectors), len(vectors), TILE_ROWS)
+    def of_query(rows: slice) -> tuple[Ints, Floats, Floats]:
+        band = np.empty((rows.stop - rows.start, len(vectors)), np.float32)
+        _products(query, rows, vectors, band)
+        kept[rows] = band[:, n_query:]
+        return _nearest(band, rows.start, k)
+
+    def of_gallery(rows: slice) -> tuple[Ints, Floats, Floats]:
+        band = np.empty((rows.stop - rows.start, len(vectors)), np.float32)
+        band[:, :n_query] = kept[:, rows].T
+        _products(gallery, rows, gallery, band[:, n_query:])
+        return _nearest(band, n_query + rows.start, k)
+
+    bands = map_bands(of_query, n_query, len(vectors), TILE_ROWS)
+    bands += map_bands(of_gallery, len(gallery), len(vectors), TILE_ROWS)
     columns, values, farthest = (np.concatenate(x) for x in zip(*bands, strict=True))
-    values[:, 0] = 1
     return Neighbours(columns, values, farthest), kept
 
 
+def _products(side: Floats, rows: slice, others: Floats, out: Floats) -> None:
+    """Fills in side[rows] @ others.T; the last tile is filled up with zeros, as BLAS picks its kernel by shape."""
+    for first in range(rows.start, rows.stop, TILE_ROWS):
+        some = side[first : min(first + TILE_ROWS, rows.stop)]
+        target = out[first - rows.start : first - rows.start + len(some)]
+        if len(some) == TILE_ROWS:
+            np.matmul(some, others.T, out=target)
+        else:
+            tile = np.zeros((TILE_ROWS, side.shape[1]), np.float32)
+            tile[: len(some)] = some
+            target[:] = (tile @ others.T)[: len(some)]
+
+
+def _nearest(band: Floats, first: int, k: int) -> tuple[Ints, Floats, Floats]:
+    """(columns, sims, least sim) of rows `first`, `first` + 1, ... from their similarities with everyone."""
+    farthest = band.min(axis=1)
+    band[np.arange(len(band)), np.arange(first, first + len(band))] = np.inf  # itself first, whatever its digits
+    columns = _largest(band, k + 1)
+    values = np.take_along_axis(band, columns, axis=1)
+    values[:, 0] = 1
+    return columns, values, farthest
+
+
 def _largest(band: Floats, k: int) -> Ints:
-    """The columns of the k largest of each row, equal ones by column."""
-    n = band.shape[1]
-    values, columns = (x.numpy() for x in torch.topk(torch.from_numpy(band), min(k + 1, n), dim=1))
-    order = np.lexsort((columns, -values), axis=1)[:, :k]
-    found: Ints = np.take_along_axis(columns, order, axis=1)
-    if k < n:  # which of equal ones topk leaves out is not said
-        tied = np.flatnonzero(values[:, k - 1] == values[:, k])
-        found[tied] = nearest(-band[tied], k)
-    return found
+    """The columns of the k largest of each row, equal ones by column.
+
+    The k-th largest of the groups' largest is at most the k-th largest of all: only what reaches it is sorted.
+    """
+    n_rows, n = band.shape
+    size = max(1, min(GROUP, n // (4 * k)))
+    width = n // size
+    groups = band[:, : size * width].reshape(n_rows, size, width).max(axis=1)
+    least = np.partition(groups, width - k, axis=1)[:, width - k]
+    row, column = found(band >= least[:, None])
+    starts = np.searchsorted(row, np.arange(n_rows + 1))
+    shape = n_rows, int(np.diff(starts).max())
+    place = np.arange(len(row)) - starts[row]
+    dist, columns = np.full(shape, np.inf, np.float32), np.full(shape, n, np.uint64)
+    dist[row, place], columns[row, place] = -band[row, column], column
+    return nearest(dist, k, columns)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Int64
 
+Keys = npt.NDArray[np.uint64]
 COLUMN_BITS = np.uint64(0xFFFFFFFF)
 
 
@@ -18,21 +19,22 @@ def stable_order(dist: Float[np.ndarray, "q g"]) -> Int64[np.ndarray, "q g"]:
     return _columns(np.sort(rank_keys(dist), axis=1))  # three times as fast as a stable argsort
 
 
-def nearest(dist: Float[np.ndarray, "q g"], k: int) -> Int64[np.ndarray, "q k"]:
-    """The columns of the k smallest distances of each row, nearest first."""
-    keys = rank_keys(dist.astype(np.float32, copy=False))
+def nearest(dist: Float[np.ndarray, "q g"], k: int, columns: Keys | None = None) -> Int64[np.ndarray, "q k"]:
+    """The columns of the k smallest distances of each row, nearest first; `columns` (q g) where they are not 0 to g."""
+    keys = rank_keys(dist.astype(np.float32, copy=False), columns)
     if k < keys.shape[1]:
         keys.partition(k - 1, axis=1)
     return _columns(np.sort(keys[:, :k], axis=1))
 
 
-def rank_keys(dist: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
+def rank_keys(dist: npt.NDArray[np.float32], columns: Keys | None = None) -> Keys:
     """Integers in the order of (dist, column): the float's bits made monotonic above, the column below."""
     bits = (dist + np.float32(0)).view(np.uint32)  # + 0 makes -0 and 0 one value
     monotonic = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
-    return (monotonic.astype(np.uint64) << np.uint64(32)) | np.arange(dist.shape[1], dtype=np.uint64)
+    below = np.arange(dist.shape[1], dtype=np.uint64) if columns is None else columns
+    return (monotonic.astype(np.uint64) << np.uint64(32)) | below
 
 
-def _columns(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+def _columns(keys: Keys) -> npt.NDArray[np.int64]:
     columns: npt.NDArray[Any] = (keys & COLUMN_BITS).astype(np.int64)
     return columns

@@ -54,10 +54,8 @@ class Similarity:
     products are divided by the lengths instead.
     """
 
-    def __init__(
-        self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"], tile_rows: int = TILE_ROWS
-    ) -> None:
-        self.query, self.gallery, self.tile_rows = query, gallery, tile_rows
+    def __init__(self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"]) -> None:
+        self.query, self.gallery = query, gallery
         self.query_lengths = lengths(query, "query")
         gallery_lengths = lengths(gallery, "gallery")
         if gallery_lengths.min(initial=1) < SAFE[0] or gallery_lengths.max(initial=1) > SAFE[1]:
@@ -65,7 +63,7 @@ class Similarity:
         self.scale = (1 / gallery_lengths).astype(np.float32)
 
     def __call__(self, rows: slice) -> Floats:
-        """A new array (rows g); `rows` begins at a multiple of `tile_rows`."""
+        """A new array (rows g); `rows` begins at a multiple of TILE_ROWS."""
         return self._products(rows, self.scale)
 
     def negated(self, rows: slice) -> Floats:
@@ -74,10 +72,10 @@ class Similarity:
 
     def _products(self, rows: slice, scale: Floats) -> Floats:
         out = np.empty((rows.stop - rows.start, len(self.gallery)), np.float32)
-        tile = np.zeros((self.query.shape[1], self.tile_rows), np.float32)  # (d rows)
-        product = np.empty((min(BLOCK_ROWS, len(self.gallery)), self.tile_rows), np.float32)
-        for first in range(rows.start, rows.stop, self.tile_rows):
-            some = slice(first, min(first + self.tile_rows, rows.stop))
+        tile = np.zeros((self.query.shape[1], TILE_ROWS), np.float32)  # (d rows)
+        product = np.empty((min(BLOCK_ROWS, len(self.gallery)), TILE_ROWS), np.float32)
+        for first in range(rows.start, rows.stop, TILE_ROWS):
+            some = slice(first, min(first + TILE_ROWS, rows.stop))
             n = some.stop - some.start
             tile[:, n:] = 0
             tile[:, :n] = _divided(self.query[some], self.query_lengths[some]).T

@@ -49,7 +49,8 @@ class Sparse:
 
     def turned(self) -> Sparse:
         """Columns as rows: for each column who holds a number there."""
-        order = np.argsort(self.columns, kind="stable")
+        narrow = self.columns.astype(np.min_scalar_type(self.width))  # 16 bits are sorted by their digits
+        order = np.argsort(narrow, kind="stable")
         return Sparse.of(self.columns[order], self.rows[order], self.values[order], self.width, len(self))
 
     def normalised(self) -> Sparse:
@@ -83,13 +84,13 @@ def mean_of_rows(matrix: Sparse, chosen: Ints) -> Sparse:
 
 
 def _mean_of_band(matrix: Sparse, chosen: Ints) -> Sparse:
-    sums = np.zeros((len(chosen), matrix.width))
-    for column in chosen.T:  # the k-th choice of every row: no place twice, so plain addition adds all
-        counts = matrix.counts[column]
-        inside = places(matrix.starts[:-1][column], counts)
-        sums[np.repeat(np.arange(len(chosen)), counts), matrix.columns[inside]] += matrix.values[inside]
-    rows, columns = found(sums != 0)
-    return Sparse.of(rows, columns, sums[rows, columns] / chosen.shape[1], len(chosen), matrix.width)
+    counts = matrix.counts[chosen]  # (rows k)
+    inside = places(matrix.starts[:-1][chosen].ravel(), counts.ravel())
+    where = np.repeat(np.arange(len(chosen)) * matrix.width, counts.sum(axis=1)) + matrix.columns.take(inside)
+    sums = np.bincount(where, matrix.values.take(inside), minlength=len(chosen) * matrix.width)
+    rows, columns = found((sums != 0).reshape(len(chosen), matrix.width))
+    means = sums[rows * matrix.width + columns] / chosen.shape[1]
+    return Sparse.of(rows, columns, means, len(chosen), matrix.width)
 
 
 def shared(query: Sparse, gallery: Sparse) -> Iterator[tuple[slice, Doubles]]:
@@ -104,8 +105,8 @@ def shared(query: Sparse, gallery: Sparse) -> Iterator[tuple[slice, Doubles]]:
         part = query.part(rows.start, rows.stop)
         counts = holders.counts[part.columns]
         inside = places(holders.starts[:-1][part.columns], counts)
-        smaller = np.minimum(np.repeat(part.values, counts), holders.values[inside])
-        where = np.repeat(part.rows * len(gallery), counts) + holders.columns[inside]
+        smaller = np.minimum(np.repeat(part.values, counts), holders.values.take(inside))
+        where = np.repeat(part.rows * len(gallery), counts) + holders.columns.take(inside)
         sums: Doubles = np.asarray(np.bincount(where, smaller, minlength=len(part) * len(gallery)), np.float64)
         yield rows, sums.reshape(len(part), len(gallery))
 

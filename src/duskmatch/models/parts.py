@@ -20,13 +20,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.errors import SettingsError
+from duskmatch.models.pooling import over_positions
 
 SequenceForm = Literal["full", "no_spatial", "temporal"]
 SpatialOutput = Literal["last", "per_part"]
 
 
-def part_pool(maps: Float[Tensor, "n d h w"], n_parts: int, n_frames: int) -> Float[Tensor, "b t k d"]:
-    """Each frame's map cut in horizontal stripes of equal height, each averaged.
+def part_pool(
+    maps: Float[Tensor, "n d h w"], n_parts: int, n_frames: int, power: float | None = None
+) -> Float[Tensor, "b t k d"]:
+    """Each frame's map cut in horizontal stripes of equal height, each averaged (`power`: by the generalised mean).
 
     Source: paper, III-D; K = 6 and the mean as in PCB (Sun et al. 2018).
     """
@@ -36,7 +39,7 @@ def part_pool(maps: Float[Tensor, "n d h w"], n_parts: int, n_frames: int) -> Fl
             f"the feature map's {h} rows must divide into {n_parts} parts; choose an input height that is a multiple "
             f"of {16 * n_parts} (with last stride 1) or another model.n_parts"
         )
-    stripes = maps.reshape(n, d, n_parts, h // n_parts, w).mean(dim=(3, 4))  # (n d k)
+    stripes = over_positions(maps.reshape(n, d, n_parts, h // n_parts, w), power)  # (n d k)
     return stripes.reshape(n // n_frames, n_frames, d, n_parts).permute(0, 1, 3, 2)  # (b t k d)
 
 

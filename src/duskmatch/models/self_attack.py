@@ -20,9 +20,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.errors import SettingsError
-from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention
+from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
 from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
+from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
+from duskmatch.models.pooling import Pooling, over_positions
 from duskmatch.records import MODALITIES, Modality
 
 Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
@@ -47,7 +49,7 @@ class SelfAttackDefense(nn.Module):
     """The paper's network, each of its parts a switch: the rows of Table I.
 
     attack: ASAM; defense: ADM's cross attention (without it E_def alone, as in the Baseline); sequence: FRM-STIG in
-    one of its forms, or "none".
+    one of its forms, a form without recurrence in its place, or "none".
     """
 
     def __init__(
@@ -57,10 +59,13 @@ class SelfAttackDefense(nn.Module):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        pooling: Pooling = "mean",
+        gem_p: float = 3.0,
+        temporal_mixing: bool = False,
         n_parts: int = 6,
         attack: bool = True,
         defense: bool = True,
-        sequence: SequenceForm | Literal["none"] = "full",
+        sequence: SequenceForm | PooledForm | Literal["none"] = "full",
         spatial_output: SpatialOutput = "last",
         lstm_layers: int = 1,
         highlight_reduction: int = 16,
@@ -79,6 +84,7 @@ class SelfAttackDefense(nn.Module):
         self.n_pids, self.n_parts = n_pids, n_parts
         self.has_attack, self.has_defense, self.has_sequence = attack, defense, sequence != "none"
         self.test_pairing = test_pairing
+        self.power = gem_p if pooling == "gem" else None
         self.embedding = self._checked(embedding)
 
         shallow = stem_channels(width)
@@ -98,12 +104,11 @@ class SelfAttackDefense(nn.Module):
             self.attack_encoder = Stages(backbone, width, last_stride)
             self.attack_neck, self.attack_classifier = neck(d), classifier(d, n_pids)
         if sequence != "none":
-            self.guidance = SpatialTemporalGuidance(
-                d,
-                sequence=sequence,
-                spatial_output=spatial_output,
-                n_layers=lstm_layers,
-                reduction=highlight_reduction,
+            size = {"n_layers": lstm_layers, "reduction": highlight_reduction}
+            self.guidance = (
+                PooledGuidance(d, sequence=sequence, **size)  # type: ignore[arg-type]
+                if sequence in POOLS
+                else SpatialTemporalGuidance(d, sequence=sequence, spatial_output=spatial_output, **size)  # type: ignore[arg-type]
             )
             self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(n_parts * d, n_pids)
@@ -118,6 +123,8 @@ class SelfAttackDefense(nn.Module):
         self.stem_infrared.load_state_dict(self.stem_visible.state_dict())
         if attack:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
+        # Last, so that all else starts as without it; beside E_def, whose names are those of published weights.
+        self.temporal_mixing = NonLocal(d3) if temporal_mixing else None
 
     @property
     def channels(self) -> int:
@@ -151,15 +158,21 @@ class SelfAttackDefense(nn.Module):
         """
         per_modality = shallow.chunk(len(self.self_attention))
         stirred = torch.cat([attend(x) for attend, x in zip(self.self_attention, per_modality, strict=True)])
-        pooled = pool_clip(self.attack_encoder(stirred), n_frames)
+        pooled = pool_clip(self.attack_encoder(stirred), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
-    def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"]) -> DefenseMaps:
+    def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int | None = None) -> DefenseMaps:
         """F_{t,d3} and F_{t,d}, from F_c and not from IMSA's output.
 
-        Source: paper, Eq. 6 (the caption of Fig. 2 reads otherwise; the equation is followed).
+        With `temporal_mixing` the positions of all `n_frames` frames of a clip attend to each other after stage 3.
+
+        Source: paper, Eq. 6 (the caption of Fig. 2 reads otherwise; the equation is followed); the mixing is a
+        space-time non-local block (Wang et al. 2018, section 3). Differs: the paper has no such block in E_def.
         """
         maps3 = self.defense_encoder.to_stage3(shallow)
+        if self.temporal_mixing is not None:
+            assert n_frames is not None, "frames cannot be mixed without their number"
+            maps3 = self.temporal_mixing(maps3, maps3, maps3, n_frames)
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
     def fused_maps(
@@ -185,7 +198,7 @@ class SelfAttackDefense(nn.Module):
 
         Source: paper, Eqs. 7 and 8.
         """
-        pooled = pool_clip(self.fused_maps(maps, n_frames, pairing), n_frames)
+        pooled = pool_clip(self.fused_maps(maps, n_frames, pairing), n_frames, self.power)
         return DefenseEmbedding(pooled, self.defense_neck(pooled))
 
     def sequence_embedding(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
@@ -193,7 +206,11 @@ class SelfAttackDefense(nn.Module):
 
         Source: paper, Eqs. 11-15.
         """
-        return self.sequence_neck(self.guidance(part_pool(maps, self.n_parts, n_frames)))  # type: ignore[no-any-return]
+        return self.sequence_neck(self.guided(maps, n_frames))  # type: ignore[no-any-return]
+
+    def guided(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
+        """j_d before its normalisation, where it has one."""
+        return self.guidance(part_pool(maps, self.n_parts, n_frames, self.power))  # type: ignore[no-any-return]
 
     def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
         """The vector to search with, each clip for itself: nothing depends on which others share the batch.
@@ -211,7 +228,7 @@ class SelfAttackDefense(nn.Module):
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
             return [self._attack_maps(shallow, modality)]
-        maps = self.defense_maps(shallow)
+        maps = self.defense_maps(shallow, n_frames)
         found = [maps.maps] if self.embedding in ("sequence", "both") else []
         if self.embedding in ("defense", "both"):
             found.append(self.fused_maps(maps, n_frames, self.test_pairing))
@@ -226,7 +243,7 @@ class SelfAttackDefense(nn.Module):
             vectors.append(self.sequence_embedding(maps[0], n_frames))
         if self.embedding != "sequence":
             after = self.attack_neck if self.embedding == "attack" else self.defense_neck
-            vectors.append(after(pool_clip(maps[-1], n_frames)))
+            vectors.append(after(pool_clip(maps[-1], n_frames, self.power)))
         return self._centred(vectors, modality)
 
     forward = embed
@@ -236,6 +253,12 @@ class SelfAttackDefense(nn.Module):
         unit = torch.cat([nn.functional.normalize(v.float(), dim=1) for v in vectors], dim=1)
         centre = self.centre_visible if modality == "visible" else self.centre_infrared
         return nn.functional.normalize(nn.functional.normalize(unit, dim=1) - centre, dim=1)
+
+    def attack_alone(
+        self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int, modality: Modality
+    ) -> Float[Tensor, "b d"]:
+        """f^l of one modality, to look at what the attack network sees."""
+        return self.attack_neck(pool_clip(self._attack_maps(shallow, modality), n_frames, self.power))  # type: ignore[no-any-return]
 
     def _attack_maps(self, shallow: Tensor, modality: Modality) -> Tensor:
         """What f^l of one modality is the mean of, to look at what the attack network sees."""
@@ -252,12 +275,12 @@ class SelfAttackDefense(nn.Module):
         return embedding
 
 
-def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b d"]:
-    """The mean over positions and over the frames of each clip.
+def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int, power: float | None = None) -> Float[Tensor, "b d"]:
+    """The mean over positions (`power`: the generalised one), then over the frames of each clip.
 
     Source: paper, GAP of Eqs. 4 and 8.
     """
-    return maps.mean(dim=(2, 3)).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)
+    return over_positions(maps, power).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)
 
 
 def other_modality(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:

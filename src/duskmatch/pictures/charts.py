@@ -53,7 +53,7 @@ Draw = Callable[[Axes], None]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series of a chart."""
+    """One series of a chart; `band` is (low, high) around it, shaded."""
 
     label: str
     x: Sequence[float] | npt.NDArray[np.floating] | npt.NDArray[np.integer]
@@ -61,6 +61,7 @@ class Line:
     colour: str
     style: str = "-"
     marker: str = ""
+    band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,28 @@ class Chart:
     log: bool = False
     y_range: tuple[float, float] | None = None
     x_ticks: Sequence[int] | None = None
+    x_names: Sequence[str] | None = None  # of the ticks, where the axis has no numbers
 
 
 def figure(
-    charts: Sequence[Chart], *, columns: int = 1, width: float = 6.4, height: float = 3.0, legend: bool = True
+    charts: Sequence[Chart],
+    *,
+    columns: int = 1,
+    width: float = 6.4,
+    height: float = 3.0,
+    legend: bool = True,
+    heading: str = "",
 ) -> Figure:
-    """The panels in rows of `columns`; `width` and `height` are of one panel, in inches."""
-    return drawn([partial(_draw, chart, legend) for chart in charts], columns=columns, width=width, height=height)
+    """The panels in rows of `columns`; `width` and `height` are of one panel, in inches.
+
+    Under a `heading` panels share one key, that of the first, below them all.
+    """
+    panels = [partial(_draw, chart, legend and not heading) for chart in charts]
+    whole = drawn(panels, columns=columns, width=width, height=height)
+    if heading:
+        whole.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
+        whole.legend(*whole.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8)
+    return whole
 
 
 def drawn(
@@ -143,7 +159,7 @@ def _key(chart: Chart) -> Html | None:
     return element("ul", *(element("li", s, line.label) for s, line in zip(swatches, lines, strict=True)), class_="key")
 
 
-def save_png(charts: Sequence[Chart], path: Path, **size: float) -> None:
+def save_png(charts: Sequence[Chart], path: Path, **size: float | str) -> None:
     """The panels as a picture file."""
     _save(lambda: figure(charts, **size), path)  # type: ignore[arg-type]
 
@@ -168,13 +184,15 @@ def _styled(draw: Callable[[], None]) -> None:
 def _draw(chart: Chart, legend: bool, axes: Axes) -> None:
     for line in chart.lines:
         axes.plot(line.x, line.y, line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4)
+        if line.band:
+            axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.14, linewidth=0)
     axes.set_title(chart.title)
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
     if chart.log:
         axes.set_yscale("log")
     if chart.x_ticks:
-        axes.set_xticks(chart.x_ticks)
+        axes.set_xticks(chart.x_ticks, chart.x_names)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
     if legend and any(line.label for line in chart.lines):

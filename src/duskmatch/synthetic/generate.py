@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from duskmatch.synthetic.variations import FACTORS, MOST_SEVERE, Change
 from duskmatch.synthetic.walks import Track, plan
 
 log = logging.getLogger("duskmatch")
+SMALLEST_PX, LARGEST_PX = 16, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,24 @@ def generate(
     vary: str | None = None,
     severity: int | None = None,
     twins: str | None = None,
+    test_people: int | None = None,
+    size: Sequence[int] | None = None,
     n_processes: int | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """The contents of OUT/duskwalk.json, after the whole data set is on the disk.
 
-    `vary` and `severity` film the test people only, on the walks they have without them, with one factor changed.
+    `vary` and `severity` film the test people only, on the walks they have without them, with one factor changed;
+    `test_people` films the first so many of the test people only, who keep pids, walks and frame numbers. `size` is
+    another (H, W) of the pictures than the preset's; people and walks stay.
     """
     started = time.perf_counter()
     _check(preset, seed, vary, severity, twins, n_processes)
+    _check_test_people(preset, test_people)
     out = Path(out)
-    order = Order(out, PRESETS[preset], seed, Change(vary, severity or 0), twins)
-    tracks = [track for track in plan(order.preset, seed) if vary is None or track.pool == "test"]
+    order = Order(out, _sized(PRESETS[preset], size), seed, Change(vary, severity or 0), twins)
+    tracks = _wanted(plan(order.preset, seed), only_test=vary is not None, test_people=test_people)
     files.prepare_folder(out, overwrite=overwrite)
     starts = layout.first_frames(tracks)
     truths = _film_all(order, tracks, starts, n_processes or default_processes(), on_progress)
@@ -79,7 +85,7 @@ def generate(
         os.sync()  # the pictures reach the disk before the file that vouches for them
     record = {
         "name": "Duskwalk", "data_version": DATA_VERSION, "synthetic": True, "preset": preset, "seed": seed,
-        "vary": vary, "severity": severity, "twins": twins,
+        "vary": vary, "severity": severity, "twins": twins, "test_people": test_people,
         "size": list(order.preset.size), "cameras": order.preset.cameras, "frames_per_s": 12,
         "pools": {pool: _counts(tracks, pool) for pool in POOLS},
         "n_tracks": len(tracks), "n_frames": sum(track.n_frames for track in tracks),
@@ -113,6 +119,30 @@ def _check(
         raise SettingsError(f"twins must be one of {', '.join(TWINS)}; got {twins!r}")
     if n_processes is not None and n_processes < 1:
         raise SettingsError(f"processes must be at least 1; got {n_processes}")
+
+
+def _sized(preset: Preset, size: Sequence[int] | None) -> Preset:
+    if size is None:
+        return preset
+    if len(size) != 2 or not all(SMALLEST_PX <= side <= LARGEST_PX for side in size):
+        raise SettingsError(f"size must be (H, W) from {SMALLEST_PX} to {LARGEST_PX} pixels; got {tuple(size)}")
+    return replace(preset, size=(size[0], size[1]))
+
+
+def _check_test_people(preset: str, test_people: int | None) -> None:
+    there = PRESETS[preset].people[2]
+    if test_people is not None and not 1 <= test_people <= there:
+        raise SettingsError(
+            f"test_people must be from 1 to {there}, the test people of preset {preset}; got {test_people}"
+        )
+
+
+def _wanted(tracks: Sequence[Track], *, only_test: bool, test_people: int | None) -> list[Track]:
+    """What is filmed of a whole set's plan; the tracks themselves stay as they are."""
+    if not only_test and test_people is None:
+        return list(tracks)
+    own = [track for track in tracks if track.pool == "test"]
+    return [track for track in own if test_people is None or track.person < test_people]
 
 
 def _film_all(

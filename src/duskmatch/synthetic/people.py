@@ -97,7 +97,7 @@ class Person:
 def make_person(seed: int, pool: str, index: int, twins: str | None = None) -> Person:
     """Person `index` of a pool; under `twins` every four share what the kind of twins says they share."""
     place = POOLS.index(pool)
-    group = index - index % GROUP
+    group = twin_group(index)
     shared = {
         None: (index, index, index),
         "gait_twins": (group, index, group),
@@ -111,6 +111,11 @@ def make_person(seed: int, pool: str, index: int, twins: str | None = None) -> P
         gait = make_gait(stream(seed, "gait", place, group))
         look = rearranged(look, index - group)
     return Person(body, gait, look)
+
+
+def twin_group(index: int) -> int:
+    """The first of the four people of a pool among whom person `index` has its twins."""
+    return index - index % GROUP
 
 
 def make_body(rng: np.random.Generator) -> Body:

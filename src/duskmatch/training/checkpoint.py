@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there: a folder of synced files that becomes valid by one rename.
 
 RUN/state/000001200/ holds model.safetensors, optimizer.safetensors and progress.json of iteration 1200. The newest one
-is what a run resumes from; RUN/model.safetensors is the same bytes, for those who only want the weights.
+is what a run resumes from; RUN/model.safetensors is the same bytes, for those who only want the weights. With train.ema
+there is average.safetensors as well, and RUN/model.safetensors is that.
 """
 
 from __future__ import annotations
@@ -61,15 +62,19 @@ def save_checkpoint(
     header: dict[str, Any],
     progress: dict[str, Any],
     keep: int = 1,
+    average: nn.Module | None = None,
 ) -> Path:
     """Writes the state after `step` iterations; older ones beyond `keep` go once the new one is valid."""
     check_finite(model, step, run)
+    known = "model.safetensors" if average is None else "average.safetensors"
     final = run / "state" / f"{step:09d}"
     part = run / "state" / f"{step:09d}.part"
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         _write(part / "model.safetensors", model_bytes(model, header))
+        if average is not None:
+            _write(part / known, model_bytes(average, header))
         _write(part / "optimizer.safetensors", save(optimizer_tensors(model, optimizer)))
         _write(part / "progress.json", (json.dumps({"step": step, **progress}, indent=2) + "\n").encode())
         sync(part)
@@ -80,7 +85,7 @@ def save_checkpoint(
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise refusal(final, error) from error
-    publish(final / "model.safetensors", run / "model.safetensors")
+    publish(final / known, run / "model.safetensors")
     for old in valid_steps(run)[:-keep]:
         shutil.rmtree(run / "state" / f"{old:09d}", ignore_errors=True)
     return final
@@ -100,9 +105,12 @@ def last_good(run: Path) -> str:
     return f"{good}; lower train.lr, set train.clip_norm, or use train.precision fp32"
 
 
+BUSY = "is being trained by another process; wait for it or choose another RUN"
+
+
 @contextmanager
-def only_writer(run: Path) -> Iterator[None]:
-    """While it lasts no other process trains into this folder; a killed process leaves nothing behind."""
+def only_writer(run: Path, busy: str = BUSY) -> Iterator[None]:
+    """While it lasts no other process writes into this folder; a killed process leaves nothing behind."""
     if sys.platform == "win32":  # which cannot lock a folder
         yield
         return
@@ -111,7 +119,7 @@ def only_writer(run: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise OutputError(f"{run} is being trained by another process; wait for it or choose another RUN") from error
+        raise OutputError(f"{run} {busy}") from error
     except OSError:
         logger.debug("%s: this file system has no locks", run)
     try:
@@ -180,6 +188,11 @@ def load_checkpoint(run: Path, path: Path, model: nn.Module, optimizer: torch.op
     _fill_optimizer(model, optimizer, path / "optimizer.safetensors")
     for leftover in (run / "state").glob("*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def load_average(path: Path, model: nn.Module) -> None:
+    """Puts the average that `path` holds into a network."""
+    fill_model(model, read_weights(path / "average.safetensors").tensors, path / "average.safetensors")
 
 
 def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> None:

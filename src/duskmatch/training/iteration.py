@@ -36,6 +36,7 @@ def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool 
         on_bad_frame=settings.data.on_bad_frame,
         bad_frames=trainer.bad_frames,
         cache=trainer.cache,
+        jpeg_scaling=settings.data.jpeg_scaling,
     )
 
 

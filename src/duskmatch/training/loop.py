@@ -23,6 +23,7 @@ from duskmatch.files import refusal, write_text
 from duskmatch.training.checkpoint import (
     check_finite,
     check_same_data,
+    load_average,
     load_checkpoint,
     newest_checkpoint,
     only_writer,
@@ -117,6 +118,8 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
         if found is not None:
             check_same_data(found.progress, trainer.dataset.fingerprint, run)
             load_checkpoint(run, found.path, trainer.model, trainer.optimizer)
+            if trainer.average is not None:
+                load_average(found.path, trainer.average.model)
             for name, now in numerics().items():
                 then = found.progress["numerics"].get(name)
                 if then == now:
@@ -138,7 +141,7 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
         log = Log(trainer.run / "log.csv", keep_until=trainer.step, tensorboard=board)
     modalities_summed = 2 if settings.loss.identity == "sum" else 1
     collapse = CollapseDetector(trainer.model.n_pids, settings.loss.margin, modalities_summed=modalities_summed)
-    selection = Selection(trainer.model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
+    selection = Selection(trainer.known, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     if not trainer.processes.first:
         selection.active = False  # one process looks, the others wait for it at the next gradient
     clock = time.perf_counter() - trainer.progress["seconds"]
@@ -148,6 +151,8 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
             epoch, first = divmod(trainer.step, schedule.steps_per_epoch)
             for batch in epoch_batches(trainer, epoch, first):
                 row = one_iteration(trainer, batch, clock)
+                if trainer.average is not None:
+                    trainer.average.follow(trainer.model, trainer.step)
                 trainer.step += 1
                 last_of_epoch = trainer.step % schedule.steps_per_epoch == 0
                 if last_of_epoch and selection.due(epoch + 1, last=trainer.step == schedule.n_steps):
@@ -182,20 +187,21 @@ def _save(trainer: Trainer, clock: float) -> None:
         header=header(trainer, step=trainer.step, selection="last"),
         progress=trainer.progress,
         keep=trainer.settings.train.keep_checkpoints,
+        average=None if trainer.average is None else trainer.average.model,
     )
 
 
 def _finish(trainer: Trainer) -> None:
-    """The weights that the run is known by: the last, recalibrated where asked, or the best on validation people."""
+    """The weights that the run is known by: the last (or their average), recalibrated where asked, or the best."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:
         epochs = (epoch_batches(trainer, epoch, 0, as_at_test=True) for epoch in count())
         batches = list(islice(chain.from_iterable(epochs), settings.train.recalibrate_steps))
-        recalibrate(trainer.model, batches, settings.data, centre=settings.train.centre)
+        recalibrate(trainer.known, batches, settings.data, centre=settings.train.centre)
         # state/ keeps the weights as trained: to write it again would first remove what a killed run goes on from
-        check_finite(trainer.model, trainer.step, trainer.run)
+        check_finite(trainer.known, trainer.step, trainer.run)
         write_model(
-            trainer.run / "model.safetensors", trainer.model, header(trainer, step=trainer.step, selection="last")
+            trainer.run / "model.safetensors", trainer.known, header(trainer, step=trainer.step, selection="last")
         )
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():

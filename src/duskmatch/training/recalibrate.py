@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from duskmatch.config import DataSettings
 from duskmatch.data import Batch, normalise
 from duskmatch.models import SelfAttackDefense
-from duskmatch.models.parts import part_pool
 
 
 @torch.no_grad()
@@ -29,10 +28,10 @@ def recalibrate(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSe
     sequences: list[Tensor] = []
     for batch in batches:
         visible, infrared = pixels(model, batch, data)
-        maps = model.defense_maps(model.shallow(visible, infrared))
+        maps = model.defense_maps(model.shallow(visible, infrared), visible.shape[1])
         pooled.append(model.defense_embedding(maps, visible.shape[1], model.test_pairing).pooled.float())
         if model.has_sequence:
-            sequences.append(model.guidance(part_pool(maps.maps, model.n_parts, visible.shape[1])).float())
+            sequences.append(model.guided(maps.maps, visible.shape[1]).float())
     set_statistics(model.defense_neck, pooled)
     if model.has_sequence and isinstance(model.sequence_neck, nn.BatchNorm1d):
         set_statistics(model.sequence_neck, sequences)

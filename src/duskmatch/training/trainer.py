@@ -16,6 +16,7 @@ from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.backbone import Stages
+from duskmatch.training.average import Average
 from duskmatch.training.processes import Processes
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.synchronised import synchronise
@@ -49,6 +50,12 @@ class Trainer:
     bad_frames: BadFrames = field(default_factory=BadFrames)
     step: int = 0
     progress: dict[str, Any] = field(default_factory=dict)
+    average: Average | None = None
+
+    @property
+    def known(self) -> SelfAttackDefense:
+        """The network that the run is known by: the average of its weights where one is kept."""
+        return self.model if self.average is None else self.average.model
 
 
 def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, watcher: Watcher) -> Trainer:
@@ -64,7 +71,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     n_pids = len(sampler.pids)
     model = build_model(settings, n_pids)
     load_start_weights(model, settings.model.weights)
-    if settings.model.attack and model.channels < 2 * n_pids:
+    if settings.model.attack and settings.loss.confusion_weight and model.channels < 2 * n_pids:
         watcher.on_note(
             f"the embedding is {model.channels} wide for {n_pids} people: under twice their number Eq. 3 works against "
             "the identity losses; widen the model or set train.attack_start"
@@ -81,6 +88,8 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
             piece.recompute = settings.train.recompute_activations
     layout = torch.channels_last if settings.train.channels_last else torch.contiguous_format
     model = model.to(device=processes.device, memory_format=layout)  # type: ignore[call-overload]
+    # before the updater's hooks, which belong to the trained network alone
+    average = Average(model, settings.train.ema) if settings.train.ema and processes.first else None
     optimizer = make_optimizer(model, settings)
     updater = Updater(
         model,
@@ -91,7 +100,20 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     )
     schedule = Schedule(settings.train, sampler.steps_per_epoch)
     cache = FrameCache(int(settings.data.cache_gib * 2**30))
-    return Trainer(settings, dataset, run, watcher, processes, model, optimizer, sampler, schedule, updater, cache)
+    return Trainer(
+        settings,
+        dataset,
+        run,
+        watcher,
+        processes,
+        model,
+        optimizer,
+        sampler,
+        schedule,
+        updater,
+        cache,
+        average=average,
+    )
 
 
 def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:
@@ -139,6 +161,7 @@ def header(trainer: Trainer, *, step: int, selection: str) -> dict[str, Any]:
             "version": dataset.version,
             "fingerprint": dataset.fingerprint,
             "synthetic": dataset.synthetic,
+            **{key: dataset.facts[key] for key in ("preset", "seed") if key in dataset.facts},  # Duskwalk's
         },
         "precision": trainer.settings.train.precision,
         "machine": describe(),

@@ -1,0 +1,36 @@
+"""`duskmatch reproduce WHAT`: one file for each WHAT, loaded when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Any
+
+# What -> what it does; cli/reproduce_WHAT.py has add_arguments(parser) and run(args).
+EXPERIMENTS = {
+    "table1": "the paper's Table I: eight variants, the same budget and seeds",
+    "counterfactual": "the same people on the same walks with one factor changed: what is found, what moves",
+    "motion": "the same clips in order, shuffled, reversed, as one frame: is motion used?",
+    "probes": "what linear probes read of camera, view, background and modality at each layer",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli import Parser, common_arguments
+
+    # Left out here, a common flag keeps what stands before WHAT, or its default.
+    common = common_arguments(argument_default=argparse.SUPPRESS)
+    for action in common._actions:
+        action.default = argparse.SUPPRESS
+    kinds = parser.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=Parser)
+    for name, summary in EXPERIMENTS.items():
+        sub = kinds.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+        module(name).add_arguments(sub)
+
+
+def run(args: argparse.Namespace) -> None:
+    module(args.what).run(args)
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(f"duskmatch.cli.reproduce_{name}")

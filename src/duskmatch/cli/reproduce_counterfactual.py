@@ -1,0 +1,97 @@
+"""`duskmatch reproduce counterfactual RUN ... --data DATASET --out DIR`: one factor changed, the rest as it was."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from duskmatch.errors import SettingsError
+
+# Spelled out here so that `--help` need not load the generator; a test compares them with it.
+FACTORS = ("view", "pose", "background", "occluder", "exposure", "modality")
+SEVERITIES = (1, 2, 3, 4)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.embed import engine_arguments
+
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, or exported folders")
+    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="a Duskwalk set, unchanged")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new, empty, or to go on with")
+    parser.add_argument("--names", metavar="A,B", help="what the RUNs are called (default: their folders' names)")
+    parser.add_argument(
+        "--factors", metavar="A,B", default=",".join(FACTORS), help=f"of {', '.join(FACTORS)} (default all)"
+    )
+    parser.add_argument(
+        "--severities", metavar="1,2", default=",".join(map(str, SEVERITIES)), help="from 1 to 4 (default all)"
+    )
+    parser.add_argument(
+        "--people",
+        type=int,
+        metavar="N",
+        help="film the first N test people (default 40, or all where there are fewer)",
+    )
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="for filming (default: one for each core, 8 at most)"
+    )
+    parser.add_argument(
+        "--keep-films",
+        action="store_true",
+        help="keep the films' pictures (default: deleted after use, made again at need)",
+    )
+    engine_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Asks, shows progress, prints the shift and rank-1 of each RUN."""
+    from duskmatch.cli import console
+    from duskmatch.embedding.machine import set_threads
+    from duskmatch.experiments.counterfactual.experiment import Question, Watcher, counterfactual
+
+    set_threads(args.threads)
+    question = Question(
+        runs=args.runs,
+        data=args.data,
+        out=args.out,
+        names=None if args.names is None else words_of(args.names),
+        factors=words_of(args.factors),
+        severities=numbers_of(args.severities),
+        people=args.people,
+        seed=args.seed,
+        keep_films=args.keep_films,
+        overwrite=args.overwrite,
+        n_processes=args.processes,
+        embedder_options={"device": args.device, "engine": args.engine, "precision": args.precision},
+    )
+    with console.progress() as bar:
+        task = bar.add_task("counterfactuals", total=None, note="")
+        watcher = Watcher(
+            on_piece=lambda done, total: bar.update(task, completed=done, total=total),
+            on_work=lambda what, done, total: bar.update(task, note=f"{what}, {done} of {total}"),
+            on_note=lambda note: console.say(f"note: {note}"),
+        )
+        document = counterfactual(question, watcher)
+    console.result({**document, "out": str(args.out)}, words)
+
+
+def words_of(text: str) -> list[str]:
+    """The parts between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers_of(text: str) -> list[int]:
+    """Whole numbers between commas."""
+    try:
+        return [int(word) for word in words_of(text)]
+    except ValueError as error:
+        raise SettingsError(f"--severities must be whole numbers with commas between them; got {text!r}") from error
+
+
+def words(outcome: dict[str, Any]) -> str:
+    from duskmatch.experiments.counterfactual.document import Counterfactual
+    from duskmatch.experiments.counterfactual.words import short_words
+
+    document = Counterfactual.model_validate({key: value for key, value in outcome.items() if key != "out"})
+    return f"{short_words(document)}\n\nlook at  {outcome['out']}/counterfactual.html"

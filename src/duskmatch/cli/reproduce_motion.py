@@ -1,0 +1,51 @@
+"""`duskmatch reproduce motion`: does a model use motion? Frames in order, shuffled, one of them, reversed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.embed import engine_arguments
+
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, or exported folders")
+    parser.add_argument(
+        "--data", nargs="+", type=Path, required=True, metavar="DATASET", help="data sets, twins sets among them"
+    )
+    parser.add_argument(
+        "--twins", nargs="+", type=Path, default=[], metavar="DATASET", help="more of them, refused if without twins"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for motion.json, .md and .png")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
+    parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    engine_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.machine import set_threads
+    from duskmatch.experiments.motion.experiment import motion
+    from duskmatch.experiments.motion.orders import ORDERS
+    from duskmatch.experiments.motion.twins import twin_groups
+    from duskmatch.experiments.motion.words import motion_charts, motion_table
+    from duskmatch.experiments.outputs import check_place, write_results
+    from duskmatch.experiments.subjects import open_sets, run_names
+
+    names = run_names(args.runs, args.names)
+    set_threads(args.threads)
+    sets = open_sets([*args.data, *args.twins])
+    for name in list(sets)[len(args.data) :]:
+        twin_groups(sets[name], args.split)
+    load = {"device": args.device, "engine": args.engine, "precision": args.precision}
+    embedders = {name: load_embedder(place, **load) for name, place in zip(names, args.runs, strict=True)}
+    check_place(args.out, "motion", overwrite=args.overwrite)
+    with console.progress() as bar:
+        task = bar.add_task("scoring", total=len(names) * len(sets) * len(ORDERS), note="")
+        document = motion(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
+    table = motion_table(document)
+    write_results(args.out, "motion", document, table, motion_charts(document))
+    console.say(f"written: {args.out / 'motion.json'}, motion.md and motion.png beside it")
+    console.result(document, lambda _: table.rstrip())

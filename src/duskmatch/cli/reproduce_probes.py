@@ -1,0 +1,50 @@
+"""`duskmatch reproduce probes`: what the layers of a network know besides the person."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs")
+    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="whose people are looked at")
+    parser.add_argument(
+        "--backgrounds",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="the same walks before other places: synth --vary background",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for probes.json, .md and .png")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
+    parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+
+
+def run(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.embedding.layers import LAYERS, load_whole
+    from duskmatch.embedding.machine import set_threads
+    from duskmatch.experiments.outputs import check_place, write_results
+    from duskmatch.experiments.probes.experiment import probes
+    from duskmatch.experiments.probes.places import with_places
+    from duskmatch.experiments.probes.words import probes_charts, probes_table
+    from duskmatch.experiments.subjects import open_sets, run_names
+
+    names = run_names(args.runs, args.names)
+    set_threads(args.threads)
+    sets = with_places(open_sets([args.data, *args.backgrounds]), args.split)
+    embedders = {
+        name: (load_whole(place, device=args.device), load_whole(place, device=args.device, untrained=True))
+        for name, place in zip(names, args.runs, strict=True)
+    }
+    check_place(args.out, "probes", overwrite=args.overwrite)
+    with console.progress() as bar:
+        task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")
+        document = probes(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
+    table = probes_table(document)
+    write_results(args.out, "probes", document, table, probes_charts(document))
+    console.say(f"written: {args.out / 'probes.json'}, probes.md and probes.png beside it")
+    console.result(document, lambda _: table.rstrip())

@@ -1,0 +1,1 @@
+"""Grids of runs, and tests on trained runs, with their tables."""

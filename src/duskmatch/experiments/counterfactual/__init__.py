@@ -1,0 +1,1 @@
+"""The same people on the same walks with one factor changed."""

@@ -1,0 +1,97 @@
+"""The pictures: a panel for each factor, severity across, a line with its band for each RUN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from duskmatch.evaluation.words import ARROWS
+from duskmatch.experiments.counterfactual.document import Counterfactual, Figure, Point
+from duskmatch.pictures.charts import SERIES, Chart, Line, save_png
+from duskmatch.records import DIRECTIONS
+
+MARKERS = "os^Dvx"
+
+
+class Shown(NamedTuple):
+    """One figure that is drawn and tabled; `percent` are fractions of 1 that read better times 100."""
+
+    key: str
+    title: str
+    percent: bool
+
+    def of(self, point: Point) -> Figure:
+        """This figure of a point."""
+        if self.key == "shift":
+            return point.shift.all
+        direction, _, name = self.key.partition(".")
+        found: Figure = getattr(getattr(point, direction), name)
+        return found
+
+    @property
+    def unit(self) -> float:
+        return 100.0 if self.percent else 1.0
+
+
+SEARCHES = tuple(
+    Shown(f"{direction}.{name}", f"{words}, {ARROWS[direction]}", True)
+    for name, words in (("rank1", "rank-1"), ("mAP", "mAP"))
+    for direction in DIRECTIONS
+)
+SHIFT = Shown("shift", "embedding shift", False)
+
+
+def save_pictures(folder: Path, document: Counterfactual) -> list[Path]:
+    """A PNG for each figure: rank1_infrared_to_visible.png and its like, and shift.png."""
+    paths = []
+    for shown in (*SEARCHES, SHIFT):
+        direction, _, name = shown.key.rpartition(".")
+        path = folder / (f"{name}_{direction}.png" if direction else f"{name}.png")
+        charts = charts_of(document, shown)
+        size = {"columns": min(3, len(charts)), "width": 3.4 if len(charts) > 1 else 5.6, "height": 2.5}
+        save_png(charts, path, heading=heading(document, shown), **size)
+        paths.append(path)
+    return paths
+
+
+def heading(document: Counterfactual, shown: Shown) -> str:
+    """What a picture shows, and that it is of generated people, for whoever meets it alone."""
+    data = document.data
+    unit = "%" if shown.percent else "of the distance between people"
+    return (
+        f"{shown.title} by severity, {unit}\nSYNTHETIC data (Duskwalk {data.version}, {data.preset}, seed {data.seed})"
+        f", {data.n_people_filmed} people; bands: 95 % over people"
+    )
+
+
+def charts_of(document: Counterfactual, shown: Shown) -> list[Chart]:
+    """A panel for each factor, all on one scale."""
+    tops = [shown.of(point).interval[1] for point in document.points]
+    top = 1.06 * shown.unit * max(1e-6, *tops)
+    ticks = document.severities
+    return [
+        Chart(
+            factor,
+            [_line(document, shown, factor, place) for place in range(len(document.runs))],
+            x_label="severity",
+            y_range=(0, min(top, 102.0) if shown.percent else top),
+            x_ticks=ticks,
+        )
+        for factor in document.factors
+    ]
+
+
+def _line(document: Counterfactual, shown: Shown, factor: str, place: int) -> Line:
+    name = document.runs[place].name
+    points = [p for p in document.points if p.run == name and p.factor == factor]
+    figures = [shown.of(point) for point in points]
+    low, high = ([shown.unit * f.interval[end] for f in figures] for end in (0, 1))
+    return Line(
+        name,
+        [point.severity for point in points],
+        [shown.unit * figure.value for figure in figures],
+        SERIES[place % len(SERIES)],
+        style="-" if place % (2 * len(SERIES)) < len(SERIES) else "--",
+        marker=MARKERS[place % len(MARKERS)],
+        band=(low, high),
+    )

@@ -1,0 +1,174 @@
+"""The counterfactual test: the same people on the same walks, one factor changed, and what each RUN makes of it.
+
+DIR/plan.json, films/FACTOR-SEVERITY/, embeddings/, then counterfactual.json, .md, .html and the pictures. Everything is
+found again: a killed command goes on where it was and ends with the same JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from duskmatch.config import nearest
+from duskmatch.data import Dataset
+from duskmatch.errors import SettingsError
+from duskmatch.experiments.counterfactual import plan as plans
+from duskmatch.experiments.counterfactual.cast import cast_of, open_base, test_people
+from duskmatch.experiments.counterfactual.films import FilmStore, Take
+from duskmatch.experiments.counterfactual.measures import Baseline, Measured
+from duskmatch.experiments.counterfactual.page import write_outputs
+from duskmatch.experiments.counterfactual.results import Outcome, document_of
+from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, run_names, training_data
+from duskmatch.synthetic import FACTORS
+from duskmatch.synthetic.variations import MOST_SEVERE
+from duskmatch.training.checkpoint import only_writer
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: which RUNs, on whose people, which changes."""
+
+    runs: Sequence[Path]
+    data: Path
+    out: Path
+    names: Sequence[str] | None = None
+    factors: Sequence[str] = FACTORS
+    severities: Sequence[int] = tuple(range(1, MOST_SEVERE + 1))
+    people: int | None = None
+    seed: int = 0  # of the bootstrap
+    keep_films: bool = False
+    overwrite: bool = False
+    n_processes: int | None = None
+    embedder_options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Watcher:
+    """Who is told what: pieces of work done of all, what is being done, and sentences worth reading."""
+
+    on_piece: Callable[[int, int], None] = lambda done, total: None
+    on_work: Callable[[str, int, int], None] = lambda what, done, total: None
+    on_note: Callable[[str], None] = lambda text: None
+
+
+def counterfactual(question: Question, watcher: Watcher | None = None) -> dict[str, Any]:
+    """The contents of DIR/counterfactual.json, after it, its tables, its page and its pictures are written."""
+    watcher = watcher or Watcher()
+    takes = takes_of(question.factors, question.severities)
+    names = run_names(question.runs, question.names)
+    dataset = open_base(question.data)
+    cast = cast_of(dataset, question.people)
+    inputs = [question.data, *question.runs]
+    subjects = open_subjects(question.runs, names, **question.embedder_options)
+    plans.prepare(question.out, dataset, cast, overwrite=question.overwrite, inputs=inputs)
+    with only_writer(question.out, plans.BUSY):
+        films = FilmStore(question.out / "films", cast, question.n_processes)
+        for take in takes:
+            films.check(take)
+        plan = plans.begin(question.out, dataset, cast)
+        for subject in subjects:
+            plans.note_reading(question.out, plan, dataset, subject.weights_sha256)
+        notes = _notes(dataset, subjects, plan)
+        for note in notes:
+            watcher.on_note(note)
+        work = _Work(question, dataset, films, subjects, watcher, len(takes))
+        measured = work.measure(takes)
+        made = {take: record for take in takes if (record := films.record(take))}
+        outcome = Outcome(dataset, cast, plan, subjects, work.baselines, made, measured, notes, question.seed)
+        document = document_of(outcome)
+        write_outputs(question.out, document, dataset, films)
+    return document.model_dump(mode="json")
+
+
+def takes_of(factors: Sequence[str], severities: Sequence[int]) -> list[Take]:
+    """Every factor at every severity, in the order of Duskwalk's; severity 0 is the data set itself and not filmed."""
+    for factor in factors:
+        if factor not in FACTORS:
+            raise SettingsError(f"--factors must be of {', '.join(FACTORS)}; got {factor!r}{nearest(factor, FACTORS)}")
+    for severity in severities:
+        if not 0 <= severity <= MOST_SEVERE:
+            raise SettingsError(f"--severities must be from 1 to {MOST_SEVERE}; got {severity}")
+    filmed = sorted({severity for severity in severities if severity})
+    if not factors or not filmed:
+        what = "factor" if not factors else f"severity from 1 to {MOST_SEVERE}"
+        raise SettingsError(f"counterfactual needs at least one {what}; got none")
+    return [Take(factor, severity) for factor in FACTORS if factor in factors for severity in filmed]
+
+
+class _Work:
+    """Films and embeds, one film after another, so that no more than one film's pictures need lie on the disk."""
+
+    def __init__(
+        self,
+        question: Question,
+        dataset: Dataset,
+        films: FilmStore,
+        subjects: Sequence[Subject],
+        watcher: Watcher,
+        n_takes: int,
+    ) -> None:
+        self.question, self.dataset, self.films, self.subjects, self.watcher = (
+            question,
+            dataset,
+            films,
+            subjects,
+            watcher,
+        )
+        self.shelf = Shelf(question.out / "embeddings")
+        self.done, self.total = 0, len(subjects) + n_takes * (1 + len(subjects))
+        self.baselines: dict[str, Baseline] = {}
+
+    def measure(self, takes: Sequence[Take]) -> dict[tuple[str, Take], Measured]:
+        """What each RUN makes of each film, severity 0 of each factor included."""
+        pids = test_people(self.dataset)[: self.films.cast.n_people]
+        found: dict[tuple[str, Take], Measured] = {}
+        for subject in self.subjects:
+            what = self._saying(f"{subject.name}: the unchanged set")
+            everyone = self.shelf.embedded(subject, self.dataset.test, self.dataset.fingerprint, what)
+            baseline = self.baselines[subject.name] = Baseline(everyone, pids)
+            start = baseline.start()
+            found.update({(subject.name, Take(take.factor, 0)): start for take in takes})
+            self._one_done()
+        for take in takes:
+            found.update({(name, take): measured for name, measured in self._film(take).items()})
+        return found
+
+    def _film(self, take: Take) -> dict[str, Measured]:
+        """One film, made only where a RUN has not been embedded on it."""
+        record = self.films.record(take)
+        if record is None or any(self.shelf.find(s, record.fingerprint) is None for s in self.subjects):
+            film = self.films.with_pictures(take, self._saying(f"filming {take}"))
+            tracklets, fingerprint = film.test, film.fingerprint
+        else:
+            tracklets, fingerprint = [], record.fingerprint
+        self._one_done()
+        found = {}
+        for subject in self.subjects:
+            what = self._saying(f"{subject.name}: {take}")
+            changed = self.shelf.embedded(subject, tracklets, fingerprint, what)
+            found[subject.name] = self.baselines[subject.name].measure(changed, str(self.films.place(take)))
+            self._one_done()
+        if not self.question.keep_films:
+            self.films.discard(take)
+        return found
+
+    def _saying(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.watcher.on_work(what, done, total)
+
+    def _one_done(self) -> None:
+        self.done += 1
+        self.watcher.on_piece(self.done, self.total)
+
+
+def _notes(dataset: Dataset, subjects: Sequence[Subject], plan: plans.Plan) -> list[str]:
+    """What a reader must know before comparing; the same sentences stand in the document."""
+    notes = [sentence for subject in subjects if (sentence := training_data(subject, dataset)[1])]
+    missed = plan.refilmed["pictures"] - plan.refilmed["equal"]
+    if missed:
+        notes.append(
+            f"{missed} of {plan.refilmed['pictures']} pictures filmed again were not DATASET's to the byte: "
+            "it was written on another machine, and small shifts hold that difference too"
+        )
+    return notes

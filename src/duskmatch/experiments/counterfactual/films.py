@@ -1,0 +1,150 @@
+"""Films: the first test people of a Duskwalk set on their own walks, with one factor changed by some steps.
+
+DIR/films/view-2/ is a Duskwalk set of its own, whole once its duskwalk.json is there. Its film.json, written after
+that, keeps what must be known of it when its pictures have been deleted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from duskmatch.data import Dataset, open_dataset
+from duskmatch.errors import OutputError
+from duskmatch.files import refusal, write_json
+from duskmatch.pictures.thumbnails import middle_frame
+from duskmatch.records import MODALITIES, Modality, Tracklet
+from duskmatch.synthetic import DATA_VERSION, generate
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who is filmed: all that decides the pictures of severity 0."""
+
+    preset: str
+    seed: int
+    twins: str | None
+    n_people: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One factor at one severity."""
+
+    factor: str
+    severity: int
+
+    def __str__(self) -> str:
+        return f"{self.factor}-{self.severity}"
+
+
+class FilmRecord(BaseModel):
+    """film.json: `pictures` is false once they have been deleted; `samples` are the ones that are kept, by modality."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    fingerprint: str
+    n_tracks: int
+    n_frames: int
+    pictures: bool
+    samples: dict[Modality, str]
+
+
+class FilmStore:
+    """The films in a folder, made when they are asked for and found again afterwards."""
+
+    def __init__(self, folder: Path, cast: Cast, n_processes: int | None = None) -> None:
+        self.folder, self.cast, self.n_processes = folder, cast, n_processes
+
+    def place(self, take: Take) -> Path:
+        return self.folder / str(take)
+
+    def check(self, take: Take) -> None:
+        """Refuses a whole film of other people, or of another change, at this one's place."""
+        place = self.place(take)
+        if not (place / "duskwalk.json").is_file():
+            return
+        found, wanted = _facts(place), {**self._order(take), "data_version": DATA_VERSION}
+        wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
+        if wrong:
+            said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
+            raise OutputError(f"{place / 'duskwalk.json'}: {said}; pass --overwrite or choose another DIR")
+
+    def record(self, take: Take) -> FilmRecord | None:
+        """What is known of a whole film, whether its pictures are still there or not; None before it was made."""
+        try:
+            return FilmRecord.model_validate_json((self.place(take) / "film.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def with_pictures(self, take: Take, on_progress: Progress | None = None) -> Dataset:
+        """The film with its pictures: as it lies there, or made, or made again where pictures are gone."""
+        place, record = self.place(take), self.record(take)
+        if (place / "duskwalk.json").is_file() and (record is None or record.pictures):
+            dataset = open_dataset(place)
+            if record is None or dataset.fingerprint == record.fingerprint:
+                return self._noted(take, dataset)
+        generate(place, **self._order(take), n_processes=self.n_processes, overwrite=True, on_progress=on_progress)
+        return self._noted(take, open_dataset(place))
+
+    def discard(self, take: Take) -> None:
+        """Deletes the pictures but one of each modality, once it is written down that they are gone."""
+        place, record = self.place(take), self.record(take)
+        if record is None:
+            return
+        if record.pictures:
+            write_json(place / "film.json", record.model_copy(update={"pictures": False}).model_dump(mode="json"))
+        kept = {place / sample for sample in record.samples.values()}
+        try:
+            for picture in place.glob("*/*/*/*.jpg"):
+                if picture not in kept:
+                    picture.unlink()
+        except OSError as error:
+            raise refusal(place, error) from error
+
+    def sample(self, take: Take, modality: Modality) -> Path:
+        """One picture, the same moment of the same walk in every film."""
+        record = self.record(take)
+        return self.place(take) / (record.samples.get(modality, "") if record else "")
+
+    def _order(self, take: Take) -> dict[str, Any]:
+        cast = self.cast
+        return {
+            "preset": cast.preset, "seed": cast.seed, "vary": take.factor, "severity": take.severity,
+            "twins": cast.twins, "test_people": cast.n_people, "size": list(cast.size),
+        }  # fmt: skip
+
+    def _noted(self, take: Take, dataset: Dataset) -> Dataset:
+        samples = {m: str(path.relative_to(dataset.root)) for m, path in sample_frames(dataset.test).items()}
+        record = FilmRecord(
+            fingerprint=dataset.fingerprint,
+            n_tracks=len(dataset.test),
+            n_frames=sum(map(len, dataset.test)),
+            pictures=True,
+            samples=samples,
+        )
+        write_json(self.place(take) / "film.json", record.model_dump(mode="json"))
+        return dataset
+
+
+def sample_frames(tracklets: list[Tracklet]) -> dict[Modality, Path]:
+    """The middle frame of the first track of each modality."""
+    first: dict[Modality, Path] = {}
+    for tracklet in tracklets:
+        first.setdefault(tracklet.modality, middle_frame(tracklet))
+    return {modality: first[modality] for modality in MODALITIES if modality in first}
+
+
+def _facts(place: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((place / "duskwalk.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

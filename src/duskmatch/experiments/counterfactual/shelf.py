@@ -1,0 +1,128 @@
+"""The RUNs of an experiment, opened, and their embeddings of each film kept as files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from duskmatch import __version__
+from duskmatch.data import Dataset
+from duskmatch.embedding import Embedder, load_embedder
+from duskmatch.embedding.exported import FILE, file_hash, is_exported
+from duskmatch.embedding.machine import pick_device
+from duskmatch.embedding.shards import Shards
+from duskmatch.errors import EvaluationError, SettingsError
+from duskmatch.evaluation import load_embeddings, save_embeddings
+from duskmatch.records import Embeddings, Tracklet
+
+NAME = re.compile(r"[^\W_][\w .+()=-]{0,39}")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One RUN under its name; `key` changes with anything that changes a vector of the same pictures."""
+
+    name: str
+    path: Path
+    embedder: Embedder
+    weights_sha256: str
+    key: str
+
+
+def open_subjects(runs: Sequence[Path], names: Sequence[str], **options: Any) -> list[Subject]:
+    """Every RUN with its engine; `options` are load_embedder's: device, engine, precision."""
+    return [_open(run, name, options) for run, name in zip(runs, names, strict=True)]
+
+
+def run_names(runs: Sequence[Path], names: Sequence[str] | None) -> list[str]:
+    """One name for each RUN: the given ones, or those of the folders."""
+    if not runs:
+        raise SettingsError("counterfactual needs at least one RUN; got none; name a trained run")
+    found = [run.resolve().name for run in runs] if names is None else list(names)
+    if len(found) != len(runs):
+        raise SettingsError(f"--names must give one name for each of {len(runs)} RUNs; got {len(found)}")
+    for name in found:
+        if not NAME.fullmatch(name):
+            rule = "a RUN's name must be 1 to 40 letters, digits, spaces or . + - = ( ) _, the first a letter or digit"
+            raise SettingsError(f"{rule}; got {name!r}; give others with --names A,B")
+    if len(set(found)) != len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise SettingsError(f"RUNs must have different names; {twice} is there twice; give others with --names A,B")
+    return found
+
+
+def _open(run: Path, name: str, options: dict[str, Any]) -> Subject:
+    embedder = load_embedder(run, **options)
+    weights = file_hash(run / (FILE if is_exported(run) else "model.safetensors"))
+    engine, place = embedder.engine, pick_device(options.get("device", "auto"))
+    made = [weights, engine.name, engine.precision, engine.versions, place.type, torch.__version__, __version__]
+    return Subject(name, run, embedder, weights, hashlib.sha256(json.dumps(made).encode()).hexdigest())
+
+
+class Shelf:
+    """Embeddings in a folder, a file for each RUN and each set of pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, subject: Subject, fingerprint: str) -> Embeddings | None:
+        """What was embedded before from these very pictures with these weights; None where it is missing or damaged."""
+        file = self._file(subject, fingerprint)
+        if not file.is_file():
+            return None
+        try:
+            found = load_embeddings(file)
+        except EvaluationError:
+            return None
+        return found if found.meta.get("shelf") == [subject.key, fingerprint] else None
+
+    def embedded(
+        self, subject: Subject, tracklets: Sequence[Tracklet], fingerprint: str, on_progress: Progress | None = None
+    ) -> Embeddings:
+        """The tracklets' embeddings, found or made; a killed process goes on where its last block ended."""
+        found = self.find(subject, fingerprint)
+        if found is not None:
+            return found
+        file = self._file(subject, fingerprint)
+        shards = Shards(subject.embedder, tracklets, file, 0, 1)
+        shards.compute(on_progress)
+        made = shards.joined()
+        made.meta.update({"synthetic": True, "shelf": [subject.key, fingerprint]})
+        save_embeddings(file, made)
+        shards.remove()
+        return made
+
+    def _file(self, subject: Subject, fingerprint: str) -> Path:
+        return self.folder / f"{subject.key[:16]}-{fingerprint[:16]}.safetensors"
+
+
+def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
+    """How the data that a RUN was trained on stand to DATASET, and a sentence where that bears on what is measured.
+
+    Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
+    other data only the RUN's trainer knows who is in them.
+    """
+    said = subject.embedder.header.get("data") or {}
+    name, seed = said.get("name"), said.get("seed")
+    if said.get("fingerprint") == dataset.fingerprint:
+        return "this data set", None
+    if name is None:
+        return "not said", f"{subject.name} does not say what it was trained on: it may have met these test people"
+    if name != "Duskwalk":
+        what = f"{subject.name} was trained on other data ({name}, fingerprint {str(said.get('fingerprint'))[:16]})"
+        return "other data", f"{what}: whether these test people are among them cannot be told from it"
+    if seed == dataset.facts["seed"]:
+        return "the same seed", None
+    other = "a Duskwalk set that it does not name a seed of" if seed is None else f"Duskwalk of seed {seed}"
+    return "other Duskwalk", (
+        f"{subject.name} was trained on {other}, not on seed {dataset.facts['seed']}: no test person was among its "
+        "people, but cameras and streets may be new to it that a RUN trained on this seed knows"
+    )

@@ -1,0 +1,93 @@
+"""How far a change moves embeddings, measured by how far people lie apart.
+
+| symbol | is |
+|---|---|
+| u_i (d) | embedding of track i as it is in the data set, at length 1; its pid p_i, its modality m_i |
+| c_i (d) | embedding of the same track filmed with one factor changed, at length 1 |
+| |a - b| | Euclidean distance of unit vectors, sqrt(2 - 2 cos): from 0 to 2 |
+| B_m | mean of |u_i - u_j| over all pairs of test tracks of modality m with p_i != p_j |
+| s_i | |c_i - u_i| / B_{m_i} |
+
+The shift of a film is the mean of s_i over its tracks: 0 where nothing moved, 1 where a track moved as far as another
+person is away. B is of all test people of the data set, filmed or not, and is not resampled: intervals say what other
+filmed people would have given, on the scale of this network and this data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.similarity import lengths
+from duskmatch.records import MODALITIES, Embeddings, Modality
+
+BLOCK_ROWS = 512
+LEAST = 1e-6  # between people: below, what fp32 vectors differ by is rounding
+DEFINITION = (
+    "mean over tracks of the Euclidean distance between the unit embeddings of the changed and the unchanged track, "
+    "divided by the mean distance between different test people's unchanged embeddings of the same modality"
+)
+
+
+def mean_distance(
+    unit: Float64[np.ndarray, "n d"], pids: Int64[np.ndarray, " n"], *, same_person: bool
+) -> float | None:
+    """The mean Euclidean distance over pairs of different people's vectors, or of one person's; None without a pair.
+
+    In fp64: sqrt(2 - 2 cos) of two equal vectors whose length is 1 in fp32 only would come out as 2e-4.
+    """
+    total, n_pairs = 0.0, 0
+    for start in range(0, len(unit), BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(unit)))
+        chosen = (pids[rows, None] == pids) == same_person  # (rows n)
+        chosen[np.arange(len(rows)), rows] = False  # a track and itself are no pair
+        squared = 2 - 2 * (unit[rows] @ unit.T)
+        total += float(np.sqrt(np.maximum(squared, 0))[chosen].sum())
+        n_pairs += int(chosen.sum())
+    return total / n_pairs if n_pairs else None
+
+
+def yardsticks(unchanged: Embeddings) -> dict[Modality, float]:
+    """B of each modality that has tracks; refused where all people lie at one place."""
+    found = {}
+    for modality, own in _by_modality(unchanged):
+        apart = mean_distance(_unit(own, "test"), own.pids, same_person=False) or 0.0
+        if apart <= LEAST:
+            raise EvaluationError(
+                f"different people's {modality} embeddings must lie apart to measure a shift by; their mean distance "
+                f"is {apart:.3g}; the network has collapsed, or there is one person only"
+            )
+        found[modality] = apart
+    return found
+
+
+def same_person(unchanged: Embeddings, by: Mapping[Modality, float]) -> dict[Modality, float]:
+    """The mean distance of two tracks of one person and modality, divided by B: what another walk does."""
+    found = {}
+    for modality, own in _by_modality(unchanged):
+        distance = mean_distance(_unit(own, "test"), own.pids, same_person=True)
+        if distance is not None:
+            found[modality] = distance / by[modality]
+    return found
+
+
+def shifts(changed: Embeddings, unchanged: Embeddings, by: Mapping[Modality, float]) -> Float64[np.ndarray, " n"]:
+    """s of each track: row i of both sides is the same track, (n d) each."""
+    apart = _unit(changed, "changed") - _unit(unchanged, "unchanged")  # (n d)
+    scale = np.array([by[modality] for modality in unchanged.modalities])
+    return np.asarray(np.linalg.norm(apart, axis=1) / scale, np.float64)
+
+
+def _unit(embeddings: Embeddings, role: str) -> Float64[np.ndarray, "n d"]:
+    unit: Float64[np.ndarray, "n d"] = embeddings.vectors / lengths(embeddings.vectors, role)[:, None]
+    return unit
+
+
+def _by_modality(embeddings: Embeddings) -> Iterator[tuple[Modality, Embeddings]]:
+    words = np.array(embeddings.modalities)
+    for modality in MODALITIES:
+        if (words == modality).any():
+            yield modality, embeddings.take(words == modality)

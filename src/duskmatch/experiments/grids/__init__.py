@@ -1,0 +1,1 @@
+"""Rows x seeds: cells trained and scored side by side, and their tables."""

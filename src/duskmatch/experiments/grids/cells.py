@@ -1,0 +1,223 @@
+"""One cell of a grid: a row with one seed, trained, scored, and written down as cell.json when all of it is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from duskmatch.config import Settings, parse_settings
+from duskmatch.data import Dataset, open_dataset
+from duskmatch.embedding import Embedder, load_embedder
+from duskmatch.embedding.cost import count_flops
+from duskmatch.embedding.machine import describe, set_threads, versions
+from duskmatch.embedding.run import build_model, fill_model, read_weights
+from duskmatch.errors import DataError, OutputError
+from duskmatch.evaluation import Evaluation, dataset_facts, direction_scores, evaluate_dataset
+from duskmatch.evaluation.document import DataFacts, DirectionScores
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.files import write_json
+from duskmatch.records import DIRECTIONS, Direction, Scores
+from duskmatch.training import Watcher, train
+from duskmatch.training.checkpoint import valid_steps
+from duskmatch.training.trainer import make_sampler
+
+SelectionHabit = Literal["last", "validation", "test_best_legacy"]
+SELECTIONS = get_args(SelectionHabit)
+CELL_VERSION = 1
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class People(Part):
+    """Each test person's queries: how many, how many found first, the sum of their average precisions."""
+
+    pids: list[int]
+    n: list[int]
+    hits: list[int]
+    precision: list[float]
+
+
+class LegacyBest(Part):
+    """The best of several checkpoints chosen on the test people themselves, figure by figure: no honest score."""
+
+    rank1: float
+    rank1_step: int
+    mAP: float
+    mAP_step: int
+
+
+class CellResult(Part):
+    """cell.json."""
+
+    schema_version: int
+    row: str
+    seed: int
+    split: str
+    selection: str
+    settings: dict[str, Any]
+    data: DataFacts
+    synthetic: bool
+    directions: dict[Direction, DirectionScores]
+    people: dict[Direction, People]
+    test_best_legacy: dict[Direction, LegacyBest] | None
+    parameters: dict[str, int]
+    flops: int
+    seconds: float = Field(ge=0)  # trained
+    frames_per_s: float = Field(ge=0)
+    machine: str
+    threads: int
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is to be run; `folder` holds its RUN and, when it is done, cell.json."""
+
+    row: str
+    settings: Settings
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is the same for all cells of an experiment."""
+
+    data: Path
+    split: ScoredSplit
+    selection: SelectionHabit
+    device: str
+    threads: int | None
+
+
+def find_result(cell: Cell, order: Order, fingerprint: str) -> CellResult | None:
+    """The cell's result where it is done; OutputError where the folder holds that of another cell."""
+    path = cell.folder / "cell.json"
+    if not path.is_file():
+        return None
+    try:
+        result = CellResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise OutputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}; delete it") from error
+    same = {
+        "settings": parse_settings(result.settings) == cell.settings,
+        "data": result.data.fingerprint == fingerprint,
+        "split": result.split == order.split,
+        "selection": result.selection == order.selection,
+    }
+    if not all(same.values()):
+        other = next(name for name, agrees in same.items() if not agrees)
+        raise OutputError(f"{cell.folder} holds a cell of other {other}; choose another --out")
+    return result
+
+
+def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lambda done, total: None) -> CellResult:
+    """Trains the cell, going on where it was stopped, scores it, and writes cell.json last."""
+    threads = set_threads(order.threads)
+    dataset = open_dataset(order.data)
+    run = cell.folder / "run"
+    settings = with_selection(cell.settings, order.selection, dataset)
+    watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
+    outcome = train(
+        settings, dataset, run, resume=(run / "settings.yaml").is_file(), device=order.device, watcher=watcher
+    )
+    embedder = load_embedder(run, device=order.device, on_bad_frame=settings.data.on_bad_frame)
+    evaluation = evaluated(embedder, dataset, order.split, settings)
+    result = CellResult(
+        schema_version=CELL_VERSION,
+        row=cell.row,
+        seed=cell.seed,
+        split=order.split,
+        selection=order.selection,
+        settings=cell.settings.model_dump(mode="json"),
+        data=dataset_facts(dataset, evaluation),
+        synthetic=dataset.synthetic,
+        directions={d: direction_scores(scores) for d, scores in evaluation.scores.items()},
+        people={d: people_of(scores) for d, scores in evaluation.scores.items()},
+        test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
+        parameters=embedder.known["parameters"],
+        flops=flops_of(embedder),
+        seconds=outcome["seconds"],
+        frames_per_s=trained_frames(outcome, settings) / max(outcome["seconds"], 1e-9),
+        machine=describe(),
+        threads=threads,
+        versions=versions(),
+    )
+    write_json(cell.folder / "cell.json", result.model_dump(mode="json"))
+    shutil.rmtree(run / "state", ignore_errors=True)  # a finished cell is never gone on with
+    return result
+
+
+def with_selection(settings: Settings, selection: SelectionHabit, dataset: Dataset) -> Settings:
+    """The settings that make the checkpoints a selection chooses from."""
+    if selection == "last":
+        return settings
+    if selection == "validation":
+        if not dataset.validation:
+            raise DataError(f"{dataset.root} has no validation people; pass --selection last")
+        return settings.model_copy(update={"train": settings.train.model_copy(update={"selection": "validation"})})
+    every = settings.train.validate_every * make_sampler(settings, dataset).steps_per_epoch
+    kept = {"checkpoint_every": every, "keep_checkpoints": 10**9}
+    return settings.model_copy(update={"train": settings.train.model_copy(update=kept)})
+
+
+def evaluated(embedder: Embedder, dataset: Dataset, split: ScoredSplit, settings: Settings) -> Evaluation:
+    return evaluate_dataset(embedder.embed, dataset, split=split, camera_rule=settings.evaluate.camera_rule)
+
+
+def people_of(scores: Scores) -> People:
+    """The scored queries of each person, added up."""
+    pids, whose = np.unique(scores.query_pids, return_inverse=True)
+    hits = np.bincount(whose, weights=(scores.first_hit == 1).astype(float))
+    precision = np.bincount(whose, weights=scores.average_precision)
+    return People(
+        pids=[int(p) for p in pids],
+        n=[int(n) for n in np.bincount(whose)],
+        hits=[int(h) for h in hits],
+        precision=[round(float(p), 6) for p in precision],
+    )
+
+
+def legacy_best(run: Path, dataset: Dataset, settings: Settings, order: Order) -> dict[Direction, LegacyBest]:
+    """The field's habit: every kept checkpoint is scored on the test people, the best of each figure is taken.
+
+    Source: REFERENCE 1.6, trap 3. Two directions, and rank-1 and mAP, may come from different checkpoints.
+    """
+    seen: dict[Direction, list[tuple[float, float, int]]] = {d: [] for d in DIRECTIONS}
+    kept = [run / "state" / f"{step:09d}" / "model.safetensors" for step in valid_steps(run)]
+    for path in [*kept, run / "model.safetensors"]:  # the last twice: as trained, and as the RUN is known by
+        weights = read_weights(path)
+        model = build_model(settings, int(weights.header["n_pids"]))
+        fill_model(model, weights.tensors, path)
+        found = evaluated(Embedder(model, settings, device=order.device), dataset, order.split, settings)
+        for direction, scores in found.scores.items():
+            seen[direction].append((scores.rank1, scores.mean_average_precision, int(weights.header["step"])))
+    return {direction: _best(rows) for direction, rows in seen.items()}
+
+
+def _best(rows: list[tuple[float, float, int]]) -> LegacyBest:
+    by_rank1 = max(rows, key=lambda row: row[0])
+    by_map = max(rows, key=lambda row: row[1])
+    return LegacyBest(rank1=by_rank1[0], rank1_step=by_rank1[2], mAP=by_map[1], mAP_step=by_map[2])
+
+
+def flops_of(embedder: Embedder) -> int:
+    """Operations for one tracklet at test."""
+    assert embedder.model is not None
+    return count_flops(embedder.model, embedder.settings.data.frames_per_clip, *embedder.size)
+
+
+def trained_frames(outcome: dict[str, Any], settings: Settings) -> int:
+    per_step = 2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid * settings.data.training_frames
+    return int(outcome["steps"] * per_step)

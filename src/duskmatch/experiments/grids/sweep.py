@@ -1,0 +1,89 @@
+"""One setting at a time over several values, as in the paper's Fig. 8, with the curves."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from duskmatch.errors import SettingsError
+from duskmatch.evaluation.words import ARROWS
+from duskmatch.experiments.grids.variants import Row
+from duskmatch.pictures.charts import DIRECTION_COLOUR, Chart, Line
+from duskmatch.records import DIRECTIONS
+
+
+def swept(key: str, text: str) -> list[str]:
+    """The values of `--key a,b,c`; commas inside brackets part nothing. One value is no sweep: an empty list."""
+    values, depth, begin = [], 0, 0
+    for place, sign in enumerate(text):
+        depth += (sign in "[{") - (sign in "]}")
+        if sign == "," and not depth:
+            values.append(text[begin:place].strip())
+            begin = place + 1
+    values.append(text[begin:].strip())
+    if len(values) == 1:
+        return []
+    twice = next((v for v in values if not v or values.count(v) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"--{key} must list values once each, a,b,c; got {text}")
+    return values
+
+
+def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]) -> list[Row]:
+    """A row for the settings as they are, then one for each other value of each key, all else as it is."""
+    rows = [Row("as is")]
+    for key, texts in values.items():
+        for text in texts:
+            if not same_value(text, reference[key]):
+                rows.append(Row(f"{key}={text}", (f"{key}={text}",)))
+    return rows
+
+
+def same_value(text: str, value: Any) -> bool:
+    """Whether an override's text means this value."""
+    meant = yaml.safe_load(text)
+    if isinstance(meant, str):
+        try:
+            meant = float(meant)  # YAML 1.1 reads 1e-4 as text
+        except ValueError:
+            return bool(meant == value)
+    if isinstance(value, tuple):
+        return bool(isinstance(meant, list) and tuple(meant) == value)
+    if isinstance(meant, bool) or isinstance(value, bool):
+        return meant is value
+    return bool(meant == value)
+
+
+def sweep_charts(
+    document: Mapping[str, Any], values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
+) -> list[Chart]:
+    """For each swept key rank-1 and mAP over its values, both directions; places stand in the order given."""
+    charts = []
+    word = " (SYNTHETIC)" if document["synthetic"] else ""
+    for key, texts in values.items():
+        names = ["as is" if same_value(t, reference[key]) else f"{key}={t}" for t in texts]
+        ticks = list(range(1, len(texts) + 1))
+        drawn = []
+        for direction in DIRECTIONS:
+            for figure, style, marker in (("rank1", "-", "o"), ("mAP", "--", "s")):
+                points = [(x, _mean(document, name, direction, figure)) for x, name in zip(ticks, names, strict=True)]
+                there = [(x, y) for x, y in points if y is not None]
+                if there:
+                    label = f"{'rank-1' if figure == 'rank1' else figure}, {ARROWS[direction]}"
+                    x, y = zip(*there, strict=True)
+                    drawn.append(Line(label, x, y, DIRECTION_COLOUR[direction], style, marker))
+        if drawn:
+            charts.append(Chart(f"{key}{word}, %", drawn, x_ticks=ticks, x_names=texts))
+    return charts
+
+
+def _mean(document: Mapping[str, Any], name: str, direction: str, figure: str) -> float | None:
+    own = [
+        100 * line[figure]
+        for line in document["rows"]
+        if line["name"] == name and line["direction"] == direction and line["status"] == "done"
+    ]
+    return statistics.mean(own) if own else None

@@ -1,0 +1,113 @@
+"""The rows of the paper's Table I, and rows of one's own from a YAML file.
+
+Source: paper, section IV-B and Table I; which parts each row has: REFERENCE rows 26, 27, 31.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from duskmatch.config import nearest
+from duskmatch.errors import SettingsError
+from duskmatch.records import Direction
+
+FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: settings as `section.key=value`, and the row it is a step from (None: the first)."""
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    builds_on: str | None = None
+
+
+def _parts(attack: bool, defense: bool, sequence: str) -> tuple[str, ...]:
+    return (f"model.attack={attack}".lower(), f"model.defense={defense}".lower(), f"model.sequence={sequence}")
+
+
+TABLE1: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row("Baseline", _parts(False, False, "none")),
+        Row("Baseline+ASAM", _parts(True, False, "none"), "Baseline"),
+        Row("Baseline+ADM", _parts(False, True, "none"), "Baseline"),
+        Row("Baseline+FRM-STIG", _parts(False, False, "full"), "Baseline"),
+        Row("Baseline+ASAM+ADM", _parts(True, True, "none"), "Baseline+ADM"),
+        Row("Baseline+ASAM+ADM+FR-E-TI", _parts(True, True, "temporal"), "Baseline+ASAM+ADM"),
+        Row("Baseline+ASAM+ADM+FRM-STIG*", _parts(True, True, "no_spatial"), "Baseline+ASAM+ADM"),
+        Row("Baseline+ASAM+ADM+FRM-STIG", _parts(True, True, "full"), "Baseline+ASAM+ADM+FRM-STIG*"),
+    )
+}
+
+# Table I as printed, per cent, in the order of FIGURES.
+_INFRARED_TO_VISIBLE = (
+    (58.05, 72.45, 78.49, 83.90, 43.23),
+    (43.65, 62.37, 70.38, 77.55, 30.66),
+    (58.92, 73.01, 78.42, 83.77, 44.50),
+    (61.13, 76.00, 81.17, 85.89, 44.80),
+    (60.27, 74.78, 80.63, 85.51, 46.09),
+    (63.92, 77.47, 82.61, 87.04, 48.56),
+    (64.07, 77.44, 83.25, 87.35, 48.79),
+    (65.31, 77.86, 82.66, 87.35, 49.49),
+)
+_VISIBLE_TO_INFRARED = (
+    (61.01, 74.98, 80.41, 83.92, 45.59),
+    (46.01, 66.58, 74.17, 81.39, 30.63),
+    (62.58, 77.03, 81.88, 86.27, 46.55),
+    (63.74, 78.05, 83.02, 87.43, 46.34),
+    (63.01, 77.19, 82.21, 86.41, 48.05),
+    (66.42, 79.92, 84.53, 88.78, 50.40),
+    (65.78, 79.60, 84.60, 88.66, 50.57),
+    (67.66, 80.74, 85.13, 89.14, 51.76),
+)
+PRINTED: dict[str, dict[Direction, dict[str, float]]] = {
+    name: {
+        "infrared_to_visible": dict(zip(FIGURES, i2v, strict=True)),
+        "visible_to_infrared": dict(zip(FIGURES, v2i, strict=True)),
+    }
+    for name, i2v, v2i in zip(TABLE1, _INFRARED_TO_VISIBLE, _VISIBLE_TO_INFRARED, strict=True)
+}
+
+
+def table1_rows(names: Sequence[str] | None = None) -> list[Row]:
+    """The rows of those names, in the table's order; all of them where none is named."""
+    for name in names or ():
+        if name not in TABLE1:
+            raise SettingsError(f"--rows must be of {', '.join(TABLE1)}; got {name}{nearest(name, TABLE1)}")
+    return [row for name, row in TABLE1.items() if not names or name in names]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows from a YAML file, `name: {section.key: value, ..., builds_on: name}`; others stand against the first."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as rows: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, Mapping) or not tree:
+        raise SettingsError(f"{path}: must hold rows, `name: {{section.key: value}}`; got {type(tree).__name__}")
+    rows: list[Row] = []
+    for name, changes in tree.items():
+        if not isinstance(changes, Mapping | None):
+            raise SettingsError(f"{path}: row {name} must hold section.key: value; got {type(changes).__name__}")
+        rows.append(_row(path, str(name), dict(changes or {}), rows))
+    return rows
+
+
+def _row(path: Path, name: str, changes: dict[Any, Any], before: Sequence[Row]) -> Row:
+    base = changes.pop("builds_on", before[0].name if before else None)
+    if base is not None and base not in {row.name for row in before}:
+        raise SettingsError(f"{path}: row {name} builds on {base}, which must stand above it; there is no such row")
+    overrides = tuple(f"{key}={_flow(value)}" for key, value in changes.items())
+    return Row(name, overrides, base)
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("...").strip()

@@ -1,0 +1,1 @@
+"""Clips in other orders: does a model use motion?"""

@@ -1,0 +1,55 @@
+"""motion.json: its parts, in fractions of 1; intervals are 95 %, bootstrap over people."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from duskmatch.evaluation.document import Count, Fraction, Interval, Part
+from duskmatch.experiments.motion.orders import Order
+from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
+from duskmatch.records import CameraRule, Direction
+
+SCHEMA_VERSION = 1
+Among = Literal["everyone", "twins"]
+
+
+class OrderScores(Part):
+    """One order of frames; differences are to "in order" over the same queries, null for that order itself."""
+
+    rank1: Fraction
+    rank1_interval: Interval
+    rank1_difference: Difference | None
+    mAP: Fraction
+    mAP_interval: Interval
+    mAP_difference: Difference | None
+    similarity: float  # mean cosine of a query's vector with its own from frames in order
+
+
+class MotionResult(Part):
+    """One RUN on one data set in one direction, among everyone or each query among its own four twins."""
+
+    run: str
+    data: str
+    direction: Direction
+    among: Among
+    chance: Fraction
+    n_queries: Count
+    n_left_out: Count
+    n_people: Count
+    orders: dict[Order, OrderScores]
+
+
+class MotionDocument(Part):
+    """motion.json as a whole; `synthetic` is true where any of the data are."""
+
+    schema_version: int
+    synthetic: bool
+    split: str
+    camera_rule: CameraRule
+    orders: dict[Order, str]
+    seed: int
+    machine: str
+    versions: dict[str, str]
+    runs: list[RunFacts]
+    data: list[SetFacts]
+    results: list[MotionResult]

@@ -1,0 +1,137 @@
+"""Does a model use motion? The same clips with their frames in order, shuffled, one frame only, and reversed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.data import Dataset
+from duskmatch.embedding import Embedder
+from duskmatch.embedding.machine import describe
+from duskmatch.evaluation import Evaluation, bootstrap_interval, evaluate_dataset, paired_interval
+from duskmatch.evaluation.document import versions
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.motion.document import SCHEMA_VERSION, Among, MotionDocument, MotionResult, OrderScores
+from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
+from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
+from duskmatch.experiments.subjects import Difference, note_read, run_facts, set_facts
+from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ints, Tracklet
+
+CAMERA_RULE: CameraRule = "same-pid-same-camera"
+Evaluations = Mapping[Order, Evaluation]
+Values = npt.NDArray[np.float64]
+
+
+def motion(
+    embedders: Mapping[str, Embedder],
+    sets: Mapping[str, Dataset],
+    *,
+    split: ScoredSplit = "test",
+    seed: int = 0,
+    on_step: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """motion.json of every RUN on every data set; `seed` is that of the shuffling, `on_step` hears of each scoring.
+
+    Test people count as read once for each RUN and data set.
+    """
+    for embedder in embedders.values():  # what could not be scored is refused before anything is
+        frame_places("in_order", embedder.settings.data.frames_per_clip, "", 0)
+    facts = {name: set_facts(name, dataset, split) for name, dataset in sets.items()}
+    groups = {name: twin_groups(dataset, split) for name, dataset in sets.items() if dataset.facts.get("twins")}
+    results = []
+    for run, embedder in embedders.items():
+        for name, dataset in sets.items():
+            found: dict[Order, Evaluation] = {}
+            for order in ORDERS:
+                found[order] = evaluate_order(embedder, dataset, order, split, seed)
+                on_step()
+            facts[name] = facts[name].model_copy(update={"test_reads": note_read(dataset, split)})
+            results += results_of(run, name, found, groups.get(name))
+    return MotionDocument(
+        schema_version=SCHEMA_VERSION,
+        synthetic=any(dataset.synthetic for dataset in sets.values()),
+        split=split,
+        camera_rule=CAMERA_RULE,
+        orders=ORDERS,
+        seed=seed,
+        machine=describe(),
+        versions=versions(),
+        runs=[run_facts(name, embedder) for name, embedder in embedders.items()],
+        data=list(facts.values()),
+        results=results,
+    ).model_dump(mode="json")
+
+
+def evaluate_order(
+    embedder: Embedder, dataset: Dataset, order: Order, split: ScoredSplit = "test", seed: int = 0
+) -> Evaluation:
+    """Both directions of the data set with every clip's frames in this order."""
+    n_frames = embedder.settings.data.frames_per_clip
+
+    def embed(tracklets: list[Tracklet]) -> Embeddings:
+        return embedder.embed([reordered(tracklet, order, n_frames, seed) for tracklet in tracklets])
+
+    return evaluate_dataset(embed, dataset, split=split, camera_rule=CAMERA_RULE)
+
+
+def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int] | None) -> list[MotionResult]:
+    """Both directions, and those among twins where there are groups."""
+    results = []
+    for direction in DIRECTIONS:
+        everyone = {order: among_everyone(one.scores[direction]) for order, one in found.items()}
+        results.append(_result(run, data, direction, "everyone", found, everyone))
+        if groups:
+            alike = {order: _of_twins(one, direction, groups) for order, one in found.items()}
+            results.append(_result(run, data, direction, "twins", found, alike))
+    return results
+
+
+def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int, int]) -> Answers:
+    query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
+    return among_twins(query, gallery, groups, CAMERA_RULE)
+
+
+def _result(
+    run: str,
+    data: str,
+    direction: Direction,
+    among: Among,
+    found: Evaluations,
+    answers: Mapping[Order, Answers],
+) -> MotionResult:
+    plain = answers["in_order"]
+    before = found["in_order"].query[direction].embeddings.vectors
+    scores = {}
+    for order, one in answers.items():
+        now = found[order].query[direction].embeddings.vectors
+        scores[order] = OrderScores(
+            rank1=float(one.first.mean()),
+            rank1_interval=bootstrap_interval(one.first, one.pids),
+            rank1_difference=None if one is plain else difference(one.first, plain.first, one.pids),
+            mAP=float(one.average_precision.mean()),
+            mAP_interval=bootstrap_interval(one.average_precision, one.pids),
+            mAP_difference=(
+                None if one is plain else difference(one.average_precision, plain.average_precision, one.pids)
+            ),
+            similarity=float((before * now).sum(axis=1).mean()),
+        )
+    return MotionResult(
+        run=run,
+        data=data,
+        direction=direction,
+        among=among,
+        chance=plain.chance,
+        n_queries=plain.n_queries,
+        n_left_out=plain.n_left_out,
+        n_people=len(np.unique(plain.pids)),
+        orders=scores,
+    )
+
+
+def difference(values: Values, plain: Values, pids: Ints) -> Difference:
+    """The first less the second, with its paired interval."""
+    value, low, high = paired_interval(values, plain, pids)
+    return Difference(value=value, low=low, high=high)

@@ -1,0 +1,96 @@
+"""Twins: who is alike with whom in a Duskwalk set made with `--twins`, and scores among these four alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.data import Dataset
+from duskmatch.errors import DataError, EvaluationError
+from duskmatch.evaluation import score
+from duskmatch.evaluation.matches import SamePersonTable
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.records import CameraRule, Embeddings, Ints, Scores
+from duskmatch.synthetic import PRESETS
+from duskmatch.synthetic.people import GROUP, twin_group
+from duskmatch.synthetic.walks import first_pid
+
+POOL_NAMES: dict[ScoredSplit, str] = {"test": "test", "validation": "val"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What became of each scored query: rank of its first match, average precision, whose it is."""
+
+    first_hit: Ints
+    average_precision: npt.NDArray[np.float64]
+    pids: Ints
+    chance: float
+    n_queries: int
+    n_left_out: int
+
+    @property
+    def first(self) -> npt.NDArray[np.float64]:
+        """1 where a match comes first."""
+        return np.asarray(self.first_hit == 1, np.float64)
+
+
+def among_everyone(scores: Scores) -> Answers:
+    return Answers(
+        scores.first_hit,
+        scores.average_precision,
+        scores.query_pids,
+        scores.chance,
+        scores.n_queries,
+        scores.n_left_out,
+    )
+
+
+def twin_groups(dataset: Dataset, split: ScoredSplit) -> dict[int, int]:
+    """pid -> number of the group of four, for the people of whole groups; DataError where there is none."""
+    if not dataset.facts.get("twins"):
+        raise DataError(
+            f"{dataset.root} must be a set of twins; its duskwalk.json names none; make one with `duskmatch synth "
+            "--twins` or leave it out"
+        )
+    named = str(dataset.facts.get("preset"))
+    if named not in PRESETS:
+        rule = f"preset must be one of {', '.join(PRESETS)}; got {named!r}"
+        raise DataError(f"{dataset.root}/duskwalk.json: {rule}; write it again")
+    first = first_pid(PRESETS[named], POOL_NAMES[split])
+    pair = dataset.direction("infrared_to_visible", split)
+    pids = sorted({tracklet.pid for side in pair for tracklet in side})
+    groups = {pid: twin_group(pid - first) // GROUP for pid in pids}
+    sizes = np.bincount(list(groups.values()), minlength=1)
+    whole = {pid: group for pid, group in groups.items() if sizes[group] == GROUP}
+    if not whole:
+        raise DataError(
+            f"{dataset.root}: {split} must hold {GROUP} people who are twins of each other; of {len(pids)} people no "
+            "four are; choose another split or set"
+        )
+    return whole
+
+
+def among_twins(query: Embeddings, gallery: Embeddings, groups: Mapping[int, int], camera_rule: CameraRule) -> Answers:
+    """Each query looked for in its own group alone: its person and the three others who are alike."""
+    whose, among = (np.array([groups.get(int(pid), -1) for pid in side.pids]) for side in (query, gallery))
+    table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
+    parts = []
+    for group in sorted(set(groups.values())):
+        own, others = query.take(whose == group), gallery.take(among == group)
+        if len(own) and table.of(own.pids, own.camids).matches.any():
+            parts.append(score(own, others, camera_rule=camera_rule))
+    if not parts:
+        raise EvaluationError("no query has a match among its twins after the camera rule; choose a larger set")
+    n_queries, first_hit = int((whose >= 0).sum()), np.concatenate([part.first_hit for part in parts])
+    return Answers(
+        first_hit,
+        np.concatenate([part.average_precision for part in parts]),
+        np.concatenate([part.query_pids for part in parts]),
+        chance=float(np.average([part.chance for part in parts], weights=[len(part.scored) for part in parts])),
+        n_queries=n_queries,
+        n_left_out=n_queries - len(first_hit),
+    )

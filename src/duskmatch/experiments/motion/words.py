@@ -1,0 +1,113 @@
+"""motion.json in words and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from duskmatch.evaluation.words import ARROWS, interval, percent
+from duskmatch.experiments.words import change, facts_tables, markdown, origin
+from duskmatch.pictures.charts import SERIES
+from duskmatch.pictures.dots import Dot, DotChart, Dots
+
+AMONG = {"everyone": "among everyone", "twins": "each among its own four twins"}
+COLUMNS = (
+    "run", "direction", "frames", "rank-1", "95 %", "less in order (95 %)", "mAP", "95 %", "less in order (95 %)",
+    "cosine", "chance",
+)  # fmt: skip
+Document = Mapping[str, Any]
+
+
+def motion_table(document: Document) -> str:
+    """Markdown: a table for each data set, per cent; then what the figures depend on."""
+    parts = ["# Does the model use motion?", origin(document), EXPLANATION]
+    for data, among in panels(document):
+        results = chosen(document, data, among)
+        rows = [row for result in results for row in _rows(document, result)]
+        parts += [f"## {title(document, data)}, {AMONG[among]}", _counts(results), markdown(COLUMNS, rows)]
+    return "\n\n".join([*parts, *facts_tables(document)]) + "\n"
+
+
+def motion_charts(document: Document) -> list[DotChart]:
+    """Rank-1 by order of frames: a panel for each data set and direction, a row for each RUN."""
+    charts = []
+    for data, among in panels(document):
+        both = chosen(document, data, among)
+        highest = max(order["rank1_interval"][1] for one in both for order in one["orders"].values())
+        for direction, arrow in ARROWS.items():
+            results = [one for one in both if one["direction"] == direction]
+            series = [
+                Dots(words, SERIES[place], [_dot(result["orders"][order]) for result in results])
+                for place, (order, words) in enumerate(document["orders"].items())
+            ]
+            charts.append(
+                DotChart(
+                    f"{title(document, data)}, {AMONG[among]}\n{arrow}",
+                    [result["run"] for result in results],
+                    series,
+                    x_label="rank-1, %",
+                    chance=100 * results[0]["chance"],
+                    x_range=(0, max(105 * highest, 150 * results[0]["chance"])),
+                )
+            )
+    return charts
+
+
+def panels(document: Document) -> list[tuple[str, str]]:
+    """(data set, among whom), in the order of the document."""
+    return list(dict.fromkeys((result["data"], result["among"]) for result in document["results"]))
+
+
+def chosen(document: Document, data: str, among: str) -> list[Document]:
+    return [one for one in document["results"] if (one["data"], one["among"]) == (data, among)]
+
+
+def title(document: Document, data: str) -> str:
+    """The data set's name, which twins it holds, and that it is synthetic."""
+    facts = next(one for one in document["data"] if one["name"] == data)
+    twins = facts["twins"].replace("_", " ") if facts["twins"] else None
+    words = ", ".join(filter(None, (twins, "SYNTHETIC" if facts["synthetic"] else None)))
+    return f"{data} ({words})" if words else data
+
+
+def _rows(document: Document, result: Document) -> list[Sequence[str]]:
+    return [
+        (
+            result["run"],
+            ARROWS[result["direction"]],
+            words,
+            percent(scores["rank1"]),
+            interval(scores["rank1_interval"]),
+            change(scores["rank1_difference"]),
+            percent(scores["mAP"]),
+            interval(scores["mAP_interval"]),
+            change(scores["mAP_difference"]),
+            f"{scores['similarity']:.3f}",
+            percent(result["chance"]),
+        )
+        for order, words in document["orders"].items()
+        for scores in [result["orders"][order]]
+    ]
+
+
+def _counts(results: Sequence[Document]) -> str:
+    """How many were looked for each way; the same for every RUN."""
+    said = {}
+    for one in results:
+        left_out = f", {one['n_left_out']} of them left out (no match)" if one["n_left_out"] else ""
+        arrow = ARROWS[one["direction"]]
+        said[arrow] = f"{arrow}: {one['n_queries']} queries{left_out}, {one['n_people']} people scored"
+    return "; ".join(said.values()) + "."
+
+
+def _dot(scores: Document) -> Dot:
+    low, high = scores["rank1_interval"]
+    return Dot(100 * scores["rank1"], 100 * low, 100 * high)
+
+
+EXPLANATION = (
+    'Per cent; intervals are 95 % over people. "Less in order" is the difference to the row "in order" over the same '
+    "queries, people resampled alike: a model that uses the order of frames loses here where they are shuffled, one "
+    "that averages frames does not. One frame repeated also takes away what the other frames show. Cosine: how like "
+    "a query's vector is to its own from frames in order."
+)

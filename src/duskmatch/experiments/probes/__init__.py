@@ -1,0 +1,1 @@
+"""Linear probes: what the layers know besides the person."""

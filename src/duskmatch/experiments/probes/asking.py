@@ -1,0 +1,80 @@
+"""Who is asked what by linear probes, and what they answer of one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from duskmatch.data import Dataset
+from duskmatch.errors import DataError
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.probes.nuisances import LEAST_PEOPLE, Question, Sample, Stratum, questions
+from duskmatch.experiments.probes.recalls import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.ridge import Mask, halves, predict_others
+from duskmatch.experiments.subjects import tracklets_of
+from duskmatch.records import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every layer is asked: the samples' people and halves, the questions, and the seed of all draws."""
+
+    pids: Ints
+    first: Mask
+    own: Mask
+    questions: Sequence[Question]
+    seed: int
+
+
+def samples_of(dataset: Dataset, split: ScoredSplit, *, other_places: bool = False) -> list[Sample]:
+    """Everybody of a split with what is true of their walks."""
+    walks = dataset.walks()
+    return [Sample(one, walks.get(one.tracklet_id), other_places) for one in tracklets_of(dataset, split)]
+
+
+def prepare(samples: Sequence[Sample], seed: int) -> Asked:
+    """The halves of the people and the questions."""
+    pids = np.array([sample.tracklet.pid for sample in samples], np.int64)
+    first = halves(pids, seed)
+    own = np.array([not sample.other_places for sample in samples])
+    asked = questions(samples, first)
+    if not any(question.strata for question in asked):
+        raise DataError(
+            f"probes need people of both halves for each class, {2 * LEAST_PEOPLE} people at least; got "
+            f"{len(np.unique(pids))}; choose another split or data set"
+        )
+    return Asked(pids, first, own, asked, seed)
+
+
+def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Recalls]:
+    """What the probes make of one layer, question by question; with `n_shuffles`, of labels dealt out anew so often."""
+    found = []
+    for question in asked.questions:
+        strata = list(question.strata)
+        if n_shuffles:
+            again = [one for _ in range(n_shuffles) for one in strata]
+            strata = [with_shuffled_labels(one, asked, place) for place, one in enumerate(again)]
+        if strata:
+            found.append(recalls([answer(vectors, stratum, asked) for stratum in strata]))
+    return found
+
+
+def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
+    """Every row of a stratum, told by a probe that has not seen its person."""
+    rows, labels = stratum.rows, stratum.labels
+    pids, first = asked.pids[rows], asked.first[rows]
+    predicted = predict_others(
+        vectors[rows].astype(np.float64), labels, pids, first, stratum.n_classes, seed=asked.seed + 1
+    )
+    return Predicted(labels, predicted, pids)
+
+
+def with_shuffled_labels(stratum: Stratum, asked: Asked, place: int) -> Stratum:
+    """The same rows with each half's labels dealt out among them at random: nothing is left to be known."""
+    rng = np.random.Generator(np.random.Philox(key=[asked.seed, 1 + place]))
+    labels, first = stratum.labels.copy(), asked.first[stratum.rows]
+    for half in (first, ~first):
+        labels[half] = rng.permutation(labels[half])
+    return Stratum(stratum.rows, labels, stratum.n_classes)

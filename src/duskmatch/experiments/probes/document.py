@@ -1,0 +1,88 @@
+"""probes.json: its parts. Accuracies are balanced, in fractions of 1; intervals are 95 %, bootstrap over people."""
+
+from __future__ import annotations
+
+from duskmatch.embedding.layers import LAYERS, Layer
+from duskmatch.evaluation.document import Count, Fraction, Interval, Part
+from duskmatch.experiments.probes.nuisances import Name
+from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
+
+SCHEMA_VERSION = 1
+
+
+class Method(Part):
+    """How the probes were made."""
+
+    probe: str = "ridge regression to one-hot on standardised features, every class weighed alike"
+    people: str = "trained on one half, asked about the other, both ways"
+    strengths: tuple[float, ...]  # times the number of features; chosen on an inner half of the people trained on
+    shuffles: Count
+
+
+class QuestionFacts(Part):
+    """One probe: classes of each stratum, chance, how many were asked about; `not_run` says why nobody was."""
+
+    name: Name
+    words: str
+    within: str
+    n_classes: list[Count]
+    chance: Fraction | None
+    n_tracklets: Count
+    n_people: Count
+    n_left_out: Count
+    not_run: str | None
+
+
+class LayerResult(Part):
+    """The share of a layer's variance that lies between people; all null where the RUN does not have the layer."""
+
+    run: str
+    layer: Layer
+    width: Count | None = None
+    between_people: Fraction | None = None
+    interval: Interval | None = None
+    untrained: Fraction | None = None
+    untrained_interval: Interval | None = None
+    chance: Fraction | None = None
+
+
+class ProbeResult(Part):
+    """One layer and one probe: trained, untrained, trained less untrained, and with labels shuffled."""
+
+    run: str
+    layer: Layer
+    probe: Name
+    accuracy: Fraction
+    interval: Interval
+    untrained: Fraction
+    untrained_interval: Interval
+    gain: Difference
+    shuffled: Fraction
+    shuffled_interval: Interval
+
+
+class AttackResult(Part):
+    """One probe: how much better it reads f^l than f_d of the trained RUN."""
+
+    run: str
+    probe: Name
+    difference: Difference
+
+
+class ProbesDocument(Part):
+    """probes.json as a whole; `synthetic` is true where any of the data are, the first of `data` is the data set."""
+
+    schema_version: int
+    synthetic: bool
+    split: str
+    seed: int
+    machine: str
+    versions: dict[str, str]
+    method: Method
+    layer_words: dict[Layer, str] = LAYERS
+    runs: list[RunFacts]
+    data: list[SetFacts]
+    questions: list[QuestionFacts]
+    layers: list[LayerResult]
+    results: list[ProbeResult]
+    attack_less_defense: list[AttackResult]

@@ -1,0 +1,160 @@
+"""Does the attack activate what has nothing to do with the person, and does the defense lose it? Linear probes.
+
+Each layer of each RUN, and of the same network before training, is asked the questions of `nuisances`: a linear probe
+is trained on one half of the people and asked about the other, both ways. Beside them stand chance, the same with
+labels shuffled, and how much of the layer's variance lies between people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from duskmatch.data import Dataset
+from duskmatch.embedding import Embedder
+from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
+from duskmatch.embedding.machine import describe
+from duskmatch.evaluation.document import versions
+from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
+from duskmatch.experiments.probes.document import (
+    SCHEMA_VERSION,
+    AttackResult,
+    LayerResult,
+    Method,
+    ProbeResult,
+    ProbesDocument,
+    QuestionFacts,
+)
+from duskmatch.experiments.probes.nuisances import PROBES, WITHIN, Question, Sample
+from duskmatch.experiments.probes.recalls import Recalls
+from duskmatch.experiments.probes.ridge import STRENGTHS
+from duskmatch.experiments.probes.scatter import scatter
+from duskmatch.experiments.subjects import note_read, run_facts, set_facts
+from duskmatch.records import Floats, Ints
+
+SHUFFLES = 5  # of the labels, their accuracies averaged
+Features = Mapping[Layer, Floats]
+
+
+def probes(
+    embedders: Mapping[str, tuple[Embedder, Embedder]],
+    sets: Mapping[str, Dataset],
+    *,
+    split: ScoredSplit = "test",
+    seed: int = 0,
+    on_step: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """probes.json of every RUN, given as (trained, untrained), see `embedding.layers.load_whole`.
+
+    The first of `sets` is the data set; others show its people before other places. `on_step` hears of each layer of
+    each network. Test people count as read once for each RUN and set.
+    """
+    facts = {name: set_facts(name, dataset, split) for name, dataset in sets.items()}
+    samples = [samples_of(dataset, split, other_places=place > 0) for place, dataset in enumerate(sets.values())]
+    asked = prepare([sample for own in samples for sample in own], seed)
+    layers: list[LayerResult] = []
+    results: list[ProbeResult] = []
+    attacks: list[AttackResult] = []
+    for run, networks in embedders.items():
+        trained, untrained = (features(network, samples) for network in networks)
+        for name, dataset in sets.items():
+            facts[name] = facts[name].model_copy(update={"test_reads": note_read(dataset, split)})
+        answers: dict[Layer, list[Recalls]] = {}
+        for layer in LAYERS:
+            layers.append(layer_result(run, layer, trained, untrained, asked))
+            if layer in trained:
+                answers[layer] = answers_of(trained[layer], asked)
+                before = answers_of(untrained[layer], asked)
+                control = answers_of(trained[layer], asked, n_shuffles=SHUFFLES)
+                results += probe_results(run, layer, asked, answers[layer], before, control)
+            on_step()
+        attacks += attack_results(run, asked, answers)
+    return ProbesDocument(
+        schema_version=SCHEMA_VERSION,
+        synthetic=any(dataset.synthetic for dataset in sets.values()),
+        split=split,
+        seed=seed,
+        machine=describe(),
+        versions=versions(),
+        method=Method(strengths=STRENGTHS, shuffles=SHUFFLES),
+        runs=[run_facts(name, trained) for name, (trained, _) in embedders.items()],
+        data=list(facts.values()),
+        questions=[question_facts(question, asked.pids) for question in asked.questions],
+        layers=layers,
+        results=results,
+        attack_less_defense=attacks,
+    ).model_dump(mode="json")
+
+
+def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Features:
+    """For each layer the vectors of all sets, one below the other."""
+    found = [layer_vectors(embedder, [sample.tracklet for sample in own]) for own in samples]
+    return {layer: np.concatenate([one[layer].vectors for one in found]) for layer in found[0]}
+
+
+def probe_results(
+    run: str, layer: Layer, asked: Asked, trained: list[Recalls], untrained: list[Recalls], control: list[Recalls]
+) -> list[ProbeResult]:
+    """One layer's figures, question by question."""
+    posed = [question for question in asked.questions if question.strata]
+    return [
+        ProbeResult(
+            run=run,
+            layer=layer,
+            probe=question.name,
+            accuracy=after.value,
+            interval=after.interval(),
+            untrained=before.value,
+            untrained_interval=before.interval(),
+            gain=after.less(before),
+            shuffled=dealt.value,
+            shuffled_interval=dealt.interval(),
+        )
+        for question, after, before, dealt in zip(posed, trained, untrained, control, strict=True)
+    ]
+
+
+def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[Recalls]]) -> list[AttackResult]:
+    """f^l less f_d, question by question; nothing where the RUN has no attack."""
+    if "attack" not in answers:
+        return []
+    posed = [question.name for question in asked.questions if question.strata]
+    both = zip(posed, answers["attack"], answers["defense"], strict=True)
+    return [AttackResult(run=run, probe=name, difference=attack.less(defense)) for name, attack, defense in both]
+
+
+def layer_result(run: str, layer: Layer, trained: Features, untrained: Features, asked: Asked) -> LayerResult:
+    """How much of a layer's variance lies between people; nothing but its name where the RUN lacks it."""
+    if layer not in trained:
+        return LayerResult(run=run, layer=layer)
+    pids = asked.pids[asked.own]
+    after, before = (scatter(one[layer][asked.own], pids) for one in (trained, untrained))
+    return LayerResult(
+        run=run,
+        layer=layer,
+        width=trained[layer].shape[1],
+        between_people=after.value,
+        interval=after.interval(),
+        untrained=before.value,
+        untrained_interval=before.interval(),
+        chance=after.chance,
+    )
+
+
+def question_facts(question: Question, pids: Ints) -> QuestionFacts:
+    """What was asked, of how many, or why it was not."""
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(stratum.rows for stratum in question.strata)]))
+    return QuestionFacts(
+        name=question.name,
+        words=PROBES[question.name],
+        within=WITHIN[question.name],
+        n_classes=[stratum.n_classes for stratum in question.strata],
+        chance=question.chance if question.strata else None,
+        n_tracklets=len(rows),
+        n_people=len(np.unique(pids[rows])),
+        n_left_out=question.n_left_out,
+        not_run=question.reason,
+    )

@@ -1,0 +1,168 @@
+"""What a probe asks of a layer: which camera, from where, in front of what. The labels, and among whom they are asked.
+
+| probe | asked within | label |
+|---|---|---|
+| `camera` | each modality | the tracklet's camera |
+| `view` | each modality | direction of walking in eight sectors of 45 degrees, the first about 0 (toward the lens) |
+| `occluder`, `truncated` | each modality | whether something is in front; whether the box misses feet or head |
+| `background` | each camera and modality | which place stands behind, among sets filmed with `--vary background` |
+| `modality` | everybody | visible or infrared |
+
+Within a modality, so that cameras of one modality alone are not told apart by it; at one camera, so that the place is
+all that differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from duskmatch.errors import DataError
+from duskmatch.experiments.probes.ridge import Mask
+from duskmatch.records import Ints, Tracklet
+
+Name = Literal["camera", "view", "occluder", "truncated", "background", "modality"]
+PROBES: dict[Name, str] = {
+    "camera": "camera",
+    "view": "view, eight sectors",
+    "occluder": "something in front",
+    "truncated": "box cut off",
+    "background": "place behind, at one camera",
+    "modality": "modality",
+}
+WITHIN: dict[Name, str] = {
+    "camera": "within each modality",
+    "view": "within each modality",
+    "occluder": "within each modality",
+    "truncated": "within each modality",
+    "background": "within each camera and modality",
+    "modality": "of everybody",
+}
+LEAST_PEOPLE = 2  # of each half who must have a class for it to be asked
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tracklet, what is true of its walk, and whether it is of the data set itself or of one with other places."""
+
+    tracklet: Tracklet
+    truth: Mapping[str, str] | None
+    other_places: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Rows that are told apart by one probe, and their labels, 0 .. n_classes - 1."""
+
+    rows: Ints
+    labels: Ints
+    n_classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of every layer; `reason` says why nothing is, where there are no strata."""
+
+    name: Name
+    strata: Sequence[Stratum]
+    n_left_out: int = 0
+    reason: str | None = None
+
+    @property
+    def chance(self) -> float:
+        """What guessing gives: the mean over strata of one in so many classes."""
+        return float(np.mean([1 / stratum.n_classes for stratum in self.strata]))
+
+
+def questions(samples: Sequence[Sample], first: Mask) -> list[Question]:
+    """Every probe of these samples; `first` says which of them are of the first half of the people."""
+    has_truth, has_places = (
+        any(sample.truth for sample in samples),
+        any(sample.other_places for sample in samples),
+    )
+    no_truth = None if has_truth else "the data set does not say (no info/walks.csv)"
+    no_places = no_truth or (None if has_places else "needs --backgrounds, the same walks before other places")
+    return [
+        _question("camera", samples, first, lambda s: str(s.tracklet.camid), _by_modality),
+        _question("view", samples, first, _view, _by_modality, no_truth),
+        _question("occluder", samples, first, _occluder, _by_modality, no_truth),
+        _question("truncated", samples, first, lambda s: _told(s, "truncated"), _by_modality, no_truth),
+        _question("background", samples, first, lambda s: _told(s, "scene"), _by_camera, no_places),
+        _question("modality", samples, first, lambda s: s.tracklet.modality, lambda s: "" if _own(s) else None),
+    ]
+
+
+def sector(degrees: float) -> int:
+    """0 to 7: sector k reaches 22.5 degrees to either side of 45 k."""
+    return int((degrees + 22.5) % 360 // 45)
+
+
+def _question(
+    name: Name,
+    samples: Sequence[Sample],
+    first: Mask,
+    label: Callable[[Sample], str | None],
+    within: Callable[[Sample], str | None],
+    reason: str | None = None,
+) -> Question:
+    """The strata of one probe; classes that too few people of either half have are left out and counted."""
+    if reason:
+        return Question(name, (), reason=reason)
+    groups: dict[str, list[tuple[int, str]]] = {}
+    n_left_out = 0
+    for row, sample in enumerate(samples):
+        group, value = within(sample), label(sample)
+        if group is not None and value is not None:
+            groups.setdefault(group, []).append((row, value))
+        n_left_out += group is not None and value is None
+    pids = np.array([sample.tracklet.pid for sample in samples])
+    strata = []
+    for members in groups.values():
+        rows, values = np.array([row for row, _ in members]), np.array([value for _, value in members])
+        kept = [one for one in np.unique(values) if _enough(pids[rows[values == one]], first[rows[values == one]])]
+        known = np.isin(values, kept)
+        if len(kept) < 2:
+            n_left_out += len(rows)
+            continue
+        n_left_out += int((~known).sum())
+        strata.append(Stratum(rows[known], np.searchsorted(kept, values[known]).astype(np.int64), len(kept)))
+    few = f"no two classes have {LEAST_PEOPLE} people in each half"
+    return Question(name, strata, n_left_out, None if strata else few)
+
+
+def _enough(pids: Ints, first: Mask) -> bool:
+    return all(len(np.unique(pids[half])) >= LEAST_PEOPLE for half in (first, ~first))
+
+
+def _own(sample: Sample) -> bool:
+    return not sample.other_places
+
+
+def _by_modality(sample: Sample) -> str | None:
+    return sample.tracklet.modality if _own(sample) else None
+
+
+def _by_camera(sample: Sample) -> str | None:
+    return f"{sample.tracklet.camid} {sample.tracklet.modality}"
+
+
+def _told(sample: Sample, column: str) -> str | None:
+    """What the truth says; None where it says nothing."""
+    return (sample.truth or {}).get(column) or None
+
+
+def _occluder(sample: Sample) -> str | None:
+    told = _told(sample, "occluder")
+    return None if told is None else "no" if told == "none" else "yes"
+
+
+def _view(sample: Sample) -> str | None:
+    told = _told(sample, "view_degrees")
+    try:
+        return None if told is None else str(sector(float(told)))
+    except (ValueError, OverflowError) as error:
+        name = sample.tracklet.tracklet_id
+        raise DataError(f"info/walks.csv: view_degrees of {name} must be a number; got {told!r}; correct it") from error

@@ -1,0 +1,50 @@
+"""The same walks before other places: which sets belong to a Duskwalk set, filmed with `synth --vary background`."""
+
+from __future__ import annotations
+
+from duskmatch.data import Dataset
+from duskmatch.errors import DataError, SettingsError
+from duskmatch.evaluation.protocol import ScoredSplit
+
+SAME = ("name", "data_version", "preset", "seed", "twins")  # in duskwalk.json: then the walks are the same
+
+
+def with_places(sets: dict[str, Dataset], split: ScoredSplit) -> dict[str, Dataset]:
+    """The sets to look at, the data set first: the others must show its test people's walks before other places.
+
+    Severity 0 is the data set itself, picture for picture, and is left out.
+    """
+    base, *others = sets.values()
+    if others and split != "test":
+        raise SettingsError(f"--backgrounds show test people; --split {split} has other people; leave one of them out")
+    seen: dict[int, Dataset] = {}
+    for other in others:
+        severity = _severity(base, other)
+        if severity in seen:
+            raise DataError(
+                f"each of --backgrounds must have its own severity; {seen[severity].root} and {other.root} both have "
+                f"{severity}; leave one out"
+            )
+        seen[severity] = other
+    left_out = seen.get(0)
+    return {name: dataset for name, dataset in sets.items() if dataset is not left_out}
+
+
+def _severity(base: Dataset, other: Dataset) -> int:
+    """By how many steps the places differ."""
+    if other.facts.get("vary") != "background":
+        raise DataError(
+            f"--backgrounds {other.root} must be made with `duskmatch synth --vary background`; its duskwalk.json "
+            f"says vary {other.facts.get('vary')}; leave it out"
+        )
+    for key in SAME:
+        mine, theirs = base.facts.get(key), other.facts.get(key)
+        if mine != theirs:
+            raise DataError(
+                f"--backgrounds {other.root} must show the walks of {base.root}: {key} must be {mine}; got {theirs}; "
+                "make it with the same preset and seed"
+            )
+    try:
+        return int(other.facts["severity"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{other.root}/duskwalk.json: severity must be 0 to 4; write the set again") from error

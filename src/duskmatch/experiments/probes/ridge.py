@@ -1,0 +1,90 @@
+"""A linear probe: ridge regression to one-hot in closed form, every class weighed alike.
+
+Ridge and not logistic regression: it has a closed form, so that nothing has to converge, and one line to check it by.
+Classes weigh alike because the figure is balanced accuracy: without it a probe of a rare label says "no" to everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.records import Ints
+
+Numbers = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+# Shrinkage in units of the number of features, which is what a standardised vector's squared length is on average.
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Scores of a vector x: ((x - mean) / spread) @ coefficients + intercept, one for each class."""
+
+    mean: Numbers  # (d,)
+    spread: Numbers  # (d,)
+    coefficients: Numbers  # (d classes)
+    intercept: Numbers  # (classes,)
+
+    def predict(self, vectors: Numbers) -> Ints:
+        """The class with the largest score."""
+        scores = ((vectors - self.mean) / self.spread) @ self.coefficients + self.intercept
+        return np.asarray(scores.argmax(axis=1), np.int64)
+
+
+def fit(vectors: Numbers, labels: Ints, n_classes: int, strength: float) -> Probe:
+    """The probe of standardised features: min over B, b of sum_i w_i |x_i B + b - y_i|^2 + strength d |B|^2.
+
+    w_i is the same for each class in sum. Solved in its dual form, an n x n system: features are often more than
+    tracklets.
+    """
+    mean, spread = vectors.mean(axis=0), vectors.std(axis=0)
+    spread = np.where(spread > 1e-6 * np.abs(mean) + 1e-12, spread, 1.0)  # one that never changes stays at 0
+    x, y = (vectors - mean) / spread, np.eye(n_classes)[labels]
+    counts = np.bincount(labels, minlength=n_classes)
+    weights = (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels]
+    x_mean, y_mean = np.average(x, axis=0, weights=weights), np.average(y, axis=0, weights=weights)
+    root = np.sqrt(weights)[:, None]
+    x, y = root * (x - x_mean), root * (y - y_mean)
+    shrink = strength * vectors.shape[1] * np.eye(len(x))
+    coefficients = x.T @ np.linalg.solve(x @ x.T + shrink, y)  # (d classes)
+    return Probe(mean, spread, coefficients, y_mean - x_mean @ coefficients)
+
+
+def fit_chosen(vectors: Numbers, labels: Ints, pids: Ints, n_classes: int, seed: int) -> Probe:
+    """The probe with the strength that does best from one half of these people to their other half."""
+    first = halves(pids, seed)
+
+    def inner(strength: float) -> float:
+        probe = fit(vectors[first], labels[first], n_classes, strength)
+        return balanced_accuracy(probe.predict(vectors[~first]), labels[~first])
+
+    best = max(reversed(STRENGTHS), key=inner)  # of equals the strongest
+    return fit(vectors, labels, n_classes, best)
+
+
+def predict_others(vectors: Numbers, labels: Ints, pids: Ints, first: Mask, n_classes: int, *, seed: int = 0) -> Ints:
+    """Each row's class from a probe that has not seen its person: trained on the rows in `first`, then on the others.
+
+    `first` must hold all rows of a person or none, as `halves` gives it; `seed` is that of the inner split.
+    """
+    predicted = np.zeros(len(labels), np.int64)
+    for train in (first, ~first):
+        probe = fit_chosen(vectors[train], labels[train], pids[train], n_classes, seed)
+        predicted[~train] = probe.predict(vectors[~train])
+    return predicted
+
+
+def halves(pids: Ints, seed: int) -> Mask:
+    """Which rows are of the first half of the people, drawn by the seed; with an odd number it has one more."""
+    people = np.unique(pids)
+    drawn = np.random.Generator(np.random.Philox(seed)).permutation(people)
+    return np.isin(pids, drawn[: -(-len(people) // 2)])
+
+
+def balanced_accuracy(predicted: Ints, labels: Ints) -> float:
+    """The mean over the classes that are there of the share predicted right."""
+    return float(np.mean([(predicted[labels == one] == one).mean() for one in np.unique(labels)]))

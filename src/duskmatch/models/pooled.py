@@ -1,0 +1,67 @@
+"""Body parts over time without any recurrence: what FRM-STIG is compared with, to ask whether LSTM_mot learns motion.
+
+Frames pooled over time have no order left. A head that sees no more than that, with as many parameters as the motion
+LSTM, the spatial LSTM and the maps of Eq. 12 together, shows what capacity alone is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+PooledForm = Literal["pooled_mean", "pooled_max", "pooled_std"]
+LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and one frame, or equal ones, have no variance
+
+
+def mean(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
+    return parts.mean(dim=1)
+
+
+def maximum(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
+    return parts.amax(dim=1)
+
+
+def mean_and_deviation(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k 2*d"]:
+    """The deviation divides by t, so that one frame has one: (almost) 0."""
+    average = parts.float().mean(dim=1, keepdim=True)
+    variance = (parts.float() - average).square().mean(dim=1)
+    return torch.cat([average[:, 0], variance.clamp_min(LEAST_VARIANCE).sqrt()], dim=-1)
+
+
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "pooled_mean": mean,
+    "pooled_max": maximum,
+    "pooled_std": mean_and_deviation,
+}
+
+
+class PooledGuidance(nn.Module):
+    """j_d as each part's mean feature plus what a perceptron makes of the part's frames pooled over time.
+
+    `n_layers` and `reduction` are those of the full guidance whose number of parameters this one has; all parts share
+    the perceptron, as they share LSTM_mot.
+
+    Differs: not in the paper; in place of Eqs. 11-14, with Eq. 15's mean over frames and order of parts.
+    """
+
+    def __init__(self, channels: int, *, sequence: PooledForm, n_layers: int = 1, reduction: int = 16) -> None:
+        super().__init__()
+        self.pool = POOLS[sequence]
+        n_in = 2 * channels if sequence == "pooled_std" else channels
+        # n_in h + h weights and biases to the middle, h d + d from it
+        hidden = round((full_size(channels, n_layers, reduction) - channels) / (n_in + channels + 1))
+        self.perceptron = nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+
+    def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
+        return (parts.mean(dim=1) + self.perceptron(self.pool(parts))).flatten(1)  # type: ignore[no-any-return]
+
+
+def full_size(channels: int, n_layers: int, reduction: int) -> int:
+    """How many parameters `SpatialTemporalGuidance` has in its full form: two LSTMs and the maps of Eq. 12."""
+    lstm = n_layers * (8 * channels**2 + 8 * channels)  # four gates, each with two matrices and two biases
+    hidden = max(channels // reduction, 8)
+    return 2 * lstm + 3 * channels * hidden + hidden + channels

@@ -1,0 +1,99 @@
+"""Dots with intervals: figures of several things side by side, each with how far it could have come out otherwise."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from duskmatch.files import write_bytes
+from duskmatch.pictures.charts import INK, STYLE
+
+ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.0  # inches: of one dot, of one panel, of title and axis
+
+
+class Dot(NamedTuple):
+    """A figure and its interval; without one the two ends are the figure."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """One series: a dot for each row of the chart, None where there is none."""
+
+    label: str
+    colour: str
+    dots: Sequence[Dot | None]
+    marker: str = "o"
+    filled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DotChart:
+    """One panel: rows from top to bottom, in each the series one below the other; a dotted line at `chance`."""
+
+    title: str
+    rows: Sequence[str]
+    series: Sequence[Dots]
+    x_label: str = ""
+    chance: float | None = None
+    x_range: tuple[float, float] | None = None
+
+
+def dots_figure(charts: Sequence[DotChart], *, columns: int = 2) -> Figure:
+    """The panels in rows of `columns`, one key for all below them."""
+    n_rows = -(-len(charts) // columns)
+    lines = max(len(chart.rows) * (len(chart.series) + 1) for chart in charts)
+    size = PANEL_WIDTH * columns, (MARGIN + ROW_HEIGHT * lines) * n_rows + 0.5
+    drawn = Figure(figsize=size, layout="constrained")
+    known = {}
+    for place, chart in enumerate(charts):
+        axes = drawn.add_subplot(n_rows, columns, place + 1)
+        _draw(axes, chart)
+        handles, labels = axes.get_legend_handles_labels()
+        known.update(dict(zip(labels, handles, strict=True)))
+    drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=min(len(known), 3 * columns))
+    return drawn
+
+
+def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> None:
+    """The panels as a picture file."""
+    out = io.BytesIO()
+    with rc_context(STYLE):  # type: ignore[arg-type]
+        dots_figure(charts, columns=columns).savefig(out, format="png", dpi=150, facecolor="white")
+    write_bytes(path, out.getvalue())
+
+
+def _draw(axes: Axes, chart: DotChart) -> None:
+    step = 1 / (len(chart.series) + 1)
+    for place, series in enumerate(chart.series):
+        there = [(row, dot) for row, dot in enumerate(series.dots) if dot is not None]
+        axes.errorbar(
+            [dot.value for _, dot in there],
+            [row + (place + 1) * step - 0.5 for row, _ in there],
+            xerr=[[max(d.value - d.low, 0) for _, d in there], [max(d.high - d.value, 0) for _, d in there]],
+            fmt=series.marker,
+            color=series.colour,
+            markerfacecolor=series.colour if series.filled else "white",
+            markersize=4.5,
+            elinewidth=1.2,
+            label=series.label,
+        )
+    if chart.chance is not None:
+        axes.axvline(chart.chance, color=INK, linestyle=":", linewidth=1.0, label="chance")
+    axes.set_ylim(len(chart.rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(chart.rows)), chart.rows)
+    axes.grid(visible=False, axis="y")
+    if chart.x_range:
+        axes.set_xlim(*chart.x_range)
+    axes.set_title(chart.title)
+    axes.set_xlabel(chart.x_label)

@@ -1,0 +1,39 @@
+"""An exponential moving average of the weights, kept beside the weights that are trained.
+
+Differs: not in the paper.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from duskmatch.models import SelfAttackDefense
+
+
+class Average:
+    """`model` is a network of its own whose weights and running statistics follow those of the trained one."""
+
+    def __init__(self, trained: SelfAttackDefense, decay: float) -> None:
+        """Begins as `trained` stands now."""
+        self.model, self.decay = copy.deepcopy(trained), decay
+        self.model.requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, trained: SelfAttackDefense, step: int) -> None:
+        """Moves towards the weights that iteration `step`, counted from 0, has left."""
+        share = 1 - decay_at(self.decay, step)
+        for own, new in zip(self.model.state_dict().values(), trained.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(new, share)
+            else:
+                own.copy_(new)  # how many batches a normalisation has seen
+
+
+def decay_at(decay: float, step: int) -> float:
+    """The share that the average keeps of itself: small at first, so that the start is soon forgotten.
+
+    Source: min(decay, (1 + n) / (10 + n)) after n updates, the warm-up of TensorFlow's ExponentialMovingAverage.
+    """
+    return min(decay, (1 + step) / (10 + step))

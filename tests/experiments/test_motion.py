@@ -1,0 +1,156 @@
+"""`reproduce motion`: frames in order are `evaluate`'s scores, a model that averages frames does not care for order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from duskmatch import load_embedder
+from duskmatch.cli import main
+from duskmatch.data import Dataset
+from duskmatch.evaluation import count_test_reads, paired_interval
+from duskmatch.experiments.motion.document import MotionDocument
+from duskmatch.experiments.motion.experiment import evaluate_order, motion
+from duskmatch.experiments.motion.orders import ORDERS
+from duskmatch.experiments.motion.words import motion_charts, motion_table
+from duskmatch.records import DIRECTIONS
+from tests.data.tree import Tree
+from tests.experiments.conftest import Call
+
+
+def vectors(run: Path, dataset: Dataset) -> dict[str, np.ndarray]:
+    embedder = load_embedder(run, device="cpu")
+    found = {order: evaluate_order(embedder, dataset, order) for order in ORDERS}
+    return {order: one.query["infrared_to_visible"].embeddings.vectors for order, one in found.items()}
+
+
+def test_a_model_that_averages_frames_gives_one_vector_for_every_order(plain_run: Path, dataset: Dataset) -> None:
+    found = vectors(plain_run, dataset)
+    assert np.abs(found["shuffled"] - found["in_order"]).max() < 1e-5
+    assert np.abs(found["reversed"] - found["in_order"]).max() < 1e-5
+    assert np.abs(found["one_frame"] - found["in_order"]).max() > 1e-3  # which shows less than three frames
+
+
+def test_a_model_with_the_sequence_part_does_not(full_run: Path, dataset: Dataset) -> None:
+    found = vectors(full_run, dataset)
+    for order in ("shuffled", "one_frame", "reversed"):
+        assert np.abs(found[order] - found["in_order"]).max() > 1e-4
+
+
+def test_in_order_is_what_evaluate_says(
+    full_run: Path, base: Path, tmp_path: Path, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = call("motion", full_run, "--data", base, "--out", tmp_path / "m")
+    assert main(["evaluate", str(full_run), "--data", str(base), "--json", "--no-report", "--device", "cpu"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert [(one["direction"], one["among"]) for one in document["results"]] == [(d, "everyone") for d in DIRECTIONS]
+    for one in document["results"]:
+        expected, found = evaluated[one["direction"]], one["orders"]["in_order"]
+        for key in ("rank1", "mAP", "rank1_interval", "mAP_interval"):
+            assert found[key] == expected[key]
+        assert {key: one[key] for key in ("chance", "n_queries", "n_left_out")} == {
+            key: expected[key] for key in ("chance", "n_queries", "n_left_out")
+        }
+        assert found["rank1_difference"] is None and found["similarity"] == pytest.approx(1, abs=1e-5)
+
+
+def test_differences_are_paired_with_frames_in_order(full_run: Path, dataset: Dataset) -> None:
+    embedder = load_embedder(full_run, device="cpu")
+    document = motion({"full": embedder}, {"base": dataset}, seed=4)
+    plain, turned = (evaluate_order(embedder, dataset, order) for order in ("in_order", "reversed"))
+    for one in document["results"]:
+        a, b = turned.scores[one["direction"]], plain.scores[one["direction"]]
+        value, low, high = paired_interval(a.average_precision, b.average_precision, b.query_pids)
+        assert one["orders"]["reversed"]["mAP_difference"] == {"value": value, "low": low, "high": high}
+
+
+def test_twins_have_a_score_among_themselves(
+    full_run: Path, plain_run: Path, base: Path, twins: Path, tmp_path: Path, call: Call
+) -> None:
+    words = ["motion", full_run, plain_run, "--names", "all parts,no motion", "--data", base, "--twins", twins]
+    document = call(*words, "--out", tmp_path / "m")
+    assert MotionDocument.model_validate(document).synthetic
+    found = [(one["run"], one["data"], one["among"]) for one in document["results"]]
+    one_run = [("base", "everyone"), ("gait", "everyone"), ("gait", "twins")]
+    assert sorted(set(found)) == sorted((run, *rest) for run in ("all parts", "no motion") for rest in one_run)
+    alike = [one for one in document["results"] if one["among"] == "twins"]
+    # One match and three strangers by two cameras each are left to every query once its own camera's match is gone.
+    assert all(one["chance"] == pytest.approx(1 / 7) and one["n_queries"] == 24 for one in alike)
+    still = [one["orders"] for one in document["results"] if one["run"] == "no motion"]
+    assert all(abs(one["shuffled"]["mAP_difference"]["value"]) < 0.02 for one in still)
+
+
+def test_the_files_are_whole_and_say_synthetic(full_run: Path, twins: Path, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "m"
+    document = call("motion", full_run, "--data", twins, "--out", out)
+    assert sorted(place.name for place in out.iterdir()) == ["motion.json", "motion.md", "motion.png"]
+    assert json.loads((out / "motion.json").read_text()) == document
+    table = (out / "motion.md").read_text()
+    assert table == motion_table(document)
+    headings = [line for line in table.splitlines() if line.startswith("## gait")]
+    assert headings == [
+        "## gait (gait twins, SYNTHETIC), among everyone",
+        "## gait (gait twins, SYNTHETIC), each among its own four twins",
+    ]
+    rows = [line for line in table.splitlines() if line.startswith("| full |") and "visible" in line]
+    assert len(rows) == 16 and all(line.count("|") == 12 for line in rows)
+    picture = cv2.imread(str(out / "motion.png"))
+    assert (picture < 128).any() and (picture == 255).mean() > 0.5
+    charts = motion_charts(document)
+    assert len(charts) == 4 and all("SYNTHETIC" in chart.title for chart in charts)
+
+
+def test_reading_test_people_is_counted_once_for_each_run(
+    full_run: Path, plain_run: Path, base: Path, dataset: Dataset, tmp_path: Path, call: Call
+) -> None:
+    before = count_test_reads(dataset.fingerprint)
+    document = call("motion", full_run, plain_run, "--data", base, "--out", tmp_path / "m")
+    assert document["data"][0]["test_reads"] == count_test_reads(dataset.fingerprint) == before + 2
+    words = ["motion", full_run, "--data", base, "--split", "validation", "--out", tmp_path / "v"]
+    document = call(*words)
+    assert document["data"][0]["test_reads"] is None and document["data"][0]["n_people"] == 4
+    assert count_test_reads(dataset.fingerprint) == before + 2
+
+
+def test_the_seed_is_that_of_the_shuffling(full_run: Path, dataset: Dataset) -> None:
+    embedder = load_embedder(full_run, device="cpu")
+    found = [motion({"a": embedder}, {"base": dataset}, seed=seed)["results"][0]["orders"] for seed in (0, 0, 1)]
+    assert found[0] == found[1] and found[0]["shuffled"] != found[2]["shuffled"]
+    assert found[0]["reversed"] == found[2]["reversed"]
+
+
+def test_refusals(full_run: Path, base: Path, twins: Path, tmp_path: Path, call: Call, refused) -> None:
+    out = tmp_path / "m"
+    words = ["--data", base, "--out", out]
+    nowhere = tmp_path / "nowhere"
+    assert refused("motion", nowhere, *words) == (
+        f"{nowhere} is no RUN folder; name the folder given to `duskmatch train --out`"
+    )
+    assert refused("motion", full_run, "--data", nowhere, "--out", out).startswith(f"{nowhere} ")
+    assert refused("motion", full_run, *words, "--twins", base).startswith("each DATASET must be named once; ")
+    assert refused("motion", full_run, "--data", twins, "--twins", base, "--out", out) == (
+        f"{base} must be a set of twins; its duskwalk.json names none; make one with `duskmatch synth --twins` or "
+        "leave it out"
+    )
+    assert refused("motion", full_run, *words, "--names", "a,b") == (
+        "--names must be 1 different names with commas between, one for each RUN; got 'a,b'"
+    )
+    assert not out.exists()  # nothing was begun
+    out.mkdir()
+    (out / "motion.md").write_text("mine")
+    assert refused("motion", full_run, *words) == (
+        f"{out / 'motion.md'} must not exist; it does; choose another --out or pass --overwrite"
+    )
+    call("motion", full_run, *words, "--overwrite")
+    assert (out / "motion.md").read_text() != "mine"
+
+
+def test_people_who_are_not_there_are_refused(full_run: Path, tmp_path: Path, refused) -> None:
+    people = {"train": range(1, 9), "test": range(9, 21)}
+    few = Tree(tmp_path / "few", people=people, pictures=False, duskwalk=True).write()
+    words = ["--data", few, "--split", "validation", "--out", tmp_path / "m"]
+    assert refused("motion", full_run, *words) == f"{few}: a direction is scored on test; got 'validation'"

@@ -1,0 +1,61 @@
+"""Dots with intervals: where they stand, what the key names, rows that have none."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from duskmatch.pictures.charts import SERIES
+from duskmatch.pictures.dots import Dot, DotChart, Dots, dots_figure, save_dots
+
+CHART = DotChart(
+    "rank-1 (SYNTHETIC)",
+    ["first run", "second run"],
+    [
+        Dots("in order", SERIES[0], [Dot(30, 20, 41), Dot(10, 5, 15)]),
+        Dots("shuffled", SERIES[1], [Dot(25, 20, 30), None], marker="x", filled=False),
+    ],
+    x_label="rank-1, %",
+    chance=2.0,
+    x_range=(0, 50),
+)
+
+
+def test_each_dot_stands_at_its_figure_between_its_ends() -> None:
+    (axes,) = dots_figure([CHART]).axes
+    bars = axes.containers
+    assert [list(bar.lines[0].get_xdata()) for bar in bars] == [[30, 10], [25]]
+    ends = [[segment[:, 0].tolist() for segment in bar.lines[2][0].get_segments()] for bar in bars]
+    assert ends == [[[20, 41], [5, 15]], [[20, 30]]]
+    assert axes.get_xlim() == (0, 50) and axes.get_xlabel() == "rank-1, %"
+
+
+def test_rows_run_from_top_to_bottom_and_series_in_each_row() -> None:
+    (axes,) = dots_figure([CHART]).axes
+    first, second = (bar.lines[0].get_ydata() for bar in axes.containers)
+    assert -0.5 < first[0] < second[0] < 0.5 < first[1] < 1.5
+    assert axes.get_ylim() == (1.5, -0.5)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first run", "second run"]
+
+
+def test_one_key_names_every_series_once() -> None:
+    drawn = dots_figure([CHART, CHART, CHART])
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["chance", "in order", "shuffled"]
+    assert len(drawn.axes) == 3
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_picture_is_written_and_is_not_blank(tmp_path, n: int) -> None:
+    save_dots([CHART] * n, tmp_path / "dots.png")
+    picture = cv2.imread(str(tmp_path / "dots.png"))
+    assert (picture < 128).any() and (picture == 255).mean() > 0.5
+    save_dots([CHART] * n, tmp_path / "again.png")
+    assert (cv2.imread(str(tmp_path / "again.png")) == picture).all()
+
+
+def test_an_interval_that_leaves_its_figure_out_is_drawn_without_that_end() -> None:
+    odd = DotChart("", ["row"], [Dots("a", SERIES[0], [Dot(0.5, 0.6, 0.7)])])
+    (axes,) = dots_figure([odd]).axes
+    (segment,) = axes.containers[0].lines[2][0].get_segments()
+    assert np.allclose(segment[:, 0], [0.5, 0.7])
