@@ -107,9 +107,10 @@ def test_weights_are_averaged_over_what_is_pooled_together(options, groups, trac
     assert look(made, clip, target).grad_cam == pytest.approx(expected / expected.max(), abs=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"pooling": "gem", "temporal_mixing": True}], ids=["plain", "gem"])
 @pytest.mark.parametrize("embedding", ["sequence", "defense", "both", "attack"])
-def test_the_way_is_that_of_embed_and_the_similarity_is_the_embedders(embedding, people):
-    made = embedder(embedding=embedding)
+def test_the_way_is_that_of_embed_and_the_similarity_is_the_embedders(embedding, options, people):
+    made = embedder(embedding=embedding, **options)
     vectors = made.embed(people.test).vectors
     for row in (0, len(people.test) - 1):  # both modalities
         clip = read_clip(people.test[row], made.size, 2)
@@ -194,7 +195,11 @@ def test_highlight_weights_are_those_of_equation_12(people):
             assert weights[modality][row] == pytest.approx(a.mean(dim=(0, 1, 3)).numpy(), abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [PARTS, {"sequence": "temporal"}], ids=["baseline", "temporal"])
+@pytest.mark.parametrize(
+    "options",
+    [PARTS, {"sequence": "temporal"}, {"sequence": "pooled_mean"}],
+    ids=["baseline", "temporal", "pooled"],
+)
 def test_a_model_without_highlight_weights_has_none(options):
     made = embedder(**options)
     engine = made.engine

@@ -62,6 +62,13 @@ def test_each_kind_has_one_row_and_its_similarity_is_that_of_the_ranking(compare
             assert 1 - of.sim == pytest.approx(float(ranking.dist[place, 0]), abs=1e-5)
 
 
+def test_frames_are_read_as_the_run_reads_them(people):
+    run = compared_run("scaled", people, *BASELINE, "data.height=48", "data.width=24", "data.jpeg_scaling=true")
+    (of,) = seen([run], "visible_to_infrared", 0)
+    dist = float(run.evaluation.rankings["visible_to_infrared"].dist[0, 0])
+    assert 1 - of.sim == pytest.approx(dist, abs=1e-5)
+
+
 def test_models_of_equal_clips_share_a_frame_of_the_clip(compared, rows):
     assert not frames_differ(rows)
     for row in rows:

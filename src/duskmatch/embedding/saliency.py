@@ -72,8 +72,9 @@ def grad_cam(maps: list[Float[Tensor, "t _ h w"]], gradients: list[Float[Tensor,
 
     Source: Grad-CAM, Eqs. 1 and 2.
     Differs: a channel's weight is not averaged over the whole map. Under a mean over all places (f_d) the gradient is
-    the same everywhere, and this is Grad-CAM; under a mean over each stripe (j_d) it is the same within a
-    stripe, and averaging over all stripes would take one part's weights for another's.
+    the same everywhere, and this is Grad-CAM; under a mean over each stripe (j_d) it is the same within a stripe, and
+    averaging over all stripes would take one part's weights for another's; under a generalised mean each place counts
+    by its own.
     """
     return torch.cat([g * m for g, m in zip(gradients, maps, strict=True)], dim=1).sum(dim=1).relu()
 

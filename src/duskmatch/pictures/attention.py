@@ -75,7 +75,8 @@ def seen(runs: Sequence[Compared], direction: Direction, row: int) -> list[Seen]
 def _look(run: Compared, direction: Direction, row: int) -> Looks:
     evaluation, embedder = run.evaluation, run.embedder
     query, gallery = evaluation.query[direction].tracklets[row], evaluation.gallery[direction].embeddings
-    clip = read_clip(query, embedder.size, embedder.settings.data.frames_per_clip)
+    data = embedder.settings.data
+    clip = read_clip(query, embedder.size, data.frames_per_clip, jpeg_scaling=data.jpeg_scaling)
     return look(embedder, clip, gallery.vectors[evaluation.rankings[direction].indices[row, 0]])
 
 

@@ -113,7 +113,8 @@ def _figures(run: Compared, direction: str) -> list[Child]:
 def _method(run: Compared) -> str:
     """Which parts of the paper's method the network has."""
     model = run.embedder.settings.model
-    parts = {"ASAM": model.attack, "ADM": model.defense, f"FRM-STIG ({model.sequence})": model.sequence != "none"}
+    head = model.sequence if model.sequence.startswith("pooled") else f"FRM-STIG ({model.sequence})"
+    parts = {"ASAM": model.attack, "ADM": model.defense, head: model.sequence != "none"}
     return " + ".join([name for name, there in parts.items() if there]) or "Baseline"
 
 

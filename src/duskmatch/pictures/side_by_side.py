@@ -77,7 +77,7 @@ def block(runs: Sequence[Compared], direction: Direction, row: int, kind: str) -
         for run, hits in ((run, _hits(run, direction, row)) for run in runs)
     ]
     body = element("div", element("ol", seen, class_="tiles one"), element("div", *rows), class_="versus")
-    return element("figure", caption, body)
+    return element("figure", caption, body, class_="models")
 
 
 def _hits(run: Compared, direction: Direction, row: int) -> Html:
