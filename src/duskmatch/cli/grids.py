@@ -145,7 +145,7 @@ def written(
     svgs = [as_svg(chart, chart.title) for chart in drawn]
     write_experiment(out, name, document, charts=svgs)
     if drawn:
-        save_png(drawn, out / f"{name}.png")
+        save_png(drawn, out / f"{name}_curves.png")
     return document
 
 

@@ -39,13 +39,14 @@ class Dots:
 
 @dataclass(frozen=True, slots=True)
 class DotChart:
-    """One panel: rows from top to bottom, in each the series one below the other; a dotted line at `chance`."""
+    """One panel: rows from top to bottom, in each the series one below the other; a dotted `line` at `chance`."""
 
     title: str
     rows: Sequence[str]
     series: Sequence[Dots]
     x_label: str = ""
     chance: float | None = None
+    line: str = "chance"
     x_range: tuple[float, float] | None = None
 
 
@@ -58,7 +59,7 @@ def dots_figure(charts: Sequence[DotChart], *, columns: int = 2) -> Figure:
     known = {}
     for place, chart in enumerate(charts):
         axes = drawn.add_subplot(n_rows, columns, place + 1)
-        _draw(axes, chart)
+        draw_dots(chart, axes)
         handles, labels = axes.get_legend_handles_labels()
         known.update(dict(zip(labels, handles, strict=True)))
     drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=min(len(known), 3 * columns))
@@ -73,7 +74,8 @@ def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> No
     write_bytes(path, out.getvalue())
 
 
-def _draw(axes: Axes, chart: DotChart) -> None:
+def draw_dots(chart: DotChart, axes: Axes) -> None:
+    """One panel."""
     step = 1 / (len(chart.series) + 1)
     for place, series in enumerate(chart.series):
         there = [(row, dot) for row, dot in enumerate(series.dots) if dot is not None]
@@ -89,7 +91,7 @@ def _draw(axes: Axes, chart: DotChart) -> None:
             label=series.label,
         )
     if chart.chance is not None:
-        axes.axvline(chart.chance, color=INK, linestyle=":", linewidth=1.0, label="chance")
+        axes.axvline(chart.chance, color=INK, linestyle=":", linewidth=1.0, label=chart.line)
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
     axes.set_yticks(range(len(chart.rows)), chart.rows)
     axes.grid(visible=False, axis="y")

@@ -121,7 +121,7 @@ def test_a_sweep_draws_its_curves(tree, tmp_path):
     assert main([*flags, "--loss.attack_weight", "0.1,1"]) == 0
     document = json.loads((out / "sweep.json").read_text())
     assert list(document["settings"]) == ["as is", "loss.attack_weight=0.1"]
-    assert (out / "sweep.png").stat().st_size > 5000 and "<svg" in (out / "sweep.html").read_text()
+    assert (out / "sweep_curves.png").stat().st_size > 5000 and "<svg" in (out / "sweep.html").read_text()
 
 
 @pytest.mark.slow

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from duskmatch.evaluation.words import ARROWS, origin
+from duskmatch.experiments.grids.charts import grid_charts, grid_svgs
 from duskmatch.files import write_csv, write_json, write_text
+from duskmatch.pictures.dots import save_dots
 from duskmatch.pictures.headline import facts_list, notice
 from duskmatch.pictures.html import Html, element, table
 from duskmatch.pictures.report import page
@@ -24,12 +26,16 @@ Cells = list[list[str]]
 
 
 def write_experiment(folder: Path, name: str, document: Document, *, charts: Sequence[Html] = ()) -> dict[str, Path]:
-    """NAME.json, .md, .csv and .html in a folder; returns their paths."""
+    """NAME.json, .md, .csv, .html and, once a cell is done, .png in a folder; returns their paths."""
     paths = {kind: folder / f"{name}.{kind}" for kind in ("json", "md", "csv", "html")}
     write_json(paths["json"], document)
     write_text(paths["md"], markdown(document))
     write_csv(paths["csv"], csv_rows(document), CSV_COLUMNS)
     write_text(paths["html"], html_page(document, charts))
+    drawn = grid_charts(document)
+    if drawn:
+        paths["png"] = folder / f"{name}.png"
+        save_dots(drawn, paths["png"], columns=1)
     return paths
 
 
@@ -63,6 +69,7 @@ def markdown(document: Document) -> str:
     return "\n".join(parts) + "\n"
 
 
+TITLES = {"table1": "Table I"}
 HOW_TO_READ = (
     "Points, both directions averaged, mean over the seeds that both rows have; 95 % interval over people and seeds "
     "(over people alone where there is one seed). Detectable: the least true difference such a test finds four times "
@@ -72,19 +79,21 @@ HOW_TO_READ = (
 
 def html_page(document: Document, charts: Sequence[Html] = ()) -> str:
     """The same as one self-contained page."""
-    sections: dict[str, list[Html]] = {}
-    if charts:
-        sections["Curves"] = list(charts)
-    tables = []
+    sections: dict[str, list[Html]] = {"Curves": list(charts)} if charts else {}
+    tables = [element("div", *grid_svgs(document), class_="columns")]
     for direction, arrow in ARROWS.items():
         head, rows = figures_table(document, direction)
         tables.append(table(head, rows, caption=f"{arrow}, per cent{_word(document)}"))
     sections["Scores"] = tables
     head, rows = differences_table(document)
     if rows:
-        sections["Differences"] = [table(head, rows), element("p", HOW_TO_READ, class_="small soft")]
+        sections["Differences"] = [
+            element("p", HOW_TO_READ, class_="small soft"),
+            *(table([*head[:3], *head[i : i + 4]], [[*r[:3], *r[i : i + 4]] for r in rows]) for i in (3, 7)),
+        ]
     sections["What the figures depend on"] = [facts_list(facts(document))]
-    title = f"{document['experiment']}: {origin(document)}"
+    data = " ".join(filter(None, (document["data"]["name"], document["data"]["version"])))
+    title = f"{TITLES.get(document['experiment'], document['experiment'])}, {data}{_word(document)}"
     header = element("header", element("p", "duskmatch", class_="soft small"), element("h1", title), notice(document))
     return page(title, header, sections)
 
@@ -136,7 +145,7 @@ def figures_table(document: Document, direction: str) -> tuple[list[str], Cells]
         *(["paper rank-1, mAP", "ours less paper's"] if printed else []),
     ]
     head += ["rank-1, mAP picked on TEST"] if legacy else []
-    head += ["million parameters (at test)", "GFLOP", "s to train"]
+    head += ["M parameters (at test)", "GFLOP", "s"]
     rows = []
     for name in document["settings"]:
         own = [line for line in document["rows"] if line["name"] == name and line["direction"] == direction]
