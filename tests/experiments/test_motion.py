@@ -75,11 +75,13 @@ def test_twins_have_a_score_among_themselves(
     document = call(*words, "--out", tmp_path / "m")
     assert MotionDocument.model_validate(document).synthetic
     found = [(one["run"], one["data"], one["among"]) for one in document["results"]]
-    one_run = [("base", "everyone"), ("gait", "everyone"), ("gait", "twins")]
+    one_run = [("base", "everyone"), *(("gait", among) for among in ("everyone", "twins", "twins_other_cameras"))]
     assert sorted(set(found)) == sorted((run, *rest) for run in ("all parts", "no motion") for rest in one_run)
     alike = [one for one in document["results"] if one["among"] == "twins"]
     # One match and three strangers by two cameras each are left to every query once its own camera's match is gone.
     assert all(one["chance"] == pytest.approx(1 / 7) and one["n_queries"] == 24 for one in alike)
+    elsewhere = [one for one in document["results"] if one["among"] == "twins_other_cameras"]
+    assert all(one["chance"] == 0.25 and one["n_queries"] == 24 for one in elsewhere)
     still = [one["orders"] for one in document["results"] if one["run"] == "no motion"]
     assert all(abs(one["shuffled"]["mAP_difference"]["value"]) < 0.02 for one in still)
 
@@ -95,13 +97,14 @@ def test_the_files_are_whole_and_say_synthetic(full_run: Path, twins: Path, tmp_
     assert headings == [
         "## gait (gait twins, SYNTHETIC), among everyone",
         "## gait (gait twins, SYNTHETIC), each among its own four twins",
+        "## gait (gait twins, SYNTHETIC), each among its own four twins, its own camera left out",
     ]
     rows = [line for line in table.splitlines() if line.startswith("| full |") and "visible" in line]
-    assert len(rows) == 16 and all(line.count("|") == 12 for line in rows)
+    assert len(rows) == 24 and all(line.count("|") == 12 for line in rows)
     picture = cv2.imread(str(out / "motion.png"))
     assert (picture < 128).any() and (picture == 255).mean() > 0.5
     charts = motion_charts(document)
-    assert len(charts) == 4 and all("SYNTHETIC" in chart.title for chart in charts)
+    assert len(charts) == 6 and all("SYNTHETIC" in chart.title for chart in charts)
 
 
 def test_reading_test_people_is_counted_once_for_each_run(

@@ -84,16 +84,23 @@ def test_an_unknown_preset_is_refused(twins: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("other_cameras", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_among_twins_equal_a_loop_over_each_querys_own_four(seed: int) -> None:
+def test_scores_among_twins_equal_a_loop_over_each_querys_own_four(seed: int, other_cameras: bool) -> None:
     query, gallery = made(seed=seed)
     groups = {pid: (pid - 1) // 4 for pid in range(1, 9)}  # persons 9 and 10 have no whole group
-    found = among_twins(query, gallery, groups, "same-pid-same-camera")
+    found = among_twins(query, gallery, groups, "same-pid-same-camera", other_cameras=other_cameras)
     unit = [one.vectors / np.linalg.norm(one.vectors, axis=1, keepdims=True) for one in (query, gallery)]
     dist = -(unit[0] @ unit[1].T)
     first, precision, chances, left_out = [], [], [], 0
     for row in np.flatnonzero(query.pids <= 8):
-        own = np.flatnonzero([groups.get(int(pid)) == groups[int(query.pids[row])] for pid in gallery.pids])
+        own = np.flatnonzero(
+            [
+                groups.get(int(pid)) == groups[int(query.pids[row])]
+                and not (other_cameras and camid == query.camids[row])
+                for pid, camid in zip(gallery.pids, gallery.camids, strict=True)
+            ]
+        )
         labels = query.pids[[row]], query.camids[[row]], gallery.pids[own], gallery.camids[own]
         one = evaluate(dist[[row]][:, own], *labels, "same-pid-same-camera")
         left_out += len(one["left_out"])
@@ -118,6 +125,17 @@ def test_who_is_told_apart_from_all_but_its_twins_scores_chance_among_them_by_ha
     assert found.first.mean() == found.chance == 0.25
     everyone = among_everyone(score(query, gallery))
     assert everyone.chance == 0.125 and everyone.first.mean() == 0.25  # told apart from the other group
+
+
+def test_who_knows_cameras_and_not_twins_is_below_chance_only_where_the_query_camera_stays() -> None:
+    # Vectors say which camera and nothing else; everybody is before cameras 1 and 2 in both modalities.
+    pids, camids = np.repeat(np.arange(1, 5), 2), np.tile([1, 2], 4)
+    query, gallery = (side(pids, camids, np.eye(3)[camids], word) for word in ("infrared", "visible"))
+    groups = dict.fromkeys(range(1, 5), 0)
+    found = among_twins(query, gallery, groups, "same-pid-same-camera")
+    assert found.first.mean() == 0 and found.chance == pytest.approx(1 / 7)  # three twins of the camera stand before
+    elsewhere = among_twins(query, gallery, groups, "same-pid-same-camera", other_cameras=True)
+    assert elsewhere.first.mean() == elsewhere.chance == 0.25
 
 
 def test_no_match_left_is_refused() -> None:

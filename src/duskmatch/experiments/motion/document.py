@@ -10,7 +10,7 @@ from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
 from duskmatch.records import CameraRule, Direction
 
 SCHEMA_VERSION = 1
-Among = Literal["everyone", "twins"]
+Among = Literal["everyone", "twins", "twins_other_cameras"]
 
 
 class OrderScores(Part):

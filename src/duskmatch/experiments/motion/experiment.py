@@ -21,6 +21,7 @@ from duskmatch.experiments.subjects import Difference, note_read, run_facts, set
 from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ints, Tracklet
 
 CAMERA_RULE: CameraRule = "same-pid-same-camera"
+AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # the query's camera left out
 Evaluations = Mapping[Order, Evaluation]
 Values = npt.NDArray[np.float64]
 
@@ -84,14 +85,15 @@ def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int
         everyone = {order: among_everyone(one.scores[direction]) for order, one in found.items()}
         results.append(_result(run, data, direction, "everyone", found, everyone))
         if groups:
-            alike = {order: _of_twins(one, direction, groups) for order, one in found.items()}
-            results.append(_result(run, data, direction, "twins", found, alike))
+            for among, elsewhere in AMONG_TWINS.items():
+                alike = {order: _of_twins(one, direction, groups, elsewhere) for order, one in found.items()}
+                results.append(_result(run, data, direction, among, found, alike))
     return results
 
 
-def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int, int]) -> Answers:
+def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int, int], other_cameras: bool) -> Answers:
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
-    return among_twins(query, gallery, groups, CAMERA_RULE)
+    return among_twins(query, gallery, groups, CAMERA_RULE, other_cameras=other_cameras)
 
 
 def _result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -74,23 +75,38 @@ def twin_groups(dataset: Dataset, split: ScoredSplit) -> dict[int, int]:
     return whole
 
 
-def among_twins(query: Embeddings, gallery: Embeddings, groups: Mapping[int, int], camera_rule: CameraRule) -> Answers:
-    """Each query looked for in its own group alone: its person and the three others who are alike."""
+def among_twins(
+    query: Embeddings,
+    gallery: Embeddings,
+    groups: Mapping[int, int],
+    camera_rule: CameraRule,
+    *,
+    other_cameras: bool = False,
+) -> Answers:
+    """Each query looked for in its own group alone: its person and the three others who are alike.
+
+    `other_cameras`: nothing of the query's own camera is in the gallery, whoever it shows. Twins before one camera look
+    most alike of all, so under the rule alone, which takes only the person's own entry, knowing cameras costs hits.
+    """
+    cameras = [np.unique(query.camids)] if not other_cameras else np.unique(query.camids)[:, None]
     whose, among = (np.array([groups.get(int(pid), -1) for pid in side.pids]) for side in (query, gallery))
-    table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
-    parts = []
-    for group in sorted(set(groups.values())):
-        own, others = query.take(whose == group), gallery.take(among == group)
-        if len(own) and table.of(own.pids, own.camids).matches.any():
+    parts, rows = [], []
+    for group, own_cameras in product(sorted(set(groups.values())), cameras):
+        asked = np.flatnonzero((whose == group) & np.isin(query.camids, own_cameras))
+        left = (among == group) & ~(other_cameras & np.isin(gallery.camids, own_cameras))
+        own, others = query.take(asked), gallery.take(left)
+        table = SamePersonTable(others.pids, others.camids, camera_rule)
+        if len(own) and len(others) and table.of(own.pids, own.camids).matches.any():
             parts.append(score(own, others, camera_rule=camera_rule))
+            rows.append(asked[parts[-1].scored])
     if not parts:
         raise EvaluationError("no query has a match among its twins after the camera rule; choose a larger set")
-    n_queries, first_hit = int((whose >= 0).sum()), np.concatenate([part.first_hit for part in parts])
+    order, n_queries = np.argsort(np.concatenate(rows)), int((whose >= 0).sum())
     return Answers(
-        first_hit,
-        np.concatenate([part.average_precision for part in parts]),
-        np.concatenate([part.query_pids for part in parts]),
+        np.concatenate([part.first_hit for part in parts])[order],
+        np.concatenate([part.average_precision for part in parts])[order],
+        np.concatenate([part.query_pids for part in parts])[order],
         chance=float(np.average([part.chance for part in parts], weights=[len(part.scored) for part in parts])),
         n_queries=n_queries,
-        n_left_out=n_queries - len(first_hit),
+        n_left_out=n_queries - len(order),
     )

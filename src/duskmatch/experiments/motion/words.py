@@ -10,7 +10,11 @@ from duskmatch.experiments.words import change, facts_tables, markdown, origin
 from duskmatch.pictures.charts import SERIES
 from duskmatch.pictures.dots import Dot, DotChart, Dots
 
-AMONG = {"everyone": "among everyone", "twins": "each among its own four twins"}
+AMONG = {
+    "everyone": "among everyone",
+    "twins": "each among its own four twins",
+    "twins_other_cameras": "each among its own four twins, its own camera left out",
+}
 COLUMNS = (
     "run", "direction", "frames", "rank-1", "95 %", "less in order (95 %)", "mAP", "95 %", "less in order (95 %)",
     "cosine", "chance",
