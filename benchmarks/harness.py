@@ -11,9 +11,11 @@ import argparse
 import importlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,7 +52,7 @@ class Work:
     alternative_is: str
     goal: Goal
     rounds: int = 5
-    # (unit of the limit, how much of it one `amount` costs): "fp32 GFLOP", "bf16 GFLOP" or "GB copied"
+    # (unit of the limit, how much of it one `amount` costs); the units are those of `limits`
     cost: tuple[str, float] | None = None
     same: tuple[str, ...] = ()  # names in the returned numbers that must agree between both
     notes: list[str] = field(default_factory=list)
@@ -85,7 +87,11 @@ def memory_mib(field_name: str) -> float:
 
 
 def limits() -> dict[str, float]:
-    """What this machine does a second at its best: matrix product in fp32 and bf16, memory copied (read + written)."""
+    """What this machine does a second at its best: matrix product in fp32 and bf16, memory copied (read + written).
+
+    "bf16 peak GFLOP": bf16 arithmetic between registers, where the CPU has AVX-512's and there is a compiler; "JPEG
+    decoded": 600x300 pictures by OpenCV's decoder alone, "half JPEG decoded" at half their size.
+    """
     import torch
 
     found = {}
@@ -95,7 +101,36 @@ def limits() -> dict[str, float]:
     source = torch.ones(64 * MIB // 4)
     target = torch.empty_like(source)
     found["GB copied"] = 2 * source.nbytes / 1e9 / _best(lambda: target.copy_(source))
-    return found
+    return found | _register_peak() | _decoder_alone()
+
+
+def _register_peak() -> dict[str, float]:
+    from duskmatch.embedding.machine import describe
+
+    compiler = shutil.which("cc")
+    if not compiler or "AVX-512 bf16" not in describe():  # with AMX another unit is the faster one
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "peak"
+        source = Path(__file__).with_name("peak_bf16.c")
+        command = [compiler, "-O3", "-mavx512f", "-mavx512bf16", str(source), "-o", str(program)]
+        if subprocess.run(command, capture_output=True).returncode:
+            return {}
+        said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
+    return {"bf16 peak GFLOP": float(said.split()[0])}
+
+
+def _decoder_alone() -> dict[str, float]:
+    import cv2
+    import numpy as np
+
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(rng.integers(0, 256, (40, 20, 3), dtype=np.uint8), (300, 600))
+    noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+    data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    ways = {"JPEG decoded": cv2.IMREAD_COLOR, "half JPEG decoded": cv2.IMREAD_REDUCED_COLOR_2}
+    return {name: 1 / _best(lambda way=way: cv2.imdecode(data, way), 40) for name, way in ways.items()}
 
 
 def _best(function: Callable[[], Any], repeats: int = 7) -> float:
@@ -141,7 +176,7 @@ def result(work: Work, found: dict[str, list[Numbers]], peaks: dict[str, float])
     pairs = zip(found["ours"], found["alternative"], strict=True)
     ratios = [per_amount(theirs) / per_amount(own) for own, theirs in pairs]
     limit = None
-    if work.cost:
+    if work.cost and work.cost[0] in peaks:
         unit, cost = work.cost
         limit = {"unit": unit, "per_second": peaks[unit], "cost": cost}
         limit["share"] = sides["ours"]["per_second"]["median"] * cost / peaks[unit]
