@@ -16,9 +16,13 @@ from duskmatch.training import train
 from duskmatch.training.monitor import read_log
 from duskmatch.training.synchronised import SynchronisedBatchNorm, synchronise
 from tests.training.conftest import FAST
+from tests.training.test_options import ALL
 
 OVERRIDES = [*FAST, "train.pids_per_batch=4", "loss.triplet_weight=1", "loss.triplet=squared_over_d"]
 TOGETHER = ["train.sync_batchnorm=true", "train.gather_triplets=true"]
+# One iteration of plain SGD: Adam takes the signs of gradients, and further iterations blow rounding up.
+ONE_STEP = ["train.optimizer=sgd", "train.lr=0.01", "train.clip_norm=1000"]
+ONE_STEP += ["train.steps_per_epoch=1", "train.stage2_epochs=0", "train.warmup_steps=0"]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -49,9 +53,7 @@ def test_two_processes_train_together_and_write_one_run(tree, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_as_one_batch_take_the_steps_of_one_process(tree, tmp_path):
-    # one iteration of plain SGD: Adam takes the signs of gradients, and further iterations blow rounding up
-    overrides = [*OVERRIDES, "train.optimizer=sgd", "train.lr=0.01", "train.clip_norm=1000"]
-    overrides += ["train.steps_per_epoch=1", "train.stage2_epochs=0", "train.warmup_steps=0"]
+    overrides = [*OVERRIDES, *ONE_STEP]
     train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
     by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
     by_two(tree, tmp_path / "apart", overrides)
@@ -61,6 +63,21 @@ def test_two_processes_as_one_batch_take_the_steps_of_one_process(tree, tmp_path
     on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in start if one[k].is_floating_point())
     assert together < 1e-5, together
     assert on_their_own > 100 * together  # the test can tell the difference
+
+
+@pytest.mark.slow
+def test_two_processes_as_one_batch_with_every_setting_for_studies(tree, tmp_path):
+    overrides = [*OVERRIDES, *ALL, *ONE_STEP, "loss.triplet_weight=0"]  # contrasts alone have to be gathered
+    train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
+    by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
+    by_two(tree, tmp_path / "apart", [*overrides, "train.sync_batchnorm=true"])
+    one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
+    together = max(float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point())
+    on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in one if one[k].is_floating_point())
+    # cosines of vectors that are still alike, and roots of powers, blow rounding up within the iteration
+    assert together < 1e-3 and on_their_own > 20 * together, (together, on_their_own)
+    seen = [read_log(tmp_path / name / "log.csv")[0]["contrastive"] for name in ("one", "two", "apart")]
+    assert seen[1] == pytest.approx(seen[0], rel=1e-4) and seen[2] < 0.9 * seen[0]  # half as many candidates
 
 
 def test_synchronised_normalisation_keeps_names_weights_and_evaluation():

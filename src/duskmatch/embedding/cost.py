@@ -11,6 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from duskmatch.models import SelfAttackDefense
 
 TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_classifier")
+# What each embedding does without, by the first letters of its name.
+UNUSED: dict[str, tuple[str, ...]] = {
+    "sequence": (*TRAINING_ONLY, "cross_attention", "defense_neck"),
+    "both": TRAINING_ONLY,
+    "defense": (*TRAINING_ONLY, "guidance", "sequence_neck"),
+    "attack": ("attack_classifier", "defense_", "cross_attention", "guidance", "sequence_", "temporal_"),
+}
+# The counter knows attention on a GPU by itself.
+ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 def count_parameters(model: SelfAttackDefense) -> dict[str, int]:
@@ -22,10 +31,15 @@ def count_parameters(model: SelfAttackDefense) -> dict[str, int]:
 
 def unused_at_test(model: SelfAttackDefense, name: str) -> bool:
     """Whether the embedding does without this parameter."""
-    unused = list(TRAINING_ONLY) if model.embedding != "attack" else ["defense_", "guidance", "sequence_", "temporal_"]
-    if model.embedding == "sequence":
-        unused += ["cross_attention", "defense_neck"]
-    return name.startswith(tuple(unused))
+    return name.startswith(UNUSED[model.embedding]) or (
+        model.test_pairing == "skip" and name.startswith("cross_attention")
+    )
+
+
+def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """Of both products, from the shapes (clips, heads, positions, width) of query, key and value."""
+    clips, heads, asking, width = query
+    return 2 * clips * heads * asking * key[2] * (width + value[3])
 
 
 def count_flops(model: SelfAttackDefense, n_frames: int, height: int, width: int) -> int:
@@ -40,7 +54,7 @@ def count_flops(model: SelfAttackDefense, n_frames: int, height: int, width: int
 
     hooks = [part.register_forward_hook(lstm) for part in model.modules() if isinstance(part, nn.LSTM)]
     device = next(model.parameters()).device
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping={ATTENTION_ON_CPU: attention_flops})
     was_training = model.training
     model.eval()
     try:
