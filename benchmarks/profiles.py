@@ -95,28 +95,51 @@ def profile_clip() -> Profile:
 
 def profile_reranking() -> Profile:
     """Re-ranking 2,000 + 2,000: milliseconds of its own functions, callees left out."""
-    import cProfile
-    import pstats
-
     from benchmarks.ranking import people
 
     from duskmatch.evaluation import rerank
 
     query, gallery = people(2000, 2000, 512, 2.5)
     rerank(query.take(np.arange(50)), gallery.take(np.arange(50)))
+    what = "re-ranking 2,000 x 2,000 x 512, own time by function, profiler on"
+    return {"what": what, "unit": "ms", "parts": largest(own_times(lambda: rerank(query, gallery)))}
+
+
+def profile_film() -> Profile:
+    """One walk of Duskwalk `bench` at 288x144, pictures encoded: milliseconds a frame of its own functions."""
+    from dataclasses import replace
+
+    from duskmatch.synthetic import PRESETS
+    from duskmatch.synthetic.film import shoot
+    from duskmatch.synthetic.generate import encode
+    from duskmatch.synthetic.walks import plan
+
+    preset = replace(PRESETS["bench"], size=bench.SIZE)
+    track = next(t for t in plan(preset, 1) if t.modality == "visible" and t.n_frames == 24)
+    shoot(1, track, preset)  # paints the scene
+
+    def film() -> None:
+        for frame in shoot(1, track, preset).frames:
+            encode(frame, 90)
+
+    parts = {name: ms / track.n_frames for name, ms in own_times(film).items()}
+    return {"what": "one frame of Duskwalk `bench` at 288x144, profiler on", "unit": "ms", "parts": largest(parts)}
+
+
+def own_times(run: Callable[[], Any]) -> dict[str, float]:
+    """Milliseconds of each function, callees left out."""
+    import cProfile
+    import pstats
+
     profiler = cProfile.Profile()
-    profiler.runcall(rerank, query, gallery)
+    profiler.runcall(run)
     parts: dict[str, float] = defaultdict(float)
     for (file, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
         where = (
             f"{Path(file).stem}.{name}" if file.endswith(".py") else name.strip("<>").removeprefix("built-in method ")
         )
         parts[where] += 1000 * own
-    return {
-        "what": "re-ranking 2,000 x 2,000 x 512, own time by function, profiler on",
-        "unit": "ms",
-        "parts": largest(parts),
-    }
+    return parts
 
 
 def profile_iteration() -> Profile:
@@ -165,6 +188,7 @@ PROFILES = {
     "clip": profile_clip,
     "reranking": profile_reranking,
     "iteration": profile_iteration,
+    "film": profile_film,
 }
 
 

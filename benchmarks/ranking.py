@@ -196,6 +196,12 @@ def scoring(name: str, sizes: tuple[int, int], *, compiled: bool) -> Work:
     )
 
 
+def everyone(n_query: int, n_gallery: int, width: int) -> float:
+    """GFLOP for each query of all products of two vectors, those of query and gallery once."""
+    pairs = n_query**2 + n_gallery**2 + n_query * n_gallery
+    return 2 * pairs * width / n_query / 1e9
+
+
 def reranking(name: str, sizes: tuple[int, int, int], goal: Goal, rounds: int) -> Work:
     return Work(
         name=f"reranking_{name}",
@@ -206,7 +212,7 @@ def reranking(name: str, sizes: tuple[int, int, int], goal: Goal, rounds: int) -
         ours_is="duskmatch",
         alternative_is="dense matrices, a loop over people",
         goal=goal,
-        cost=("fp32 GFLOP", 2 * (sizes[0] + sizes[1]) ** 2 * sizes[2] / sizes[0] / 1e9),  # everyone with everyone
+        cost=("fp32 GFLOP", everyone(*sizes)),
         rounds=rounds,
         same=("mean",),
     )

@@ -139,8 +139,11 @@ def pictures() -> Path:
 def whole_loop() -> Numbers:
     """`train` on pictures of Duskwalk `bench`: decoding, augmentation, updates, log, one checkpoint."""
     settings, dataset = small_settings(), open_dataset(pictures())
-    with tempfile.TemporaryDirectory() as folder, meter(LOOP_STEPS * frames_per_step(settings)) as numbers:
-        train(settings, dataset, Path(folder) / "run", device="cpu", watcher=Watcher())
+    once = settings.model_copy(update={"train": settings.train.model_copy(update={"steps_per_epoch": 1})})
+    with tempfile.TemporaryDirectory() as folder:
+        train(once, dataset, Path(folder) / "warm", device="cpu", watcher=Watcher())  # loads what is loaded once
+        with meter(LOOP_STEPS * frames_per_step(settings)) as numbers:
+            train(settings, dataset, Path(folder) / "run", device="cpu", watcher=Watcher())
     return numbers
 
 
