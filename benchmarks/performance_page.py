@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -89,18 +90,20 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     bounded = [d for d in found if d["limit"]]
     if not bounded:
         return
-    figure, axes = plt.subplots(figsize=(9, 0.62 * len(bounded) + 1.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 0.62 * len(bounded) + 1.4), layout="constrained")
     for place, document in enumerate(reversed(bounded)):
         limit = document["limit"]
         axes.barh(place, 100, color="#e6e9ef", height=0.62)
-        axes.barh(place + 0.15, 100 * limit["share"], color="#22577a", height=0.3)
-        axes.barh(place - 0.15, 100 * limit["share_alternative"], color="#c8804b", height=0.3)
+        axes.barh(place + 0.15, min(100 * limit["share"], 100), color="#22577a", height=0.3)
+        axes.barh(place - 0.15, min(100 * limit["share_alternative"], 100), color="#c8804b", height=0.3)
         axes.text(101, place, f"{quantity(limit['per_second'])} {limit['unit']}/s", va="center", fontsize=9)
-    axes.set_yticks(range(len(bounded)), [d["what"] for d in reversed(bounded)], fontsize=9)
+    names = ["\n".join(wrap(d["what"].replace("`", ""), 46)) for d in reversed(bounded)]
+    axes.set_yticks(range(len(bounded)), names, fontsize=9)
     axes.set_xlim(0, 100)
-    axes.set_xlabel("per cent of what the machine reached in the same run (right: that limit)")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in ("#22577a", "#c8804b")]
-    axes.legend(handles, ["ours", "instead"], loc="lower right", frameon=False)
+    axes.set_ylim(-0.6, len(bounded) - 0.4)
+    axes.set_xlabel("per cent of the limit, which stands at the right, measured in the same run", fontsize=9)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in ("#22577a", "#c8804b", "#e6e9ef")]
+    figure.legend(handles, ["ours", "instead", "limit"], loc="outside upper right", ncols=3, frameon=False, fontsize=9)
     for edge in ("top", "right", "left"):
         axes.spines[edge].set_visible(False)
     figure.savefig(path, dpi=130)
