@@ -52,7 +52,7 @@ class Work:
     alternative_is: str
     goal: Goal
     rounds: int = 5
-    # (unit of the limit, how much of it one `amount` costs); the units are those of `limits`
+    # (unit of the limit, how much of it one `amount` costs); the units are those of LIMITS
     cost: tuple[str, float] | None = None
     same: tuple[str, ...] = ()  # names in the returned numbers that must agree between both
     notes: list[str] = field(default_factory=list)
@@ -86,41 +86,46 @@ def memory_mib(field_name: str) -> float:
     return float(line.split()[1]) / 1024 if line else 0.0
 
 
-def limits() -> dict[str, float]:
-    """What this machine does a second at its best: matrix product in fp32 and bf16, memory copied (read + written).
+def limit(unit: str) -> dict[str, float]:
+    """What this machine does a second of that unit at its best; nothing where it cannot be measured here."""
+    value = LIMITS[unit]()
+    return {} if value is None else {unit: value}
 
-    "bf16 peak GFLOP": bf16 arithmetic between registers, where the CPU has AVX-512's and there is a compiler; "JPEG
-    decoded": 600x300 pictures by OpenCV's decoder alone, "half JPEG decoded" at half their size.
-    """
+
+def _product(dtype: str, size: int = 2048) -> float:
     import torch
 
-    found = {}
-    for name, dtype, size in (("fp32 GFLOP", torch.float32, 2048), ("bf16 GFLOP", torch.bfloat16, 2048)):
-        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-        found[name] = 2 * size**3 / 1e9 / _best(lambda a=a, b=b: a @ b)
+    a, b = (torch.randn(size, size).to(getattr(torch, dtype)) for _ in range(2))
+    return 2 * size**3 / 1e9 / _best(lambda: a @ b)
+
+
+def _copied() -> float:
+    import torch
+
     source = torch.ones(64 * MIB // 4)
     target = torch.empty_like(source)
-    found["GB copied"] = 2 * source.nbytes / 1e9 / _best(lambda: target.copy_(source))
-    return found | _register_peak() | _decoder_alone()
+    return 2 * source.nbytes / 1e9 / _best(lambda: target.copy_(source))
 
 
-def _register_peak() -> dict[str, float]:
+def _register_peak() -> float | None:
+    """GFLOP/s of bf16 between registers, where the CPU has AVX-512's and there is a compiler."""
     from duskmatch.embedding.machine import describe
 
     compiler = shutil.which("cc")
     if not compiler or "AVX-512 bf16" not in describe():  # with AMX another unit is the faster one
-        return {}
+        return None
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "peak"
         source = Path(__file__).with_name("peak_bf16.c")
         command = [compiler, "-O3", "-mavx512f", "-mavx512bf16", str(source), "-o", str(program)]
         if subprocess.run(command, capture_output=True).returncode:
-            return {}
+            return None
         said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
-    return {"bf16 peak GFLOP": float(said.split()[0])}
+    return float(said.split()[0])
 
 
-def _decoder_alone() -> dict[str, float]:
+def _decoded(way: str) -> float:
+    """600x300 pictures by OpenCV's decoder alone."""
     import cv2
     import numpy as np
 
@@ -129,8 +134,18 @@ def _decoder_alone() -> dict[str, float]:
     picture = cv2.resize(rng.integers(0, 256, (40, 20, 3), dtype=np.uint8), (300, 600))
     noisy = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
     data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    ways = {"JPEG decoded": cv2.IMREAD_COLOR, "half JPEG decoded": cv2.IMREAD_REDUCED_COLOR_2}
-    return {name: 1 / _best(lambda way=way: cv2.imdecode(data, way), 40) for name, way in ways.items()}
+    return 1 / _best(lambda: cv2.imdecode(data, getattr(cv2, way)), 40)
+
+
+# Unit -> how it is measured.
+LIMITS: dict[str, Callable[[], float | None]] = {
+    "fp32 GFLOP": lambda: _product("float32"),
+    "bf16 GFLOP": lambda: _product("bfloat16"),
+    "bf16 peak GFLOP": _register_peak,
+    "GB copied": _copied,  # read and written
+    "JPEG decoded": lambda: _decoded("IMREAD_COLOR"),
+    "half JPEG decoded": lambda: _decoded("IMREAD_REDUCED_COLOR_2"),
+}
 
 
 def _best(function: Callable[[], Any], repeats: int = 7) -> float:
@@ -146,7 +161,7 @@ def _best(function: Callable[[], Any], repeats: int = 7) -> float:
 def run_rounds(script: str, work: Work) -> dict[str, Any]:
     """Alternating rounds, each contender in a process of its own; the result in the schema of the folder."""
     found: dict[str, list[Numbers]] = {"ours": [], "alternative": []}
-    peaks = in_fresh_process(script, "limits", "")
+    peaks = in_fresh_process(script, work.name, "limit") if work.cost else {}
     for number in range(work.rounds):
         for who in ("ours", "alternative") if number % 2 == 0 else ("alternative", "ours"):
             found[who].append(in_fresh_process(script, work.name, who))
@@ -159,7 +174,7 @@ def run_rounds(script: str, work: Work) -> dict[str, Any]:
 
 
 def in_fresh_process(script: str, work: str, who: str) -> Numbers:
-    command = [sys.executable, "-m", "benchmarks.harness", script, "--work", work, "--only", who or "limits"]
+    command = [sys.executable, "-m", "benchmarks.harness", script, "--work", work, "--only", who]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     if done.returncode:
         raise SystemExit(f"{script} {work} {who} failed:\n{done.stderr[-3000:]}")
@@ -231,12 +246,12 @@ def main() -> None:
     parser.add_argument("script", help="a file of this folder, without .py")
     parser.add_argument("--work", help="one of its works; all without")
     parser.add_argument("--rounds", type=int, help="other than each work's own")
-    parser.add_argument("--only", choices=("ours", "alternative", "limits"), help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=("ours", "alternative", "limit"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     works: dict[str, Work] = {work.name: work for work in importlib.import_module(f"benchmarks.{args.script}").WORKS}
     if args.only:
-        chosen = limits if args.only == "limits" else getattr(works[args.work], args.only)
-        print(json.dumps(chosen()))
+        work = works[args.work]
+        print(json.dumps(limit(work.cost[0]) if args.only == "limit" and work.cost else getattr(work, args.only)()))
         return
     if args.work and args.work not in works:
         raise SystemExit(f"--work must be one of {', '.join(works)}; got {args.work}")

@@ -196,8 +196,9 @@ def frames_per_step(settings: Settings) -> int:
 
 
 def filming(size: tuple[int, int], preset: str, people: int, n_processes: int | None) -> Numbers:
-    with tempfile.TemporaryDirectory() as folder, films(preset, size=size, people=(people, 2, 2)), meter() as numbers:
-        record = generate(Path(folder) / "data", preset=preset, seed=1, n_processes=n_processes)
+    few = films(preset, people=(people, 2, 2), tracks=2)
+    with tempfile.TemporaryDirectory() as folder, few, meter() as numbers:
+        record = generate(Path(folder) / "data", preset=preset, seed=1, size=size, n_processes=n_processes)
     return {**numbers, "amount": record["n_frames"]}
 
 
@@ -263,6 +264,6 @@ WORKS = [
         goal=Goal("scaling of 1 and 2 processes"),
         rounds=2,
     ),
-    film_work("duskwalk_128", (128, 64), "demo", 8, 150),
+    film_work("duskwalk_128", (128, 64), "demo", 12, 150),
     film_work("duskwalk_288", (288, 144), "bench", 2, 60),
 ]
