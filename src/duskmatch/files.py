@@ -16,11 +16,12 @@ from typing import Any
 from duskmatch.errors import OutputError
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], *, make_folder: bool = True) -> None:
     """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         sync(temporary)
         temporary.replace(path)

@@ -153,7 +153,8 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
-    assert all(f"\n    {command} " in done.stdout for command in COMMANDS)
+    words = done.stdout.split()
+    assert all(command in words for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from duskmatch import load_embedder
+from duskmatch.cli import main
 from duskmatch.embedding import shards as shards_module
 from duskmatch.embedding.shards import Shards, share_of_process
 from duskmatch.errors import DataError
@@ -84,6 +85,31 @@ def test_the_share_is_the_starters(monkeypatch):
     assert share_of_process() == (2, 3)
 
 
+def test_a_block_written_after_the_joining_leaves_nothing_behind(people, whole_run, tmp_path):
+    embedder = load_embedder(whole_run)
+    first, late = (Shards(embedder, people.train, tmp_path / "out.safetensors", rank, 2) for rank in (0, 1))
+    first.compute()
+    late_write = late._write
+    block = late._computed(0)
+    late._computed = lambda start: first.remove() or block  # the first process joins while this one computes
+    late_write(0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_starts_after_the_joining_computes_nothing(people, whole_run, tmp_path, monkeypatch):
+    out = tmp_path / "out.safetensors"
+    flags = ["embed", str(whole_run), f"{people.root}:train", "--out", str(out), "--engine", "torch", "-q"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert main(flags) == 0
+    before = out.read_bytes()
+    later = out.stat().st_mtime + 60
+    os.utime(out, (later, later))  # as if it were being written while the next one starts
+    monkeypatch.setenv("RANK", "1")
+    assert main([*flags, "--overwrite"]) == 0
+    assert out.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["out.safetensors"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pkill") is None, reason="needs pkill")
 def test_torchrun_killed_and_run_again_loses_and_doubles_nothing(people, whole_run, tmp_path):
@@ -96,14 +122,15 @@ def test_torchrun_killed_and_run_again_loses_and_doubles_nothing(people, whole_r
     arguments = ["embed", str(whole_run), f"{people.root}:train", "--out", str(out), "--engine", "torch", "-q"]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen([*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = subprocess.Popen(
+        [*command, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     parts = out.with_name(out.name + ".parts")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and running.poll() is None and not list(Path(parts).glob("0*.safetensors")):
         time.sleep(0.01)
     subprocess.run(["pkill", "-KILL", "-f", str(program)], check=False)  # torchrun and both of its processes
-    running.communicate()
-    assert running.returncode == -signal.SIGKILL
+    assert running.wait(60) == -signal.SIGKILL
     again = [*command, *arguments, "--overwrite"]
     done = subprocess.run(again, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -60,8 +60,12 @@ def run(args: argparse.Namespace) -> None:
     rank, world = share_of_process()
     shards = Shards(embedder, tracklets, args.out, rank, world) if world > 1 else None
     if shards is not None:
+        if rank and written_since(args.out, args.started_s):
+            return  # all was joined before this process had started
         shards.compute()
         if rank:
+            if written_since(args.out, args.started_s):
+                shards.remove()  # joined meanwhile: what this process wrote after that is nobody's
             return
     embeddings = shards.joined() if shards is not None else embed_with_progress(embedder, tracklets)
     if is_synthetic(args.tracklets):
@@ -78,6 +82,11 @@ def run(args: argparse.Namespace) -> None:
         "bad_frames": len(embedder.bad_frames.frames),
     }
     console.result(outcome, words)
+
+
+def written_since(out: Path, started_s: float) -> bool:
+    """Whether the first process has written OUT in this very run."""
+    return out.is_file() and out.stat().st_mtime >= started_s
 
 
 def tracklets_of(spec: str) -> list[Tracklet]:

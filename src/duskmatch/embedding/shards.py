@@ -25,7 +25,7 @@ from duskmatch.data import BadFrames
 from duskmatch.embedding.cache import network_key
 from duskmatch.embedding.embedder import Embedder, Progress, source_of
 from duskmatch.embedding.engines import Vectors
-from duskmatch.errors import DataError
+from duskmatch.errors import DataError, DuskmatchError
 from duskmatch.files import write_whole
 from duskmatch.records import Embeddings, Ints, Tracklet
 
@@ -79,8 +79,13 @@ class Shards:
         return self.embedder.labelled(vectors, [self.tracklets[int(row)] for row in rows])
 
     def remove(self) -> None:
-        """After OUT is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """After OUT is written. Renamed first: another process that still writes a block finds the folder gone."""
+        gone = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.joined")
+        try:
+            self.folder.rename(gone)
+        except OSError:
+            gone = self.folder
+        shutil.rmtree(gone, ignore_errors=True)
 
     def file(self, start: int) -> Path:
         return self.folder / f"{start:09d}.safetensors"
@@ -107,8 +112,11 @@ class Shards:
         block = self._computed(start)
         header = {"key": self.key, "bad": json.dumps(asdict(block.bad))}
         tensors: dict[str, npt.NDArray[Any]] = {"rows": block.rows, "vectors": block.vectors}
-        if self.folder.is_dir():  # else: joined by the first process while this one computed a block once more
-            write_whole(self.file(start), lambda place: save_file(tensors, place, metadata=header))
+        try:
+            write_whole(self.file(start), lambda place: save_file(tensors, place, metadata=header), make_folder=False)
+        except (DuskmatchError, SafetensorError):
+            if self.folder.is_dir():  # else: joined by the first process while this one computed a block once more
+                raise
 
     def _computed(self, start: int) -> Block:
         tracklets = self.tracklets[start : start + BLOCK]
