@@ -25,6 +25,7 @@ from duskmatch.files import write_json
 from duskmatch.records import DIRECTIONS, Direction, Scores
 from duskmatch.training import Watcher, train
 from duskmatch.training.checkpoint import valid_steps
+from duskmatch.training.monitor import read_log
 from duskmatch.training.trainer import make_sampler
 
 SelectionHabit = Literal["last", "validation", "test_best_legacy"]
@@ -70,7 +71,7 @@ class CellResult(Part):
     test_best_legacy: dict[Direction, LegacyBest] | None
     parameters: dict[str, int]
     flops: int
-    seconds: float = Field(ge=0)  # trained
+    seconds: float = Field(ge=0)  # of training: its iterations times their median, so that pauses do not count
     frames_per_s: float = Field(ge=0)
     machine: str
     threads: int
@@ -148,8 +149,7 @@ def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lam
         test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
         parameters=embedder.known["parameters"],
         flops=flops_of(embedder),
-        seconds=outcome["seconds"],
-        frames_per_s=trained_frames(outcome, settings) / max(outcome["seconds"], 1e-9),
+        **speed(run, outcome["steps"], settings),
         machine=describe(),
         threads=threads,
         versions=versions(),
@@ -218,6 +218,9 @@ def flops_of(embedder: Embedder) -> int:
     return count_flops(embedder.model, embedder.settings.data.frames_per_clip, *embedder.size)
 
 
-def trained_frames(outcome: dict[str, Any], settings: Settings) -> int:
+def speed(run: Path, n_steps: int, settings: Settings) -> dict[str, float]:
+    """How long the iterations take by their median, whatever else the machine did and however often it was stopped."""
+    seen = [row["frames_per_s"] for row in read_log(run / "log.csv") if row.get("frames_per_s")]
     per_step = 2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid * settings.data.training_frames
-    return int(outcome["steps"] * per_step)
+    rate = float(np.median(seen)) if seen else 0.0
+    return {"seconds": n_steps * per_step / rate if rate else 0.0, "frames_per_s": rate}
