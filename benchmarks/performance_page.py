@@ -74,10 +74,33 @@ def profiles() -> str:
     return "\n".join(lines) + ("\n" if lines else "")
 
 
+def exports() -> str:
+    """A demo run in every format, as verified; "" where that was not recorded."""
+    path = HERE / "results" / "exports_demo.json"
+    if not path.is_file():
+        return ""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    word = " (SYNTHETIC data)" if document["data"]["synthetic"] else ""
+    lines = ["", f"### Exports of a demo run{word}", ""]
+    lines += ["| format | precision | verified | cosine, least | rank-1 (fp32), both directions | mAP (fp32) |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for one in document["exports"]:
+        seen = one["verification"] or {}
+        pairs = list(seen.get("scores", {}).values())
+        figures = [
+            ", ".join(f"{100 * moved[f]:.2f} ({100 * moved[f'{f}_fp32']:.2f})" for moved in pairs)
+            for f in ("rank1", "mAP")
+        ]
+        least = f"{seen['cosine_least']:.6f}" if seen else ""
+        verified = "yes" if one["verified"] else "**no**"
+        lines.append(f"| {one['format']} | {one['precision']} | {verified} | {least} | {' | '.join(figures)} |")
+    return "\n".join(lines) + "\n"
+
+
 def page(text: str) -> str:
     """The page with its table made anew."""
     head, rest = text.split(BEGIN)
-    return head + BEGIN + table(documents()) + profiles() + END + rest.split(END)[1]
+    return head + BEGIN + table(documents()) + profiles() + exports() + END + rest.split(END)[1]
 
 
 def draw(found: list[dict[str, Any]], path: Path) -> None:
