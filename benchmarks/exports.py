@@ -1,6 +1,6 @@
 """Every export of a trained RUN with its own verification: python -m benchmarks.exports RUN DATASET
 
-Writes benchmarks/results/exports_demo.json, which `python -m benchmarks.performance_page` puts into docs/performance.md.
+Writes benchmarks/results/exports_demo.json, which `python -m benchmarks.performance_page` shows in docs/performance.md.
 """
 
 from __future__ import annotations
