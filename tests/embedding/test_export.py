@@ -10,7 +10,7 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.data import Dataset
 from duskmatch.embedding import engines, export
-from duskmatch.embedding.calibration import behind_the_convolutions
+from duskmatch.embedding.calibration import around_the_convolutions
 from duskmatch.embedding.exported import read_export
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.evaluation import count_test_reads, load_embeddings
@@ -202,10 +202,11 @@ def test_an_export_is_run_by_its_own_engine_in_its_own_precision(made):
         load_embedder(folder, precision="bf16")
 
 
-def test_what_lies_behind_the_last_convolution_stays_in_fp32():
-    """input -> conv1 -> relu -> conv2 -> pool -> norm, with a branch from relu to pool: by hand, pool and norm."""
+def test_what_lies_before_and_behind_the_convolutions_stays_in_fp32():
+    """input -> less -> conv1 -> relu -> conv2 -> pool -> norm, a branch from relu to pool: less, pool and norm."""
     nodes = [
-        ("input", "Parameter", ["conv1"]),
+        ("input", "Parameter", ["less"]),
+        ("less", "Subtract", ["conv1"]),
         ("conv1", "Convolution", ["relu"]),
         ("relu", "Relu", ["conv2", "pool"]),
         ("conv2", "Convolution", ["pool"]),
@@ -213,4 +214,4 @@ def test_what_lies_behind_the_last_convolution_stays_in_fp32():
         ("norm", "NormalizeL2", ["out"]),
         ("out", "Result", []),
     ]
-    assert sorted(behind_the_convolutions(nodes)) == ["norm", "pool"]
+    assert sorted(around_the_convolutions(nodes)) == ["less", "norm", "pool"]

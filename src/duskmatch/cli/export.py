@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from duskmatch.evaluation.protocol import ScoredSplit
     from duskmatch.records import Modality
 
-N_CLIPS = 32  # of each modality, to calibrate and to compare on
+N_COMPARED, N_CALIBRATED = 32, 96  # clips of each modality
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> None:
     reference = load_embedder(args.run, device="cpu")
     dataset = open_dataset(args.data) if args.data else None
     clips = training_clips(reference, dataset) if dataset else generated_clips(reference.settings, N_GENERATED)
+    seen = training_clips(reference, dataset, N_CALIBRATED) if dataset and args.precision == "int8" else None
     out = prepare_folder(args.out, overwrite=args.overwrite)
     console.say(f"writing {args.format}, {args.precision}: {out}")
-    export = export_run(args.run, out, args.format, args.precision, batch, clips if dataset else None)
+    export = export_run(args.run, out, args.format, args.precision, batch, seen)
     exported = load_exported(out, "cpu", None, None, unverified=True)
     wrong = verify(export, exported, reference, clips, dataset, args.split)
     save_export(out, export)
@@ -76,7 +77,7 @@ def batch_size(text: str) -> int | None:
     return int(text)
 
 
-def training_clips(embedder: Embedder, dataset: Dataset) -> Clips:
+def training_clips(embedder: Embedder, dataset: Dataset, n: int = N_COMPARED) -> Clips:
     """Clips of training tracklets, evenly taken from each modality's list."""
     import numpy as np
 
@@ -89,7 +90,7 @@ def training_clips(embedder: Embedder, dataset: Dataset) -> Clips:
         tracklets = [t for t in dataset.train if t.modality == modality]
         if not tracklets:
             raise DataError(f"{dataset.root} must have {modality} training tracklets; it has none; choose another")
-        places = sorted({int(i) for i in np.linspace(0, len(tracklets) - 1, N_CLIPS)})
+        places = sorted({int(i) for i in np.linspace(0, len(tracklets) - 1, n)})
         clips = read_clips(
             [tracklets[i] for i in places],
             embedder.size,

@@ -1,7 +1,8 @@
-"""Graphs in int8: nncf measures the ranges on real clips. Convolutions and what lies between them; nothing behind.
+"""Graphs in int8: nncf measures the ranges on real clips. Convolutions and what lies between them, nothing else.
 
 The recurrent part, the attention to parts and the length of the vector stay in fp32: together they are a few per cent
-of the operations, and with everything in int8 "unit" vectors came out 1 to 4 % too long.
+of the operations, and with everything in int8 "unit" vectors came out 1 to 4 % too long. So does what makes pixels
+into the network's input: local contrast squares, subtracts and divides, which eight bits do not survive.
 """
 
 from __future__ import annotations
@@ -20,17 +21,37 @@ CONVOLUTIONS = ("Convolution", "GroupConvolution", "Conv")
 Node = tuple[str, str, Sequence[str]]  # name, type, names of the nodes that read it
 
 
-def quantise(graph: Any, clips: Sequence[Frames], nodes: Iterable[Node]) -> Any:
-    """The graph in int8, its ranges measured on `clips`, each (1 t 3 h w)."""
+def quantise(graph: Any, clips: Sequence[Frames], nodes: Iterable[Node], *, fast_correction: bool = False) -> Any:
+    """The graph in int8, its ranges measured on `clips`, each (1 t 3 h w); nncf's slow correction is the better one."""
     nncf = quiet_import("nncf")
     nncf.set_log_level(40)
     data = nncf.Dataset(list(clips), lambda clip: {INPUT: clip})
-    kept = nncf.IgnoredScope(names=behind_the_convolutions(nodes), validate=False)
+    kept = nncf.IgnoredScope(names=around_the_convolutions(nodes), validate=False)
     with redirect_stdout(io.StringIO()), kept_signal_stack():  # its progress bars would stand among results
-        return nncf.quantize(graph, data, subset_size=len(clips), ignored_scope=kept)
+        return nncf.quantize(
+            graph,
+            data,
+            subset_size=len(clips),
+            ignored_scope=kept,
+            preset=nncf.QuantizationPreset.MIXED,  # what enters the first convolution has both signs
+            fast_bias_correction=fast_correction,
+        )
 
 
-def behind_the_convolutions(nodes: Iterable[Node]) -> list[str]:
+def around_the_convolutions(nodes: Iterable[Node]) -> list[str]:
+    """The names of all nodes that do not lie between two convolutions: before the first ones, or behind the last."""
+    known = list(nodes)
+    backwards: dict[str, list[str]] = {name: [] for name, _, _ in known}
+    for name, _, after in known:
+        for reader in after:
+            if reader in backwards:
+                backwards[reader].append(name)
+    behind = without_convolution_after(known)
+    before = without_convolution_after([(name, kind, backwards[name]) for name, kind, _ in known])
+    return list(dict.fromkeys([*behind, *before]))
+
+
+def without_convolution_after(nodes: Iterable[Node]) -> list[str]:
     """The names of all nodes from which no convolution is reached any more."""
     readers = {name: (kind, after) for name, kind, after in nodes}
     leads: dict[str, bool] = {}
@@ -44,7 +65,9 @@ def behind_the_convolutions(nodes: Iterable[Node]) -> list[str]:
                 continue
             stack.pop()
             leads[name] = any(readers[a][0] in CONVOLUTIONS or leads[a] for a in readers[name][1] if a in readers)
-    return [n for n, leading in leads.items() if not leading and readers[n][0] not in (*CONVOLUTIONS, "Result")]
+    return [
+        n for n, leading in leads.items() if not leading and readers[n][0] not in (*CONVOLUTIONS, "Result", "Parameter")
+    ]
 
 
 def openvino_nodes(graph: Any) -> list[Node]:
@@ -68,4 +91,6 @@ def quantise_onnx(file: Path, clips: Sequence[Frames]) -> None:
     """The .onnx file, in its place, in int8."""
     onnx = quiet_import("onnx")
     graph = onnx.load(str(file))
-    onnx.save(quantise(graph, clips, onnx_nodes(graph)), str(file))
+    onnx.save(
+        quantise(graph, clips, onnx_nodes(graph), fast_correction=True), str(file)
+    )  # the slow one cuts ONNX apart
