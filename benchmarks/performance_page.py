@@ -59,7 +59,7 @@ def profiles() -> str:
     """What the recorded profiles say, a line each; "" where there are none."""
     files = sorted((HERE / "results").glob("profile_*.json"))
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    lines = ["", "### Where the time goes", ""] if found else []
+    lines = ["", "## Where the time goes", ""] if found else []
     for profile in found:
         parts = ", ".join(f"{name} {quantity(value)}" for name, value in profile["parts"].items())
         more = ""
@@ -81,7 +81,7 @@ def exports() -> str:
         return ""
     document = json.loads(path.read_text(encoding="utf-8"))
     word = " (SYNTHETIC data)" if document["data"]["synthetic"] else ""
-    lines = ["", f"### Exports of a demo run{word}", ""]
+    lines = ["", f"## Exports of a demo run{word}", ""]
     lines += ["| format | precision | verified | cosine, least | rank-1 (fp32), both directions | mAP (fp32) |"]
     lines += ["|---|---|---|---|---|---|"]
     for one in document["exports"]:
