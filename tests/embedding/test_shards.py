@@ -139,3 +139,12 @@ def test_torchrun_killed_and_run_again_loses_and_doubles_nothing(people, whole_r
     assert list(found.sources) == list(expected.sources)
     assert np.abs(found.vectors - expected.vectors).max() < 1e-5
     assert not parts.exists()
+
+
+def test_a_process_knows_when_it_began():
+    program = "import time; time.sleep(0.5)\nfrom duskmatch.cli.embed import process_started_s\n"
+    program += "print(time.time() - process_started_s())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    if Path("/proc/self/stat").exists():
+        assert float(done.stdout) >= 0.5
+    assert float(done.stdout) < 60

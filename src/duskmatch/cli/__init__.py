@@ -11,7 +11,6 @@ import importlib
 import os
 import re
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -88,12 +87,10 @@ def build_parser(command: str | None) -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    started_s = time.time()
     argv = list(sys.argv[1:] if argv is None else argv)
     command = next((word for word in argv if word in COMMANDS), None)
     try:
         args = build_parser(command).parse_args(argv)
-        args.started_s = started_s
         from duskmatch.cli import console
 
         _check(args)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +59,15 @@ def run(args: argparse.Namespace) -> None:
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
+    started_s = process_started_s()
     rank, world = share_of_process()
     shards = Shards(embedder, tracklets, args.out, rank, world) if world > 1 else None
     if shards is not None:
-        if rank and written_since(args.out, args.started_s):
+        if rank and written_since(args.out, started_s):
             return  # all was joined before this process had started
         shards.compute()
         if rank:
-            if written_since(args.out, args.started_s):
+            if written_since(args.out, started_s):
                 shards.remove()  # joined meanwhile: what this process wrote after that is nobody's
             return
     embeddings = shards.joined() if shards is not None else embed_with_progress(embedder, tracklets)
@@ -87,6 +90,15 @@ def run(args: argparse.Namespace) -> None:
 def written_since(out: Path, started_s: float) -> bool:
     """Whether the first process has written OUT in this very run."""
     return out.is_file() and out.stat().st_mtime >= started_s
+
+
+def process_started_s() -> float:
+    """When this process began, by the wall clock, before torch was imported; now, where the system does not say."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.time()
 
 
 def tracklets_of(spec: str) -> list[Tracklet]:
