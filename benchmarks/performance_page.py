@@ -136,3 +136,4 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     draw(documents(), PICTURE)
+    print(table(documents()))
