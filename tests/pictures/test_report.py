@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -15,6 +14,7 @@ from duskmatch.pictures.cases import shown_cases
 from duskmatch.pictures.report import report
 from duskmatch.records import DIRECTIONS
 from tests.evaluation.people import FakeEmbedder, make_people
+from tests.pictures.browser import shown
 
 HOSTILE = '<script>alert("x")</script><img src=https://example.invalid/x onerror=alert(1)>'
 
@@ -134,28 +134,13 @@ def test_a_frame_gone_since_is_shown_as_missing(document, tmp_path):
 
 @pytest.mark.browser
 def test_a_browser_shows_it_whole(evaluation, document, people, log, tmp_path):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
     path = tmp_path / "report.html"
     write_report(path, evaluation, document, dataset=people, log=log, facts=FakeEmbedder().facts())
-    requests, complaints = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for width in (390, 1200):
-            tab = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=True)
-            tab.on("request", lambda request: requests.append(request.url))
-            tab.on("console", lambda message: complaints.append(message.text))
-            tab.on("pageerror", lambda error: complaints.append(str(error)))
-            tab.goto(path.as_uri())
-            assert tab.get_by_text("SYNTHETIC").first.is_visible()
-            unloaded = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
-            assert tab.evaluate(unloaded) == 0
-            assert tab.evaluate("document.images.length") > 2 * 8 * 11
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width  # nothing runs out of the page
-            assert tab.locator("svg polyline, svg path").count() > 10
-        browser.close()
-    assert complaints == []
+
+    def check(tab):
+        assert tab.evaluate("document.images.length") > 2 * 8 * 11
+        assert tab.locator("svg polyline, svg path").count() > 10
+
+    requests = shown(path, check)
     assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
     assert {url for url in requests if url.startswith("file:")} == {path.as_uri()}

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,7 +29,6 @@ from duskmatch.training.monitor import read_log
 from duskmatch.training.trainer import make_sampler
 
 SelectionHabit = Literal["last", "validation", "test_best_legacy"]
-SELECTIONS = get_args(SelectionHabit)
 CELL_VERSION = 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -188,8 +188,3 @@ def differences(grid: Grid, results: Mapping[tuple[str, int], CellResult]) -> li
                     if seen:
                         found.append(seen.model_copy(update={"row": row.name, "against": against}))
     return found
-
-
-def rows_of(document: Mapping[str, Any]) -> Sequence[str]:
-    """The rows' names in order."""
-    return list(document["settings"])

@@ -158,7 +158,7 @@ def _figures_row(name: str, own: Sequence[Mapping[str, Any]], *, printed: bool, 
     width = 3 + printed * 2 + legacy + len(SHOWN)
     if not done:
         why = "; ".join(dict.fromkeys(line["status"] for line in own))
-        return [name, "0", why, *[""] * (width + 1 - 1)]
+        return [name, "0", why, *[""] * width]
     cells = [name, str(len(done)), *(_mean(done, figure) for figure in SHOWN), _interval(done)]
     if printed:
         beside = done[0]["printed"] or {}
