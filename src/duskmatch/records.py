@@ -20,9 +20,7 @@ from duskmatch.errors import DataError
 
 Modality = Literal["visible", "infrared"]
 Direction = Literal["infrared_to_visible", "visible_to_infrared"]
-PairName = Literal[
-    "infrared_to_visible", "visible_to_infrared", "visible_to_visible", "infrared_to_infrared", "omni"
-]
+PairName = Literal["infrared_to_visible", "visible_to_infrared", "visible_to_visible", "infrared_to_infrared", "omni"]
 CameraRule = Literal["none", "same-pid-same-camera", "camera-3-skips-camera-2"]
 CmcCounting = Literal["entries", "identities"]
 
@@ -35,7 +33,7 @@ CAMERA_RULES: tuple[CameraRule, ...] = get_args(CameraRule)
 REMOVED: dict[CameraRule, str] = {
     "none": "nothing",
     "same-pid-same-camera": "entries of the query's person from the query's camera",
-    "camera-3-skips-camera-2": "of queries from camera 3 all entries from camera 2 (one place), and the other way round",
+    "camera-3-skips-camera-2": "of queries from camera 3 all entries from camera 2 (one place), and the reverse",
 }
 COUNTED: dict[CmcCounting, str] = {
     "entries": "every entry",

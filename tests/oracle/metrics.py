@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def evaluate(dist, query_pids, query_camids, gallery_pids, gallery_camids, camera_rule):
+def evaluate(dist, query_pids, query_camids, gallery_pids, gallery_camids, camera_rule, cmc="entries"):
     """CMC, mAP, mINP, chance and the rows left out: sort each query's row, drop what the rule removes, walk down."""
     first_hits, precisions, inps, chances, left_out, tied = [], [], [], [], [], 0
     n_gallery = len(gallery_pids)
@@ -17,12 +17,21 @@ def evaluate(dist, query_pids, query_camids, gallery_pids, gallery_camids, camer
             same_camera = gallery_camids[g] == query_camids[q]
             if camera_rule == "same-pid-same-camera" and same_pid and same_camera:
                 continue
+            if camera_rule == "camera-3-skips-camera-2" and (query_camids[q], gallery_camids[g]) in ((3, 2), (2, 3)):
+                continue
             kept.append(g)
         hits = [i + 1 for i, g in enumerate(kept) if gallery_pids[g] == query_pids[q]]
         if not hits:
             left_out.append(q)
             continue
-        first_hits.append(hits[0])
+        if cmc == "entries":
+            first_hits.append(hits[0])
+        else:
+            people = []
+            for g in kept:  # the list thinned to the first entry of each person
+                if gallery_pids[g] not in people:
+                    people.append(gallery_pids[g])
+            first_hits.append(people.index(query_pids[q]) + 1)
         precisions.append(sum((i + 1) / r for i, r in enumerate(hits)) / len(hits))
         inps.append(len(hits) / hits[-1])
         chances.append(len(hits) / len(kept))

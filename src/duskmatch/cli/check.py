@@ -41,7 +41,7 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
 
     problems: list[Problem] = []
     folder, threads = Path(args.dataset).expanduser(), args.threads or os.cpu_count() or 1
-    if (folder / tracklets.TABLE).is_file():
+    if (folder / tracklets.TABLE).is_file() and not tracklets.has_splits(folder):
         opened = tracklets.open_folder(folder, problems.append)
         return checking.describe_tracklets(folder.resolve(), opened, problems, args.frames, threads)
     console.say(f"reading {folder}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from duskmatch.data import duskwalk
+from duskmatch.data import duskwalk, llcm, own, regdb, sysu
 from duskmatch.data.augmentation import Augment
 from duskmatch.data.batches import Batch, TrainingBatches, training_batches
 from duskmatch.data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise, read_clip, read_clips
@@ -27,6 +27,11 @@ from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
 DATASETS: dict[str, Reader] = {
     "Duskwalk": Reader(lambda root: (root / duskwalk.MARKER).exists(), open_duskwalk, (HITSZ_VCM,)),
     "HITSZ-VCM": Reader(lies_in_vcm, open_vcm, (HITSZ_VCM,)),
+    "SYSU-MM01": Reader(sysu.lies_in_sysu, sysu.open_sysu, sysu.PROTOCOLS),
+    "RegDB": Reader(regdb.lies_in_regdb, regdb.open_regdb, regdb.PROTOCOLS),
+    "LLCM": Reader(llcm.lies_in_llcm, llcm.open_llcm, (llcm.LLCM,)),
+    "own folders": Reader(own.lies_in_folders, own.open_folders, (own.OWN,)),
+    "own table": Reader(own.lies_in_table, own.open_table, (own.OWN,)),
 }
 
 

@@ -17,7 +17,7 @@ from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
 from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import FrameError
-from duskmatch.records import MODALITIES, Tracklet
+from duskmatch.records import HITSZ_VCM, MODALITIES, Tracklet
 
 Frames = Literal["all", "sample", "none"]
 
@@ -61,8 +61,7 @@ def describe_dataset(
         "fingerprint": _fingerprint(dataset),
         "counts": counts,
         "people": {split: len({t.pid for t in rows.tracklets.values()}) for split, rows in dataset.splits.items()},
-        "short": dict(dataset.n_short),
-        "names_in_no_track": {split: _unused(rows) for split, rows in dataset.splits.items()},
+        **_left_out(dataset),
         "cameras": camera_table({split: rows.kept() for split, rows in dataset.splits.items()}),
         **_pictures(pictures, frames),
         "problems": [asdict(problem) for problem in problems],
@@ -151,7 +150,8 @@ def _open(root: Path, entry: Listed, index: int) -> Problem | None:
 def count_table(dataset: Dataset) -> list[dict[str, Any]]:
     """Counts beside the expected ones: HITSZ-VCM's official eight, or what a generated set says of itself."""
     if not dataset.synthetic:
-        return [{"what": k, "found": n, "expected": OFFICIAL_COUNTS[k]} for k, n in dataset.counts().items()]
+        expected = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else dataset.facts.get("expected", {})
+        return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in dataset.counts().items()]
     said, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
         own = said.get(pool) if isinstance(said, dict) else None
@@ -192,6 +192,14 @@ def _pictures(found: Found, frames: Frames) -> dict[str, Any]:
 
 def _tracks_and_frames(tracklets: list[Tracklet]) -> list[tuple[str, int]]:
     return [("tracks", len(tracklets)), ("frames", sum(map(len, tracklets)))]
+
+
+def _left_out(dataset: Dataset) -> dict[str, Any]:
+    """What HITSZ-VCM's layout may leave out; in others every listed picture is used."""
+    if all(rows.min_frames == 1 for rows in dataset.splits.values()):
+        return {}
+    unused = {split: _unused(rows) for split, rows in dataset.splits.items()}
+    return {"short": dict(dataset.n_short), "names_in_no_track": unused}
 
 
 def _unused(rows: SplitRows) -> int:

@@ -104,8 +104,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """Sixty-four hex digits that are the same wherever the same data lie: flat or in two archives, any folder.
 
-        SHA-256 over the bytes of the info files or lists and each referenced picture's name and size in bytes (-1 where it is
-        missing). No picture is opened; two copies of equal sizes and other contents have one fingerprint.
+        SHA-256 over the bytes of the info files or lists and each referenced picture's name and size in bytes (-1 where
+        it is missing). No picture is opened; two copies of equal sizes and other contents have one fingerprint.
         """
         digest = hashlib.sha256()
         for rows in self.splits.values():

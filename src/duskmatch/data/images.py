@@ -1,4 +1,4 @@
-"""What readers of picture sets share: pictures in folders, each a tracklet of one frame, and lists of people or pictures."""
+"""What readers of picture sets share: pictures in folders, each a tracklet of one frame, and lists."""
 
 from __future__ import annotations
 
@@ -125,6 +125,36 @@ def finish(root: Path, splits: dict[Split, Rows], report: Report) -> dict[Split,
     return found
 
 
-def of_modality(rows: SplitRows, modality: Modality, numbers: Sequence[int] | None = None) -> list[Tracklet]:
-    """The split's tracklets of one modality, of these rows or of all."""
-    return [tracklet for tracklet in rows.kept(None if numbers is None else list(numbers)) if tracklet.modality == modality]
+def in_turn(names: Sequence[str], folder: str, report: Report) -> list[str]:
+    """The pictures of a folder whose names are numbers, each number once; others are reported."""
+    seen: dict[int, str] = {}
+    kept = []
+    for name in names:
+        stem = name.rsplit(".", 1)[0]
+        if not (stem.isascii() and stem.isdecimal()):
+            text = f"a picture must be called by its number, 0001.jpg; got {name[:40]!r}; rename or remove it"
+            report(Problem("malformed", f"{folder}/{name}", None, text))
+        elif int(stem) in seen:
+            text = f"each picture must be there once; {seen[int(stem)]} has the same number; remove one"
+            report(Problem("duplicate", f"{folder}/{name}", None, text))
+        else:
+            seen[int(stem)] = name
+            kept.append(name)
+    return kept
+
+
+class Labels:
+    """Holds labels to people: one label is one person, in both modalities' lists."""
+
+    def __init__(self) -> None:
+        self.person: dict[int, int] = {}
+        self.label: dict[int, int] = {}
+
+    def contradiction(self, label: int, pid: int) -> str:
+        """What is wrong with calling a person so, or nothing."""
+        person, known = self.person.setdefault(label, pid), self.label.setdefault(pid, label)
+        if person != pid:
+            return f"a label must be one person's; {label} is that of the folder of person {person}, this is of {pid}"
+        if known != label:
+            return f"a person must have one label; person {pid} has {known} before, here {label}"
+        return ""

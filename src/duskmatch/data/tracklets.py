@@ -24,6 +24,7 @@ from duskmatch.records import MODALITIES, Tracklet
 
 TABLE = "tracklets.csv"
 COLUMNS = ("tracklet_id", "pid", "camid", "modality", "begin_s", "end_s", "frames")
+SPLIT_COLUMN = "split"  # may stand beside them: train, test, validation or empty; then the folder is a data set too
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what `files.escape_cell` quotes
 
 # What DATASET:side means. The query side is the infrared test side, the gallery the visible one.
@@ -52,9 +53,25 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
 
 def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
     """The tracklets of a folder by their line in its table, every broken rule reported. `folder` must be resolved."""
+    return {line: tracklet for line, _, tracklet in _read(folder, report)}
+
+
+def read_split_tracklets(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
+    """(line, split, tracklet) of the rows that name a split."""
+    return ((line, split, tracklet) for line, split, tracklet in _read(folder, report) if split)
+
+
+def has_splits(folder: Path) -> bool:
+    """Whether the table's first line has the column `split`."""
+    with (folder / TABLE).open("rb") as file:
+        header = file.readline(2**16).decode("utf-8-sig", errors="replace")
+    return SPLIT_COLUMN in next(csv.reader([header.strip()]), [])
+
+
+def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
+    """(line, split or nothing, tracklet) of each good row."""
     seen: dict[str, int] = {}
     inside = _Inside(folder)
-    tracklets: dict[int, Tracklet] = {}
     for line, cells in _rows(folder, report):
         try:
             tracklet = _tracklet(folder, cells, inside)
@@ -65,8 +82,7 @@ def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
             text = f"each tracklet_id must be there once; {tracklet.tracklet_id!r} is in line {before} too"
             report(Problem("duplicate", TABLE, line, text))
         else:
-            tracklets[line] = tracklet
-    return tracklets
+            yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
 
 
 def open_folder(folder: Path, report: Report | None = None) -> dict[int, Tracklet]:
@@ -86,10 +102,11 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
     return read_tracklets(root, report or stop_in(root))
 
 
-def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet]) -> Path:
+def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet], splits: Sequence[str] | None = None) -> Path:
     """The path of the written tracklets.csv; it takes its name only when it is whole and on the disk.
 
-    Each picture must lie inside `folder`. Write the pictures first: the table is what makes a folder TRACKLETS.
+    `splits`, a word for each tracklet (train, test, validation or nothing), makes the folder a data set too. Each
+    picture must lie inside `folder`. Write the pictures first: the table is what makes a folder TRACKLETS.
     """
     root = Path(folder).resolve()
     inside = _Inside(root)
@@ -98,7 +115,11 @@ def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet]) -> Path:
     if len(ids) != len(rows):
         text = f"each tracklet_id must be there once; {len(rows)} tracklets share {len(ids)} of them"
         raise DataError(f"{root / TABLE}: {text}")
-    files.write_csv(root / TABLE, rows, COLUMNS)
+    if splits is None:
+        files.write_csv(root / TABLE, rows, COLUMNS)
+    else:
+        rows = [{**row, SPLIT_COLUMN: split} for row, split in zip(rows, splits, strict=True)]
+        files.write_csv(root / TABLE, rows, (*COLUMNS, SPLIT_COLUMN))
     return root / TABLE
 
 

@@ -26,7 +26,8 @@ MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to 
 
 def lies_in_vcm(root: Path) -> bool:
     """Whether the info files of HITSZ-VCM's layout lie in a folder."""
-    return any((root / place / name).is_file() for place in ("info", ".") for name in ("train_name.txt", "test_name.txt"))
+    names = ("train_name.txt", "test_name.txt")
+    return any((root / place / name).is_file() for place in ("info", ".") for name in names)
 
 
 def open_vcm(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Dataset:

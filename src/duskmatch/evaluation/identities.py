@@ -1,7 +1,7 @@
 """The rank of the first match where only the first entry of each person counts.
 
-Source: REFERENCE.md 3, SYSU-MM01 and LLCM: a query's list is thinned to the first entry of each gallery person, and CMC is
-read off that list.
+Source: REFERENCE.md 3, SYSU-MM01 and LLCM: a query's list is thinned to the first entry of each gallery person, and
+CMC is read off that list.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class IdentityRanks:
         self.starts = np.searchsorted(self.whose[self.order], np.arange(len(self.pids)))
 
     def first_hits(self, dist: Numbers, query_pids: Ints) -> Ints:
-        """(q,) ranks from 1; what the camera rule removes is at infinity. Of queries without a match they mean nothing."""
+        """(q,) ranks from 1; what the camera rule removes is at infinity. Without a match they mean nothing."""
         nearest = np.minimum.reduceat(dist[:, self.order], self.starts, axis=1)  # (q people)
         person = np.minimum(np.searchsorted(self.pids, query_pids), len(self.pids) - 1)
         own = np.take_along_axis(nearest, person[:, None], axis=1)  # (q 1)

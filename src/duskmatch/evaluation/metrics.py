@@ -105,9 +105,7 @@ class _Found:
     inp: npt.NDArray[np.float64]
 
 
-def _score(
-    distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: CameraRule, cmc: CmcCounting
-) -> Scores:
+def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: CameraRule, cmc: CmcCounting) -> Scores:
     if cmc not in COUNTED:
         raise EvaluationError(f"CMC must count {' or '.join(COUNTED)}; got {cmc!r}")
     query_pids, query_camids, gallery_pids, gallery_camids = labels

@@ -1,0 +1,33 @@
+"""Galleries that are drawn: some images of each person and camera, anew in each trial."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from duskmatch.records import Tracklet
+
+Drawn = list[Tracklet]
+Groups = dict[tuple[int, int], list[Tracklet]]
+
+
+def by_person_and_camera(tracklets: Sequence[Tracklet]) -> Groups:
+    """(pid, camid) -> its tracklets, by rising person, then camera, each group sorted by name."""
+    groups: Groups = {}
+    for tracklet in tracklets:
+        groups.setdefault((tracklet.pid, tracklet.camid), []).append(tracklet)
+    return {key: sorted(groups[key], key=lambda t: t.frames[0].name) for key in sorted(groups)}
+
+
+def draw_by_seed(tracklets: Sequence[Tracklet], trial: int, n_shots: int = 1) -> Drawn:
+    """`n_shots` of each person and camera, or all there are, drawn by python's own generator seeded with the trial.
+
+    Source: REFERENCE 3; the order of draws (people, then cameras, of the sorted names) is that of the public loaders,
+    so one shot gives their galleries. Differs: of ten shots public code has several draws, some without a seed; here
+    it is one sample without replacement from the same generator.
+    """
+    rng = random.Random(trial)
+    drawn: Drawn = []
+    for own in by_person_and_camera(tracklets).values():
+        drawn += [rng.choice(own)] if n_shots == 1 else rng.sample(own, min(n_shots, len(own)))
+    return drawn

@@ -1,0 +1,102 @@
+"""LLCM: training pictures by list, test pictures by camera and person, galleries drawn in ten trials.
+
+| what     | where                                                                                       |
+|----------|---------------------------------------------------------------------------------------------|
+| training | `idx/train_vis.txt`, `idx/train_nir.txt`, `path label` lines; paths `vis/<pid>/...`, `nir/<pid>/...` |
+| test     | `idx/test_id.txt`, people with commas; `test_vis/cam<c>/<pid>/`, `test_nir/cam<c>/<pid>/`      |
+
+Near infrared is infrared here. Source: REFERENCE 3.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
+from duskmatch.data.draws import draw_by_seed
+from duskmatch.data.images import Labels, Rows, finish, pictures_in, read_labels, read_people
+from duskmatch.data.layout import Place, Split
+from duskmatch.data.problems import Problem, Report
+from duskmatch.records import Modality, PairName, Protocol, ScoredPair
+
+WORD: dict[Modality, str] = {"visible": "vis", "infrared": "nir"}
+CAMERAS = range(1, 10)
+
+LLCM = Protocol(
+    name="LLCM",
+    variant="standard",
+    pairs=(
+        ScoredPair("infrared_to_visible", "every near-infrared test image", "1 visible image of each person, camera"),
+        ScoredPair("visible_to_infrared", "every visible test image", "1 near-infrared image of each person, camera"),
+    ),
+    camera_rule="same-pid-same-camera",
+    cmc="identities",
+    trials=tuple(range(10)),
+    trial_definition="python's random, seeded with the trial's number, people then cameras",
+)
+
+
+def lies_in_llcm(root: Path) -> bool:
+    """Whether LLCM's layout lies in a folder."""
+    lists = any((root / "idx" / f"train_{word}.txt").is_file() for word in WORD.values())
+    return lists or all((root / f"test_{word}").is_dir() for word in WORD.values())
+
+
+def open_llcm(root: Path, report: Report, protocol: Protocol = LLCM) -> Dataset:
+    """LLCM, with its two directions."""
+    found = finish(root, {"train": _read_train(root, report), "test": _read_test(root, report)}, report)
+    people_are_apart(found, report, {"train": "idx/train_vis.txt", "test": "idx/test_id.txt"})
+
+    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+        own = {m: [t for t in found["test"].kept() if t.modality == m] for m in WORD}
+        query: Modality = "infrared" if name == "infrared_to_visible" else "visible"
+        return DirectionPair(own[query], draw_by_seed(own["visible" if query == "infrared" else "infrared"], trial))
+
+    return Dataset(root, "LLCM", "", False, found, {}, protocol, sides)
+
+
+def _read_train(root: Path, report: Report) -> Rows:
+    lists: dict[Modality, Path] = {m: root / "idx" / f"train_{word}.txt" for m, word in WORD.items()}
+    rows, labels = Rows(root, lists.values()), Labels()
+    for modality, path in lists.items():
+        where = f"idx/{path.name}"
+        for line, name, label in read_labels(root, path, report):
+            found = re.fullmatch(rf"{WORD[modality]}/(?P<pid>\d{{1,9}})/(?P<file>[^/]+)", name, re.ASCII)
+            if found is None:
+                rule = f"a picture must lie at {WORD[modality]}/<person>/<file>"
+                report(Problem("malformed", where, line, f"{rule}; got {name[:60]!r}"))
+            elif text := labels.contradiction(label, int(found["pid"])):
+                report(Problem("contradictory", where, line, text))
+            else:
+                camid = camera_of(found["file"])
+                rows.add_picture(root / name, int(found["pid"]), camid, modality, Place(where, line))
+    return rows
+
+
+def camera_of(name: str) -> int:
+    """The camera in a training picture's name, 0001_c07_s180001_f9154_nir.jpg; -1 where it has none."""
+    found = re.search(r"_c(\d{1,3})_", name, re.ASCII)
+    return int(found[1]) if found else -1
+
+
+def _read_test(root: Path, report: Report) -> Rows:
+    """The listed people's pictures, by person, then camera, then name."""
+    path = root / "idx" / "test_id.txt"
+    rows = Rows(root, [path])
+    people = read_people(root, path, report)
+    for pid in sorted(people):
+        n_before = len(rows.rows.places)
+        for modality, word in WORD.items():
+            for camid in CAMERAS:
+                where = f"test_{word}/cam{camid}/{pid:04d}"
+                names = pictures_in(root / where)
+                if not names and (root / where).is_dir():
+                    text = "a person's folder must hold pictures; it is empty; copy them or remove the folder"
+                    report(Problem("missing", where, None, text))
+                for name in names:
+                    rows.add_picture(root / where / name, pid, camid, modality)
+        if len(rows.rows.places) == n_before:
+            text = f"person {pid} must have pictures in test_vis or test_nir; found none; copy them from the data set"
+            report(Problem("missing", people[pid].file, people[pid].line, text))
+    return rows

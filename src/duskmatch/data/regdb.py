@@ -1,0 +1,76 @@
+"""RegDB: ten splits of pictures with labels, each trained and tested on its own.
+
+`idx/{train,test}_{visible,thermal}_{1..10}.txt` hold `path label` lines, paths `Visible/<person>/...` and
+`Thermal/<person>/...`; the person is the folder's number, for labels start at 0 in each list. Thermal is infrared here.
+
+Source: REFERENCE 3.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
+from duskmatch.data.images import Labels, Rows, finish, read_labels
+from duskmatch.data.layout import Place, Split
+from duskmatch.data.problems import Problem, Report
+from duskmatch.records import Modality, PairName, Protocol, ScoredPair
+
+FOLDER: dict[Modality, str] = {"visible": "Visible", "infrared": "Thermal"}
+CAMERA: dict[Modality, int] = {"visible": 1, "infrared": 2}  # a pair of cameras side by side
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+REGDB = Protocol(
+    name="RegDB",
+    variant="split-1",
+    pairs=(
+        ScoredPair("infrared_to_visible", "every thermal test image", "every visible test image"),
+        ScoredPair("visible_to_infrared", "every visible test image", "every thermal test image"),
+    ),
+    camera_rule="none",
+    trials=tuple(range(1, 11)),
+    trial_definition="ten splits of the people; each is trained and tested on its own, ten models, and averaged",
+    trained_apart=True,
+)
+PROTOCOLS = tuple(replace(REGDB, variant=f"split-{trial}", trials=(trial,)) for trial in REGDB.trials)
+
+
+def lies_in_regdb(root: Path) -> bool:
+    """Whether RegDB's layout lies in a folder."""
+    lists = any((root / "idx" / f"{split}_{m}_1.txt").is_file() for split in SPLITS for m in ("visible", "thermal"))
+    return lists or all((root / folder).is_dir() for folder in FOLDER.values())
+
+
+def open_regdb(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> Dataset:
+    """One of RegDB's splits, the one `protocol` names."""
+    trial = protocol.trials[0]
+    splits: dict[Split, Rows] = {split: _read(root, split, trial, report) for split in SPLITS}
+    found = finish(root, splits, report)
+    people_are_apart(found, report, {split: f"idx/{split}_visible_{trial}.txt" for split in SPLITS})
+
+    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+        own = {m: [t for t in found[split].kept() if t.modality == m] for m in FOLDER}
+        query: Modality = "infrared" if name == "infrared_to_visible" else "visible"
+        return DirectionPair(own[query], own["visible" if query == "infrared" else "infrared"])
+
+    return Dataset(root, "RegDB", "", False, found, {}, protocol, sides)
+
+
+def _read(root: Path, split: Split, trial: int, report: Report) -> Rows:
+    lists: dict[Modality, Path] = {m: root / "idx" / f"{split}_{FOLDER[m].lower()}_{trial}.txt" for m in FOLDER}
+    rows = Rows(root, lists.values())
+    labels = Labels()
+    for modality, path in lists.items():
+        where = f"idx/{path.name}"
+        for line, name, label in read_labels(root, path, report):
+            found = re.fullmatch(rf"{FOLDER[modality]}/(?P<pid>\d{{1,9}})/[^/]+", name, re.ASCII)
+            if found is None:
+                rule = f"a picture must lie at {FOLDER[modality]}/<person>/<file>"
+                report(Problem("malformed", where, line, f"{rule}; got {name[:60]!r}"))
+            elif text := labels.contradiction(label, int(found["pid"])):
+                report(Problem("contradictory", where, line, text))
+            else:
+                rows.add_picture(root / name, int(found["pid"]), CAMERA[modality], modality, Place(where, line))
+    return rows

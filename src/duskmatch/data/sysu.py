@@ -1,0 +1,135 @@
+"""SYSU-MM01: pictures by camera and person, lists of people, and galleries drawn in ten trials.
+
+| what       | where                                                                                     |
+|------------|-------------------------------------------------------------------------------------------|
+| pictures   | `cam1` .. `cam6` / person (4 digits) / picture (4 digits) `.jpg`; cameras 3 and 6 are infrared |
+| people     | `exp/train_id.txt`, `exp/val_id.txt` (both are trained on), `exp/test_id.txt`, with commas |
+| the data set's own draws | `exp/rand_perm_cam.mat`, for the protocols that end in `-official`            |
+
+Source: REFERENCE 3.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
+from duskmatch.data.draws import Drawn, draw_by_seed
+from duskmatch.data.images import Rows, finish, folders_in, in_turn, pictures_in, read_people
+from duskmatch.data.layout import Place, Split
+from duskmatch.data.permutations import draw_by_permutation, read_permutations
+from duskmatch.data.problems import Problem, Report
+from duskmatch.records import Modality, PairName, Protocol, ScoredPair
+
+CAMERAS: dict[int, Modality] = {
+    1: "visible", 2: "visible", 3: "infrared", 4: "visible", 5: "visible", 6: "infrared",
+}  # fmt: skip
+LISTS: dict[Split, tuple[str, ...]] = {"train": ("train_id.txt", "val_id.txt"), "test": ("test_id.txt",)}
+PERMUTATIONS = "exp/rand_perm_cam.mat"
+SEARCHED: dict[str, tuple[int, ...]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
+SHOTS = {"single": 1, "multi": 10}
+BY_SEED = "python's random, seeded with the trial's number, people then cameras"
+OFFICIAL = "the data set's own permutations, rand_perm_cam.mat"
+
+
+def _protocol(search: str, shot: str, official: bool) -> Protocol:
+    cameras = ", ".join(map(str, SEARCHED[search]))
+    each = "1 image" if shot == "single" else "up to 10 images"
+    return Protocol(
+        name=f"SYSU-MM01, {search} search, {shot} shot",
+        variant=f"{search}-{shot}" + ("-official" if official else ""),
+        pairs=(
+            ScoredPair(
+                "infrared_to_visible",
+                "every infrared test image (cameras 3, 6)",
+                f"{each} of each person and visible camera ({cameras})",
+            ),
+            ScoredPair(
+                "visible_to_infrared",
+                f"every visible test image (cameras {cameras})",
+                f"{each} of each person and infrared camera (3, 6)",
+                published=False,
+            ),
+        ),
+        camera_rule="camera-3-skips-camera-2",
+        cmc="identities",
+        trials=tuple(range(10)),
+        trial_definition=OFFICIAL if official else BY_SEED,
+    )
+
+
+# Both definitions are in use and give different figures; the seeds need nothing but the pictures, so they come first.
+PROTOCOLS = tuple(_protocol(a, b, official) for official in (False, True) for a in SEARCHED for b in SHOTS)
+
+
+def lies_in_sysu(root: Path) -> bool:
+    """Whether SYSU-MM01's layout lies in a folder."""
+    return (root / "exp" / "test_id.txt").is_file() or ((root / "exp").is_dir() and (root / "cam3").is_dir())
+
+
+def open_sysu(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> Dataset:
+    """SYSU-MM01, to be scored as `protocol` says."""
+    splits: dict[Split, Rows] = {split: _read(root, split, report) for split in LISTS}
+    found = finish(root, splits, report)
+    people_are_apart(found, report, {"train": "exp/train_id.txt", "test": "exp/test_id.txt"})
+    search, shot, *own = protocol.variant.split("-")
+    test, cameras, n_shots = found["test"], SEARCHED[search], SHOTS[shot]
+    permutations = read_permutations(root, PERMUTATIONS, test.kept(), report) if own else None
+
+    def drawn(modality: Modality, trial: int) -> Drawn:
+        among = [t for t in test.kept() if t.modality == modality and (modality == "infrared" or t.camid in cameras)]
+        if permutations is not None:
+            return draw_by_permutation(among, permutations, trial, n_shots)
+        return draw_by_seed(among, trial, n_shots)
+
+    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+        infrared = [t for t in test.kept() if t.modality == "infrared"]
+        if name == "infrared_to_visible":
+            return DirectionPair(infrared, drawn("visible", trial))
+        visible = [t for t in test.kept() if t.modality == "visible" and t.camid in cameras]
+        return DirectionPair(visible, drawn("infrared", trial))
+
+    return Dataset(root, "SYSU-MM01", "", False, found, {}, protocol, sides)
+
+
+def _read(root: Path, split: Split, report: Report) -> Rows:
+    """The listed people's pictures, by person, then camera, then name."""
+    lists = [root / "exp" / name for name in LISTS[split]]
+    rows = Rows(root, [*lists, root / PERMUTATIONS] if split == "test" else lists)
+    people: dict[int, Place] = {}
+    for path in lists:
+        for pid, place in read_people(root, path, report).items():
+            if pid in people:
+                text = f"each person must be in one list; {pid} is in {people[pid].file} too"
+                report(Problem("duplicate", place.file, place.line, text))
+            people.setdefault(pid, place)
+    _only_people(root, report)
+    for pid in sorted(people):
+        if not _add_person(root, rows, pid, report):
+            text = f"person {pid} must have pictures in cam1 .. cam6; found none; copy them from the data set"
+            report(Problem("missing", people[pid].file, people[pid].line, text))
+    return rows
+
+
+def _add_person(root: Path, rows: Rows, pid: int, report: Report) -> bool:
+    """Whether any picture was found; an empty folder and a name that is no number are reported."""
+    found = False
+    for camid, modality in CAMERAS.items():
+        folder = root / f"cam{camid}" / f"{pid:04d}"
+        names = pictures_in(folder)
+        if not names and folder.is_dir():
+            text = "a person's folder must hold pictures; it is empty; copy them or remove the folder"
+            report(Problem("missing", f"cam{camid}/{pid:04d}", None, text))
+        for name in in_turn(names, f"cam{camid}/{pid:04d}", report):
+            rows.add_picture(folder / name, pid, camid, modality)
+            found = True
+    return found
+
+
+def _only_people(root: Path, report: Report) -> None:
+    """Reports folders below a camera that are no person's."""
+    for camid in CAMERAS:
+        for name in folders_in(root / f"cam{camid}"):
+            if not (len(name) == 4 and name.isascii() and name.isdecimal()):
+                text = f"a person's folder must be called by four digits; got {name[:40]!r}; rename or remove it"
+                report(Problem("malformed", f"cam{camid}", None, text))
