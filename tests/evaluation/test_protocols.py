@@ -91,11 +91,11 @@ def test_the_order_of_the_gallery_s_people_does_not_matter():
 
 
 def test_what_is_unknown_is_refused():
-    labels = [np.array([1])] * 4
-    with pytest.raises(EvaluationError, match=r"^CMC must count entries or identities; got 'people'$"):
-        score_distances(np.zeros((1, 1), np.float32), *labels, camera_rule="none", cmc="people")
-    with pytest.raises(EvaluationError, match=r"^camera rule must be one of none, same-pid-same-camera, camera-3"):
-        score_distances(np.zeros((1, 1), np.float32), *labels, camera_rule="camera")
+    rule = r"^protocol HITSZ-VCM .*: camera rule and counting must be known; got "
+    with pytest.raises(DataError, match=rule + "same-pid-same-camera, people$"):
+        replace(HITSZ_VCM, cmc="people")
+    with pytest.raises(DataError, match=rule + "camera, entries$"):
+        replace(HITSZ_VCM, camera_rule="camera")
     with pytest.raises(
         DataError, match=r"^protocol HITSZ-VCM .*: pairs must hold both directions, each once; got \['inf"
     ):

@@ -105,7 +105,7 @@ def compare(
     compared = []
     for run, name, embedder in zip(runs, names, embedders, strict=True):
         noted = note_highlights(embedder)
-        evaluation = evaluate_with_progress(embedder, dataset, split, "same-pid-same-camera", what=escape(name))
+        evaluation = evaluate_with_progress(embedder, dataset, split, None, what=escape(name))
         facts = embedder.facts()
         document = scores_document(
             evaluation,

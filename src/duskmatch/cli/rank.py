@@ -27,6 +27,7 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
+    from duskmatch.records import CAMERA_RULES
 
     parser.add_argument("run", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument("--query", required=True, metavar="TRACKLETS", help="whom to look for")
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera-rule",
         required=True,
-        choices=("none", "same-pid-same-camera"),
+        choices=CAMERA_RULES,
         help="whether a person's entries from the query's own camera are left out",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")

@@ -93,6 +93,7 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
     root = folder.resolve()
     if not (root / TABLE).is_file():
         is_dataset = any((root / place / "test_name.txt").is_file() for place in ("info", "."))
+        is_dataset = is_dataset or any((root / place).is_dir() for place in ("exp", "idx", "test"))
         hint = (
             f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
             if is_dataset

@@ -69,5 +69,7 @@ class SamePersonTable:
         """(q g) what a rule of places takes away."""
         if self.rule not in SKIPPED:
             return None
-        pairs = [(camids == ours)[:, None] & (self.camids == theirs) for ours, theirs in SKIPPED[self.rule]]
-        return np.logical_or.reduce(pairs)
+        skipped = np.zeros((len(camids), len(self.camids)), np.bool_)
+        for ours, theirs in SKIPPED[self.rule]:
+            skipped |= (camids == ours)[:, None] & (self.camids == theirs)
+        return skipped

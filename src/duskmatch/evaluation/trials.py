@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,5 +34,7 @@ def mean_of_trials(trials: Sequence[Scores]) -> Scores:
 
 def pooled(trials: Sequence[Scores]) -> Scores:
     """The scored queries of all trials one after the other: what a bootstrap over people draws from."""
-    arrays = {name: np.concatenate([getattr(scores, name) for scores in trials]) for name in POOLED}
-    return trials[0] if len(trials) == 1 else replace(trials[0], **arrays)
+    if len(trials) == 1:
+        return trials[0]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(scores, name) for scores in trials]) for name in POOLED}
+    return replace(trials[0], **arrays)
