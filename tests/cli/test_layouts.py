@@ -78,8 +78,8 @@ def test_a_run_on_one_split_of_regdb_is_refused_on_another(source, tmp_path, cap
     run = trained(tmp_path, data, *FAST, *IMAGES, "--protocol", "split-2")
     capsys.readouterr()
     assert main(["evaluate", str(run), "--data", str(data), "--device", "cpu"]) == 2
-    assert capsys.readouterr().err == (
-        f"duskmatch: {run} was trained on split-2 of RegDB and half of the people of split-1 were in its training; "
+    assert capsys.readouterr().err.endswith(
+        f"duskmatch: {run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; "
         "pass --protocol split-2, or --any-split to score it all the same\n"
     )
     assert not (run / "scores.json").exists()

@@ -24,7 +24,7 @@ def protocol_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given_protocol(args: argparse.Namespace) -> dict[str, str]:
+def given_protocol(args: argparse.Namespace) -> dict[str, Any]:
     """What `open_dataset` is told of it."""
     return {"protocol": args.protocol} if args.protocol else {}
 
@@ -180,7 +180,7 @@ def check_split(run: Path, trained_on: dict[str, Any] | None, dataset: Dataset) 
     trained, asked = trained_on.get("protocol"), dataset.protocol.variant
     if trained != asked:
         raise EvaluationError(
-            f"{run} was trained on {trained} of {dataset.name} and half of the people of {asked} were in its training; "
+            f"{run} was trained on {trained} of {dataset.name}, with many of the people whom {asked} tests; "
             f"pass --protocol {trained}, or --any-split to score it all the same"
         )
 

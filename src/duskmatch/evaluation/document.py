@@ -287,8 +287,8 @@ def _trials(evaluation: Evaluation) -> dict[PairName, list[TrialScores]] | None:
 
 
 def _trial(trial: int, scores: Scores) -> TrialScores:
-    counts = {key: getattr(scores, key) for key in ("n_queries", "n_gallery", "n_left_out")}
-    at = {f"rank{k}": float(scores.cmc[k - 1]) for k in (1, 5, 10, 20)}
+    counts: dict[str, int] = {key: getattr(scores, key) for key in ("n_queries", "n_gallery", "n_left_out")}
+    at: dict[str, Any] = {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
     return TrialScores(trial=trial, **at, mAP=scores.mean_average_precision, mINP=scores.mean_inp, **counts)
 
 
