@@ -35,6 +35,8 @@ class DataSettings(Section):
     height: Count = 288
     width: Count = 144
     frames_per_clip: Count = 6
+    # segments: one of each of T equal ones. uniform: even steps at test, drawn among all frames in training
+    sampling: Literal["segments", "uniform"] = "segments"
     train_frames_per_clip: Count | None = None  # None: as many as at test; fewer frames buy more clips in a short run
     grey: bool = False  # visible clips enter as brightness, in training and at test
     per_clip: bool = False  # each clip's own mean and deviation instead of ImageNet's

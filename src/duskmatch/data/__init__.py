@@ -16,7 +16,14 @@ from duskmatch.data.dataset import Dataset, DirectionPair, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.duskwalk import open_duskwalk
 from duskmatch.data.problems import Problem, Report, stop_in
-from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, segment_indices
+from duskmatch.data.sampling import (
+    SAMPLINGS,
+    PairedDraw,
+    PairedIdentitySampler,
+    Sampling,
+    segment_indices,
+    uniform_indices,
+)
 from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
 from duskmatch.data.vcm import open_vcm
 from duskmatch.records import Tracklet
@@ -63,6 +70,7 @@ __all__ = [
     "DATASETS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "SAMPLINGS",
     "Augment",
     "BadFrames",
     "Batch",
@@ -73,6 +81,7 @@ __all__ = [
     "PairedDraw",
     "PairedIdentitySampler",
     "Problem",
+    "Sampling",
     "TrainingBatches",
     "decode_frame",
     "is_synthetic",
@@ -85,5 +94,6 @@ __all__ = [
     "segment_indices",
     "split_spec",
     "training_batches",
+    "uniform_indices",
     "write_tracklets",
 ]

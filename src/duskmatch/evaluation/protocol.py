@@ -5,7 +5,7 @@ Source: REFERENCE.md 1.3; the second direction is the same two sets swapped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
@@ -15,11 +15,12 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reranking import ReRanking, rerank
+from duskmatch.evaluation.temporal import Embed, Halved, TemporalReRanking, embed_halves, rerank_temporally
 from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ranking, Scores, Tracklet
 
 RANKED = 10
 ScoredSplit = Literal["test", "validation"]
-Embed = Callable[[list[Tracklet]], Embeddings]
+AnyReRanking = ReRanking | TemporalReRanking
 
 
 class Pair(Protocol):
@@ -39,10 +40,23 @@ class HasDirections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One set of people: their vectors, and their tracklets where there are pictures."""
+    """One set of people: their vectors, and their tracklets where there are pictures.
+
+    halves: vectors of the tracklets' first and second halves, where temporal re-ranking asked for them.
+    """
 
     embeddings: Embeddings
     tracklets: Sequence[Tracklet] = ()
+    halves: tuple[Embeddings, Embeddings] | None = None
+
+    def halved(self) -> Halved:
+        """The side as temporal re-ranking takes it."""
+        if self.halves is None:
+            raise EvaluationError(
+                "temporal re-ranking needs vectors of both halves of each tracklet, which come from pictures; "
+                "score a RUN on a data set, or use plain re-ranking (k-reciprocal)"
+            )
+        return Halved(self.embeddings, *self.halves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +73,7 @@ class Evaluation:
     camera_rule: CameraRule
     split: str = "test"
     unreadable: Sequence[str] = field(default_factory=tuple)
-    re_ranking: ReRanking | None = None
+    re_ranking: AnyReRanking | None = None
 
 
 def evaluate_embeddings(
@@ -67,7 +81,7 @@ def evaluate_embeddings(
     visible: Embeddings,
     *,
     camera_rule: CameraRule = "same-pid-same-camera",
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
 ) -> Evaluation:
     """Both directions of two sides, for vectors made by any program."""
     query: dict[Direction, Side] = {"infrared_to_visible": Side(infrared), "visible_to_infrared": Side(visible)}
@@ -81,7 +95,7 @@ def evaluate_dataset(
     *,
     split: ScoredSplit = "test",
     camera_rule: CameraRule = "same-pid-same-camera",
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
     """Both directions of a data set's split; each tracklet is embedded once."""
@@ -94,9 +108,15 @@ def evaluate_dataset(
     embeddings = embed(everyone)
     place = _places(everyone, embeddings)
 
+    parts = [embeddings]
+    if isinstance(re_ranking, TemporalReRanking):
+        parts += embed_halves(embed, sorted(place, key=place.__getitem__), split)
+
     def side(tracklets: list[Tracklet]) -> Side:
         there = [t for t in tracklets if t in place]
-        return Side(embeddings.take(np.array([place[t] for t in there], np.int64)), tuple(there))
+        rows = np.array([place[t] for t in there], np.int64)
+        whole, *halves = (part.take(rows) for part in parts)
+        return Side(whole, tuple(there), (halves[0], halves[1]) if halves else None)
 
     query = {direction: side(pair.query) for direction, pair in pairs.items()}
     gallery = {direction: side(pair.gallery) for direction, pair in pairs.items()}
@@ -111,26 +131,28 @@ def _evaluation(
     *,
     split: str = "test",
     unreadable: Sequence[str] = (),
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
     scores, rankings = {}, {}
     for d in DIRECTIONS:
-        sides = query[d].embeddings, gallery[d].embeddings
-        scores[d], rankings[d] = _found(*sides, camera_rule, re_ranking, k)
+        scores[d], rankings[d] = _found(query[d], gallery[d], camera_rule, re_ranking, k)
     return Evaluation(scores, rankings, query, gallery, camera_rule, split, unreadable, re_ranking)
 
 
 def _found(
-    query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, re_ranking: ReRanking | None, k: int
+    query: Side, gallery: Side, camera_rule: CameraRule, re_ranking: AnyReRanking | None, k: int
 ) -> tuple[Scores, Ranking]:
     """One direction, by cosine or by what re-ranking makes of it."""
+    q, g = query.embeddings, gallery.embeddings
     if re_ranking is None:
-        return score(query, gallery, camera_rule=camera_rule), rank(query, gallery, camera_rule=camera_rule, k=k)
-    dist = rerank(query, gallery, **asdict(re_ranking))
-    labels = query.pids, query.camids, gallery.pids, gallery.camids
-    scores = score_distances(dist, *labels, camera_rule=camera_rule)
-    return scores, rank_distances(dist, query, gallery, camera_rule=camera_rule, k=k)
+        return score(q, g, camera_rule=camera_rule), rank(q, g, camera_rule=camera_rule, k=k)
+    if isinstance(re_ranking, TemporalReRanking):
+        dist = rerank_temporally(query.halved(), gallery.halved(), re_ranking)
+    else:
+        dist = rerank(q, g, **asdict(re_ranking))
+    scores = score_distances(dist, q.pids, q.camids, g.pids, g.camids, camera_rule=camera_rule)
+    return scores, rank_distances(dist, q, g, camera_rule=camera_rule, k=k)
 
 
 def _places(tracklets: list[Tracklet], embeddings: Embeddings) -> dict[Tracklet, int]:
