@@ -1,4 +1,6 @@
-"""What rooms hand to each other: Tracklet, Clip, Embeddings, Ranking, Scores. Each is validated where it is made.
+"""What rooms hand to each other: Tracklet, Clip, Embeddings, Ranking, Scores, Protocol.
+
+Each is validated where it is made.
 
 Words: pid = who, camid = which camera, modality = "visible" or "infrared", dist = smaller is nearer.
 Arrays are NumPy on the CPU; (n d) float32 vectors, (n,) int64 labels.
@@ -18,10 +20,25 @@ from duskmatch.errors import DataError
 
 Modality = Literal["visible", "infrared"]
 Direction = Literal["infrared_to_visible", "visible_to_infrared"]
-CameraRule = Literal["none", "same-pid-same-camera"]
+PairName = Literal["infrared_to_visible", "visible_to_infrared", "visible_to_visible", "infrared_to_infrared", "omni"]
+CameraRule = Literal["none", "same-pid-same-camera", "camera-3-skips-camera-2"]
+CmcCounting = Literal["entries", "identities"]
 
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+PAIR_NAMES: tuple[PairName, ...] = get_args(PairName)
+CAMERA_RULES: tuple[CameraRule, ...] = get_args(CameraRule)
+
+# The rules in words: what is taken out of each query's gallery, and how CMC counts what is left.
+REMOVED: dict[CameraRule, str] = {
+    "none": "nothing",
+    "same-pid-same-camera": "entries of the query's person from the query's camera",
+    "camera-3-skips-camera-2": "of queries from camera 3 all entries from camera 2 (one place), and the other way round",
+}
+COUNTED: dict[CmcCounting, str] = {
+    "entries": "every entry",
+    "identities": "the first entry of each person only",
+}
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -173,3 +190,58 @@ class Scores:
     @property
     def rank1(self) -> float:
         return float(self.cmc[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """One question that a protocol asks: who is looked for, and among whom, in words."""
+
+    name: PairName
+    query: str
+    gallery: str
+    published: bool = True  # False: the data set's own tables do not have it
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Who is compared with whom on a data set, what is removed, how it is counted and how often: all as data.
+
+    `pairs` always holds both directions; `trials` are numbers, each with galleries of its own, whose scores are
+    averaged; `trained_apart`: each trial has training people of its own, so one is opened, trained and scored at a
+    time. `variant` is the word that chooses it when the data set is opened.
+    """
+
+    name: str
+    variant: str
+    pairs: tuple[ScoredPair, ...]
+    camera_rule: CameraRule
+    cmc: CmcCounting = "entries"
+    trials: tuple[int, ...] = (0,)
+    trial_definition: str = "none, nothing is drawn"
+    trained_apart: bool = False
+    frames_per_clip: int = 1  # what published scores use
+    sampling: Literal["segments", "uniform"] | None = None  # how they are drawn, where training is to begin with both
+
+    def __post_init__(self) -> None:
+        names = [pair.name for pair in self.pairs]
+        if len(set(names)) != len(names) or not set(DIRECTIONS) <= set(names) <= set(PAIR_NAMES):
+            raise DataError(f"protocol {self.name}: pairs must hold both directions, each once; got {names}")
+        if not self.trials or len(set(self.trials)) != len(self.trials):
+            raise DataError(f"protocol {self.name}: trials must be numbers, each once; got {self.trials}")
+        if self.camera_rule not in REMOVED or self.cmc not in COUNTED:
+            raise DataError(
+                f"protocol {self.name}: camera rule and counting must be known; got {self.camera_rule}, {self.cmc}"
+            )
+
+
+# Source: REFERENCE 1.3; every track of one side is a query, the second direction is the same two sets swapped.
+HITSZ_VCM = Protocol(
+    name="HITSZ-VCM (every tracklet of one modality is looked for among all of the other)",
+    variant="standard",
+    pairs=(
+        ScoredPair("infrared_to_visible", "every infrared test track", "every visible test track"),
+        ScoredPair("visible_to_infrared", "every visible test track", "every infrared test track"),
+    ),
+    camera_rule="same-pid-same-camera",
+    frames_per_clip=6,
+)

@@ -107,7 +107,7 @@ def official_lists(root: Path) -> None:
         return f"{pid} {word} {camera} {track}\n"
 
     train = [pid for pid in range(1, 1075) for _ in range(3 + (pid <= 3574 - 3 * 1074))]
-    tracks = {pid: 0 for pid in train}
+    tracks = dict.fromkeys(train, 0)
     with (root / "train.txt").open("w") as file:
         for pid in train:
             tracks[pid] += 1

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from duskmatch.data import Problem, bupt, decode_frame, open_dataset
+from duskmatch.cli import main
+from duskmatch.config import read_settings
+from duskmatch.data import Problem, bupt, bupt_protocol, decode_frame, open_dataset
 from duskmatch.data.bupt import aligned_pairs, fake_infrared
 from duskmatch.errors import DataError, FrameError, SettingsError
-from duskmatch.evaluation import evaluate_dataset
+from duskmatch.evaluation import dataset_facts, evaluate_dataset, scores_document, scores_in_words
 from duskmatch.records import Embeddings
 from duskmatch.synthetic.generate import generate
 from tests.data.bupt_tree import BuptTree, official_lists
@@ -22,7 +24,7 @@ from tests.data.bupt_tree import BuptTree, official_lists
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> BuptTree:
     place = tmp_path_factory.mktemp("bupt")
-    generate(place / "duskwalk", preset="tiny", seed=0, size=(48, 24), n_processes=1)
+    generate(place / "duskwalk", preset="tiny", seed=0, size=(32, 16), n_processes=1)
     return BuptTree(place / "bupt").write(open_dataset(place / "duskwalk"))
 
 
@@ -30,7 +32,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> BuptTree:
 def tree(written: BuptTree, tmp_path: Path) -> BuptTree:
     """A copy to break."""
     root = Path(shutil.copytree(written.root, tmp_path / "set"))
-    return BuptTree(root, lists={k: list(v) for k, v in written.lists.items()}, paths=json.loads(json.dumps(written.paths)))
+    return BuptTree(
+        root, lists={k: list(v) for k, v in written.lists.items()}, paths=json.loads(json.dumps(written.paths))
+    )
 
 
 def test_the_lists_become_tracks(written: BuptTree) -> None:
@@ -64,7 +68,7 @@ def test_aligned_pairs_and_generated_infrared(written: BuptTree) -> None:
         fake_infrared(infrared)
     with pytest.raises(DataError, match=r"FakeIR/.* must hold FakeIR pictures; there is no such folder"):
         fake_infrared(dataset.test[1])
-    with pytest.raises(DataError, match="aligned pairs are in train or auxiliary; got 'test'"):
+    with pytest.raises(DataError, match="aligned pairs are in train and auxiliary of BUPTCampus; got 'test'"):
         aligned_pairs(dataset, "test")
 
 
@@ -94,6 +98,7 @@ def test_the_fingerprint_follows_every_list_and_the_paths(tree: BuptTree) -> Non
 
 
 Break = Callable[[BuptTree], None]
+NO_LIST = "data_paths.json: a track must be a list with one path or more; "
 
 
 def unequal(tree: BuptTree) -> None:
@@ -122,16 +127,19 @@ def person_in_both(tree: BuptTree) -> None:
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda t: (t.root / "query.txt").unlink(), "query.txt: this info file is missing; copy it from the data set"),
+        (lambda t: (t.root / "query.txt").unlink(), "query.txt: this list is missing; copy it from the data set"),
         (
             lambda t: (t.root / "data_paths.json").unlink(),
             "data_paths.json: this file is missing or a link that leaves the data set; copy it from the data set",
         ),
         (bad_json, "data_paths.json, line 7: it must be JSON: "),
-        (lambda t: (t.root / "data_paths.json").write_text("[1]"), "data_paths.json: it must hold people by pid; got '[1]'"),
+        (
+            lambda t: (t.root / "data_paths.json").write_text("[1]"),
+            "data_paths.json: it must hold people by pid; got [1]",
+        ),
         (
             lambda t: (t.root / "data_paths.json").write_text('{"1": 1, "1": 2}'),
-            "data_paths.json: each key must be there once in its place; '1' is not",
+            "data_paths.json: each key must be there once; '1' is there twice",
         ),
         (
             lambda t: t.edit("train.txt", 3, "1 RGB/IR G25"),
@@ -151,7 +159,8 @@ def person_in_both(tree: BuptTree) -> None:
         ),
         (
             lambda t: t.edit("gallery.txt", 4, "9 RGB G35 1"),
-            "gallery.txt, line 4: camera must be one of LS3, G25, CQ1, W4, TSG1, TSG2 (did you mean G25?); got '9 RGB G35 1'",
+            "gallery.txt, line 4: camera must be one of LS3, G25, CQ1, W4, TSG1, TSG2 (did you mean G25?); "
+            "got '9 RGB G35 1'",
         ),
         (
             lambda t: t.edit("query.txt", 2, t.lists["query.txt"][0]),
@@ -159,17 +168,22 @@ def person_in_both(tree: BuptTree) -> None:
         ),
         (
             lambda t: t.edit("query.txt", 1, "999 RGB G25 1"),
-            "query.txt, line 1: data_paths.json must list the pictures of every track; it has none of 999 > RGB > G25 > 1",
+            "query.txt, line 1: data_paths.json must list the pictures of every track; "
+            "it has none of 999 > RGB > G25 > 1",
         ),
-        (lambda t: set_paths(t, lambda paths: []), "data_paths.json: a track must be a list with one path or more; "),
-        (lambda t: set_paths(t, lambda paths: {"1": paths}), "data_paths.json: a track must be a list with one path or more; "),
+        (lambda t: set_paths(t, lambda paths: []), NO_LIST),
+        (lambda t: set_paths(t, lambda paths: {"1": paths}), NO_LIST),
         (lambda t: set_paths(t, lambda paths: [*paths, 3]), "data_paths.json, line "),
         (lambda t: set_paths(t, lambda paths: [*paths, "../" + paths[0]]), "must look like "),
         (lambda t: set_paths(t, lambda paths: [*paths, paths[2]]), "is there twice"),
-        (unequal, "train.txt, line 2: an aligned pair must have as many visible as infrared pictures; got 10 visible and 9 infrared"),
+        (
+            unequal,
+            "train.txt, line 2: an aligned pair must have as many visible as infrared pictures; "
+            "got 10 visible and 9 infrared",
+        ),
         (person_in_both, "train and test people must be different ones; person "),
     ],
-)  # fmt: skip
+)
 def test_what_is_broken_is_refused_with_file_and_line(tree: BuptTree, break_it: Break, message: str) -> None:
     break_it(tree)
     with pytest.raises(DataError) as caught:
@@ -192,7 +206,7 @@ def test_a_bad_path_is_named_with_its_line(tree: BuptTree) -> None:
         open_dataset(tree.root)
     assert str(caught.value) == (
         f"{tree.root}: data_paths.json, line {line}: a path of track {name} must look like "
-        f"{pid}/{word}/{camera}/{name}_1.jpg; got '\"/etc/passwd\"'"
+        f'{pid}/{word}/{camera}/{name}_1.jpg; got "/etc/passwd"'
     )
 
 
@@ -200,7 +214,9 @@ def test_a_folder_that_leads_out_is_refused(tree: BuptTree, tmp_path: Path) -> N
     folder = open_dataset(tree.root).test[0].frames[0].parent
     shutil.move(folder, tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match="pictures must lie inside the data set's own folder; this is a link that leaves"):
+    with pytest.raises(
+        DataError, match="pictures must lie inside the data set's own folder; this is a link that leaves"
+    ):
         open_dataset(tree.root)
 
 
@@ -236,7 +252,7 @@ def point_of_each_person(tracklets):
 
 def test_lists_of_the_official_sizes_give_the_official_numbers_of_tracks(tmp_path: Path, monkeypatch) -> None:
     official_lists(tmp_path / "set")
-    monkeypatch.setattr(bupt, "OFFICIAL_PEOPLE", {})  # tracks of one frame: not the real set's counts
+    monkeypatch.setattr(bupt, "OFFICIAL_PEOPLE", {"train": -1})  # tracks of one frame: not the real set's counts
     found = bupt.count_lists(open_dataset(tmp_path / "set").splits)
     for what, n in bupt.OFFICIAL_COUNTS.items():
         if not what.endswith("frames"):
@@ -245,7 +261,7 @@ def test_lists_of_the_official_sizes_give_the_official_numbers_of_tracks(tmp_pat
 
 def test_legacy_drop_gives_the_denominators_of_auxnets_rows(tmp_path: Path, monkeypatch) -> None:
     official_lists(tmp_path / "set")
-    monkeypatch.setattr(bupt, "OFFICIAL_PEOPLE", {})
+    monkeypatch.setattr(bupt, "OFFICIAL_PEOPLE", {"train": -1})
     whole = open_dataset(tmp_path / "set")
     assert {p.name: tuple(map(len, whole.pair(p.name))) for p in whole.protocol.pairs}["omni"] == (1076, 4844)
     cut = open_dataset(tmp_path / "set", protocol="legacy_drop")
@@ -256,20 +272,96 @@ def test_legacy_drop_gives_the_denominators_of_auxnets_rows(tmp_path: Path, monk
         "infrared_to_infrared": (536, 2422),
         "omni": (1048, 4790),
     }
-    scores = evaluate_dataset(point_of_each_person, cut).scores
+    found = evaluate_dataset(point_of_each_person, cut)
+    scores = found.scores
     scored = {name: one.n_queries - one.n_left_out for name, one in scores.items()}
     assert scored["infrared_to_visible"] == 522 and scored["visible_to_infrared"] == 512
     assert (scores["infrared_to_visible"].rank1 * 522) % 1 == pytest.approx(0, abs=1e-9)
+    document = scores_document(found, dataset_facts(cut, found), synthetic=False)
+    assert document["pairs"]["omni"]["n_queries"] == 1048
+    said = "BUPTCampus, legacy_drop (visible lists cut to a multiple of 64, to match AuxNet's rows)"
+    assert document["protocol"]["name"] == said and document["protocol"]["variant"] == "legacy_drop"
+    assert f"protocol: {said}" in scores_in_words(document)
     full = evaluate_dataset(point_of_each_person, whole).scores
-    assert {full[d].n_queries - full[d].n_left_out for d in ("infrared_to_visible", "visible_to_infrared")} == {536, 540}
+    assert {full[d].n_queries - full[d].n_left_out for d in ("infrared_to_visible", "visible_to_infrared")} == {
+        536,
+        540,
+    }
+
+
+SMALL = ["--data.height", "48", "--data.width", "24", "--model.n_parts", "3", "--train.stage1_epochs", "1"]
+SMALL += [
+    "--train.stage2_epochs",
+    "1",
+    "--train.steps_per_epoch",
+    "2",
+    "--train.pids_per_batch",
+    "2",
+    "--device",
+    "cpu",
+]
+
+
+def test_check_counts_the_lists_and_names_what_is_broken(tree: BuptTree, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tree.root), "--frames", "all", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["problems"]) == ("BUPTCampus layout", [])
+    assert found["people"] == {"train": 8, "auxiliary": 4, "test": 12}
+    counts = {row["what"]: (row["found"], row["expected"]) for row in found["counts"]}
+    assert counts["query infrared tracks"] == (6, 536) and counts["gallery visible frames"] == (240, 298771)
+    first, last = (open_dataset(tree.root).splits[split].kept()[-1].frames for split in ("train", "test"))
+    first[3].unlink()
+    last[4].write_bytes(last[4].read_bytes()[:-20])
+    tree.edit("train_auxiliary.txt", 1, "9 RGB/IR G35 1")
+    assert main(["check", str(tree.root), "--frames", "all", "--json"]) == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [(p["kind"], p["file"], p["line"]) for p in problems] == [
+        ("malformed", "train_auxiliary.txt", 1),
+        ("missing", "train.txt", 24),
+        ("unreadable", "gallery.txt", 48),
+    ]
+
+
+def test_a_run_is_trained_and_scored_in_five_pairs_with_the_protocol_beside(
+    written: BuptTree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = tmp_path / "run", ["--data", str(written.root)]
+    assert main(["train", *data, "--preset", "tiny", "--out", str(run), *SMALL]) == 0
+    settings = read_settings(run / "settings.yaml").data
+    assert (settings.frames_per_clip, settings.sampling) == (10, "uniform")
+    capsys.readouterr()
+    assert main(["evaluate", str(run), *data, "--rerank", "temporal", "--no-report"]) == 0
+    words = capsys.readouterr().out
+    assert (
+        "BUPTCampus layout: real data" in words and "re-ranking: temporal k-reciprocal, k1 5, k2 3, lambda 0" in words
+    )
+    for arrow in ("infrared → visible", "visible → infrared", "visible → visible", "infrared → infrared", "all → all"):
+        assert f"\n{arrow} " in words
+    assert "frames per clip: 10\nsampling: frames at even steps from the first" in words
+    assert "camera rule: none" in words
+    document = json.loads((run / "scores.json").read_text())
+    assert document["pairs"]["omni"]["n_queries"] == 12 and document["pairs"]["omni"]["n_gallery"] == 48
+    flags = ["--camera-rule", "same-pid-same-camera", "--json", "--no-report"]
+    assert main(["evaluate", str(run), *data, *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["protocol"]["camera_rule"] == "same-pid-same-camera"
+    assert main(["evaluate", str(run), *data, "--protocol", "legacy_drop", "--no-report"]) == 2
+    assert "must hold at least one embedding" in capsys.readouterr().err  # six visible queries: none fills a batch
+
+
+def test_a_person_may_ask_for_other_clips_than_the_protocols(written: BuptTree, capsys) -> None:
+    flags = ["train", "--data", str(written.root), "--print_config"]
+    assert main(flags) == 0
+    assert "frames_per_clip: 10\n  sampling: uniform\n" in capsys.readouterr().out
+    assert main([*flags, "--data.frames_per_clip", "6", "--data.sampling", "segments"]) == 0
+    assert "frames_per_clip: 6\n  sampling: segments\n" in capsys.readouterr().out
 
 
 def test_a_multiple_of_the_batch_stays_whole() -> None:
     from tests.data.tree import fake_tracklets
 
     tracklets = fake_tracklets(4, infrared=3, visible=128)
-    assert len(bupt.legacy_cut(tracklets)) == 131
-    assert [t.modality for t in bupt.legacy_cut(fake_tracklets(4, infrared=3, visible=63))] == ["infrared"] * 3
+    assert len(bupt_protocol.legacy_cut(tracklets)) == 131
+    assert [t.modality for t in bupt_protocol.legacy_cut(fake_tracklets(4, infrared=3, visible=63))] == ["infrared"] * 3
 
 
 def test_an_unknown_variant_is_refused(written: BuptTree) -> None:

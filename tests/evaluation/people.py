@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from duskmatch.data import BadFrames
-from duskmatch.records import MODALITIES, Embeddings, Tracklet
+from duskmatch.records import HITSZ_VCM, MODALITIES, Embeddings, Protocol, Tracklet
 
 
 class Pair(NamedTuple):
@@ -29,8 +29,12 @@ class People:
     fingerprint: str = "ab" * 32
     synthetic: bool = True
     truth: dict[str, dict[str, str]] = field(default_factory=dict)
+    protocol: Protocol = HITSZ_VCM
 
     def direction(self, direction, split="test"):
+        return self.pair(direction, split)
+
+    def pair(self, direction, split="test", trial=0):
         infrared = [t for t in self.tracklets[split] if t.modality == "infrared"]
         visible = [t for t in self.tracklets[split] if t.modality == "visible"]
         return Pair(infrared, visible) if direction == "infrared_to_visible" else Pair(visible, infrared)

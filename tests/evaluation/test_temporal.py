@@ -207,8 +207,8 @@ def test_sets_of_single_pictures_are_refused(tmp_path):
     with pytest.raises(EvaluationError) as caught:
         evaluate_dataset(FakeEmbedder().embed, data, re_ranking=ORTHODOX)
     assert str(caught.value) == (
-        "temporal re-ranking compares halves of tracks, so they must have several frames; all 30 of the test split have "
-        "one; use plain re-ranking (k-reciprocal) or none"
+        "temporal re-ranking compares halves of tracks, so they must have several frames; all 30 of the test split "
+        "have one; use plain re-ranking (k-reciprocal) or none"
     )
     assert evaluate_dataset(FakeEmbedder().embed, data, re_ranking=ReRanking(5, 3)).re_ranking == ReRanking(5, 3)
 

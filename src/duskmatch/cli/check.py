@@ -9,7 +9,10 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.evaluate import protocol_argument
+
     parser.add_argument("dataset", metavar="DATASET", help="a data set, or a folder with a tracklets.csv")
+    protocol_argument(parser)
     parser.add_argument(
         "--frames",
         choices=("all", "sample", "none"),
@@ -33,6 +36,7 @@ def run(args: argparse.Namespace) -> None:
 def find(args: argparse.Namespace) -> dict[str, Any]:
     """Everything that is in the data, broken or not."""
     from duskmatch.cli import console
+    from duskmatch.cli.evaluate import given_protocol
     from duskmatch.data import Problem, checking, open_dataset, tracklets
 
     problems: list[Problem] = []
@@ -41,7 +45,7 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
         opened = tracklets.open_folder(folder, problems.append)
         return checking.describe_tracklets(folder.resolve(), opened, problems, args.frames, threads)
     console.say(f"reading {folder}")
-    dataset = open_dataset(folder, problems.append)
+    dataset = open_dataset(folder, problems.append, **given_protocol(args))
     return checking.describe_dataset(dataset, problems, args.frames, threads)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from duskmatch.errors import DuskmatchError, OutputError, SettingsError
+from duskmatch.errors import DuskmatchError, EvaluationError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
@@ -19,8 +19,21 @@ if TYPE_CHECKING:
 RE_RANKINGS = ("k-reciprocal", "temporal")
 
 
+def protocol_argument(parser: argparse.ArgumentParser) -> None:
+    """The variant of a data set's protocol."""
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="which of the data set's protocols or splits (default: the usual one)"
+    )
+
+
+def given_protocol(args: argparse.Namespace) -> dict[str, str]:
+    """What `open_dataset` is told of it."""
+    return {"protocol": args.protocol} if args.protocol else {}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
+    from duskmatch.records import CAMERA_RULES, COUNTED
 
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
@@ -29,18 +42,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
     parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")
+    protocol_argument(parser)
+    parser.add_argument(
+        "--any-split", action="store_true", help="score a RUN on another split than the one it was trained on"
+    )
     parser.add_argument(
         "--camera-rule",
-        choices=("none", "same-pid-same-camera"),
-        default="same-pid-same-camera",
-        help="what is taken out of each query's gallery (default same-pid-same-camera)",
+        choices=CAMERA_RULES,
+        help="what is taken out of each query's gallery (default: the data set's; of features same-pid-same-camera)",
+    )
+    parser.add_argument(
+        "--cmc", choices=tuple(COUNTED), help="what CMC counts, for --features (default entries; of data their own)"
     )
     parser.add_argument(
         "--rerank",
         nargs="?",
         const=RE_RANKINGS[0],
         metavar="KIND",
-        help="re-rank by neighbours, the scores say so: k-reciprocal (without a KIND), or temporal: halves of tracks too",
+        help="re-rank by neighbours, the scores say so: k-reciprocal (without KIND), or temporal, by halves too",
     )
     parser.add_argument("--rerank-k1", type=int, metavar="N", help="its neighbours (default 20; temporal 5)")
     parser.add_argument(
@@ -73,7 +92,13 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.evaluation import evaluate_embeddings, features_facts, load_features, scores_document
 
     infrared, visible = load_features(*args.features)
-    evaluation = evaluate_embeddings(infrared, visible, camera_rule=args.camera_rule, re_ranking=_re_ranking(args))
+    evaluation = evaluate_embeddings(
+        infrared,
+        visible,
+        camera_rule=args.camera_rule or "same-pid-same-camera",
+        cmc=args.cmc or "entries",
+        re_ranking=_re_ranking(args),
+    )
     return scores_document(
         evaluation,
         features_facts(*args.features),
@@ -90,12 +115,13 @@ def _trained(args: argparse.Namespace) -> dict[str, Any]:
     suffix = "" if args.split == "test" else f".{args.split}"
     return evaluate_run(
         args.run,
-        open_dataset(args.data),
+        open_dataset(args.data, **given_protocol(args)),
         device=args.device,
         camera_rule=args.camera_rule,
         re_ranking=_re_ranking(args),
         split=args.split,
         on_bad_frame=args.on_bad_frame,
+        any_split=args.any_split,
         engine=args.engine,
         precision=args.precision,
         scores=args.out or args.run / f"scores{suffix}.json",
@@ -108,10 +134,11 @@ def evaluate_run(
     dataset: Dataset,
     *,
     device: str = "auto",
-    camera_rule: CameraRule = "same-pid-same-camera",
+    camera_rule: CameraRule | None = None,
     re_ranking: AnyReRanking | None = None,
     split: ScoredSplit = "test",
     on_bad_frame: Literal["stop", "skip"] = "stop",
+    any_split: bool = False,
     engine: str = "auto",
     precision: str | None = None,
     scores: Path,
@@ -126,6 +153,8 @@ def evaluate_run(
 
     load = partial(load_embedder, run, device=device, on_bad_frame=on_bad_frame, engine=engine, precision=precision)
     trained, before = load(), load(untrained=True)
+    if not any_split:
+        check_split(run, trained.facts().get("trained_on"), dataset)
     for place in filter(None, (scores, report)):
         check_file(place)
     evaluation = evaluate_with_progress(trained, dataset, split, camera_rule, re_ranking)
@@ -151,11 +180,26 @@ def evaluate_run(
     return document
 
 
+def check_split(run: Path, trained_on: dict[str, Any] | None, dataset: Dataset) -> None:
+    """Refuses test people of a split other than the one a RUN was trained on: it was trained on many of them.
+
+    Source: REFERENCE 3, RegDB; one model scored on other splits gives absurdly high figures (REFERENCE 7.4).
+    """
+    if not dataset.protocol.trained_apart or not trained_on or trained_on.get("name") != dataset.name:
+        return
+    trained, asked = trained_on.get("protocol"), dataset.protocol.variant
+    if trained != asked:
+        raise EvaluationError(
+            f"{run} was trained on {trained} of {dataset.name} and half of the people of {asked} were in its training; "
+            f"pass --protocol {trained}, or --any-split to score it all the same"
+        )
+
+
 def evaluate_with_progress(
     embedder: Embedder,
     dataset: Dataset,
     split: ScoredSplit,
-    camera_rule: CameraRule,
+    camera_rule: CameraRule | None,
     re_ranking: AnyReRanking | None = None,
     *,
     what: str = "the trained network",
@@ -200,7 +244,15 @@ def _check(args: argparse.Namespace) -> None:
         raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")
     if args.run and not args.data:
         raise SettingsError("evaluate RUN needs --data DATASET, the data set to score it on; name one")
-    useless = {"--data": args.data, "--split validation": args.split != "test", "--precision": args.precision}
+    if args.run and args.cmc:
+        raise SettingsError("--cmc is for --features; a data set says itself what CMC counts; leave it out")
+    useless = {
+        "--data": args.data,
+        "--split validation": args.split != "test",
+        "--precision": args.precision,
+        "--protocol": args.protocol,
+        "--any-split": args.any_split,
+    }
     for flag, given in useless.items():
         if args.features and given:
             raise SettingsError(f"--features FILE holds all that is scored; {flag} has no use there; leave it out")

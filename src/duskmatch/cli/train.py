@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.evaluate import protocol_argument
     from duskmatch.config import PRESETS
 
-    parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set in HITSZ-VCM's layout")
+    parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set of any known layout")
+    protocol_argument(parser)
     parser.add_argument("--preset", choices=PRESETS, help="where the settings start (default small)")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write")
@@ -45,6 +47,7 @@ def given_settings(args: argparse.Namespace) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
+    from duskmatch.cli.evaluate import given_protocol
     from duskmatch.config import dump_settings
     from duskmatch.embedding.machine import describe, pick_device, set_threads
 
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.data import open_dataset
     from duskmatch.training.trainer import make_sampler
 
-    dataset = open_dataset(args.data)
+    dataset = open_dataset(args.data, **given_protocol(args))
     if args.overwrite:
         make_sampler(settings, dataset)  # refused before anything is emptied
     first = os.environ.get("RANK", "0") == "0"  # torchrun starts many; one of them speaks and prepares the folder
@@ -90,7 +93,22 @@ def settings_from(args: argparse.Namespace) -> Settings:
                 f"{args.out} was begun with --preset {settings.preset}; got {args.preset}; leave it out"
             )
         return settings
-    return load_settings(args.preset or "small", file=args.settings, overrides=overrides, seed=args.seed)
+    return load_settings(
+        args.preset or "small", file=args.settings, overrides=overrides, seed=args.seed, defaults=of_protocol(args)
+    )
+
+
+def of_protocol(args: argparse.Namespace) -> list[str]:
+    """The settings with which training on --data begins, where its protocol says how clips are drawn."""
+    data = getattr(args, "data", None)
+    if not isinstance(data, Path) or not data.expanduser().is_dir():
+        return []
+    from duskmatch.data import chosen_protocol, dataset_kind
+
+    protocol = chosen_protocol(dataset_kind(data.expanduser()), getattr(args, "protocol", None))
+    if protocol.sampling is None:
+        return []
+    return [f"data.frames_per_clip={protocol.frames_per_clip}", f"data.sampling={protocol.sampling}"]
 
 
 def prepare_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None:

@@ -1,18 +1,20 @@
 """The data room: from files on disk to tracklets, clips and training batches.
 
-Reading order: problems, lists, layout, dataset, vcm, duskwalk, tracklets; jpeg, decoding, clips; sampling,
-augmentation, batches; checking; mot, cutting, video.
+Reading order: problems, lists, layout, dataset, vcm, duskwalk; images, bupt_lists, bupt_protocol, bupt; tracklets;
+jpeg, decoding, clips; sampling, augmentation, batches; checking; mot, cutting, video.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
 from pathlib import Path
 
+from duskmatch.data import bupt_protocol, duskwalk
 from duskmatch.data.augmentation import Augment
 from duskmatch.data.batches import Batch, TrainingBatches, training_batches
+from duskmatch.data.bupt import lies_in_bupt, open_bupt
 from duskmatch.data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise, read_clip, read_clips
-from duskmatch.data.dataset import Dataset, DirectionPair, resolved
+from duskmatch.data.dataset import Dataset, DirectionPair, Reader, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.duskwalk import open_duskwalk
 from duskmatch.data.problems import Problem, Report, stop_in
@@ -25,30 +27,47 @@ from duskmatch.data.sampling import (
     uniform_indices,
 )
 from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
-from duskmatch.data.vcm import open_vcm
-from duskmatch.records import Tracklet
+from duskmatch.data.vcm import lies_in_vcm, open_vcm
+from duskmatch.errors import SettingsError
+from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
 
-# To add a data set: one file with its opener, one import, one line here and one in `dataset_kind`.
-DATASETS: dict[str, Callable[[Path, Report], Dataset]] = {
-    "Duskwalk": open_duskwalk,
-    "HITSZ-VCM": open_vcm,
+# To add a data set: one file with its opener, one import and one line here; the first that lies in a folder opens it.
+DATASETS: dict[str, Reader] = {
+    "Duskwalk": Reader(lambda root: (root / duskwalk.MARKER).exists(), open_duskwalk, (HITSZ_VCM,)),
+    "BUPTCampus": Reader(lies_in_bupt, open_bupt, bupt_protocol.PROTOCOLS),
+    "HITSZ-VCM": Reader(lies_in_vcm, open_vcm, (HITSZ_VCM,)),
 }
 
 
 def dataset_kind(root: Path) -> str:
-    """The name in DATASETS of the data set that lies in `root`."""
-    return "Duskwalk" if (root / "duskwalk.json").exists() else "HITSZ-VCM"
+    """The name in DATASETS of the data set that lies in `root`; HITSZ-VCM's layout where none can be told."""
+    return next((name for name, reader in DATASETS.items() if reader.lies_in(root)), "HITSZ-VCM")
 
 
-def open_dataset(path: str | Path, report: Report | None = None) -> Dataset:
+def open_dataset(path: str | Path, report: Report | None = None, *, protocol: str | None = None) -> Dataset:
     """The data set in a folder; the first broken rule is a DataError with file and line.
 
-    With a `report`, each broken rule goes there and the rest is read all the same.
+    With a `report`, each broken rule goes there and the rest is read all the same. `protocol` is the variant of the
+    data set's protocols to score by, the usual one without it.
 
     Pictures are not opened here: a bad one is met where it is read.
     """
     root = resolved(path)
-    return DATASETS[dataset_kind(root)](root, report or stop_in(root))
+    kind = dataset_kind(root)
+    reader = DATASETS[kind]
+    return reader.open(root, report or stop_in(root), chosen_protocol(kind, protocol))
+
+
+def chosen_protocol(kind: str, variant: str | None) -> Protocol:
+    """The named variant of a data set's protocols, or the usual one."""
+    known = {protocol.variant: protocol for protocol in DATASETS[kind].protocols}
+    if variant is None:
+        return DATASETS[kind].protocols[0]
+    if variant not in known:
+        near = difflib.get_close_matches(variant, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"--protocol of {kind} data must be one of {', '.join(known)}; got {variant}{hint}")
+    return known[variant]
 
 
 def open_tracklets(spec: str | Path) -> list[Tracklet]:
@@ -81,8 +100,11 @@ __all__ = [
     "PairedDraw",
     "PairedIdentitySampler",
     "Problem",
+    "Reader",
     "Sampling",
     "TrainingBatches",
+    "chosen_protocol",
+    "dataset_kind",
     "decode_frame",
     "is_synthetic",
     "normalise",

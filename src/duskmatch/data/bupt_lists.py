@@ -22,13 +22,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from duskmatch.data.lists import leaves, read_lines, relative, shown
+from duskmatch.data.images import read_lines
+from duskmatch.data.lists import leaves
 from duskmatch.data.problems import Problem, Report
 from duskmatch.records import Modality
 
 CAMERAS = {"LS3": 0, "G25": 1, "CQ1": 2, "W4": 3, "TSG1": 4, "TSG2": 5}
 WORD: dict[Modality, str] = {"visible": "RGB", "infrared": "IR"}
-MODALITIES: dict[str, tuple[Modality, ...]] = {"RGB/IR": ("visible", "infrared"), "RGB": ("visible",), "IR": ("infrared",)}
+MODALITIES: dict[str, tuple[Modality, ...]] = {
+    "RGB/IR": ("visible", "infrared"),
+    "RGB": ("visible",),
+    "IR": ("infrared",),
+}
 PATHS = "data_paths.json"
 NUMBER, NAME = re.compile(r"\d{1,9}", re.ASCII), re.compile(r"[A-Za-z0-9]{1,18}")
 FRAME = re.compile(r"[A-Za-z0-9]{1,18}\.jpg")
@@ -53,9 +58,9 @@ class Line:
 def read_list(root: Path, file: str, words: tuple[str, ...], report: Report) -> Iterator[Line]:
     """The list's well-formed lines; `words` are the modalities it may hold."""
     first: dict[Line, int] = {}
-    for number, text in enumerate(read_lines(root, root / file, report), start=1):
+    for number, text in read_lines(root, root / file, report):
         if broken := _broken(text.split(), words):
-            report(Problem("malformed", file, number, f"{broken}; got {shown(text)}"))
+            report(Problem("malformed", file, number, f"{broken}; got {text[:60]!r}"))
             continue
         pid, word, camera, track = text.split()
         line = Line(file, number, pid, MODALITIES[word], camera, track)
@@ -104,13 +109,13 @@ class Paths:
 
     def _pictures(self, found: Any, folder: str, name: str) -> tuple[Path, ...] | None:
         if not isinstance(found, list) or not found:
-            text = f"a track must be a list with one path or more; {name} is {shown(json.dumps(found))}"
+            text = f"a track must be a list with one path or more; {name} is {json.dumps(found)[:60]}"
             self.report(Problem("malformed", PATHS, None, text))
             return None
         begin = f"{folder}/{name}_"
         for path in found:
             if not isinstance(path, str) or not path.startswith(begin) or not FRAME.fullmatch(path[len(begin) :]):
-                text = f"a path of track {name} must look like {begin}1.jpg; got {shown(json.dumps(path))}"
+                text = f"a path of track {name} must look like {begin}1.jpg; got {json.dumps(path)[:60]}"
                 self.report(Problem("malformed", PATHS, self._line_of(path), text))
                 return None
         if len(set(found)) != len(found):
@@ -125,7 +130,7 @@ class Paths:
         path = self.root / PATHS
         if leaves(self.root, str(path)) or not path.is_file():
             text = "this file is missing or a link that leaves the data set; copy it from the data set"
-            self.report(Problem("missing", relative(self.root, path), None, text))
+            self.report(Problem("missing", PATHS, None, text))
             return None
         try:
             tree = json.loads(path.read_bytes(), object_pairs_hook=self._once)
@@ -134,7 +139,7 @@ class Paths:
             self.report(Problem("malformed", PATHS, line, f"it must be JSON: {error}; copy it from the data set"))
             return None
         if not isinstance(tree, dict):
-            self.report(Problem("malformed", PATHS, None, f"it must hold people by pid; got {shown(json.dumps(tree))}"))
+            self.report(Problem("malformed", PATHS, None, f"it must hold people by pid; got {json.dumps(tree)[:60]}"))
             return None
         return tree
 
@@ -143,7 +148,7 @@ class Paths:
         if len(found) != len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for i, key in enumerate(keys) if key in keys[:i])
-            self.report(Problem("duplicate", PATHS, None, f"each key must be there once in its place; {twice!r} is not"))
+            self.report(Problem("duplicate", PATHS, None, f"each key must be there once; {twice!r} is there twice"))
         return found
 
     @cached_property

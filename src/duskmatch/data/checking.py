@@ -12,7 +12,7 @@ from typing import Any, Literal
 from duskmatch.data.clips import in_order
 from duskmatch.data.dataset import WALK_SPLITS, Dataset
 from duskmatch.data.decoding import decode_frame
-from duskmatch.data.layout import FILES, SplitRows, info_folder
+from duskmatch.data.layout import Place, SplitRows
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
 from duskmatch.data.vcm import OFFICIAL_COUNTS
@@ -27,12 +27,11 @@ class Listed:
     """One tracklet and where its pictures are named: line of the first one; all on that line in a table."""
 
     tracklet: Tracklet
-    file: str
-    line: int
-    one_a_line: bool
+    first: Place
 
-    def place(self, index: int) -> tuple[str, int]:
-        return self.file, self.line + index if self.one_a_line else self.line
+    def place(self, index: int) -> tuple[str, int | None]:
+        file, line, one_a_line = self.first
+        return file, line + index if line is not None and one_a_line else line
 
 
 @dataclass
@@ -74,7 +73,7 @@ def describe_tracklets(
     root: Path, rows: dict[int, Tracklet], problems: Sequence[Problem], frames: Frames, n_threads: int = 1
 ) -> dict[str, Any]:
     """The same of a folder of tracklets, by their line in its table."""
-    listed = [Listed(tracklet, TABLE, line, False) for line, tracklet in rows.items()]
+    listed = [Listed(tracklet, Place(TABLE, line)) for line, tracklet in rows.items()]
     tracklets = list(rows.values())
     pictures = look_at_frames(root, listed, frames, n_threads)
     return {
@@ -134,11 +133,9 @@ def camera_table(splits: dict[str, list[Tracklet]]) -> list[dict[str, Any]]:
 
 
 def _listed(dataset: Dataset) -> Iterator[Listed]:
-    info = info_folder(dataset.root)
-    for split, rows in dataset.splits.items():
-        file = (info / FILES[split].names).relative_to(dataset.root).as_posix()
+    for rows in dataset.splits.values():
         for row, tracklet in rows.tracklets.items():
-            yield Listed(tracklet, file, rows.first_line[row], True)
+            yield Listed(tracklet, rows.places[row])
 
 
 def _open(root: Path, entry: Listed, index: int) -> Problem | None:
@@ -152,9 +149,13 @@ def _open(root: Path, entry: Listed, index: int) -> Problem | None:
 
 
 def count_table(dataset: Dataset) -> list[dict[str, Any]]:
-    """Counts beside the expected ones: HITSZ-VCM's official eight, or what a generated set says of itself."""
+    """Counts beside the expected ones: a data set's official ones, or what a generated set says of itself.
+
+    A reader may leave both in the data set's facts, as `found` and `expected`.
+    """
     if not dataset.synthetic:
-        return [{"what": k, "found": n, "expected": OFFICIAL_COUNTS[k]} for k, n in dataset.counts().items()]
+        found, expected = dataset.facts.get("found", dataset.counts()), dataset.facts.get("expected", OFFICIAL_COUNTS)
+        return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in found.items()]
     said, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
         own = said.get(pool) if isinstance(said, dict) else None

@@ -134,9 +134,7 @@ def read_clips(
     def read(tracklet: Tracklet) -> tuple[Clip | None, BadFrames]:
         bad = BadFrames()
         try:
-            clip = read_clip(
-                tracklet, size, n_frames, on_bad_frame, bad, jpeg_scaling=jpeg_scaling, sampling=sampling
-            )
+            clip = read_clip(tracklet, size, n_frames, on_bad_frame, bad, jpeg_scaling=jpeg_scaling, sampling=sampling)
             return clip, bad
         except FrameError:
             if on_bad_frame == "stop":

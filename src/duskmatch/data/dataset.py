@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_outside, read_split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
-from duskmatch.records import DIRECTIONS, Direction, Tracklet
+from duskmatch.records import HITSZ_VCM, Direction, PairName, Protocol, Tracklet
 
 WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 
@@ -25,11 +26,25 @@ class DirectionPair(NamedTuple):
     gallery: list[Tracklet]
 
 
+Sides = Callable[[PairName, Split, int], DirectionPair]
+Open = Callable[[Path, Report, Protocol], "Dataset"]
+
+
+class Reader(NamedTuple):
+    """What opens one kind of data set: whether it lies in a folder, and the protocols it knows, the usual one first."""
+
+    lies_in: Callable[[Path], bool]
+    open: Open
+    protocols: tuple[Protocol, ...]
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: tracklets of at least 12 frames in both modalities, and what was left out.
+    """One data set: its tracklets by split, its protocol, and what was left out.
 
-    name is "Duskwalk", "HITSZ-VCM" (its official counts hold) or "HITSZ-VCM layout" (any other data written so).
+    name is "Duskwalk", "HITSZ-VCM" (its official counts hold), "HITSZ-VCM layout" (any other data written so), or what
+    another reader calls it. `sides` says who is compared with whom in (pair, split, trial); without it the query list's
+    infrared tracks and the visible rest are, as in HITSZ-VCM.
     """
 
     root: Path
@@ -38,6 +53,8 @@ class Dataset:
     synthetic: bool
     splits: dict[Split, SplitRows]
     facts: dict[str, Any]
+    protocol: Protocol = HITSZ_VCM
+    sides: Sides | None = None
 
     @cached_property
     def train(self) -> list[Tracklet]:
@@ -58,36 +75,44 @@ class Dataset:
         return {split: rows.n_short() for split, rows in self.splits.items()}
 
     def direction(self, direction: Direction, split: Split = "test") -> DirectionPair:
-        """The two sides of one direction: the query list's infrared tracks and the visible rest, or swapped.
+        """The two sides of one direction; of several trials, the first one's."""
+        return self.pair(direction, split, self.protocol.trials[0])
 
-        Source: REFERENCE 1.3; every track of one side is a query, there is no second list.
+    def pair(self, name: PairName, split: Split = "test", trial: int = 0) -> DirectionPair:
+        """Who is looked for and among whom, in one of the protocol's pairs and trials.
+
+        Source: REFERENCE 1.3 where there is no `sides`; every track of one side is a query, there is no second list.
         """
-        if direction not in DIRECTIONS:
-            raise DataError(f"direction must be one of {', '.join(DIRECTIONS)}; got {direction!r}")
+        names = [pair.name for pair in self.protocol.pairs]
+        if name not in names:
+            raise DataError(f"direction must be one of {', '.join(names)}; got {name!r}")
+        if trial not in self.protocol.trials:
+            raise DataError(f"trial must be one of {', '.join(map(str, self.protocol.trials))}; got {trial}")
         if split not in ("test", "validation") or split not in self.splits:
             has = [name for name in ("test", "validation") if name in self.splits]
             raise DataError(f"{self.root}: a direction is scored on {' or '.join(has)}; got {split!r}")
+        if self.sides is not None:
+            return self.sides(name, split, trial)
         rows = self.splits[split]
         chosen = set(rows.query)
         infrared = rows.kept(rows.query)
         visible = rows.kept([row for row in rows.tracklets if row not in chosen])
         pair = DirectionPair(infrared, visible)
-        return pair if direction == "infrared_to_visible" else DirectionPair(visible, infrared)
+        return pair if name == "infrared_to_visible" else DirectionPair(visible, infrared)
 
     @cached_property
     def fingerprint(self) -> str:
         """Sixty-four hex digits that are the same wherever the same data lie: flat or in two archives, any folder.
 
-        SHA-256 over the info files' bytes and each referenced picture's name and size in bytes (-1 where it is
-        missing). No picture is opened; two copies of equal sizes and other contents have one fingerprint.
+        SHA-256 over the bytes of the info files or lists and each referenced picture's name and size in bytes (-1 where
+        it is missing). No picture is opened; two copies of equal sizes and other contents have one fingerprint.
         """
-        digest, info = hashlib.sha256(), info_folder(self.root)
-        for split in self.splits:
-            files = FILES[split]
-            for name in filter(None, (files.names, files.rows, files.query)):
-                data = (info / name).read_bytes()
-                digest.update(f"{name} {len(data)}\n".encode() + data)
-            for line in _sizes(self.splits[split]):
+        digest = hashlib.sha256()
+        for rows in self.splits.values():
+            for path in rows.lists:
+                data = path.read_bytes()
+                digest.update(f"{path.name} {len(data)}\n".encode() + data)
+            for line in _sizes(rows):
                 digest.update(line.encode())
         return digest.hexdigest()
 
@@ -130,7 +155,7 @@ def open_layout(
     wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
     splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
     leave_outside(root, splits.values(), report)
-    _people_are_apart(splits, report)
+    people_are_apart(splits, report, {split: FILES[split].rows for split in splits})
     return Dataset(root, name, version, synthetic, splits, facts)
 
 
@@ -142,14 +167,15 @@ def resolved(path: str | Path) -> Path:
     return root.resolve()
 
 
-def _people_are_apart(splits: dict[Split, SplitRows], report: Report) -> None:
-    """Reports people who are in two splits: what is tested must be people never trained on."""
+def people_are_apart(splits: dict[Split, SplitRows], report: Report, files: dict[Split, str]) -> None:
+    """Reports people who are in two splits: what is tested must be people never trained on; `files` name the splits."""
     people = {split: {t.pid for t in rows.tracklets.values()} for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
+    pairs.append(("auxiliary", "test"))
     for one, other in pairs:
         for pid in sorted(people.get(one, set()) & people.get(other, set())):
             text = f"{one} and {other} people must be different ones; person {pid} is in both"
-            report(Problem("people", FILES[other].rows, None, text))
+            report(Problem("people", files[other], None, text))
 
 
 def _sizes(rows: SplitRows) -> list[str]:
@@ -157,12 +183,12 @@ def _sizes(rows: SplitRows) -> list[str]:
     folders: dict[str, dict[str, int]] = {}
     lines = []
     for tracklet in rows.tracklets.values():
-        folder = os.fspath(tracklet.frames[0].parent)
-        if folder not in folders:
-            folders[folder] = _listing(folder)
-        sizes, names = folders[folder], (frame.name for frame in tracklet.frames)
-        short = folder[base:].replace(os.sep, "/")
-        lines += [f"{short}/{name} {sizes.get(name, -1)}\n" for name in names]
+        for frame in tracklet.frames:
+            folder, name = os.path.split(os.fspath(frame))
+            if folder not in folders:
+                folders[folder] = _listing(folder)
+            short = folder[base:].replace(os.sep, "/")
+            lines.append(f"{short}/{name} {folders[folder].get(name, -1)}\n")
     return lines
 
 

@@ -7,15 +7,18 @@ from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, open_layout
 from duskmatch.data.problems import Problem, Report
+from duskmatch.records import HITSZ_VCM, Protocol
+
+MARKER = "duskwalk.json"
 
 
-def open_duskwalk(root: Path, report: Report) -> Dataset:
+def open_duskwalk(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Dataset:
     """A generated set of walking people; always synthetic."""
     try:
-        facts = json.loads((root / "duskwalk.json").read_bytes())
+        facts = json.loads((root / MARKER).read_bytes())
         version = str(facts["data_version"])
     except (ValueError, KeyError, TypeError):
         facts, version = {}, ""
         text = "it must be JSON with a data_version and is damaged; write the set again"
-        report(Problem("malformed", "duskwalk.json", None, text))
+        report(Problem("malformed", MARKER, None, text))
     return open_layout(root, report, name="Duskwalk", version=version, synthetic=True, facts=facts)

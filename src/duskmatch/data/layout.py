@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from duskmatch.data.lists import Name, Row, leaves, read_names, read_query, read_rows, relative
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.records import Tracklet
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "auxiliary"]  # auxiliary: people seen by one camera only, to train on
 
 MIN_FRAMES = 12  # Source: REFERENCE 1.2; shorter tracks are left out of training and test
 
@@ -43,20 +43,33 @@ FILES: dict[Split, SplitFiles] = {
 }
 
 
+class Place(NamedTuple):
+    """Where a tracklet's first picture is named: a file relative to the root, and its line where the file is a list."""
+
+    file: str
+    line: int | None
+    one_a_line: bool = False  # the pictures after it stand on the lines after that
+
+
 @dataclass
 class SplitRows:
-    """One split as it lies on the disk: every readable track in row order, the short ones too."""
+    """One split as it lies on the disk: every readable track in row order, the short ones too.
+
+    Readers of other layouts number the tracks themselves; `lists` are the files that were read for the split.
+    """
 
     base: Path
     tracklets: dict[int, Tracklet] = field(default_factory=dict)  # row number -> its tracklet
     query: list[int] = field(default_factory=list)  # row numbers, in the order of the query list
-    first_line: dict[int, int] = field(default_factory=dict)  # row number -> the line of its first name
+    places: dict[int, Place] = field(default_factory=dict)  # row number -> where its first picture is named
     n_names: int = 0
+    min_frames: int = MIN_FRAMES
+    lists: list[Path] = field(default_factory=list)
 
     def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
-        """The tracks of at least 12 frames, of these rows or of all."""
+        """The tracks of at least `min_frames`, of these rows or of all."""
         chosen = self.tracklets if rows is None else [row for row in rows if row in self.tracklets]
-        return [self.tracklets[row] for row in chosen if len(self.tracklets[row]) >= MIN_FRAMES]
+        return [self.tracklets[row] for row in chosen if len(self.tracklets[row]) >= self.min_frames]
 
     def n_short(self) -> int:
         return len(self.tracklets) - len(self.kept())
@@ -81,7 +94,9 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
     info, files = info_folder(root), FILES[split]
     base = root / files.folder if (root / "Train").is_dir() else root
     names = list(read_names(root, info / files.names, report))
-    rows = SplitRows(base, n_names=len(names))
+    lists = [info / name for name in (files.names, files.rows, files.query) if name]
+    rows = SplitRows(base, n_names=len(names), lists=lists)
+    named = relative(root, info / files.names)
     seen = _Ids()
     used: dict[int, int] = {}  # name line -> the row that took it
     n_rows = 0
@@ -90,7 +105,7 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
         if row is not None and (frames := _frames(root, info, files, row, names, used, report)):
             tracklet_id = seen.take(frames[0])
             rows.tracklets[row.line] = _tracklet(base, row, frames, tracklet_id)
-            rows.first_line[row.line] = row.start
+            rows.places[row.line] = Place(named, row.start, one_a_line=True)
     if files.query:
         rows.query = read_query(root, info / files.query, n_rows, report)
         _query_is_infrared(root, info, files, rows, report)

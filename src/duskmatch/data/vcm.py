@@ -7,6 +7,7 @@ from pathlib import Path
 from duskmatch.data.dataset import Dataset, open_layout
 from duskmatch.data.layout import Split
 from duskmatch.data.problems import Problem, Report
+from duskmatch.records import HITSZ_VCM, Protocol
 
 OFFICIAL_PEOPLE: dict[Split, int] = {"train": 500, "test": 427}
 # Source: REFERENCE 1.2, after the 12-frame filter; the paper's own figures are multiples of 1/4584 and 1/5099.
@@ -23,7 +24,12 @@ OFFICIAL_COUNTS = {
 MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to the official counts
 
 
-def open_vcm(root: Path, report: Report) -> Dataset:
+def lies_in_vcm(root: Path) -> bool:
+    """Whether the info files of HITSZ-VCM's layout lie in a folder."""
+    return any((root / place / name).is_file() for place in ("info", ".") for name in ("train_name.txt", "test_name.txt"))
+
+
+def open_vcm(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Dataset:
     """A copy of HITSZ-VCM, held to its official counts, or any data written in its layout.
 
     A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
@@ -38,4 +44,4 @@ def open_vcm(root: Path, report: Report) -> Dataset:
         rule = "this copy claims to be HITSZ-VCM but its counts after the 12-frame filter differ"
         report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the info files and archives again"))
         return dataset
-    return Dataset(root, "HITSZ-VCM", "", False, dataset.splits, {})
+    return Dataset(root, "HITSZ-VCM", "", False, dataset.splits, {}, protocol)

@@ -1,13 +1,14 @@
-"""scores.json: the figures of both directions with everything needed to read them."""
+"""scores.json: the figures of every pair of a protocol with everything needed to read them."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
+from typing import Protocol as Structure
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import map_interval, rank1_interval
 from duskmatch.evaluation.protocol import Evaluation
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
-from duskmatch.records import CameraRule, Direction, Scores
+from duskmatch.evaluation.trials import pooled
+from duskmatch.records import DIRECTIONS, HITSZ_VCM, REMOVED, CameraRule, CmcCounting, PairName, Protocol, Scores
 
 SCHEMA_VERSION = 1
-PROTOCOL = "HITSZ-VCM (every tracklet of one modality is looked for among all of the other)"
+PROTOCOL = HITSZ_VCM.name
 
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -51,15 +53,51 @@ class DirectionScores(Part):
 
 
 class BothDirections(Part):
+    """Both directions; `pairs` holds the further ones of a protocol that has more."""
+
     infrared_to_visible: DirectionScores
     visible_to_infrared: DirectionScores
+    pairs: dict[PairName, DirectionScores] | None = None
+
+
+class TrialScores(Part):
+    """One of several trials, by itself."""
+
+    trial: int
+    rank1: Fraction
+    rank5: Fraction
+    rank10: Fraction
+    rank20: Fraction
+    mAP: Fraction
+    mINP: Fraction
+    n_queries: Count
+    n_gallery: Count
+    n_left_out: Count
+
+
+class PairFacts(Part):
+    """Who was looked for among whom; `published`: whether the data set's own tables have this pair."""
+
+    query: str
+    gallery: str
+    published: bool
 
 
 class ProtocolFacts(Part):
-    """Who was compared with whom, and with what help; null where nobody said."""
+    """Who was compared with whom, and with what help; null where nobody said, or the file is older than the entry.
+
+    `removed` says in words what the camera rule takes from a query's gallery, `cmc` whether CMC counts every entry or
+    only the first of each person, `trials` which galleries were drawn, `trial_definition` how.
+    """
 
     name: str
+    variant: str | None = None
+    pairs: dict[PairName, PairFacts] | None = None
     camera_rule: CameraRule
+    removed: str | None = None
+    cmc: CmcCounting | None = None
+    trials: list[int] | None = None
+    trial_definition: str | None = None
     split: str
     frames_per_clip: Count | None
     sampling: str | None
@@ -78,12 +116,17 @@ class DataFacts(Part):
 
 
 class ScoresDocument(Part):
-    """scores.json as a whole; `synthetic` is null where nobody said."""
+    """scores.json as a whole; `synthetic` is null where nobody said.
+
+    `pairs` holds a protocol's further pairs, `trials` each trial of each pair; both are absent where there are none.
+    """
 
     schema_version: int
     synthetic: bool | None
     infrared_to_visible: DirectionScores
     visible_to_infrared: DirectionScores
+    pairs: dict[PairName, DirectionScores] | None = None
+    trials: dict[PairName, list[TrialScores]] | None = None
     untrained: BothDirections | None
     protocol: ProtocolFacts
     precision: str | None
@@ -94,7 +137,7 @@ class ScoresDocument(Part):
     versions: dict[str, str]
 
 
-class Described(Protocol):
+class Described(Structure):
     """A data set, as far as a score has to name it."""
 
     @property
@@ -125,10 +168,10 @@ def scores_document(
         schema_version=SCHEMA_VERSION,
         synthetic=synthetic,
         **_both(evaluation, bootstrap_seed),
+        trials=_trials(evaluation),
         untrained=None if untrained is None else BothDirections(**_both(untrained, bootstrap_seed)),
         protocol=ProtocolFacts(
-            name=PROTOCOL,
-            camera_rule=evaluation.camera_rule,
+            **protocol_facts(evaluation.protocol),
             split=evaluation.split,
             frames_per_clip=facts.get("n_frames"),
             sampling=facts.get("sampling"),
@@ -142,7 +185,21 @@ def scores_document(
         data=data,
         versions={**versions(), **{str(k): str(v) for k, v in (facts.get("versions") or {}).items()}},
     )
-    return document.model_dump(mode="json")
+    return _dumped(document)
+
+
+def protocol_facts(protocol: Protocol) -> dict[str, Any]:
+    """What a score says of the protocol: who, whom, removed, how counted, which trials."""
+    return {
+        "name": protocol.name,
+        "variant": protocol.variant,
+        "pairs": {p.name: PairFacts(query=p.query, gallery=p.gallery, published=p.published) for p in protocol.pairs},
+        "camera_rule": protocol.camera_rule,
+        "removed": REMOVED[protocol.camera_rule],
+        "cmc": protocol.cmc,
+        "trials": list(protocol.trials),
+        "trial_definition": protocol.trial_definition,
+    }
 
 
 def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = True) -> DataFacts:
@@ -167,16 +224,17 @@ def features_facts(*paths: Path) -> DataFacts:
     return DataFacts(name=name, version=None, fingerprint=digest.hexdigest(), test_reads=None, n_unreadable=0)
 
 
-def direction_scores(scores: Scores, *, seed: int = 0) -> DirectionScores:
-    """One direction's figures with their intervals."""
+def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int = 0) -> DirectionScores:
+    """One pair's figures with their intervals, which of several trials are of all their queries together."""
+    drawn = pooled(trials or [scores])
     at = {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
     return DirectionScores(
         **at,
         mAP=scores.mean_average_precision,
         mINP=scores.mean_inp,
         chance=scores.chance,
-        rank1_interval=rank1_interval(scores, seed=seed),
-        mAP_interval=map_interval(scores, seed=seed),
+        rank1_interval=rank1_interval(drawn, seed=seed),
+        mAP_interval=map_interval(drawn, seed=seed),
         n_queries=scores.n_queries,
         n_gallery=scores.n_gallery,
         n_left_out=scores.n_left_out,
@@ -188,7 +246,7 @@ def read_scores(path: str | Path) -> dict[str, Any]:
     """A scores.json, checked against the schema."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return ScoresDocument.model_validate_json(text).model_dump(mode="json")
+        return _dumped(ScoresDocument.model_validate_json(text))
     except (OSError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
@@ -210,8 +268,38 @@ def versions() -> dict[str, str]:
     }
 
 
-def _both(evaluation: Evaluation, seed: int) -> dict[Direction, DirectionScores]:
-    return {direction: direction_scores(scores, seed=seed) for direction, scores in evaluation.scores.items()}
+def _both(evaluation: Evaluation, seed: int) -> dict[str, Any]:
+    found = {
+        name: direction_scores(scores, evaluation.trials.get(name, ()), seed=seed)
+        for name, scores in evaluation.scores.items()
+    }
+    further = {name: scores for name, scores in found.items() if name not in DIRECTIONS}
+    return {**{direction: found[direction] for direction in DIRECTIONS}, "pairs": further or None}
+
+
+def _trials(evaluation: Evaluation) -> dict[PairName, list[TrialScores]] | None:
+    if len(evaluation.protocol.trials) == 1:
+        return None
+    return {
+        name: [_trial(*one) for one in zip(evaluation.protocol.trials, trials, strict=True)]
+        for name, trials in evaluation.trials.items()
+    }
+
+
+def _trial(trial: int, scores: Scores) -> TrialScores:
+    counts = {key: getattr(scores, key) for key in ("n_queries", "n_gallery", "n_left_out")}
+    at = {f"rank{k}": float(scores.cmc[k - 1]) for k in (1, 5, 10, 20)}
+    return TrialScores(trial=trial, **at, mAP=scores.mean_average_precision, mINP=scores.mean_inp, **counts)
+
+
+def _dumped(document: ScoresDocument) -> dict[str, Any]:
+    """Plain values; what a protocol does not have is not there."""
+    found = document.model_dump(mode="json")
+    for part in filter(None, (found, found["untrained"])):
+        for key in ("pairs", "trials"):
+            if key in part and part[key] is None:
+                del part[key]
+    return found
 
 
 def _listed(value: Any) -> list[str] | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Int64
 
 from duskmatch.errors import EvaluationError
-from duskmatch.records import CameraRule, Ints
+from duskmatch.records import CAMERA_RULES, CameraRule, Ints
 
-CAMERA_RULES: tuple[CameraRule, ...] = get_args(CameraRule)
 UNKNOWN_PID = -1
+# (query's camera, gallery's camera) whose entries are taken away, whoever they show.
+# Source: REFERENCE 3, SYSU-MM01. Differs: the other way round too, for when the visible side asks.
+SKIPPED: dict[CameraRule, tuple[tuple[int, int], ...]] = {"camera-3-skips-camera-2": ((3, 2), (2, 3))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +22,25 @@ class SamePerson:
     """For a band of queries the gallery columns with the query's pid, padded to the longest list.
 
     columns (q m) in rising order, 0 where padded; matches (q m) True where the entry counts;
-    removed (q m) True where the camera rule takes it away.
+    removed (q m) True where the camera rule takes it away; skipped (q g) True where it takes an entry away whoever it
+    shows, None where the rule asks for the person.
     """
 
     columns: Ints
     matches: npt.NDArray[np.bool_]
     removed: npt.NDArray[np.bool_]
+    skipped: npt.NDArray[np.bool_] | None = None
+
+    def n_removed(self) -> Ints:
+        """(q,) how many gallery entries the rule takes away."""
+        return np.asarray((self.removed if self.skipped is None else self.skipped).sum(axis=1), np.int64)
 
 
 class SamePersonTable:
     """Finds the gallery columns of any queries' pids without a (q g) comparison.
 
     Source: REFERENCE.md 1.3. Entries with the same pid *and* the same camera as the query are removed; others of that
-    camera stay.
+    camera stay. Other rules: REFERENCE.md 2.2 (none), 3 (SYSU-MM01's one place with two cameras).
     """
 
     def __init__(self, pids: Int64[np.ndarray, " g"], camids: Int64[np.ndarray, " g"], rule: CameraRule) -> None:
@@ -51,7 +58,16 @@ class SamePersonTable:
         place = np.arange(max(1, count.max(initial=0)))
         there = place < count[:, None]  # (q m)
         columns = self.order[np.where(there, first[:, None] + place, 0)]
-        same_camera = (self.camids[columns] == camids[:, None]) & (self.rule == "same-pid-same-camera")
-        return SamePerson(
-            columns=np.where(there, columns, 0), matches=there & ~same_camera, removed=there & same_camera
-        )
+        skipped = self._skipped(camids)
+        if skipped is not None:
+            taken = np.take_along_axis(skipped, columns, axis=1)
+        else:
+            taken = (self.camids[columns] == camids[:, None]) & (self.rule == "same-pid-same-camera")
+        return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, skipped)
+
+    def _skipped(self, camids: Int64[np.ndarray, " q"]) -> npt.NDArray[np.bool_] | None:
+        """(q g) what a rule of places takes away."""
+        if self.rule not in SKIPPED:
+            return None
+        pairs = [(camids == ours)[:, None] & (self.camids == theirs) for ours, theirs in SKIPPED[self.rule]]
+        return np.logical_or.reduce(pairs)

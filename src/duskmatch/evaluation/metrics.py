@@ -6,6 +6,9 @@
 | mAP | mean of i / r_i | mean |
 | mINP | n / r_n | mean |
 
+"entries": CMC counts every gallery entry; "identities": only the first entry of each person, for the first match's rank
+alone. mAP and mINP are of the full list either way (REFERENCE.md 3, SYSU-MM01 and LLCM).
+
 Only the ranks of the matches matter, so for each match the entries nearer than it are counted, nothing is put in order.
 Source: REFERENCE.md 1.3 (the protocol of HITSZ-VCM's own evaluator).
 """
@@ -13,7 +16,7 @@ Source: REFERENCE.md 1.3 (the protocol of HITSZ-VCM's own evaluator).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,17 +26,24 @@ from jaxtyping import Float, Int64
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.counting import counts
+from duskmatch.evaluation.identities import IdentityRanks
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePerson, SamePersonTable
 from duskmatch.evaluation.ordering import stable_order
 from duskmatch.evaluation.similarity import Similarity, map_bands
-from duskmatch.records import CameraRule, Embeddings, Ints, Scores
+from duskmatch.records import COUNTED, CameraRule, CmcCounting, Embeddings, Ints, Scores
 
 CMC_LENGTH = 20
 Numbers = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
 
-def score(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule = "same-pid-same-camera") -> Scores:
+def score(
+    query: Embeddings,
+    gallery: Embeddings,
+    *,
+    camera_rule: CameraRule = "same-pid-same-camera",
+    cmc: CmcCounting = "entries",
+) -> Scores:
     """How well the gallery answers the queries: cosine of L2-normalised vectors, ranked in fp32.
 
     Source: REFERENCE.md 1.3; ranked by the negated inner product, ties by gallery row.
@@ -42,7 +52,7 @@ def score(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule = "
     _check_sides(query.pids, gallery.pids)
     sim = Similarity(query.vectors, gallery.vectors)
     labels = _Labels(query.pids, query.camids, gallery.pids, gallery.camids)
-    return _score(sim.negated, labels, camera_rule)
+    return _score(sim.negated, labels, camera_rule, cmc)
 
 
 def score_distances(
@@ -53,6 +63,7 @@ def score_distances(
     gallery_camids: Int64[np.ndarray, " g"],
     *,
     camera_rule: CameraRule,
+    cmc: CmcCounting = "entries",
 ) -> Scores:
     """The same figures from any matrix of distances (smaller is nearer), for example after re-ranking."""
     labels = _Labels(*(np.asarray(x, np.int64) for x in (query_pids, query_camids, gallery_pids, gallery_camids)))
@@ -63,7 +74,7 @@ def score_distances(
             f"and {', '.join(str(len(x)) for x in labels)} labels"
         )
     _check_sides(labels.query_pids, labels.gallery_pids)
-    return _score(lambda rows: _copy(dist, rows), labels, camera_rule)
+    return _score(lambda rows: _copy(dist, rows), labels, camera_rule, cmc)
 
 
 def check_widths(query: Embeddings, gallery: Embeddings) -> None:
@@ -94,13 +105,22 @@ class _Found:
     inp: npt.NDArray[np.float64]
 
 
-def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: CameraRule) -> Scores:
+def _score(
+    distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: CameraRule, cmc: CmcCounting
+) -> Scores:
+    if cmc not in COUNTED:
+        raise EvaluationError(f"CMC must count {' or '.join(COUNTED)}; got {cmc!r}")
     query_pids, query_camids, gallery_pids, gallery_camids = labels
+    identities = IdentityRanks(gallery_pids) if cmc == "identities" else None
     table = SamePersonTable(gallery_pids, gallery_camids, camera_rule)
 
     def of_band(rows: slice) -> _Found:
         same = table.of(query_pids[rows], query_camids[rows])
-        return _found(distances(rows), same, whole=len(query_pids) * len(gallery_pids))
+        dist = distances(rows)
+        found = _found(dist, same, whole=len(query_pids) * len(gallery_pids))
+        if identities is None:
+            return found
+        return replace(found, first_hit=identities.first_hits(dist, query_pids[rows]))
 
     found = _joined(map_bands(of_band, len(query_pids), len(gallery_pids)))
     scored = np.flatnonzero(found.n_matches)
@@ -136,7 +156,7 @@ def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
     last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
     return _Found(
         n_matches=n_matches,
-        n_kept=dist.shape[1] - same.removed.sum(axis=1),
+        n_kept=dist.shape[1] - same.n_removed(),
         tied=tied,
         first_hit=ranks[:, 0],
         average_precision=np.where(there, hits / ranks, 0.0).sum(axis=1) / np.maximum(n_matches, 1),
@@ -148,6 +168,8 @@ def take_away(dist: Numbers, same: SamePerson) -> None:
     """Puts what the camera rule removes beyond everything else."""
     row, place = np.nonzero(same.removed)
     dist[row, same.columns[row, place]] = np.inf
+    if same.skipped is not None:
+        dist[same.skipped] = np.inf
 
 
 def match_ranks(dist: Numbers, same: SamePerson, there: Mask, *, whole: int) -> tuple[Ints, Mask]:
@@ -226,7 +248,8 @@ def _no_match(query_pids: Ints, gallery_pids: Ints, camera_rule: CameraRule) -> 
             f"no query has a match: none of the {len(np.unique(query_pids))} query pids is in the gallery of "
             f"{len(gallery_pids)}; check that both sides show the same people and number them alike"
         )
+    why = "each being from its query's camera" if camera_rule == "same-pid-same-camera" else "each being of one place"
     return (
         f"no query has a match left: {shared} of {len(query_pids)} queries had some, and the camera rule {camera_rule} "
-        "removed them all, each being from its query's camera; use --camera-rule none if one camera is what you have"
+        f"removed them all, {why}; use --camera-rule none if one camera is what you have"
     )

@@ -1,22 +1,25 @@
-"""Both directions of one evaluation: every tracklet of one side is looked for among all of the other.
+"""One evaluation by a data set's protocol: each pair and trial scored, the trials averaged.
 
-Source: REFERENCE.md 1.3; the second direction is the same two sets swapped.
+A protocol is data (`records.Protocol`): who is looked for, among whom, what is removed, how CMC counts, which trials.
+Source: REFERENCE.md 1.3, 2.2, 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
 
+from duskmatch import records
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reranking import ReRanking, rerank
 from duskmatch.evaluation.temporal import Embed, Halved, TemporalReRanking, embed_halves, rerank_temporally
-from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ranking, Scores, Tracklet
+from duskmatch.evaluation.trials import mean_of_trials
+from duskmatch.records import HITSZ_VCM, CameraRule, CmcCounting, Embeddings, PairName, Ranking, Scores, Tracklet
 
 RANKED = 10
 ScoredSplit = Literal["test", "validation"]
@@ -32,10 +35,12 @@ class Pair(Protocol):
     def gallery(self) -> list[Tracklet]: ...
 
 
-class HasDirections(Protocol):
-    """A data set, as far as scoring needs it."""
+class HasPairs(Protocol):
+    """A data set, as far as scoring needs it: its protocol, and both sides of each of its pairs and trials."""
 
-    def direction(self, direction: Direction, split: ScoredSplit = "test") -> Pair: ...
+    @property
+    def protocol(self) -> records.Protocol: ...
+    def pair(self, name: PairName, split: ScoredSplit = "test", trial: int = 0) -> Pair: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +64,27 @@ class Side:
         return Halved(self.embeddings, *self.halves)
 
 
+Sides = tuple[Side, Side]  # query, gallery
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores and rankings of both directions, and what they were made from.
+    """Scores of every pair of a protocol, and what they were made from.
 
-    `unreadable` names the tracklets that no direction holds because none of their frames could be read.
+    Of several trials `scores` holds the means, `trials` each one by itself; `rankings`, `query` and `gallery` are the
+    first trial's. `unreadable` names the tracklets that no pair holds because none of their frames could be read.
     """
 
-    scores: Mapping[Direction, Scores]
-    rankings: Mapping[Direction, Ranking]
-    query: Mapping[Direction, Side]
-    gallery: Mapping[Direction, Side]
+    scores: Mapping[PairName, Scores]
+    rankings: Mapping[PairName, Ranking]
+    query: Mapping[PairName, Side]
+    gallery: Mapping[PairName, Side]
     camera_rule: CameraRule
     split: str = "test"
     unreadable: Sequence[str] = field(default_factory=tuple)
     re_ranking: AnyReRanking | None = None
+    protocol: records.Protocol = HITSZ_VCM
+    trials: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
 
 
 def evaluate_embeddings(
@@ -81,26 +92,35 @@ def evaluate_embeddings(
     visible: Embeddings,
     *,
     camera_rule: CameraRule = "same-pid-same-camera",
+    cmc: CmcCounting = "entries",
     re_ranking: AnyReRanking | None = None,
 ) -> Evaluation:
     """Both directions of two sides, for vectors made by any program."""
-    query: dict[Direction, Side] = {"infrared_to_visible": Side(infrared), "visible_to_infrared": Side(visible)}
-    gallery: dict[Direction, Side] = {"infrared_to_visible": Side(visible), "visible_to_infrared": Side(infrared)}
-    return _evaluation(query, gallery, camera_rule, re_ranking=re_ranking)
+    protocol = replace(HITSZ_VCM, camera_rule=camera_rule, cmc=cmc)
+    sides: dict[PairName, list[Sides]] = {
+        "infrared_to_visible": [(Side(infrared), Side(visible))],
+        "visible_to_infrared": [(Side(visible), Side(infrared))],
+    }
+    return _evaluation(sides, protocol, re_ranking=re_ranking)
 
 
 def evaluate_dataset(
     embed: Embed,
-    dataset: HasDirections,
+    dataset: HasPairs,
     *,
     split: ScoredSplit = "test",
-    camera_rule: CameraRule = "same-pid-same-camera",
+    camera_rule: CameraRule | None = None,
     re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
-    """Both directions of a data set's split; each tracklet is embedded once."""
-    pairs = {direction: dataset.direction(direction, split) for direction in DIRECTIONS}
-    everyone = list(dict.fromkeys(t for pair in pairs.values() for side in (pair.query, pair.gallery) for t in side))
+    """Every pair and trial of a data set's protocol; each tracklet is embedded once.
+
+    `camera_rule` takes the place of the protocol's own where it is given.
+    """
+    protocol = dataset.protocol if camera_rule is None else replace(dataset.protocol, camera_rule=camera_rule)
+    asked = {p.name: [dataset.pair(p.name, split, trial) for trial in protocol.trials] for p in protocol.pairs}
+    of_pairs = [side for pairs in asked.values() for pair in pairs for side in (pair.query, pair.gallery)]
+    everyone = list(dict.fromkeys(t for side in of_pairs for t in side))
     if not everyone:
         raise EvaluationError(
             f"the {split} split holds no tracklet to score; check the data set or choose another split"
@@ -118,41 +138,52 @@ def evaluate_dataset(
         whole, *halves = (part.take(rows) for part in parts)
         return Side(whole, tuple(there), (halves[0], halves[1]) if halves else None)
 
-    query = {direction: side(pair.query) for direction, pair in pairs.items()}
-    gallery = {direction: side(pair.gallery) for direction, pair in pairs.items()}
+    sides = {name: [(side(pair.query), side(pair.gallery)) for pair in pairs] for name, pairs in asked.items()}
     unreadable = tuple(t.tracklet_id for t in everyone if t not in place)
-    return _evaluation(query, gallery, camera_rule, split=split, unreadable=unreadable, re_ranking=re_ranking, k=k)
+    return _evaluation(sides, protocol, split=split, unreadable=unreadable, re_ranking=re_ranking, k=k)
 
 
 def _evaluation(
-    query: Mapping[Direction, Side],
-    gallery: Mapping[Direction, Side],
-    camera_rule: CameraRule,
+    sides: Mapping[PairName, Sequence[Sides]],
+    protocol: records.Protocol,
     *,
     split: str = "test",
     unreadable: Sequence[str] = (),
     re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
-    scores, rankings = {}, {}
-    for d in DIRECTIONS:
-        scores[d], rankings[d] = _found(query[d], gallery[d], camera_rule, re_ranking, k)
-    return Evaluation(scores, rankings, query, gallery, camera_rule, split, unreadable, re_ranking)
+    """`sides` holds query and gallery of each trial of each pair."""
+    found = {name: [_found(*pair, protocol, re_ranking, k) for pair in pairs] for name, pairs in sides.items()}
+    trials = {name: [scores for scores, _ in of_trials] for name, of_trials in found.items()}
+    return Evaluation(
+        scores={name: mean_of_trials(scores) for name, scores in trials.items()},
+        rankings={name: of_trials[0][1] for name, of_trials in found.items()},
+        query={name: pairs[0][0] for name, pairs in sides.items()},
+        gallery={name: pairs[0][1] for name, pairs in sides.items()},
+        camera_rule=protocol.camera_rule,
+        split=split,
+        unreadable=unreadable,
+        re_ranking=re_ranking,
+        protocol=protocol,
+        trials=trials,
+    )
 
 
 def _found(
-    query: Side, gallery: Side, camera_rule: CameraRule, re_ranking: AnyReRanking | None, k: int
+    query_side: Side, gallery_side: Side, protocol: records.Protocol, re_ranking: AnyReRanking | None, k: int
 ) -> tuple[Scores, Ranking]:
-    """One direction, by cosine or by what re-ranking makes of it."""
-    q, g = query.embeddings, gallery.embeddings
+    """One pair in one trial, by cosine or by what re-ranking makes of it."""
+    query, gallery = query_side.embeddings, gallery_side.embeddings
+    rule, cmc = protocol.camera_rule, protocol.cmc
     if re_ranking is None:
-        return score(q, g, camera_rule=camera_rule), rank(q, g, camera_rule=camera_rule, k=k)
+        return score(query, gallery, camera_rule=rule, cmc=cmc), rank(query, gallery, camera_rule=rule, k=k)
     if isinstance(re_ranking, TemporalReRanking):
-        dist = rerank_temporally(query.halved(), gallery.halved(), re_ranking)
+        dist = rerank_temporally(query_side.halved(), gallery_side.halved(), re_ranking)
     else:
-        dist = rerank(q, g, **asdict(re_ranking))
-    scores = score_distances(dist, q.pids, q.camids, g.pids, g.camids, camera_rule=camera_rule)
-    return scores, rank_distances(dist, q, g, camera_rule=camera_rule, k=k)
+        dist = rerank(query, gallery, **asdict(re_ranking))
+    labels = query.pids, query.camids, gallery.pids, gallery.camids
+    scores = score_distances(dist, *labels, camera_rule=rule, cmc=cmc)
+    return scores, rank_distances(dist, query, gallery, camera_rule=rule, k=k)
 
 
 def _places(tracklets: list[Tracklet], embeddings: Embeddings) -> dict[Tracklet, int]:

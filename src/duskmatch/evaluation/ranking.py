@@ -49,6 +49,8 @@ def _nearest(
         same = table.of(query.pids[rows], query.camids[rows])
         row, place = np.nonzero(same.removed & (query.pids[rows] != UNKNOWN_PID)[:, None])
         dist[row, same.columns[row, place]] = np.inf  # two unknown people are not the same person: those stay
+        if same.skipped is not None:
+            dist[same.skipped] = np.inf
         columns = nearest(dist, width)
         return columns, np.take_along_axis(dist, columns, axis=1)
 

@@ -131,9 +131,7 @@ def check_numbers(k1: int, k2: int, usual_k1: str, usual_k2: str) -> None:
     if k1 < 1:
         raise EvaluationError(f"re-ranking: k1 must be at least 1; got {k1}; {usual_k1}")
     if not 1 <= k2 <= k1:
-        raise EvaluationError(
-            f"re-ranking: k2 must be from 1 to k1 ({k1}); got {k2}; {usual_k2}, 1 is no expansion"
-        )
+        raise EvaluationError(f"re-ranking: k2 must be from 1 to k1 ({k1}); got {k2}; {usual_k2}, 1 is no expansion")
 
 
 def check_sides(query: Embeddings, gallery: Embeddings, k1: int) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.errors import EvaluationError
-from duskmatch.evaluation.matches import CAMERA_RULES, UNKNOWN_PID
+from duskmatch.evaluation.matches import SKIPPED, UNKNOWN_PID
 from duskmatch.evaluation.metrics import check_widths
 from duskmatch.evaluation.similarity import Similarity, map_bands
-from duskmatch.records import CameraRule, Embeddings, Floats, Ints
+from duskmatch.records import CAMERA_RULES, CameraRule, Embeddings, Floats, Ints
 
 FEWEST_BINS, MOST_BINS = 10, 60
 LEAST_RANGE = 1e-6  # a histogram needs a width, also where all distances are one
@@ -101,6 +101,8 @@ class _Pairs:
         kept = (query.pids[rows, None] != UNKNOWN_PID) & (gallery.pids != UNKNOWN_PID)
         if self.camera_rule == "same-pid-same-camera":
             kept &= ~(same & (query.camids[rows, None] == gallery.camids))
+        for ours, theirs in SKIPPED.get(self.camera_rule, ()):
+            kept &= ~((query.camids[rows, None] == ours) & (gallery.camids == theirs))
         if self.within:
             kept &= np.arange(len(gallery)) > np.arange(len(query))[rows, None]
         negated = self.sim.negated(rows)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from duskmatch.records import COUNTED, HITSZ_VCM
+
 ARROWS = {"infrared_to_visible": "infrared → visible", "visible_to_infrared": "visible → infrared"}
+FURTHER = {
+    "visible_to_visible": "visible → visible",
+    "infrared_to_infrared": "infrared → infrared",
+    "omni": "all → all",
+}
 FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -24,12 +31,21 @@ def scores_in_words(document: Mapping[str, Any]) -> str:
     """The table a person reads at the terminal, in per cent, with all that the figures depend on."""
     header = f"{'':<22}" + "".join(f"{name:>8}" for name in FIGURES) + f"{'chance':>9}"
     lines = [origin(document), "", header]
-    for key, arrow in ARROWS.items():
-        lines.append(_row(arrow, document[key]))
-        if document["untrained"]:
-            lines.append(_row("  before training", document["untrained"][key]))
-    lines += ["", *(_small_print(arrow, document[key]) for key, arrow in ARROWS.items()), "", *_facts(document)]
+    for arrow, scores, before in scored_pairs(document):
+        lines.append(_row(arrow, scores))
+        if before:
+            lines.append(_row("  before training", before))
+    lines += ["", *(_small_print(arrow, scores) for arrow, scores, _ in scored_pairs(document)), "", *_facts(document)]
     return "\n".join(lines)
+
+
+def scored_pairs(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]:
+    """(words, scores, scores before training) of each pair of the protocol: both directions, then further ones."""
+    untrained = document["untrained"]
+    for key, arrow in ARROWS.items():
+        yield arrow, document[key], untrained and untrained[key]
+    for key, scores in document.get("pairs", {}).items():
+        yield FURTHER[key], scores, untrained and untrained.get("pairs", {}).get(key)
 
 
 def percent(value: float) -> str:
@@ -51,6 +67,7 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
         "protocol": protocol["name"],
         "split": protocol["split"],
         "camera rule": protocol["camera_rule"],
+        **_drawn_and_counted(protocol),
         "frames per clip": _said(protocol["frames_per_clip"]),
         "sampling": _said(protocol["sampling"]),
         "re-ranking": protocol["re_ranking"],
@@ -64,6 +81,23 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
         "times these test people were read": reads,
         "unreadable tracklets left out": str(data["n_unreadable"]),
     }
+
+
+def _drawn_and_counted(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """Trials, how CMC counts and who asks whom, where the protocol departs from one trial that counts all entries."""
+    found = {}
+    if protocol.get("cmc") not in (None, "entries"):
+        found["CMC counts"] = COUNTED[protocol["cmc"]]
+    if len(protocol.get("trials") or ()) > 1:
+        found["mean of trials"] = f"{len(protocol['trials'])} ({protocol['trial_definition']})"
+    elif protocol.get("trials") not in (None, list(HITSZ_VCM.trials)):
+        found["trial"] = f"{protocol['trials'][0]} ({protocol['trial_definition']})"
+    if protocol["name"] == HITSZ_VCM.name:
+        return found
+    for key, pair in (protocol.get("pairs") or {}).items():
+        unpublished = "" if pair["published"] else "; not in the data set's own tables"
+        found[{**ARROWS, **FURTHER}[key]] = f"{pair['query']} among {pair['gallery']}{unpublished}"
+    return found
 
 
 def _row(name: str, scores: Mapping[str, Any]) -> str:

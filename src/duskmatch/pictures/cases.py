@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from duskmatch.evaluation import Evaluation
-from duskmatch.records import Direction, Scores
+from duskmatch.records import DIRECTIONS, Direction, Scores
 
 RULE = (
     "Chosen by average precision among the scored queries: a quarter from the best, half from around the median, a "
@@ -32,7 +32,7 @@ def shown_cases(scores: Scores, n: int = 8) -> dict[str, list[int]]:
 
 def worst_people(evaluation: Evaluation, n: int = 8) -> list[tuple[int, float, float, int]]:
     """(pid, mAP, rank-1, queries) of the people found worst, both directions together, worst first."""
-    scores = list(evaluation.scores.values())
+    scores = [evaluation.scores[direction] for direction in DIRECTIONS]
     pids = np.concatenate([s.query_pids for s in scores])
     precision = np.concatenate([s.average_precision for s in scores])
     first = np.concatenate([s.first_hit == 1 for s in scores])

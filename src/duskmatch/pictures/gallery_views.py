@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from duskmatch.evaluation import Evaluation
+from duskmatch.evaluation.matches import SamePersonTable
 from duskmatch.evaluation.words import ARROWS, percent
 from duskmatch.pictures.cases import RULE, shown_cases, worst_people
 from duskmatch.pictures.html import Html, element
@@ -53,10 +54,8 @@ def strip(evaluation: Evaluation, direction: Direction, row: int, kind: str) -> 
 def n_matches(evaluation: Evaluation, direction: Direction, row: int) -> int:
     """How many entries the camera rule leaves to be found."""
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
-    same = gallery.pids == query.pids[row]
-    if evaluation.camera_rule == "same-pid-same-camera":
-        same &= gallery.camids != query.camids[row]
-    return int(same.sum())
+    table = SamePersonTable(gallery.pids, gallery.camids, evaluation.camera_rule)
+    return int(table.of(query.pids[row : row + 1], query.camids[row : row + 1]).matches.sum())
 
 
 def people_section(evaluation: Evaluation, n: int = 8) -> list[Html]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duskmatch.evaluation import Evaluation, origin, protocol_in_words
-from duskmatch.evaluation.words import ARROWS, FIGURES, interval, percent
+from duskmatch.evaluation.words import ARROWS, FIGURES, interval, percent, scored_pairs
 from duskmatch.pictures.charts import DIRECTION_COLOUR, PAGE_COLOURS, Chart, Line, as_svg
 from duskmatch.pictures.html import Child, Html, element, table
 from duskmatch.records import DIRECTIONS
@@ -76,10 +76,10 @@ def scale(scores: Document, before: Document | None, colour: str) -> Html:
 def figures_table(document: Document) -> Html:
     """Every figure of both directions, before and after training, in per cent."""
     rows: list[list[Child]] = []
-    for direction in DIRECTIONS:
-        rows.append(_row(ARROWS[direction], document[direction]))
-        if document["untrained"]:
-            rows.append(_row(element("span", "before training", class_="soft"), document["untrained"][direction]))
+    for arrow, scores, before in scored_pairs(document):
+        rows.append(_row(arrow, scores))
+        if before:
+            rows.append(_row(element("span", "before training", class_="soft"), before))
     head = [
         "per cent",
         *(NAMES.get(f, f) for f in FIGURES),

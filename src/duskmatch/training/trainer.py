@@ -161,6 +161,7 @@ def header(trainer: Trainer, *, step: int, selection: str) -> dict[str, Any]:
             "version": dataset.version,
             "fingerprint": dataset.fingerprint,
             "synthetic": dataset.synthetic,
+            **({"protocol": dataset.protocol.variant} if dataset.protocol.trained_apart else {}),
             **{key: dataset.facts[key] for key in ("preset", "seed") if key in dataset.facts},  # Duskwalk's
         },
         "precision": trainer.settings.train.precision,

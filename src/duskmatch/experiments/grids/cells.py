@@ -143,8 +143,8 @@ def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lam
         settings=cell.settings.model_dump(mode="json"),
         data=dataset_facts(dataset, evaluation),
         synthetic=dataset.synthetic,
-        directions={d: direction_scores(scores) for d, scores in evaluation.scores.items()},
-        people={d: people_of(scores) for d, scores in evaluation.scores.items()},
+        directions={d: direction_scores(evaluation.scores[d], evaluation.trials[d]) for d in DIRECTIONS},
+        people={d: people_of(evaluation.scores[d]) for d in DIRECTIONS},
         test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
         parameters=embedder.known["parameters"],
         flops=flops_of(embedder),
@@ -200,7 +200,8 @@ def legacy_best(run: Path, dataset: Dataset, settings: Settings, order: Order) -
         model = build_model(settings, int(weights.header["n_pids"]))
         fill_model(model, weights.tensors, path)
         found = evaluated(Embedder(model, settings, device=order.device), dataset, order.split, settings)
-        for direction, scores in found.scores.items():
+        for direction in DIRECTIONS:
+            scores = found.scores[direction]
             seen[direction].append((scores.rank1, scores.mean_average_precision, int(weights.header["step"])))
     return {direction: _best(rows) for direction, rows in seen.items()}
 

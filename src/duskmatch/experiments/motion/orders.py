@@ -21,9 +21,7 @@ ORDERS: dict[Order, str] = {
 }
 
 
-def reordered(
-    tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampling: Sampling = "segments"
-) -> Tracklet:
+def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampling: Sampling = "segments") -> Tracklet:
     """The tracklet cut down to the T frames it is tested with, in another order.
 
     Of T frames the test takes each once, as they stand, so whatever embeds tracklets needs no word of it.

@@ -1,0 +1,130 @@
+"""What readers of picture sets share: pictures in folders, each a tracklet of one frame, and lists of people or pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from duskmatch.data.layout import Place, Split, SplitRows, leave_outside
+from duskmatch.data.lists import leaves, relative
+from duskmatch.data.problems import Problem, Report
+from duskmatch.records import Modality, Tracklet
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+class Rows:
+    """Collects the tracklets of one split, numbered as they come, each with the place where it is named."""
+
+    def __init__(self, root: Path, lists: Iterable[Path] = ()) -> None:
+        self.root = root
+        self.rows = SplitRows(root, min_frames=1, lists=[path for path in lists if path.is_file()])
+
+    def add(self, tracklet: Tracklet, place: Place, *, query: bool = False) -> int:
+        """The row it got."""
+        row = len(self.rows.places) + 1
+        self.rows.tracklets[row] = tracklet
+        self.rows.places[row] = place
+        self.rows.n_names += len(tracklet)
+        if query:
+            self.rows.query.append(row)
+        return row
+
+    def add_picture(self, path: Path, pid: int, camid: int, modality: Modality, place: Place | None = None) -> int:
+        """One picture as a tracklet of one frame, called by its name below the root."""
+        name = relative(self.root, path)
+        tracklet = Tracklet((path,), pid, camid, modality, name.rsplit(".", 1)[0])
+        return self.add(tracklet, place or Place(name, None), query=modality == "infrared")
+
+
+def pictures_in(folder: Path) -> list[str]:
+    """The names of a folder's pictures, sorted as text; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if is_picture(entry.name))
+    except OSError:
+        return []
+
+
+def folders_in(folder: Path) -> list[str]:
+    """The names of a folder's folders, sorted as text."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def is_picture(name: str) -> bool:
+    return name.lower().endswith(PICTURES) and not name.startswith(".")
+
+
+def read_lines(root: Path, path: Path, report: Report) -> list[tuple[int, str]]:
+    """(line, text) of a list's lines, blank ones left out; a missing or empty list is a problem."""
+    where = relative(root, path)
+    if leaves(root, os.fspath(path)):
+        report(Problem("outside", where, None, "lists must not be links that leave the data set; copy the file here"))
+        return []
+    if not path.is_file():
+        report(Problem("missing", where, None, "this list is missing; copy it from the data set"))
+        return []
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if not lines:
+        report(Problem("malformed", where, None, "the list must not be empty; copy it from the data set"))
+    return lines
+
+
+def read_people(root: Path, path: Path, report: Report) -> dict[int, Place]:
+    """Person numbers with their place, from a list with commas or blanks between them, on one line or many."""
+    where = relative(root, path)
+    people: dict[int, Place] = {}
+    for line, text in read_lines(root, path, report):
+        for word in re.split(r"[,\s]+", text.strip(", \t")):
+            if not re.fullmatch(r"\d{1,9}", word, re.ASCII):
+                report(Problem("malformed", where, line, f"a person must be a whole number; got {word[:40]!r}"))
+            elif int(word) in people:
+                report(Problem("duplicate", where, line, f"each person must be there once; {int(word)} is there twice"))
+            else:
+                people[int(word)] = Place(where, line)
+    return people
+
+
+def read_labels(root: Path, path: Path, report: Report) -> Iterator[tuple[int, str, int]]:
+    """(line, picture, label) of a list with `path label` lines; paths stay inside the data set."""
+    where = relative(root, path)
+    seen: dict[str, int] = {}
+    for line, text in read_lines(root, path, report):
+        found = re.fullmatch(r"(?P<path>\S.*?)\s+(?P<label>\d{1,9})", text, re.ASCII)
+        if found is None:
+            rule = "a line must be a picture and a whole number, `path label`"
+            report(Problem("malformed", where, line, f"{rule}; got {text[:60]!r}"))
+        elif not stays(root, found["path"]):
+            rule = "pictures must lie inside the data set's own folder"
+            report(Problem("outside", where, line, f"{rule}; got {found['path'][:60]!r}"))
+        elif (before := seen.setdefault(found["path"], line)) != line:
+            rule = "each picture must be there once"
+            report(Problem("duplicate", where, line, f"{rule}; {found['path']} is in line {before} too"))
+        else:
+            yield line, found["path"], int(found["label"])
+
+
+def stays(root: Path, name: str) -> bool:
+    """Whether a name from a list stays below the root on every system."""
+    parts = name.split("/")
+    plain = not name.startswith("/") and ".." not in parts and "\\" not in name and ":" not in name and "\0" not in name
+    return plain and bool(name)
+
+
+def finish(root: Path, splits: dict[Split, Rows], report: Report) -> dict[Split, SplitRows]:
+    """The splits without what links lead out of the data set."""
+    found = {split: rows.rows for split, rows in splits.items()}
+    leave_outside(root, found.values(), report)
+    return found
+
+
+def of_modality(rows: SplitRows, modality: Modality, numbers: Sequence[int] | None = None) -> list[Tracklet]:
+    """The split's tracklets of one modality, of these rows or of all."""
+    return [tracklet for tracklet in rows.kept(None if numbers is None else list(numbers)) if tracklet.modality == modality]

@@ -1,0 +1,40 @@
+"""The rank of the first match where only the first entry of each person counts.
+
+Source: REFERENCE.md 3, SYSU-MM01 and LLCM: a query's list is thinned to the first entry of each gallery person, and CMC is
+read off that list.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.evaluation.ordering import stable_order
+from duskmatch.records import Ints
+
+Numbers = npt.NDArray[np.floating]
+
+
+class IdentityRanks:
+    """Counts, for each query, the people who have an entry nearer than the query's own person has."""
+
+    def __init__(self, gallery_pids: Ints) -> None:
+        self.pids, self.whose = np.unique(gallery_pids, return_inverse=True)
+        self.order = np.argsort(self.whose, kind="stable")  # columns, person by person
+        self.starts = np.searchsorted(self.whose[self.order], np.arange(len(self.pids)))
+
+    def first_hits(self, dist: Numbers, query_pids: Ints) -> Ints:
+        """(q,) ranks from 1; what the camera rule removes is at infinity. Of queries without a match they mean nothing."""
+        nearest = np.minimum.reduceat(dist[:, self.order], self.starts, axis=1)  # (q people)
+        person = np.minimum(np.searchsorted(self.pids, query_pids), len(self.pids) - 1)
+        own = np.take_along_axis(nearest, person[:, None], axis=1)  # (q 1)
+        first: Ints = 1 + (nearest < own).sum(axis=1)
+        for row in np.flatnonzero((nearest == own).sum(axis=1) > 1):  # equally near: first in the gallery goes first
+            first[row] = self._in_order(dist[row : row + 1], int(person[row]))
+        return first
+
+    def _in_order(self, dist: Numbers, person: int) -> int:
+        """One query's rank by the list as it is read."""
+        people = self.whose[stable_order(dist)[0]]
+        before = people[: int(np.flatnonzero(people == person)[0])]
+        return 1 + len(np.unique(before))
