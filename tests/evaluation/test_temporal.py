@@ -134,7 +134,7 @@ def test_bands_do_not_change_a_digit(monkeypatch):
 
 def test_vectors_that_are_all_the_same_are_equally_near():
     same = np.ones((12, 7))
-    got = rerank_temporally(halved(same, same, same), halved(same, same, same))
+    got = rerank_temporally(halved(same, same, same), halved(same, same, same), TemporalReRanking(k1=23))
     np.testing.assert_allclose(got, 0, atol=1e-6)
 
 
