@@ -35,6 +35,8 @@ class DataSettings(Section):
     height: Count = 288
     width: Count = 144
     frames_per_clip: Count = 6
+    # segments: one of each of T equal ones. uniform: even steps at test, drawn among all frames in training
+    sampling: Literal["segments", "uniform"] = "segments"
     train_frames_per_clip: Count | None = None  # None: as many as at test; fewer frames buy more clips in a short run
     grey: bool = False  # visible clips enter as brightness, in training and at test
     per_clip: bool = False  # each clip's own mean and deviation instead of ImageNet's
@@ -212,27 +214,30 @@ class Settings(Section):
 
 
 def load_settings(
-    preset: str, *, file: Path | None = None, overrides: Iterable[str] = (), seed: int | None = None
+    preset: str,
+    *,
+    file: Path | None = None,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+    defaults: Iterable[str] = (),
 ) -> Settings:
-    """The preset's settings, changed by a YAML file and by `section.key=value` texts, each in its turn."""
+    """The preset's settings, changed by a YAML file and by `section.key=value` texts, each in its turn.
+
+    `defaults` are such texts too and come before the file: what a data set brings along.
+    """
     if preset not in PRESETS:
         raise SettingsError(f"--preset must be one of {', '.join(PRESETS)}; got {preset}{nearest(preset, PRESETS)}")
     text = resources.files("duskmatch").joinpath("configs", f"{preset}.yaml").read_text(encoding="utf-8")
     tree = _mapping(text, f"preset {preset}")
+    for default in defaults:
+        _override(tree, default)
     if file is not None:
         try:
             _merge(tree, _mapping(file.read_text(encoding="utf-8"), str(file)))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{file}: cannot be read as settings: {error}") from error
     for override in overrides:
-        key, _, value = override.partition("=")
-        branch: dict[str, Any] = {}
-        node = branch
-        *path, leaf = key.split(".")
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = _value(key, value)
-        _merge(tree, branch)
+        _override(tree, override)
     if seed is not None:
         tree["seed"] = seed
     return parse_settings({"preset": preset, **tree})
@@ -306,6 +311,18 @@ def _value(key: str, text: str) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _override(tree: dict[str, Any], text: str) -> None:
+    """Sets what `section.key=value` says."""
+    key, _, value = text.partition("=")
+    branch: dict[str, Any] = {}
+    node = branch
+    *path, leaf = key.split(".")
+    for part in path:
+        node = node.setdefault(part, {})
+    node[leaf] = _value(key, value)
+    _merge(tree, branch)
 
 
 def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -220,6 +220,7 @@ class Protocol:
     trial_definition: str = "none, nothing is drawn"
     trained_apart: bool = False
     frames_per_clip: int = 1  # what published scores use
+    sampling: Literal["segments", "uniform"] | None = None  # how they are drawn, where training is to begin with both
 
     def __post_init__(self) -> None:
         names = [pair.name for pair in self.pairs]

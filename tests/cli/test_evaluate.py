@@ -104,6 +104,25 @@ def test_a_run_and_its_untrained_self_are_re_ranked_alike(trained, capsys):
     assert "k-reciprocal, k1 4, k2 2, lambda 0.3" in report and "ranked by cosine, without it" in report
 
 
+TEMPORAL = "temporal k-reciprocal, k1 5, k2 2, lambda 0, 0.8 plain + 0.2 whole + 0.1 for either order of halves"
+
+
+def test_temporal_re_ranking_is_said_in_scores_report_and_words(trained, capsys):
+    run, data, _ = trained
+    assert main(["evaluate", str(run), "--data", str(data), "--rerank", "temporal", "--rerank-k2", "2"]) == 0
+    assert f"re-ranking: {TEMPORAL}" in capsys.readouterr().out
+    assert json.loads((run / "scores.json").read_text())["protocol"]["re_ranking"] == TEMPORAL
+    report = (run / "report.html").read_text()
+    assert TEMPORAL in report and "ranked by cosine, without it" in report
+
+
+def test_rerank_before_the_run_still_means_the_plain_one(trained):
+    run, data, _ = trained
+    assert main(["evaluate", "--rerank", str(run), "--data", str(data), "--rerank-k1", "4", "--rerank-k2", "2"]) == 0
+    document = json.loads((run / "scores.json").read_text())
+    assert document["protocol"]["re_ranking"] == "k-reciprocal, k1 4, k2 2, lambda 0.3"
+
+
 def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(trained, capsys):
     run, data, _ = trained
     assert main(["evaluate", str(run), "--data", str(data), "--split", "validation", "--json", "--no-report"]) == 0
@@ -144,6 +163,15 @@ def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(train
         (
             ["--features", "f.npz", "--rerank", "--rerank-k2", "30"],
             "re-ranking: k2 must be from 1 to k1 (20); got 30; the paper has 6, 1 is no expansion",
+        ),
+        (["run", "--data", "d", "--rerank", "tempral"], "--rerank must be k-reciprocal or temporal; got tempral"),
+        (
+            ["run", "--data", "d", "--rerank", "temporal", "--rerank-lambda", "0.3"],
+            "--rerank temporal has lambda 0; got --rerank-lambda; leave it out",
+        ),
+        (
+            ["--features", "f.npz", "--rerank", "temporal"],
+            "--rerank temporal needs pictures, of which it takes halves; name RUN --data DATASET",
         ),
         (
             ["--features", "f.npz"],

@@ -22,6 +22,7 @@ from duskmatch.data import (
     read_clips,
     segment_indices,
     training_batches,
+    uniform_indices,
 )
 from duskmatch.data.augmentation import apply_augmentation, crop, draw_augmentation, mirror
 from duskmatch.data.sampling import Stream, generator
@@ -82,6 +83,21 @@ def test_a_batch_is_literally_what_its_random_numbers_say(tree: Tree) -> None:
             numbers = draw_augmentation(augment, generator(5, augmentation, 1, 2, row))
             expected = apply_augmentation(clip, augment, numbers)
             assert (getattr(batch, modality)[row].numpy() == expected).all()
+
+
+def test_frames_are_drawn_as_asked_in_training_and_at_test(tree: Tree) -> None:
+    train = open_dataset(tree.root).train
+    frames = [decode_frame(path).transpose(2, 0, 1) for path in train[0].frames]
+    clip = read_clip(train[0], SIZE, 10, sampling="uniform").frames
+    assert (clip == np.stack([frames[i] for i in uniform_indices(len(frames), 10, None)])).all()
+    assert (dict(read_clips(train[:1], SIZE, 10, sampling="uniform"))[0].frames == clip).all()
+    sampler = PairedIdentitySampler(train, 2, 1, 5)
+    arguments = {"size": SIZE, "n_frames": 6, "augment": Augment(pad=0, flip=0), "epoch": 1}
+    batch = next(training_batches(train, sampler, sampling="uniform", **arguments))
+    row = sampler.draw(1, 0).visible[0]
+    drawn = uniform_indices(len(train[row]), 6, generator(5, Stream.VISIBLE_FRAMES, 1, 0, 0))
+    expected = np.stack([decode_frame(train[row].frames[i]).transpose(2, 0, 1) for i in drawn])
+    assert (batch.visible[0].numpy() == expected).all()
 
 
 def test_a_batch_is_the_same_in_any_order_with_any_number_of_workers_and_a_cache(tree: Tree) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from duskmatch.data import DATASETS
+from duskmatch.data.own import OWN
 from duskmatch.data.regdb import REGDB
 from duskmatch.evaluation.words import ARROWS, FURTHER
 from duskmatch.records import COUNTED, REMOVED, Protocol
 
 PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 HEAD = (
-    "| data | `--protocol` | pair | query | gallery | removed | CMC counts | trials |",
-    "|---|---|---|---|---|---|---|---|",
+    "| data | `--protocol` | pair | query | gallery | removed | CMC counts | trials | frames |",
+    "|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -26,7 +27,7 @@ def rows_of(kind: str, protocol: Protocol) -> list[str]:
     return [
         f"| {kind} | {variant} | {(ARROWS | FURTHER)[pair.name]}{'' if pair.published else ' *'} | {pair.query} "
         f"| {pair.gallery} | {REMOVED[protocol.camera_rule]} | {COUNTED[protocol.cmc]} "
-        f"| {trials}: {protocol.trial_definition} |"
+        f"| {trials}: {protocol.trial_definition} | {'as set' if protocol == OWN else protocol.frames_per_clip} |"
         for pair in protocol.pairs
     ]
 

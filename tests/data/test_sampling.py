@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duskmatch.data import PairedIdentitySampler, segment_indices
+from duskmatch.data import PairedIdentitySampler, segment_indices, uniform_indices
 from duskmatch.data.sampling import Stream, generator
 from duskmatch.errors import DataError, SettingsError
+from duskmatch.evaluation import halves
+from duskmatch.records import Tracklet
 from tests.data.tree import fake_tracklets
 from tests.oracle.sampling import literal_segments
 
@@ -45,10 +49,53 @@ def test_each_frame_of_a_segment_is_drawn_as_often_as_another() -> None:
     assert np.abs(shares - 0.25).max() < 0.04
 
 
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (24, [0, 2, 4, 7, 9, 12, 14, 16, 19, 21]),
+        (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (4, [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]),
+        (1, [0] * 10),
+    ],
+)
+def test_even_steps_begin_at_the_first_frame(n: int, expected: list[int]) -> None:
+    assert uniform_indices(n, 10, None).tolist() == expected
+
+
+@given(st.integers(1, 2000), st.integers(1, 20), st.integers(0, 2**32))
+def test_even_steps_are_a_line_without_its_end_floored(n: int, n_frames: int, seed: int) -> None:
+    line = np.linspace(0, n, n_frames, endpoint=False)
+    exact = [n * i // n_frames for i in range(n_frames)]
+    assert uniform_indices(n, n_frames, None).tolist() == exact
+    assert np.abs(np.floor(line + 1e-9) - exact).max() == 0
+    drawn = uniform_indices(n, n_frames, np.random.default_rng(seed)).tolist()
+    assert drawn == sorted(drawn) and drawn[0] >= 0 and drawn[-1] < n
+    assert n < n_frames or len(set(drawn)) == n_frames
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 25, 111, 400])
+def test_even_steps_of_a_half_are_the_data_sets_own_half_samplings(n: int) -> None:
+    first, second = halves(Tracklet(tuple(Path(f"{i}.jpg") for i in range(n)), 1, 0, "visible", "t"))
+    for half, (begin, end) in ((first, (0, n // 2)), (second, (n // 2, n))):
+        frames = [int(half.frames[i].stem) for i in uniform_indices(len(half), 10, None)]
+        assert frames == np.linspace(begin, end, 10, endpoint=False, dtype=int).tolist()
+
+
+def test_each_frame_is_drawn_as_often_as_another() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([uniform_indices(24, 6, rng) for _ in range(4000)])
+    shares = np.bincount(drawn.ravel(), minlength=24) / 4000
+    assert np.abs(shares - 0.25).max() < 0.04
+
+
 def test_no_frames_is_refused() -> None:
     with pytest.raises(DataError) as error:
         segment_indices(0, 6, None)
-    assert str(error.value) == "frames to draw from and frames to draw must be at least 1; got 0 and 6"
+    with pytest.raises(DataError) as again:
+        uniform_indices(0, 6, None)
+    assert (
+        str(again.value) == str(error.value) == "frames to draw from and frames to draw must be at least 1; got 0 and 6"
+    )
 
 
 def test_an_epoch_on_vcms_counts_has_268_steps() -> None:

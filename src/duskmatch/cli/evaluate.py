@@ -12,9 +12,11 @@ from duskmatch.errors import DuskmatchError, EvaluationError, OutputError, Setti
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
     from duskmatch.embedding import Embedder
-    from duskmatch.evaluation import Evaluation, ReRanking
-    from duskmatch.evaluation.protocol import ScoredSplit
+    from duskmatch.evaluation import Evaluation
+    from duskmatch.evaluation.protocol import AnyReRanking, ScoredSplit
     from duskmatch.records import CameraRule, Embeddings, Tracklet
+
+RE_RANKINGS = ("k-reciprocal", "temporal")
 
 
 def protocol_argument(parser: argparse.ArgumentParser) -> None:
@@ -47,14 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera-rule",
         choices=CAMERA_RULES,
-        help="what is taken out of each query's gallery (default the data's own rule; features: same-pid-same-camera)",
+        help="what is taken out of each query's gallery (default: the data set's; of features same-pid-same-camera)",
     )
     parser.add_argument(
         "--cmc", choices=tuple(COUNTED), help="what CMC counts, for --features (default entries; of data their own)"
     )
-    parser.add_argument("--rerank", action="store_true", help="re-rank by k-reciprocal neighbours; the scores say so")
-    parser.add_argument("--rerank-k1", type=int, metavar="N", help="its neighbours (default 20)")
-    parser.add_argument("--rerank-k2", type=int, metavar="N", help="its query expansion (default 6; 1 is none)")
+    parser.add_argument(
+        "--rerank",
+        nargs="?",
+        const=RE_RANKINGS[0],
+        metavar="KIND",
+        help="re-rank by neighbours, the scores say so: k-reciprocal (without KIND), or temporal, by halves too",
+    )
+    parser.add_argument("--rerank-k1", type=int, metavar="N", help="its neighbours (default 20; temporal 5)")
+    parser.add_argument(
+        "--rerank-k2", type=int, metavar="N", help="its query expansion (default 6; temporal 3; 1 is none)"
+    )
     parser.add_argument("--rerank-lambda", type=float, metavar="X", help="share of the plain distance (default 0.3)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
     engine_arguments(parser)
@@ -125,7 +135,7 @@ def evaluate_run(
     *,
     device: str = "auto",
     camera_rule: CameraRule | None = None,
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
     split: ScoredSplit = "test",
     on_bad_frame: Literal["stop", "skip"] = "stop",
     any_split: bool = False,
@@ -190,7 +200,7 @@ def evaluate_with_progress(
     dataset: Dataset,
     split: ScoredSplit,
     camera_rule: CameraRule | None,
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
     *,
     what: str = "the trained network",
 ) -> Evaluation:
@@ -210,13 +220,14 @@ def evaluate_with_progress(
     return evaluation
 
 
-def _re_ranking(args: argparse.Namespace) -> ReRanking | None:
-    from duskmatch.evaluation import ReRanking
+def _re_ranking(args: argparse.Namespace) -> AnyReRanking | None:
+    from duskmatch.evaluation import ReRanking, TemporalReRanking
 
     if not args.rerank:
         return None
-    given = {"k1": args.rerank_k1, "k2": args.rerank_k2, "lambda_value": args.rerank_lambda}
-    return ReRanking(**{name: value for name, value in given.items() if value is not None})
+    numbers = {"k1": args.rerank_k1, "k2": args.rerank_k2, "lambda_value": args.rerank_lambda}
+    given = {name: value for name, value in numbers.items() if value is not None}
+    return TemporalReRanking(**given) if args.rerank == "temporal" else ReRanking(**given)
 
 
 def _text(value: Any) -> str | None:
@@ -225,6 +236,10 @@ def _text(value: Any) -> str | None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses flags that contradict each other before anything is read."""
+    if args.rerank and args.rerank not in RE_RANKINGS:
+        if args.run:
+            raise SettingsError(f"--rerank must be {' or '.join(RE_RANKINGS)}; got {args.rerank}")
+        args.run, args.rerank = Path(args.rerank), RE_RANKINGS[0]  # `evaluate --rerank RUN`: KIND may be left out
     if bool(args.run) == bool(args.features):
         raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")
     if args.run and not args.data:
@@ -244,6 +259,10 @@ def _check(args: argparse.Namespace) -> None:
     for flag, value in (("k1", args.rerank_k1), ("k2", args.rerank_k2), ("lambda", args.rerank_lambda)):
         if value is not None and not args.rerank:
             raise SettingsError(f"--rerank-{flag} needs --rerank, which is off; pass both or leave it out")
+    if args.rerank == "temporal" and args.rerank_lambda is not None:
+        raise SettingsError("--rerank temporal has lambda 0; got --rerank-lambda; leave it out")
+    if args.rerank == "temporal" and args.features:
+        raise SettingsError("--rerank temporal needs pictures, of which it takes halves; name RUN --data DATASET")
     _re_ranking(args)
     if args.run and args.synthetic:
         raise SettingsError("--synthetic is for --features; a data set says itself whether it is; leave it out")

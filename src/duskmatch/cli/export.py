@@ -96,6 +96,7 @@ def training_clips(embedder: Embedder, dataset: Dataset, n: int = N_COMPARED) ->
             embedder.size,
             embedder.settings.data.frames_per_clip,
             jpeg_scaling=embedder.settings.data.jpeg_scaling,
+            sampling=embedder.settings.data.sampling,
         )
         found[modality] = [clip.frames[None] for _, clip in clips]
     return found

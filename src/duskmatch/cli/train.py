@@ -93,7 +93,22 @@ def settings_from(args: argparse.Namespace) -> Settings:
                 f"{args.out} was begun with --preset {settings.preset}; got {args.preset}; leave it out"
             )
         return settings
-    return load_settings(args.preset or "small", file=args.settings, overrides=overrides, seed=args.seed)
+    return load_settings(
+        args.preset or "small", file=args.settings, overrides=overrides, seed=args.seed, defaults=of_protocol(args)
+    )
+
+
+def of_protocol(args: argparse.Namespace) -> list[str]:
+    """The settings with which training on --data begins, where its protocol says how clips are drawn."""
+    data = getattr(args, "data", None)
+    if not isinstance(data, Path) or not data.expanduser().is_dir():
+        return []
+    from duskmatch.data import chosen_protocol, dataset_kind
+
+    protocol = chosen_protocol(dataset_kind(data.expanduser()), getattr(args, "protocol", None))
+    if protocol.sampling is None:
+        return []
+    return [f"data.frames_per_clip={protocol.frames_per_clip}", f"data.sampling={protocol.sampling}"]
 
 
 def prepare_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None:

@@ -1,7 +1,7 @@
 """The data room: from files on disk to tracklets, clips and training batches.
 
-Reading order: problems, lists, layout, dataset, vcm, duskwalk, tracklets; jpeg, decoding, clips; sampling,
-augmentation, batches; checking; mot, cutting, video.
+Reading order: problems, lists, layout, dataset, vcm, duskwalk; images, bupt_lists, bupt_protocol, bupt; tracklets;
+jpeg, decoding, clips; sampling, augmentation, batches; checking; mot, cutting, video.
 """
 
 from __future__ import annotations
@@ -9,15 +9,23 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from duskmatch.data import duskwalk, llcm, own, regdb, sysu
+from duskmatch.data import bupt_protocol, duskwalk, llcm, own, regdb, sysu
 from duskmatch.data.augmentation import Augment
 from duskmatch.data.batches import Batch, TrainingBatches, training_batches
+from duskmatch.data.bupt import lies_in_bupt, open_bupt
 from duskmatch.data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise, read_clip, read_clips
 from duskmatch.data.dataset import Dataset, DirectionPair, Reader, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.duskwalk import open_duskwalk
 from duskmatch.data.problems import Problem, Report, stop_in
-from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, segment_indices
+from duskmatch.data.sampling import (
+    SAMPLINGS,
+    PairedDraw,
+    PairedIdentitySampler,
+    Sampling,
+    segment_indices,
+    uniform_indices,
+)
 from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
 from duskmatch.data.vcm import lies_in_vcm, open_vcm
 from duskmatch.errors import SettingsError
@@ -26,6 +34,7 @@ from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
 # To add a data set: one file with its opener, one import and one line here; the first that lies in a folder opens it.
 DATASETS: dict[str, Reader] = {
     "Duskwalk": Reader(lambda root: (root / duskwalk.MARKER).exists(), open_duskwalk, (HITSZ_VCM,)),
+    "BUPTCampus": Reader(lies_in_bupt, open_bupt, bupt_protocol.PROTOCOLS),
     "HITSZ-VCM": Reader(lies_in_vcm, open_vcm, (HITSZ_VCM,)),
     "SYSU-MM01": Reader(sysu.lies_in_sysu, sysu.open_sysu, sysu.PROTOCOLS),
     "RegDB": Reader(regdb.lies_in_regdb, regdb.open_regdb, regdb.PROTOCOLS),
@@ -85,6 +94,7 @@ __all__ = [
     "DATASETS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "SAMPLINGS",
     "Augment",
     "BadFrames",
     "Batch",
@@ -96,6 +106,7 @@ __all__ = [
     "PairedIdentitySampler",
     "Problem",
     "Reader",
+    "Sampling",
     "TrainingBatches",
     "chosen_protocol",
     "dataset_kind",
@@ -110,5 +121,6 @@ __all__ = [
     "segment_indices",
     "split_spec",
     "training_batches",
+    "uniform_indices",
     "write_tracklets",
 ]

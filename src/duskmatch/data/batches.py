@@ -14,7 +14,7 @@ from torch import Tensor
 from duskmatch.data.augmentation import Augment, apply_augmentation, draw_augmentation
 from duskmatch.data.clips import in_order, read_frames
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, Picture, Size, read_frame
-from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, Stream, generator
+from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, Sampling, Stream, generator
 from duskmatch.errors import DataError, FrameError
 from duskmatch.records import Modality, Tracklet
 
@@ -56,9 +56,10 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         on_bad_frame: OnBadFrame = "stop",
         cache: FrameCache | None = None,
         jpeg_scaling: bool = False,
+        sampling: Sampling = "segments",
     ) -> None:
         self.tracklets, self.sampler, self.size, self.n_frames = tracklets, sampler, size, n_frames
-        self.augment, self.epoch, self.on_bad_frame = augment, epoch, on_bad_frame
+        self.augment, self.epoch, self.on_bad_frame, self.sampling = augment, epoch, on_bad_frame, sampling
         self.read = partial(read_frame if cache is None else cache.read, jpeg_scaling=jpeg_scaling)
 
     def __len__(self) -> int:
@@ -94,9 +95,8 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         """The drawn tracklet's frames; where "skip" leaves none of them, the person's next track's in that modality."""
         for candidate in self.sampler.alternatives(index):
             try:
-                return read_frames(
-                    self.tracklets[candidate], self.size, self.n_frames, rng, self.on_bad_frame, bad, self.read
-                )
+                tracklet, how = self.tracklets[candidate], (self.on_bad_frame, bad, self.read, self.sampling)
+                return read_frames(tracklet, self.size, self.n_frames, rng, *how)
             except FrameError:
                 if self.on_bad_frame == "stop":
                     raise
@@ -121,11 +121,12 @@ def training_batches(
     bad_frames: BadFrames | None = None,
     cache: FrameCache | None = None,
     jpeg_scaling: bool = False,
+    sampling: Sampling = "segments",
 ) -> Iterator[Batch]:
     """The batches of one epoch from `first_step` on, in order, made ahead by `n_workers` threads.
 
     What is skipped is added to `bad_frames`; `cache` keeps decoded pictures from one epoch to the next;
-    `jpeg_scaling` is that of `read_frame`.
+    `jpeg_scaling` is that of `read_frame`, `sampling` a name in SAMPLINGS.
     """
     batches = TrainingBatches(
         tracklets,
@@ -137,6 +138,7 @@ def training_batches(
         on_bad_frame=on_bad_frame,
         cache=cache,
         jpeg_scaling=jpeg_scaling,
+        sampling=sampling,
     )
     for batch in in_order(batches.__getitem__, range(first_step, len(batches)), n_workers):
         if bad_frames is not None:

@@ -148,10 +148,14 @@ def _open(root: Path, entry: Listed, index: int) -> Problem | None:
 
 
 def count_table(dataset: Dataset) -> list[dict[str, Any]]:
-    """Counts beside the expected ones: HITSZ-VCM's official eight, or what a generated set says of itself."""
+    """Counts beside the expected ones: a data set's official ones, or what a generated set says of itself.
+
+    A reader may leave both in the data set's facts, as `found` and `expected`.
+    """
     if not dataset.synthetic:
-        expected = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else dataset.facts.get("expected", {})
-        return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in dataset.counts().items()]
+        official = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else {}
+        found, expected = dataset.facts.get("found", dataset.counts()), dataset.facts.get("expected", official)
+        return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in found.items()]
     said, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
         own = said.get(pool) if isinstance(said, dict) else None

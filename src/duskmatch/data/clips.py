@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from duskmatch.data.decoding import BadFrames, OnBadFrame, Picture, Size, read_frame
-from duskmatch.data.sampling import segment_indices
+from duskmatch.data.sampling import SAMPLINGS, Sampling
 from duskmatch.errors import FrameError, SettingsError
 from duskmatch.records import Clip, Tracklet
 
@@ -96,8 +96,11 @@ def read_clip(
     bad_frames: BadFrames | None = None,
     *,
     jpeg_scaling: bool = False,
+    sampling: Sampling = "segments",
 ) -> Clip:
     """The clip a tracklet is tested with: the first frame of each of T segments, at (H, W), read as `read_frame` does.
+
+    sampling: how the T frames are chosen, a name in SAMPLINGS.
 
     With "skip" a bad frame is dropped from the tracklet, noted in `bad_frames`, and the segments are cut again;
     a tracklet with no frame left is a FrameError all the same.
@@ -106,7 +109,7 @@ def read_clip(
     """
     collected = BadFrames() if bad_frames is None else bad_frames
     read = partial(read_frame, jpeg_scaling=jpeg_scaling)
-    frames = read_frames(tracklet, size, n_frames, lambda: None, on_bad_frame, collected, read)
+    frames = read_frames(tracklet, size, n_frames, lambda: None, on_bad_frame, collected, read, sampling)
     return Clip(frames, tracklet)
 
 
@@ -120,6 +123,7 @@ def read_clips(
     on_bad_frame: OnBadFrame = "stop",
     bad_frames: BadFrames | None = None,
     jpeg_scaling: bool = False,
+    sampling: Sampling = "segments",
 ) -> Iterator[tuple[int, Clip]]:
     """(number of the tracklet, its test clip), in order; with "skip" those without a readable frame are missing.
 
@@ -130,7 +134,8 @@ def read_clips(
     def read(tracklet: Tracklet) -> tuple[Clip | None, BadFrames]:
         bad = BadFrames()
         try:
-            return read_clip(tracklet, size, n_frames, on_bad_frame, bad, jpeg_scaling=jpeg_scaling), bad
+            clip = read_clip(tracklet, size, n_frames, on_bad_frame, bad, jpeg_scaling=jpeg_scaling, sampling=sampling)
+            return clip, bad
         except FrameError:
             if on_bad_frame == "stop":
                 raise
@@ -150,6 +155,7 @@ def read_frames(
     on_bad_frame: OnBadFrame,
     bad_frames: BadFrames,
     read: ReadFrame = read_frame,
+    sampling: Sampling = "segments",
 ) -> Picture:
     """T frames of a tracklet, (t 3 h w).
 
@@ -159,7 +165,7 @@ def read_frames(
         raise SettingsError(f"on-bad-frame must be stop or skip; got {on_bad_frame!r}")
     left = list(tracklet.frames)
     while left:
-        chosen = [left[i] for i in segment_indices(len(left), n_frames, rng())]
+        chosen = [left[i] for i in SAMPLINGS[sampling](len(left), n_frames, rng())]
         pictures: dict[Path, Picture] = {}
         for path in dict.fromkeys(chosen):
             try:

@@ -171,6 +171,7 @@ def people_are_apart(splits: dict[Split, SplitRows], report: Report, files: dict
     """Reports people who are in two splits: what is tested must be people never trained on; `files` name the splits."""
     people = {split: {t.pid for t in rows.tracklets.values()} for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
+    pairs.append(("auxiliary", "test"))
     for one, other in pairs:
         for pid in sorted(people.get(one, set()) & people.get(other, set())):
             text = f"{one} and {other} people must be different ones; person {pid} is in both"

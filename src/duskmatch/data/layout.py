@@ -20,7 +20,7 @@ from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.records import Tracklet
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "auxiliary"]  # auxiliary: people seen by one camera only, to train on
 
 MIN_FRAMES = 12  # Source: REFERENCE 1.2; shorter tracks are left out of training and test
 

@@ -34,6 +34,7 @@ LLCM = Protocol(
     cmc="identities",
     trials=tuple(range(10)),
     trial_definition="python's random, seeded with the trial's number, people then cameras",
+    sampling="segments",
 )
 
 

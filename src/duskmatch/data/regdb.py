@@ -33,6 +33,7 @@ REGDB = Protocol(
     trials=tuple(range(1, 11)),
     trial_definition="ten splits of the people; each is trained and tested on its own, ten models, and averaged",
     trained_apart=True,
+    sampling="segments",
 )
 PROTOCOLS = tuple(replace(REGDB, variant=f"split-{trial}", trials=(trial,)) for trial in REGDB.trials)
 

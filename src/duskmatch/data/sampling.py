@@ -1,4 +1,4 @@
-"""Which frames and which tracklets: six segments, and batches of people seen in both modalities.
+"""Which frames and which tracklets: segments or even steps, and batches of people seen in both modalities.
 
 Every draw is a pure function of (seed, stream, epoch, step, row): the same whatever was drawn before, so a run
 that was killed goes on as if nothing had happened, and many processes share one draw without talking.
@@ -6,9 +6,10 @@ that was killed goes on as if nothing had happened, and many processes share one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 
@@ -48,6 +49,26 @@ def segment_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> I
     offsets = np.zeros(n_frames, dtype=np.int64) if rng is None else rng.integers(length, size=n_frames)
     indices: Ints = np.minimum(np.arange(n_frames, dtype=np.int64) * length + offsets, n - 1)
     return indices
+
+
+def uniform_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> Ints:
+    """T of n frame numbers: in order, drawn among all with `rng`, at even steps from the first without.
+
+    24 frames give 0 2 4 7 9 12 14 16 19 21 for T = 10. Drawn ones are each there once where n is at least T.
+
+    Source: REFERENCE 2.2, BUPTCampus' `random` in training and `uniform` at test.
+    """
+    if n < 1 or n_frames < 1:
+        raise DataError(f"frames to draw from and frames to draw must be at least 1; got {n} and {n_frames}")
+    if rng is not None:
+        return np.sort(rng.choice(n, size=n_frames, replace=n < n_frames)).astype(np.int64)
+    steps: Ints = np.arange(n_frames, dtype=np.int64) * n // n_frames
+    return steps
+
+
+DrawFrames = Callable[[int, int, np.random.Generator | None], Ints]
+Sampling = Literal["segments", "uniform"]
+SAMPLINGS: dict[Sampling, DrawFrames] = {"segments": segment_indices, "uniform": uniform_indices}
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def _protocol(search: str, shot: str, official: bool) -> Protocol:
         cmc="identities",
         trials=tuple(range(10)),
         trial_definition=OFFICIAL if official else BY_SEED,
+        sampling="segments",
     )
 
 

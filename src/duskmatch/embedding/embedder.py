@@ -21,6 +21,7 @@ from duskmatch.models import SelfAttackDefense
 from duskmatch.records import MODALITIES, Clip, Embeddings, Modality, Tracklet
 
 Progress = Callable[[int, int], None]
+SAMPLING_WORDS = {"segments": "first frame of each of equal segments", "uniform": "frames at even steps from the first"}
 READERS = 4  # threads that decode ahead, at most; fewer where there are fewer cores
 
 
@@ -58,8 +59,8 @@ class Embedder:
     def embed(self, tracklets: Sequence[Tracklet], on_progress: Progress | None = None) -> Embeddings:
         """One unit vector for each tracklet, in their order; with `on_bad_frame` skip, fewer where none could be read.
 
-        Frames: the first of each of T equal segments (settings.data.frames_per_clip). Raises DataError where nothing
-        is given, FrameError where a frame cannot be read.
+        Frames: T of each, as settings.data.sampling says: the first of each of T equal segments, or even steps. Raises
+        DataError where nothing is given, FrameError where a frame cannot be read.
         """
         if not tracklets:
             raise DataError("embed needs at least one tracklet; got none")
@@ -91,7 +92,7 @@ class Embedder:
             "selection": self.header.get("selection", "last"),
             "seed": self.settings.seed,
             "n_frames": t,
-            "sampling": "first frame of each of equal segments",
+            "sampling": SAMPLING_WORDS[self.settings.data.sampling],
             "test_time_extras": [],
             **self.cost(),
             "ms_per_tracklet": 1000 * self._seconds / self._n_embedded if self._n_embedded else None,
@@ -120,6 +121,7 @@ class Embedder:
             on_bad_frame=self.on_bad_frame,
             bad_frames=self.bad_frames,
             jpeg_scaling=self.settings.data.jpeg_scaling,
+            sampling=self.settings.data.sampling,
         )
         for i, clip in clips:
             batch.append((chosen[i], clip))

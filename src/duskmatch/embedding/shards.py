@@ -136,7 +136,7 @@ def work_key(embedder: Embedder, tracklets: Sequence[Tracklet]) -> str:
     """Changes with the network, the engine, the precision and the tracklets: with anything that changes a vector."""
     engine = embedder.engine
     facts: list[Any] = [embedder.header, embedder.known, engine.name, engine.precision, engine.versions]
-    facts.append(embedder.settings.data.jpeg_scaling)
+    facts += [embedder.settings.data.jpeg_scaling, embedder.settings.data.sampling]
     if embedder.model is not None:
         facts.append(network_key(embedder.model, embedder.settings, engine.versions))
     facts += [[source_of(tracklet), [str(frame) for frame in tracklet.frames]] for tracklet in tracklets]

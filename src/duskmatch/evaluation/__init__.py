@@ -18,15 +18,18 @@ from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
 from duskmatch.evaluation.reranking import ReRanking, rerank
 from duskmatch.evaluation.separation import Separation, separation, separation_within
+from duskmatch.evaluation.temporal import Halved, TemporalReRanking, halves, rerank_temporally
 from duskmatch.evaluation.words import origin, protocol_in_words, scores_in_words
 
 __all__ = [
     "DataFacts",
     "Evaluation",
+    "Halved",
     "MatchPairs",
     "ReRanking",
     "Separation",
     "Side",
+    "TemporalReRanking",
     "bootstrap_interval",
     "count_test_reads",
     "dataset_facts",
@@ -35,6 +38,7 @@ __all__ = [
     "evaluate_embeddings",
     "features_facts",
     "first_hits",
+    "halves",
     "json_schema",
     "load_embeddings",
     "load_features",
@@ -47,6 +51,7 @@ __all__ = [
     "rank_distances",
     "read_scores",
     "rerank",
+    "rerank_temporally",
     "save_embeddings",
     "score",
     "score_distances",

@@ -6,7 +6,7 @@ Source: REFERENCE.md 1.3, 2.2, 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -17,12 +17,13 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reranking import ReRanking, rerank
+from duskmatch.evaluation.temporal import Embed, Halved, TemporalReRanking, embed_halves, rerank_temporally
 from duskmatch.evaluation.trials import mean_of_trials
 from duskmatch.records import HITSZ_VCM, CameraRule, CmcCounting, Embeddings, PairName, Ranking, Scores, Tracklet
 
 RANKED = 10
 ScoredSplit = Literal["test", "validation"]
-Embed = Callable[[list[Tracklet]], Embeddings]
+AnyReRanking = ReRanking | TemporalReRanking
 
 
 class Pair(Protocol):
@@ -44,10 +45,23 @@ class HasPairs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One set of people: their vectors, and their tracklets where there are pictures."""
+    """One set of people: their vectors, and their tracklets where there are pictures.
+
+    halves: vectors of the tracklets' first and second halves, where temporal re-ranking asked for them.
+    """
 
     embeddings: Embeddings
     tracklets: Sequence[Tracklet] = ()
+    halves: tuple[Embeddings, Embeddings] | None = None
+
+    def halved(self) -> Halved:
+        """The side as temporal re-ranking takes it."""
+        if self.halves is None:
+            raise EvaluationError(
+                "temporal re-ranking needs vectors of both halves of each tracklet, which come from pictures; "
+                "score a RUN on a data set, or use plain re-ranking (k-reciprocal)"
+            )
+        return Halved(self.embeddings, *self.halves)
 
 
 Sides = tuple[Side, Side]  # query, gallery
@@ -68,7 +82,7 @@ class Evaluation:
     camera_rule: CameraRule
     split: str = "test"
     unreadable: Sequence[str] = field(default_factory=tuple)
-    re_ranking: ReRanking | None = None
+    re_ranking: AnyReRanking | None = None
     protocol: records.Protocol = HITSZ_VCM
     trials: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
 
@@ -79,7 +93,7 @@ def evaluate_embeddings(
     *,
     camera_rule: CameraRule = "same-pid-same-camera",
     cmc: CmcCounting = "entries",
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
 ) -> Evaluation:
     """Both directions of two sides, for vectors made by any program."""
     protocol = replace(HITSZ_VCM, camera_rule=camera_rule, cmc=cmc)
@@ -96,7 +110,7 @@ def evaluate_dataset(
     *,
     split: ScoredSplit = "test",
     camera_rule: CameraRule | None = None,
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
     """Every pair and trial of a data set's protocol; each tracklet is embedded once.
@@ -114,9 +128,15 @@ def evaluate_dataset(
     embeddings = embed(everyone)
     place = _places(everyone, embeddings)
 
+    parts = [embeddings]
+    if isinstance(re_ranking, TemporalReRanking):
+        parts += embed_halves(embed, sorted(place, key=place.__getitem__), split)
+
     def side(tracklets: list[Tracklet]) -> Side:
         there = [t for t in tracklets if t in place]
-        return Side(embeddings.take(np.array([place[t] for t in there], np.int64)), tuple(there))
+        rows = np.array([place[t] for t in there], np.int64)
+        whole, *halves = (part.take(rows) for part in parts)
+        return Side(whole, tuple(there), (halves[0], halves[1]) if halves else None)
 
     sides = {name: [(side(pair.query), side(pair.gallery)) for pair in pairs] for name, pairs in asked.items()}
     unreadable = tuple(t.tracklet_id for t in everyone if t not in place)
@@ -129,7 +149,7 @@ def _evaluation(
     *,
     split: str = "test",
     unreadable: Sequence[str] = (),
-    re_ranking: ReRanking | None = None,
+    re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
     """`sides` holds query and gallery of each trial of each pair."""
@@ -150,14 +170,17 @@ def _evaluation(
 
 
 def _found(
-    query_side: Side, gallery_side: Side, protocol: records.Protocol, re_ranking: ReRanking | None, k: int
+    query_side: Side, gallery_side: Side, protocol: records.Protocol, re_ranking: AnyReRanking | None, k: int
 ) -> tuple[Scores, Ranking]:
     """One pair in one trial, by cosine or by what re-ranking makes of it."""
     query, gallery = query_side.embeddings, gallery_side.embeddings
     rule, cmc = protocol.camera_rule, protocol.cmc
     if re_ranking is None:
         return score(query, gallery, camera_rule=rule, cmc=cmc), rank(query, gallery, camera_rule=rule, k=k)
-    dist = rerank(query, gallery, **asdict(re_ranking))
+    if isinstance(re_ranking, TemporalReRanking):
+        dist = rerank_temporally(query_side.halved(), gallery_side.halved(), re_ranking)
+    else:
+        dist = rerank(query, gallery, **asdict(re_ranking))
     labels = query.pids, query.camids, gallery.pids, gallery.camids
     scores = score_distances(dist, *labels, camera_rule=rule, cmc=cmc)
     return scores, rank_distances(dist, query, gallery, camera_rule=rule, k=k)

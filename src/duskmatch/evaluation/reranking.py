@@ -45,12 +45,7 @@ class ReRanking:
     lambda_value: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.k1 < 1:
-            raise EvaluationError(f"re-ranking: k1 must be at least 1; got {self.k1}; the paper has 20")
-        if not 1 <= self.k2 <= self.k1:
-            raise EvaluationError(
-                f"re-ranking: k2 must be from 1 to k1 ({self.k1}); got {self.k2}; the paper has 6, 1 is no expansion"
-            )
+        check_numbers(self.k1, self.k2, "the paper has 20", "the paper has 6")
         if not 0 <= self.lambda_value <= 1:
             raise EvaluationError(
                 f"re-ranking: lambda must be from 0 (Jaccard alone) to 1 (no re-ranking); got {self.lambda_value}"
@@ -65,7 +60,7 @@ def rerank(
 ) -> Float32[np.ndarray, "q g"]:
     """Distances in [0, 1] for `score_distances`; each depends on all vectors of both sides, not on pids or cameras."""
     numbers = ReRanking(k1, k2, lambda_value)
-    _check(query, gallery, numbers)
+    check_sides(query, gallery, numbers.k1)
     vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])
     near, sim = neighbours(vectors, k1, len(query))
     encoded = encoding(vectors, near, expanded(near, k1))
@@ -131,14 +126,23 @@ def _distance(sim: Floats | Doubles, farthest: Floats) -> Floats | Doubles:
     return np.maximum(2 - 2 * sim, 0) / np.where(most > SAME, most, np.float32(np.inf))
 
 
-def _check(query: Embeddings, gallery: Embeddings, numbers: ReRanking) -> None:
+def check_numbers(k1: int, k2: int, usual_k1: str, usual_k2: str) -> None:
+    """Refuses numbers of neighbours that no re-ranking can use."""
+    if k1 < 1:
+        raise EvaluationError(f"re-ranking: k1 must be at least 1; got {k1}; {usual_k1}")
+    if not 1 <= k2 <= k1:
+        raise EvaluationError(f"re-ranking: k2 must be from 1 to k1 ({k1}); got {k2}; {usual_k2}, 1 is no expansion")
+
+
+def check_sides(query: Embeddings, gallery: Embeddings, k1: int) -> None:
+    """Refuses sides that are empty, of two widths, or of no more than k1 vectors together."""
     for role, side in (("query", query), ("gallery", gallery)):
         if not len(side):
             raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other tracklets")
     check_widths(query, gallery)
     n = len(query) + len(gallery)
-    if numbers.k1 >= n:
+    if k1 >= n:
         raise EvaluationError(
             f"re-ranking: k1 must be below the number of vectors, queries and gallery together ({n}); "
-            f"got {numbers.k1}; choose a smaller k1 and say so with the score"
+            f"got {k1}; choose a smaller k1 and say so with the score"
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from duskmatch.data import decode_frame, read_clip, segment_indices
+from duskmatch.data import SAMPLINGS, decode_frame, read_clip
 from duskmatch.embedding.saliency import Looks, look
 from duskmatch.pictures.compared import Compared
 from duskmatch.pictures.overlays import overlay
@@ -76,14 +77,16 @@ def _look(run: Compared, direction: Direction, row: int) -> Looks:
     evaluation, embedder = run.evaluation, run.embedder
     query, gallery = evaluation.query[direction].tracklets[row], evaluation.gallery[direction].embeddings
     data = embedder.settings.data
-    clip = read_clip(query, embedder.size, data.frames_per_clip, jpeg_scaling=data.jpeg_scaling)
+    how: dict[str, Any] = {"jpeg_scaling": data.jpeg_scaling, "sampling": data.sampling}
+    clip = read_clip(query, embedder.size, data.frames_per_clip, **how)
     return look(embedder, clip, gallery.vectors[evaluation.rankings[direction].indices[row, 0]])
 
 
 def _seen(run: Compared, direction: Direction, row: int, looks: Looks, t: int) -> Seen:
     evaluation, ranking = run.evaluation, run.evaluation.rankings[direction]
     query = evaluation.query[direction].tracklets[row]
-    chosen = segment_indices(len(query), len(looks.activation), None)[t]
+    draw = SAMPLINGS[run.embedder.settings.data.sampling]
+    chosen = draw(len(query), len(looks.activation), None)[t]
     hit = evaluation.gallery[direction].tracklets[ranking.indices[row, 0]]
     frame = decode_frame(query.frames[chosen])
     return Seen(frame, looks.activation[t], looks.grad_cam[t], looks.sim, hit, bool(ranking.matches[row, 0]))

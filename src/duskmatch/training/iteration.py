@@ -37,6 +37,7 @@ def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool 
         bad_frames=trainer.bad_frames,
         cache=trainer.cache,
         jpeg_scaling=settings.data.jpeg_scaling,
+        sampling=settings.data.sampling,
     )
 
 

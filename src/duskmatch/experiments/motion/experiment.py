@@ -70,10 +70,10 @@ def evaluate_order(
     embedder: Embedder, dataset: Dataset, order: Order, split: ScoredSplit = "test", seed: int = 0
 ) -> Evaluation:
     """Both directions of the data set with every clip's frames in this order."""
-    n_frames = embedder.settings.data.frames_per_clip
+    how = embedder.settings.data.frames_per_clip, seed, embedder.settings.data.sampling
 
     def embed(tracklets: list[Tracklet]) -> Embeddings:
-        return embedder.embed([reordered(tracklet, order, n_frames, seed) for tracklet in tracklets])
+        return embedder.embed([reordered(tracklet, order, *how) for tracklet in tracklets])
 
     return evaluate_dataset(embed, dataset, split=split, camera_rule=CAMERA_RULE)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from duskmatch.data import segment_indices
+from duskmatch.data import SAMPLINGS, Sampling
 from duskmatch.errors import SettingsError
 from duskmatch.records import Tracklet
 
@@ -21,12 +21,12 @@ ORDERS: dict[Order, str] = {
 }
 
 
-def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int) -> Tracklet:
+def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampling: Sampling = "segments") -> Tracklet:
     """The tracklet cut down to the T frames it is tested with, in another order.
 
     Of T frames the test takes each once, as they stand, so whatever embeds tracklets needs no word of it.
     """
-    drawn = segment_indices(len(tracklet), n_frames, None)
+    drawn = SAMPLINGS[sampling](len(tracklet), n_frames, None)
     places = frame_places(order, n_frames, tracklet.tracklet_id or str(tracklet.frames[0]), seed)
     return replace(tracklet, frames=tuple(tracklet.frames[drawn[place]] for place in places))
 

@@ -1,0 +1,71 @@
+"""BUPTCampus' protocols: queries and gallery are two lists, asked in four pairs of modalities and all together.
+
+Source: REFERENCE 2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from duskmatch.data.dataset import DirectionPair, Sides
+from duskmatch.data.layout import Split, SplitRows
+from duskmatch.records import Modality, PairName, Protocol, ScoredPair, Tracklet
+
+LEGACY_BATCH = 64
+BOTH: tuple[Modality, ...] = ("visible", "infrared")
+MODALITIES: dict[PairName, tuple[tuple[Modality, ...], tuple[Modality, ...]]] = {
+    "infrared_to_visible": (("infrared",), ("visible",)),
+    "visible_to_infrared": (("visible",), ("infrared",)),
+    "visible_to_visible": (("visible",), ("visible",)),
+    "infrared_to_infrared": (("infrared",), ("infrared",)),
+    "omni": (BOTH, BOTH),
+}
+STANDARD = Protocol(
+    name="BUPTCampus (queries and gallery are two lists; four pairs of modalities, and all together)",
+    variant="standard",
+    pairs=tuple(
+        ScoredPair(name, f"every {' or '.join(query)} query", f"every {' or '.join(gallery)} gallery track")
+        for name, (query, gallery) in MODALITIES.items()
+    ),
+    camera_rule="none",
+    frames_per_clip=10,
+    sampling="uniform",
+)
+LEGACY_DROP = replace(
+    STANDARD,
+    variant="legacy_drop",
+    name=f"BUPTCampus, legacy_drop (visible lists cut to a multiple of {LEGACY_BATCH}, to match AuxNet's rows)",
+)
+PROTOCOLS = (STANDARD, LEGACY_DROP)
+
+
+def sides_of(rows: SplitRows, protocol: Protocol) -> Sides:
+    """Who is compared with whom in each pair; `rows.query` are the query list's."""
+
+    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+        query, gallery = query_and_gallery(rows)
+        if protocol.variant == LEGACY_DROP.variant:
+            query, gallery = legacy_cut(query), legacy_cut(gallery)
+        of_query, of_gallery = MODALITIES[name]
+        return DirectionPair(
+            [t for t in query if t.modality in of_query], [t for t in gallery if t.modality in of_gallery]
+        )
+
+    return sides
+
+
+def query_and_gallery(rows: SplitRows) -> DirectionPair:
+    """The two lists, each in its own order."""
+    chosen = set(rows.query)
+    return DirectionPair(rows.kept(rows.query), rows.kept([row for row in rows.tracklets if row not in chosen]))
+
+
+def legacy_cut(tracklets: list[Tracklet], batch: int = LEGACY_BATCH) -> list[Tracklet]:
+    """Visible tracks without their last len % batch, then all infrared ones.
+
+    Source: REFERENCE 2.2, the official test sampler. Differs: visible tracks that fill their batches are all kept;
+    there, all of them are lost.
+    """
+    visible = [t for t in tracklets if t.modality == "visible"]
+    kept = visible[: len(visible) - len(visible) % batch]
+    return kept + [t for t in tracklets if t.modality == "infrared"]

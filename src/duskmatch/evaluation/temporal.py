@@ -1,0 +1,182 @@
+"""Temporal k-reciprocal re-ranking: who has the same neighbours is nearer, also from one half of a track to the other.
+
+    D = 0.8 d_E(whole) + 0.2 J(whole) + 0.1 [ J(q first, g second) + J(q second, g first) ]
+
+d_E is the Euclidean distance of vectors of length 1, whole a tracklet's own vector, first and second those of the two
+halves of its frames; J is the Jaccard distance of k-reciprocal neighbours alone (lambda = 0), k1 = 5, k2 = 3.
+
+| symbol | here |
+|---|---|
+| first, second | `halves` of a tracklet, `Halved` of a side |
+| d_E | `_euclidean` |
+| R*, V, J | `expanded` as in re-ranking, `_encoded`, 1 - S / (2 - S) |
+
+Source: BUPTCampus' published program (REFERENCE.md 2.4), its weights and neighbours.
+Differs: the program adds 1e-5 under the root and keeps V and J as 16-bit numbers; here neither. Equal distances go by
+row, itself first. J's weights are exp(-d) of Euclidean distances over the largest of the row, not squared ones as in
+`rerank`: that is the program's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float32
+
+from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.neighbours import neighbours
+from duskmatch.evaluation.reranking import PAIRS, SAME, check_numbers, check_sides, expanded
+from duskmatch.evaluation.similarity import map_bands, unit_vectors
+from duskmatch.evaluation.sparse import Doubles, Sparse, mean_of_rows, shared
+from duskmatch.records import Embeddings, Floats, Ints, Tracklet
+
+Embed = Callable[[list[Tracklet]], Embeddings]
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalReRanking:
+    """The numbers of a temporal re-ranking; the defaults are the program's. What `plain_weight` leaves of 1 is J's."""
+
+    k1: int = 5
+    k2: int = 3
+    plain_weight: float = 0.8
+    halves_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_numbers(self.k1, self.k2, "temporal re-ranking has 5", "temporal re-ranking has 3")
+        if not 0 <= self.plain_weight <= 1:
+            raise EvaluationError(
+                f"temporal re-ranking: the plain distance's weight must be from 0 to 1; got {self.plain_weight}"
+            )
+        if not 0 <= self.halves_weight < math.inf:
+            raise EvaluationError(
+                f"temporal re-ranking: the halves' weight must be 0 or more; got {self.halves_weight}"
+            )
+
+    def __str__(self) -> str:
+        return (
+            f"temporal k-reciprocal, k1 {self.k1}, k2 {self.k2}, lambda 0, {self.plain_weight:g} plain + "
+            f"{1 - self.plain_weight:g} whole + {self.halves_weight:g} for either order of halves"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Halved:
+    """One side three times: vectors of whole tracklets and of their halves; row i of all is one tracklet."""
+
+    whole: Embeddings
+    first: Embeddings
+    second: Embeddings
+
+    def __post_init__(self) -> None:
+        for name, half in (("first", self.first), ("second", self.second)):
+            if half.vectors.shape != self.whole.vectors.shape or not np.array_equal(half.pids, self.whole.pids):
+                raise EvaluationError(
+                    f"temporal re-ranking: row i of the {name} halves must be row i of the whole tracklets; got "
+                    f"{half.vectors.shape} and {self.whole.vectors.shape}, or other people; embed the same tracklets"
+                )
+
+
+class Halves(NamedTuple):
+    """A tracklet's earlier and later frames."""
+
+    first: Tracklet
+    second: Tracklet
+
+
+def halves(tracklet: Tracklet) -> Halves:
+    """The first floor(n / 2) frames and the rest; of a single frame both are that frame.
+
+    Frames are then drawn from a half as they are from a whole. Source: REFERENCE.md 2.2, `first_half`, `second_half`.
+    """
+    frames, middle = tracklet.frames, len(tracklet) // 2
+    return Halves(replace(tracklet, frames=frames[: middle or 1]), replace(tracklet, frames=frames[middle:]))
+
+
+def embed_halves(embed: Embed, tracklets: Sequence[Tracklet], split: str) -> tuple[Embeddings, Embeddings]:
+    """Vectors of the first and of the second halves, in the tracklets' order."""
+    if all(len(tracklet) == 1 for tracklet in tracklets):
+        raise EvaluationError(
+            f"temporal re-ranking compares halves of tracks, so they must have several frames; all {len(tracklets)} of "
+            f"the {split} split have one; use plain re-ranking (k-reciprocal) or none"
+        )
+    first, second = zip(*map(halves, tracklets), strict=True)
+    return _embedded(embed, first, "first"), _embedded(embed, second, "second")
+
+
+def _embedded(embed: Embed, tracklets: Sequence[Tracklet], which: str) -> Embeddings:
+    found = embed(list(tracklets))
+    if len(found) != len(tracklets):
+        there = set(found.sources)
+        lost = [t.tracklet_id for t in tracklets if t.tracklet_id not in there]
+        raise EvaluationError(
+            f"temporal re-ranking needs a readable frame in both halves; the {which} half of {len(lost)} tracklets has "
+            f"none, the first {lost[0] if lost else 'unnamed'}; copy the pictures again or leave the tracks out"
+        )
+    return found
+
+
+def rerank_temporally(
+    query: Halved, gallery: Halved, numbers: TemporalReRanking | None = None
+) -> Float32[np.ndarray, "q g"]:
+    """Distances for `score_distances`; each depends on all vectors of both sides, not on pids or cameras.
+
+    Memory: one matrix of the result's size at a time, else O(n k).
+    """
+    numbers = numbers or TemporalReRanking()
+    check_sides(query.whole, gallery.whole, numbers.k1)
+    pairs = (
+        (1 - numbers.plain_weight, query.whole, gallery.whole),
+        (numbers.halves_weight, query.first, gallery.second),
+        (numbers.halves_weight, query.second, gallery.first),
+    )
+    encodings = [(weight, *_encoded(q, g, numbers)) for weight, q, g in pairs if weight]
+    dist = np.empty((len(query.whole), len(gallery.whole)), np.float32)
+    _fill_plain(dist, query.whole, gallery.whole, numbers.plain_weight)
+    for weight, q, g in encodings:
+        for rows, S in shared(q, g):
+            dist[rows] += weight * (1 - S / (2 - S))
+    return dist
+
+
+def _encoded(query: Embeddings, gallery: Embeddings, numbers: TemporalReRanking) -> tuple[Sparse, Sparse]:
+    """V of the queries and of the gallery: weights of those who are neighbours both ways, each row with the sum 1."""
+    n_query = len(query)
+    vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])
+    near, _ = neighbours(vectors, numbers.k1, n_query)
+    members = expanded(near, numbers.k1)
+    farthest = np.sqrt(np.maximum(2 - 2 * near.farthest.astype(np.float64), 0))
+    dist = _euclidean(vectors, members.rows, members.columns)
+    weights = np.exp(-dist / np.where(farthest > math.sqrt(SAME), farthest, np.inf)[members.rows])
+    V = Sparse(members.starts, members.columns, weights, members.width).normalised()
+    if numbers.k2 > 1:
+        V = mean_of_rows(V, near.columns[:, : numbers.k2])
+    return V.part(0, n_query), V.part(n_query, len(vectors))
+
+
+def _euclidean(vectors: Floats, rows: Ints, columns: Ints) -> Doubles:
+    """Of pairs, by their difference in fp64: the root would turn fp32's last digits into the fourth of a small one."""
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), PAIRS):
+        some = slice(start, start + PAIRS)
+        apart = vectors[rows[some]].astype(np.float64) - vectors[columns[some]]
+        found[some] = np.sqrt(np.einsum("nd,nd->n", apart, apart))
+    return found
+
+
+def _fill_plain(dist: Floats, query: Embeddings, gallery: Embeddings, weight: float) -> None:
+    """Fills in weight x d_E, in fp64 a band of queries at a time."""
+    q, g = unit_vectors(query, "query"), unit_vectors(gallery, "gallery").astype(np.float64)
+    lengths = np.einsum("nd,nd->n", g, g)
+
+    def of_band(rows: slice) -> None:
+        band: npt.NDArray[np.float64] = q[rows].astype(np.float64)
+        squared = np.einsum("nd,nd->n", band, band)[:, None] + lengths - 2 * (band @ g.T)
+        dist[rows] = weight * np.sqrt(np.maximum(squared, 0))
+
+    map_bands(of_band, len(q), len(g))
