@@ -17,7 +17,7 @@ from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
 from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import FrameError
-from duskmatch.records import MODALITIES, Tracklet
+from duskmatch.records import HITSZ_VCM, MODALITIES, Tracklet
 
 Frames = Literal["all", "sample", "none"]
 
@@ -154,7 +154,8 @@ def count_table(dataset: Dataset) -> list[dict[str, Any]]:
     A reader may leave both in the data set's facts, as `found` and `expected`.
     """
     if not dataset.synthetic:
-        found, expected = dataset.facts.get("found", dataset.counts()), dataset.facts.get("expected", OFFICIAL_COUNTS)
+        expected = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else dataset.facts.get("expected", {})
+        found = dataset.facts.get("found", dataset.counts())
         return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in found.items()]
     said, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
