@@ -16,6 +16,7 @@ from duskmatch.data import Problem, bupt, bupt_protocol, decode_frame, open_data
 from duskmatch.data.bupt import aligned_pairs, fake_infrared
 from duskmatch.errors import DataError, FrameError, SettingsError
 from duskmatch.evaluation import dataset_facts, evaluate_dataset, scores_document, scores_in_words
+from duskmatch.evaluation.words import ARROWS, FURTHER
 from duskmatch.records import Embeddings
 from duskmatch.synthetic.generate import generate
 from tests.data.bupt_tree import BuptTree, official_lists
@@ -281,7 +282,9 @@ def test_legacy_drop_gives_the_denominators_of_auxnets_rows(tmp_path: Path, monk
     assert document["pairs"]["omni"]["n_queries"] == 1048
     said = "BUPTCampus, legacy_drop (visible lists cut to a multiple of 64, to match AuxNet's rows)"
     assert document["protocol"]["name"] == said and document["protocol"]["variant"] == "legacy_drop"
-    assert f"protocol: {said}" in scores_in_words(document)
+    words = scores_in_words(document)
+    assert f"protocol: {said}" in words
+    assert "visible → infrared: every visible query up to a multiple of 64 among every infrared gallery track" in words
     full = evaluate_dataset(point_of_each_person, whole).scores
     assert {full[d].n_queries - full[d].n_left_out for d in ("infrared_to_visible", "visible_to_infrared")} == {
         536,
@@ -354,6 +357,16 @@ def test_a_person_may_ask_for_other_clips_than_the_protocols(written: BuptTree, 
     assert "frames_per_clip: 10\n  sampling: uniform\n" in capsys.readouterr().out
     assert main([*flags, "--data.frames_per_clip", "6", "--data.sampling", "segments"]) == 0
     assert "frames_per_clip: 6\n  sampling: segments\n" in capsys.readouterr().out
+
+
+def test_the_page_says_of_every_pair_who_is_looked_for_among_whom() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    for protocol in bupt_protocol.PROTOCOLS:
+        for pair in protocol.pairs:
+            start = f"| BUPTCampus | `{protocol.variant}` | {(ARROWS | FURTHER)[pair.name]} | "
+            assert (
+                f"{start}{pair.query} | {pair.gallery} | nothing | every entry | 1: none, nothing is drawn |\n" in page
+            )
 
 
 def test_a_multiple_of_the_batch_stays_whole() -> None:

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera-rule",
         choices=CAMERA_RULES,
-        help="what is taken out of each query's gallery (default: the data set's; of features same-pid-same-camera)",
+        help="what is taken out of each query's gallery (default the data's own rule; features: same-pid-same-camera)",
     )
     parser.add_argument(
         "--cmc", choices=tuple(COUNTED), help="what CMC counts, for --features (default entries; of data their own)"

@@ -20,13 +20,28 @@ MODALITIES: dict[PairName, tuple[tuple[Modality, ...], tuple[Modality, ...]]] = 
     "infrared_to_infrared": (("infrared",), ("infrared",)),
     "omni": (BOTH, BOTH),
 }
+EVERY: dict[tuple[Modality, ...], str] = {
+    ("visible",): "every visible {}",
+    ("infrared",): "every infrared {}",
+    BOTH: "every {}",
+}
+CUT = EVERY | {
+    ("visible",): f"every visible {{}} up to a multiple of {LEGACY_BATCH}",
+    BOTH: f"every {{}}, visible ones up to a multiple of {LEGACY_BATCH}",
+}
+
+
+def _pairs(words: dict[tuple[Modality, ...], str]) -> tuple[ScoredPair, ...]:
+    return tuple(
+        ScoredPair(name, words[query].format("query"), words[gallery].format("gallery track"))
+        for name, (query, gallery) in MODALITIES.items()
+    )
+
+
 STANDARD = Protocol(
     name="BUPTCampus (queries and gallery are two lists; four pairs of modalities, and all together)",
     variant="standard",
-    pairs=tuple(
-        ScoredPair(name, f"every {' or '.join(query)} query", f"every {' or '.join(gallery)} gallery track")
-        for name, (query, gallery) in MODALITIES.items()
-    ),
+    pairs=_pairs(EVERY),
     camera_rule="none",
     frames_per_clip=10,
     sampling="uniform",
@@ -34,6 +49,7 @@ STANDARD = Protocol(
 LEGACY_DROP = replace(
     STANDARD,
     variant="legacy_drop",
+    pairs=_pairs(CUT),
     name=f"BUPTCampus, legacy_drop (visible lists cut to a multiple of {LEGACY_BATCH}, to match AuxNet's rows)",
 )
 PROTOCOLS = (STANDARD, LEGACY_DROP)

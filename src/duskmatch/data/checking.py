@@ -153,8 +153,8 @@ def count_table(dataset: Dataset) -> list[dict[str, Any]]:
     A reader may leave both in the data set's facts, as `found` and `expected`.
     """
     if not dataset.synthetic:
-        official = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else {}
-        found, expected = dataset.facts.get("found", dataset.counts()), dataset.facts.get("expected", official)
+        expected = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else dataset.facts.get("expected", {})
+        found = dataset.facts.get("found", dataset.counts())
         return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in found.items()]
     said, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
