@@ -58,9 +58,10 @@ def terms(forward: Forward) -> dict[str, Tensor]:
     """Cross entropy behind the neck, the centres before it."""
     model: HeteroCentreTriplet = forward.model
     pooled = model.pooled(forward.maps, forward.n_frames)
+    visible, infrared = pooled.chunk(2)
     return {
         "identity": forward.identity("identity", model.classifier(model.neck(pooled))),
-        "centre_triplet": hetero_centre_triplet(*pooled.chunk(2), forward.labels, margin=forward.loss.margin),
+        "centre_triplet": hetero_centre_triplet(visible, infrared, forward.labels, margin=forward.loss.margin),
     }
 
 

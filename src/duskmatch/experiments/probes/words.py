@@ -81,11 +81,7 @@ def probes_charts(document: Document) -> list[DotChart]:
         DotChart(
             f"{question['words']}{word}",
             list(document["layer_words"].values()),
-            [
-                series
-                for place, run in enumerate(document["runs"])
-                for series in _series(document, question, run, place)
-            ]
+            [series for place, run in enumerate(document["runs"]) for series in _series(document, question, run, place)]
             + MARKS,
             x_label="balanced accuracy, %",
             chance=100 * question["chance"],
