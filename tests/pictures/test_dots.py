@@ -54,6 +54,12 @@ def test_a_series_beside_another_shares_its_line_and_one_without_a_label_is_not_
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["in order", "below"]
 
 
+def test_a_long_title_is_broken_where_its_panel_ends() -> None:
+    (axes,) = dots_figure([DotChart("one word after the other " * 4 + "\nbelow", ["a"], [])]).axes
+    lines = axes.get_title(loc="left").split("\n") if axes.get_title(loc="left") else axes.get_title().split("\n")
+    assert len(lines) == 5 and max(map(len, lines)) <= 36 and lines[-1] == "below"
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_the_picture_is_written_and_is_not_blank(tmp_path, n: int) -> None:
     save_dots([CHART] * n, tmp_path / "dots.png")

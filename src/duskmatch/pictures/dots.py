@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from duskmatch.files import write_bytes
 from duskmatch.pictures.charts import INK, STYLE
 
 ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.0  # inches: of one dot, of one panel, of title and axis
+TITLE_LETTERS = 36  # of a line of the title, as wide as a panel
 KEY_MARK, KEY_LETTER = 0.6, 0.085  # inches: of a mark in the key and the gaps around it, of a letter
 
 
@@ -113,5 +115,5 @@ def draw_dots(chart: DotChart, axes: Axes) -> None:
     axes.grid(visible=False, axis="y")
     if chart.x_range:
         axes.set_xlim(*chart.x_range)
-    axes.set_title(chart.title)
+    axes.set_title("\n".join(textwrap.fill(line, TITLE_LETTERS) for line in chart.title.split("\n")))
     axes.set_xlabel(chart.x_label)
