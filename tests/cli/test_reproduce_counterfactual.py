@@ -77,7 +77,7 @@ def test_flags_become_the_question(asked, capsys):
     command.run(parsed("r1", "r2", "--data", "d", "--out", "o", "--overwrite", *flags))
     assert asked == [
         Question(
-            [Path("r1"), Path("r2")], Path("d"), Path("o"), ["A", "B"], ["view", "pose"], [2, 4], 7, 9, True, True, 1,
+            [Path("r1"), Path("r2")], Path("d"), Path("o"), "A, B", ["view", "pose"], [2, 4], 7, 9, True, True, 1,
             {"device": "cpu", "engine": "torch", "precision": "bf16"},
         )
     ]  # fmt: skip

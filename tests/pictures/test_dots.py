@@ -45,6 +45,21 @@ def test_one_key_names_every_series_once() -> None:
     assert len(drawn.axes) == 3
 
 
+def test_a_series_beside_another_shares_its_line_and_one_without_a_label_is_not_in_the_key() -> None:
+    hollow = Dots("", SERIES[0], [Dot(20, 18, 22), Dot(9, 8, 10)], filled=False, beside=True)
+    below = Dots("below", SERIES[1], [Dot(1, 1, 1), Dot(2, 2, 2)])
+    drawn = dots_figure([DotChart("", ["a", "b"], [CHART.series[0], hollow, below])])
+    first, second, third = (list(bar.lines[0].get_ydata()) for bar in drawn.axes[0].containers)
+    assert first == second and third[0] > first[0]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["in order", "below"]
+
+
+def test_a_long_title_is_broken_where_its_panel_ends() -> None:
+    (axes,) = dots_figure([DotChart("one word after the other " * 4 + "\nbelow", ["a"], [])]).axes
+    lines = axes.get_title(loc="left").split("\n") if axes.get_title(loc="left") else axes.get_title().split("\n")
+    assert len(lines) > 3 and max(map(len, lines)) <= 36 and lines[-1] == "below"
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_the_picture_is_written_and_is_not_blank(tmp_path, n: int) -> None:
     save_dots([CHART] * n, tmp_path / "dots.png")

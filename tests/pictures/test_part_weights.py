@@ -28,7 +28,7 @@ def test_the_section_says_what_was_drawn_and_who_has_none(compared):
     assert "SYNTHETIC data" in caption and "Without A: Baseline." in caption
     assert charts.count('role="img"') == 1 and "visible: part 1 " in charts and "infrared, 24 clips" in charts
     means = np.concatenate([of.mean(axis=0) for of in compared[1].weights.values()])
-    assert f"All points lie between {means.min():.3f} and {means.max():.3f}." in caption
+    assert f"All points lie between {means.min():.5f} and {means.max():.5f}." in caption
 
 
 def test_where_no_model_has_a_it_says_so_and_writes_no_file(compared, tmp_path):

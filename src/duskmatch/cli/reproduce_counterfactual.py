@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, or exported folders")
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="a Duskwalk set, unchanged")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new, empty, or to go on with")
-    parser.add_argument("--names", metavar="A,B", help="what the RUNs are called (default: their folders' names)")
+    parser.add_argument("--names", metavar="A,B", help="names of the RUNs (default: what tells their paths apart)")
     parser.add_argument(
         "--factors", metavar="A,B", default=",".join(FACTORS), help=f"of {', '.join(FACTORS)} (default all)"
     )
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         runs=args.runs,
         data=args.data,
         out=args.out,
-        names=None if args.names is None else words_of(args.names),
+        names=args.names,
         factors=words_of(args.factors),
         severities=numbers_of(args.severities),
         people=args.people,
@@ -66,10 +66,10 @@ def run(args: argparse.Namespace) -> None:
         embedder_options={"device": args.device, "engine": args.engine, "precision": args.precision},
     )
     with console.progress() as bar:
-        task = bar.add_task("counterfactuals", total=None, note="")
+        task = bar.add_task("counterfactuals", total=None, note="", visible=False)  # until something is to be done
         watcher = Watcher(
-            on_piece=lambda done, total: bar.update(task, completed=done, total=total),
-            on_work=lambda what, done, total: bar.update(task, note=f"{what}, {done} of {total}"),
+            on_piece=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+            on_work=lambda what, done, total: bar.update(task, note=f"{what}, {done} of {total}", visible=True),
             on_note=lambda note: console.say(f"note: {note}"),
         )
         document = counterfactual(question, watcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from duskmatch.evaluation import note_test_read
 from duskmatch.evaluation.document import Count, Part
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.records import Tracklet
+
+NAME = re.compile(r"[^\W_][\w .+()=/*-]{0,39}")
 
 
 class RunFacts(Part):
@@ -122,13 +125,21 @@ def open_sets(places: Sequence[Path]) -> dict[str, Dataset]:
 
 def run_names(runs: Sequence[Path], given: str | None) -> list[str]:
     """A name for each RUN: those given with commas between, or as much of the paths as tells them apart."""
+    if not runs:
+        raise SettingsError("at least one RUN must be named; got none; name a trained run")
     if given is None:
         return short_names(runs, "RUN")
     names = [name.strip() for name in given.split(",")]
-    if len(names) != len(runs) or len(set(names)) != len(names) or not all(names):
+    if len(names) != len(runs) or len(set(names)) != len(names):
         raise SettingsError(
             f"--names must be {len(runs)} different names with commas between, one for each RUN; got {given!r}"
         )
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise SettingsError(
+                "a RUN's name must be 1 to 40 letters, digits, spaces or . + - = ( ) _ / *, the first a letter or "
+                f"digit; got {name!r}; give others with --names A,B"
+            )
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from duskmatch.files import write_bytes
 from duskmatch.pictures.charts import INK, STYLE
 
 ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.0  # inches: of one dot, of one panel, of title and axis
+TITLE_LETTERS = 36  # of a line of the title, as wide as a panel
+KEY_MARK, KEY_LETTER = 0.6, 0.085  # inches: of a mark in the key and the gaps around it, of a letter
 
 
 class Dot(NamedTuple):
@@ -28,13 +31,17 @@ class Dot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """One series: a dot for each row of the chart, None where there is none."""
+    """One series: a dot for each row of the chart, None where there is none; without a label it is not in the key.
+
+    beside: on the same line as the series before it, and not one line below.
+    """
 
     label: str
     colour: str
     dots: Sequence[Dot | None]
     marker: str = "o"
     filled: bool = True
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class DotChart:
 def dots_figure(charts: Sequence[DotChart], *, columns: int = 2) -> Figure:
     """The panels in rows of `columns`, one key for all below them."""
     n_rows = -(-len(charts) // columns)
-    lines = max(len(chart.rows) * (len(chart.series) + 1) for chart in charts)
+    lines = max(len(chart.rows) * (len(set(lines_of(chart))) + 1) for chart in charts)
     size = PANEL_WIDTH * columns, (MARGIN + ROW_HEIGHT * lines) * n_rows + 0.5
     drawn = Figure(figsize=size, layout="constrained")
     known = {}
@@ -62,8 +69,18 @@ def dots_figure(charts: Sequence[DotChart], *, columns: int = 2) -> Figure:
         draw_dots(chart, axes)
         handles, labels = axes.get_legend_handles_labels()
         known.update(dict(zip(labels, handles, strict=True)))
-    drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=min(len(known), 3 * columns))
+    longest = max(map(len, known), default=0)
+    fitting = max(1, int(size[0] / (KEY_MARK + KEY_LETTER * longest)))
+    drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=min(max(len(known), 1), fitting))
     return drawn
+
+
+def lines_of(chart: DotChart) -> list[int]:
+    """On which line of a row each series stands, from 0."""
+    found: list[int] = []
+    for series in chart.series:
+        found.append(found[-1] if series.beside and found else found[-1] + 1 if found else 0)
+    return found
 
 
 def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> None:
@@ -76,8 +93,9 @@ def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> No
 
 def draw_dots(chart: DotChart, axes: Axes) -> None:
     """One panel."""
-    step = 1 / (len(chart.series) + 1)
-    for place, series in enumerate(chart.series):
+    lines = lines_of(chart)
+    step = 1 / (max(lines, default=0) + 2)
+    for place, series in zip(lines, chart.series, strict=True):
         there = [(row, dot) for row, dot in enumerate(series.dots) if dot is not None]
         axes.errorbar(
             [dot.value for _, dot in there],
@@ -88,7 +106,7 @@ def draw_dots(chart: DotChart, axes: Axes) -> None:
             markerfacecolor=series.colour if series.filled else "white",
             markersize=4.5,
             elinewidth=1.2,
-            label=series.label,
+            label=series.label or "_not in the key",
         )
     if chart.chance is not None:
         axes.axvline(chart.chance, color=INK, linestyle=":", linewidth=1.0, label=chart.line)
@@ -97,5 +115,5 @@ def draw_dots(chart: DotChart, axes: Axes) -> None:
     axes.grid(visible=False, axis="y")
     if chart.x_range:
         axes.set_xlim(*chart.x_range)
-    axes.set_title(chart.title)
+    axes.set_title("\n".join(textwrap.fill(line, TITLE_LETTERS) for line in chart.title.split("\n")))
     axes.set_xlabel(chart.x_label)

@@ -142,7 +142,8 @@ def _ranges(weights: Sequence[Mapping[Modality, Floats]]) -> list[tuple[float, f
 def _ends(having: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
     """Between which values the points lie: a chart that fills its scale makes much of little."""
     means = np.concatenate([of.mean(axis=0) for _, weights in having for of in weights.values()])
-    return f" All points lie between {means.min():.3f} and {means.max():.3f}."
+    digits = 3 if means.max() - means.min() > 0.002 else 5
+    return f" All points lie between {means.min():.{digits}f} and {means.max():.{digits}f}."
 
 
 def _key(weights: Mapping[Modality, Floats]) -> Html:

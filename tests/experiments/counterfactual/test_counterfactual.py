@@ -432,13 +432,15 @@ def refused(kind, message, question):
         ({"factors": []}, "counterfactual needs at least one factor; got none"),
         ({"severities": [1, 5]}, "--severities must be from 1 to 4; got 5"),
         ({"severities": [0]}, "counterfactual needs at least one severity from 1 to 4; got none"),
-        ({"runs": []}, "counterfactual needs at least one RUN; got none; name a trained run"),
-        ({"names": ["a"]}, "--names must give one name for each of 2 RUNs; got 1"),
-        ({"names": ["a", "a"]}, "RUNs must have different names; a is there twice; give others with --names A,B"),
+        ({"runs": []}, "at least one RUN must be named; got none; name a trained run"),
         (
-            {"names": ["a", "_b|c"]},
-            "a RUN's name must be 1 to 40 letters, digits, spaces or . + - = ( ) _, the first a letter or digit; got "
-            "'_b|c'; give others with --names A,B",
+            {"names": "a"},
+            "--names must be 2 different names with commas between, one for each RUN; got 'a'",
+        ),
+        (
+            {"names": "a,_b|c"},
+            "a RUN's name must be 1 to 40 letters, digits, spaces or . + - = ( ) _ / *, the first a letter or digit; "
+            "got '_b|c'; give others with --names A,B",
         ),
     ],
 )  # fmt: skip

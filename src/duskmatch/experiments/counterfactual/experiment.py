@@ -20,7 +20,8 @@ from duskmatch.experiments.counterfactual.films import FilmStore, Take
 from duskmatch.experiments.counterfactual.measures import Baseline, Measured
 from duskmatch.experiments.counterfactual.page import write_outputs
 from duskmatch.experiments.counterfactual.results import Outcome, document_of
-from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, run_names, training_data
+from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, training_data
+from duskmatch.experiments.subjects import run_names
 from duskmatch.synthetic import FACTORS
 from duskmatch.synthetic.variations import MOST_SEVERE
 from duskmatch.training.checkpoint import only_writer
@@ -33,7 +34,7 @@ class Question:
     runs: Sequence[Path]
     data: Path
     out: Path
-    names: Sequence[str] | None = None
+    names: str | None = None
     factors: Sequence[str] = FACTORS
     severities: Sequence[int] = tuple(range(1, MOST_SEVERE + 1))
     people: int | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,10 @@ from duskmatch.embedding import Embedder, load_embedder
 from duskmatch.embedding.exported import FILE, file_hash, is_exported
 from duskmatch.embedding.machine import pick_device
 from duskmatch.embedding.shards import Shards
-from duskmatch.errors import EvaluationError, SettingsError
+from duskmatch.errors import EvaluationError
 from duskmatch.evaluation import load_embeddings, save_embeddings
 from duskmatch.records import Embeddings, Tracklet
 
-NAME = re.compile(r"[^\W_][\w .+()=-]{0,39}")
 Progress = Callable[[int, int], None]
 
 
@@ -40,23 +38,6 @@ class Subject:
 def open_subjects(runs: Sequence[Path], names: Sequence[str], **options: Any) -> list[Subject]:
     """Every RUN with its engine; `options` are load_embedder's: device, engine, precision."""
     return [_open(run, name, options) for run, name in zip(runs, names, strict=True)]
-
-
-def run_names(runs: Sequence[Path], names: Sequence[str] | None) -> list[str]:
-    """One name for each RUN: the given ones, or those of the folders."""
-    if not runs:
-        raise SettingsError("counterfactual needs at least one RUN; got none; name a trained run")
-    found = [run.resolve().name for run in runs] if names is None else list(names)
-    if len(found) != len(runs):
-        raise SettingsError(f"--names must give one name for each of {len(runs)} RUNs; got {len(found)}")
-    for name in found:
-        if not NAME.fullmatch(name):
-            rule = "a RUN's name must be 1 to 40 letters, digits, spaces or . + - = ( ) _, the first a letter or digit"
-            raise SettingsError(f"{rule}; got {name!r}; give others with --names A,B")
-    if len(set(found)) != len(found):
-        twice = next(name for name in found if found.count(name) > 1)
-        raise SettingsError(f"RUNs must have different names; {twice} is there twice; give others with --names A,B")
-    return found
 
 
 def _open(run: Path, name: str, options: dict[str, Any]) -> Subject:

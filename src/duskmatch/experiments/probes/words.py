@@ -7,7 +7,7 @@ from typing import Any
 
 from duskmatch.evaluation.words import interval, percent
 from duskmatch.experiments.words import change, facts_tables, markdown, origin
-from duskmatch.pictures.charts import SERIES
+from duskmatch.pictures.charts import INK, SERIES
 from duskmatch.pictures.dots import Dot, DotChart, Dots
 
 COLUMNS = ("layer", "run", "accuracy", "95 %", "untrained", "95 %", "trained less untrained (95 %)", "shuffled", "95 %")
@@ -67,6 +67,13 @@ def by_layer(document: Document) -> list[Document]:
     return sorted(document["layers"], key=lambda one: order.index(one["layer"]))
 
 
+# In the key alone.
+MARKS = [
+    Dots("untrained", INK, [], filled=False, beside=True),
+    Dots("labels shuffled", INK, [], marker="x", beside=True),
+]
+
+
 def probes_charts(document: Document) -> list[DotChart]:
     """A panel for each probe that was run: layers from top to bottom, each RUN trained, untrained and shuffled."""
     word = " (SYNTHETIC)" if document["synthetic"] else ""
@@ -74,11 +81,8 @@ def probes_charts(document: Document) -> list[DotChart]:
         DotChart(
             f"{question['words']}{word}",
             list(document["layer_words"].values()),
-            [
-                series
-                for place, run in enumerate(document["runs"])
-                for series in _series(document, question, run, place)
-            ],
+            [series for place, run in enumerate(document["runs"]) for series in _series(document, question, run, place)]
+            + MARKS,
             x_label="balanced accuracy, %",
             chance=100 * question["chance"],
             x_range=(0, 102),
@@ -102,8 +106,8 @@ def _series(document: Document, question: Document, run: Document, place: int) -
 
     return [
         Dots(run["name"], colour, dots("accuracy", "interval")),
-        Dots(f"{run['name']}, untrained", colour, dots("untrained", "untrained_interval"), filled=False),
-        Dots(f"{run['name']}, labels shuffled", colour, dots("shuffled", "shuffled_interval"), marker="x"),
+        Dots("", colour, dots("untrained", "untrained_interval"), filled=False, beside=True),
+        Dots("", colour, dots("shuffled", "shuffled_interval"), marker="x", beside=True),
     ]
 
 
