@@ -133,7 +133,8 @@ def test_one_update_moves_every_part_but_the_graph_which_waits_for_the_second_ep
 
     assert still() == {name for name in before if name.startswith("graph_")}
     updated(model, settings, due=Due(step=1, epoch=1))
-    assert still() == set()
+    # who asks adds the same to all scores of a row, but for LeakyReLU's bend between them
+    assert all(name.startswith("graph_heads.") and name.endswith(".asking.weight") for name in still())
 
 
 def test_searched_with_is_the_vector_with_parts_and_both_necks_are_recalibrated():

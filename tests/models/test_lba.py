@@ -63,8 +63,7 @@ def test_the_terms_are_their_equations_with_their_weights():
         expected = {
             "identity": told(pooled),
             "triplet": float(defense_triplet_loss(pooled, labels, margin=0.3, form="euclidean")),
-            "aligned_identity": told(model.pooled(rebuilt4, 2))
-            + told(model.pooled(model.encoder.stage4(rebuilt3), 2)),
+            "aligned_identity": told(model.pooled(rebuilt4, 2)) + told(model.pooled(model.encoder.stage4(rebuilt3), 2)),
             "dense_triplet": sum(oracle.dense_triplet(maps, same, other, 0.3) for maps in (maps3, maps4)),
         }
     assert got == {name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}

@@ -77,8 +77,8 @@ def dense_triplet_loss(
 ) -> Float[Tensor, ""]:
     """Mean over all places of A [ |f - r_pos| - |f - r_neg| + margin ]_+, Euclidean over channels.
 
-    Source: Park et al. 2021; REFERENCE 5.1. Differs: written out over channels, and A keeps its axis, where the published
-    code leans on a library's reduction that has changed since and multiplies maps of all pictures by masks of all.
+    Source: Park et al. 2021; REFERENCE 5.1. Differs: written out over channels, and A keeps its axis; the published
+    code leans on a library's reduction that has changed since, and its product weighs every picture by every mask.
     """
     hinge = F.relu(over_channels(own, positive) - over_channels(own, negative) + margin)
     return (attention * hinge).mean()

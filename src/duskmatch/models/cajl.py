@@ -8,8 +8,8 @@
 | non-local blocks of its body (AGW) | `non_local2`, `non_local3`, on `attention.DotProduct` |
 | enhanced squared difference | `losses.squared_difference` |
 
-Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et al.
-2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
+Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et
+al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
 Differs: clips in the place of pictures, with one draw for a clip.
 """
 
@@ -59,9 +59,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         normalised: bool = True,
         gamma: float = 1.0,
     ) -> None:
-        super().__init__(
-            n_pids, backbone=backbone, width=width, last_stride=last_stride, pooling=pooling, gem_p=gem_p
-        )
+        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, pooling=pooling, gem_p=gem_p)
         if not 0 <= erase <= 1:
             raise SettingsError(f"model.options erase must be from 0 to 1, a share of the clips; got {erase}")
         if not gamma > 0:
@@ -113,7 +111,7 @@ def attending(stage: nn.Sequential, blocks: nn.ModuleList, maps: Float[Tensor, "
 
 
 def three_parts(forward: Forward) -> tuple[Float[Tensor, "b2 t 3 h w"], Float[Tensor, "b t 3 h w"]]:
-    """What enters: visible clips with channel-exchanged ones below them, and infrared ones, each erased by its own draw.
+    """What enters: visible clips, below them channel-exchanged ones, and infrared ones, each erased by its own draw.
 
     Source: REFERENCE 5.5.
     """

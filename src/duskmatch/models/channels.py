@@ -22,7 +22,10 @@ def one_channel(
     Source: Ye et al. 2021; REFERENCE 5.5.
     """
     choices = rng.integers(4 if grey else 3, size=len(clips))
-    seen = [brightness(clip) if choice == 3 else clip[:, choice : choice + 1] for clip, choice in zip(clips, choices)]
+    seen = [
+        brightness(clip) if choice == 3 else clip[:, choice : choice + 1]
+        for clip, choice in zip(clips, choices, strict=True)
+    ]
     return torch.stack(seen).expand(clips.shape)
 
 
@@ -31,9 +34,7 @@ def brightness(clip: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 1 h w"]:
     return (clip * luma).sum(dim=1, keepdim=True).round().to(torch.uint8)
 
 
-def erased(
-    clips: UInt8[Tensor, "b t 3 h w"], share: float, rng: np.random.Generator
-) -> UInt8[Tensor, "b t 3 h w"]:
+def erased(clips: UInt8[Tensor, "b t 3 h w"], share: float, rng: np.random.Generator) -> UInt8[Tensor, "b t 3 h w"]:
     """A rectangle blanked in about this share of the clips, at one place in all frames of a clip.
 
     Source: REFERENCE 5.5; the rectangle as in Zhong et al. 2017, "Random Erasing Data Augmentation".
@@ -41,10 +42,12 @@ def erased(
     clips = clips.clone()
     colour = torch.tensor(MEAN_COLOUR, dtype=torch.uint8, device=clips.device).view(3, 1, 1)
     h, w = clips.shape[-2:]
-    for clip, draw in zip(clips, rng.random((len(clips), 5))):
+    for clip, draw in zip(clips, rng.random((len(clips), 5)), strict=True):
         area = (AREA[0] + (AREA[1] - AREA[0]) * draw[1]) * h * w
         aspect = math.exp(math.log(ASPECT) * (2 * draw[2] - 1))
-        height, width = (min(max(round(math.sqrt(side)), 1), most) for side, most in ((area * aspect, h), (area / aspect, w)))
+        height, width = (
+            min(max(round(math.sqrt(side)), 1), most) for side, most in ((area * aspect, h), (area / aspect, w))
+        )
         top, left = int(draw[3] * (h - height + 1)), int(draw[4] * (w - width + 1))
         if draw[0] < share:
             clip[..., top : top + height, left : left + width] = colour

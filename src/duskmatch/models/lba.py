@@ -9,7 +9,8 @@
 
 Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
 Correspondences"; REFERENCE 5.1.
-Differs: clips in the place of pictures. A clip is aligned with one clip of the other modality, frame by frame, t with t.
+Differs: clips in the place of pictures. A clip is aligned with one clip of the other modality, frame by frame: t with
+t.
 """
 
 from __future__ import annotations
