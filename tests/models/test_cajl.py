@@ -228,5 +228,5 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_it_learns_four_people(tmp_path, tmp_path_factory):
-    longer = ["train.steps_per_epoch=150", "train.checkpoint_every=150", "model.options={erase: 0.0}"]
+    longer = ["train.steps_per_epoch=90", "train.checkpoint_every=90", "model.options={erase: 0.0}"]
     assert overfit(CAJL[0], tmp_path_factory, tmp_path / "run", *CAJL[1:], *longer) >= 0.9

@@ -83,7 +83,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         maps = encoder.run(encoder.layer1, shallow)
         maps = encoder.run(partial(attending, encoder.layer2, self.non_local2), maps)
         maps = encoder.run(partial(attending, encoder.layer3, self.non_local3), maps)
-        return encoder.stage4(maps)  # type: ignore[no-any-return]
+        return encoder.stage4(maps)
 
     def maps_to_pool(
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality

@@ -47,7 +47,8 @@ class PartAggregation(nn.Module):
 
     def forward(self, parts: Float[Tensor, "b k d"]) -> Float[Tensor, "b d"]:
         weights = (self.query(parts) @ self.key(parts).transpose(1, 2)).softmax(dim=2)  # (b k k), row: who asks
-        return (self.gate.softmax(dim=0)[:, None] * (weights.to(parts.dtype) @ self.value(parts))).sum(dim=1)
+        mixed: Tensor = weights.to(parts.dtype) @ self.value(parts)
+        return (self.gate.softmax(dim=0)[:, None] * mixed).sum(dim=1)
 
 
 class Attended(NamedTuple):

@@ -119,7 +119,7 @@ def told(forward: Forward, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, ""]:
     """Mean cross entropy of who these maps show."""
     model = forward.model
     logits = model.classifier(model.neck(model.pooled(maps, forward.n_frames)))
-    return forward.cross_entropy(logits)  # type: ignore[no-any-return]
+    return forward.cross_entropy(logits)
 
 
 def updates(model: LearningByAligning, settings: Settings, due: Due) -> list[SubStep]:
