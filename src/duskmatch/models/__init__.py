@@ -6,10 +6,10 @@ from duskmatch.models.self_attack import SelfAttackDefense
 
 MODELS: dict[str, Method] = {
     "self_attack": Method(SelfAttackDefense, algorithm1.updates),
+    "hc_tri": Method(hc_tri.HeteroCentreTriplet, hc_tri.updates),
     "lba": Method(lba.LearningByAligning, lba.updates),
     "ddag": Method(ddag.DualAttentiveAggregation, ddag.updates),
     "cajl": Method(cajl.ChannelAugmentedJointLearning, cajl.updates),
-    "hc_tri": Method(hc_tri.HeteroCentreTriplet, hc_tri.updates),
 }
 
 __all__ = ["MODELS", "Due", "Forward", "Method", "Network", "SelfAttackDefense", "SubStep"]
