@@ -17,7 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from duskmatch.errors import SettingsError
 
-PRESETS = ("tiny", "small", "paper", "mitml")
+PRESETS = (
+    "tiny", "small", "paper", "mitml",
+    "lba-own", "lba-small",
+    "ddag-own", "ddag-small",
+    "cajl-own", "cajl-small",
+)  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -86,3 +86,14 @@ def non_local(x: Tensor, y: Tensor, trunk: Tensor, block: torch.nn.Module) -> Te
         for j in range(h * w):
             mixed[:, i] += weights[j] / sum(weights) * g[:, j]
     return trunk + block.norm(block.out(mixed.reshape(1, -1, h, w)))[0]
+
+
+def dot_product(x: Tensor, block: torch.nn.Module) -> Tensor:
+    """x + W (theta(x) phi(x)^T / N) g(x), pair of positions by pair, for one picture (c h w) in evaluation mode."""
+    _, h, w = x.shape
+    theta, phi, g = (conv(x[None])[0].reshape(-1, h * w) for conv in (block.theta, block.phi, block.g))
+    mixed = torch.zeros_like(theta)
+    for i in range(h * w):
+        for j in range(h * w):
+            mixed[:, i] += float((theta[:, i] * phi[:, j]).sum()) / (h * w) * g[:, j]
+    return x + block.norm(block.out(mixed.reshape(1, -1, h, w)))[0]

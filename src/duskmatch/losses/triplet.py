@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,17 +29,31 @@ def defense_triplet_loss(
     Source: paper, Eq. 10 (l_def_tri); hardest in the batch as in Hermans et al. 2017.
     """
     dist = pairwise_distance(embeddings.float(), form)
+    positive, negative, whole = pairs(labels)
+    hardest_positive = dist.masked_fill(~positive, -torch.inf).amax(dim=1)
+    hardest_negative = dist.masked_fill(~negative, torch.inf).amin(dim=1)
+    return F.relu(hardest_positive - hardest_negative + margin)[whole].mean()
+
+
+class Pairs(NamedTuple):
+    """Who is whose positive and negative, row by row; no clip is its own positive."""
+
+    positive: Bool[Tensor, "n n"]
+    negative: Bool[Tensor, "n n"]
+    whole: Bool[Tensor, " n"]  # rows that have one of both
+
+
+def pairs(labels: Int64[Tensor, "n"]) -> Pairs:
+    """By labels alone, for a distance that is no number must stay in the loss to be named."""
     same = labels[:, None] == labels[None, :]  # (n n)
-    self_pair = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    hardest_positive = dist.masked_fill(~same | self_pair, -torch.inf).amax(dim=1)
-    hardest_negative = dist.masked_fill(same, torch.inf).amin(dim=1)
-    whole = (same & ~self_pair).any(dim=1) & (~same).any(dim=1)  # by labels: a NaN must stay in the loss to be named
+    positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    whole = positive.any(dim=1) & (~same).any(dim=1)
     if not bool(whole.any()):
         raise SettingsError(
             "a triplet needs two clips of one person and one of another in the batch; "
             "raise train.pids_per_batch or train.tracklets_per_pid"
         )
-    return F.relu(hardest_positive - hardest_negative + margin)[whole].mean()
+    return Pairs(positive, ~same, whole)
 
 
 def pairwise_distance(embeddings: Float[Tensor, "n d"], form: str) -> Float[Tensor, "n n"]:

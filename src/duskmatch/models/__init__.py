@@ -1,12 +1,15 @@
 """Methods by name. A new method is one file here and one line in MODELS."""
 
-from duskmatch.models import algorithm1, hc_tri
+from duskmatch.models import algorithm1, cajl, ddag, hc_tri, lba
 from duskmatch.models.method import Due, Forward, Method, Network, SubStep
 from duskmatch.models.self_attack import SelfAttackDefense
 
 MODELS: dict[str, Method] = {
     "self_attack": Method(SelfAttackDefense, algorithm1.updates),
     "hc_tri": Method(hc_tri.HeteroCentreTriplet, hc_tri.updates),
+    "lba": Method(lba.LearningByAligning, lba.updates),
+    "ddag": Method(ddag.DualAttentiveAggregation, ddag.updates),
+    "cajl": Method(cajl.ChannelAugmentedJointLearning, cajl.updates),
 }
 
 __all__ = ["MODELS", "Due", "Forward", "Method", "Network", "SelfAttackDefense", "SubStep"]

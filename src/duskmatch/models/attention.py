@@ -21,13 +21,14 @@ class NonLocal(nn.Module):
     `branch_ratio` holds |branch| / |trunk| of the last forward in training: under 0.01 the block has not opened.
     """
 
-    def __init__(self, channels: int, *, pool_keys: bool = False) -> None:
+    def __init__(self, channels: int, *, inner: int | None = None, pool_keys: bool = False) -> None:
+        """`inner`: the width of queries, keys and values, half of `channels` where it is None."""
         super().__init__()
-        half = max(channels // 2, 1)
-        self.theta = nn.Conv2d(channels, half, 1)
-        self.phi = nn.Conv2d(channels, half, 1)
-        self.g = nn.Conv2d(channels, half, 1)
-        self.out = nn.Conv2d(half, channels, 1, bias=False)
+        inner = inner or max(channels // 2, 1)
+        self.theta = nn.Conv2d(channels, inner, 1)
+        self.phi = nn.Conv2d(channels, inner, 1)
+        self.g = nn.Conv2d(channels, inner, 1)
+        self.out = nn.Conv2d(inner, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         self.pool = nn.MaxPool2d(2) if pool_keys else nn.Identity()
         nn.init.zeros_(self.norm.weight)  # starts as the identity, so that loaded weights keep their meaning
@@ -42,17 +43,35 @@ class NonLocal(nn.Module):
     ) -> Float[Tensor, "n c h w"]:
         """With n_frames > 1 the positions of all frames of a clip attend to each other."""
         n, _, h, w = trunk.shape
-        query = positions(self.theta(asking), n_frames)  # (n/t, 1, t*h*w, half)
+        query = positions(self.theta(asking), n_frames)  # (n/t, 1, t*h*w, inner)
         key = positions(self.pool(self.phi(source)), n_frames)
         value = positions(self.pool(self.g(source)), n_frames)
-        # scale 1: the embedded Gaussian has no square root of the width in its exponent
-        mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        mixed = mixed.reshape(n, h, w, -1).permute(0, 3, 1, 2)  # (n half h w)
+        mixed = self.mixed(query, key, value).reshape(n, h, w, -1).permute(0, 3, 1, 2)  # (n inner h w)
         branch = self.norm(self.out(mixed))
         if self.training:
             with torch.no_grad():
                 self.branch_ratio = branch.float().norm() / trunk.float().norm().clamp_min(1e-12)
         return trunk + branch  # type: ignore[no-any-return]
+
+    def mixed(
+        self, query: Float[Tensor, "m 1 p c"], key: Float[Tensor, "m 1 q c"], value: Float[Tensor, "m 1 q c"]
+    ) -> Float[Tensor, "m 1 p c"]:
+        """What each position gets: a mean of values by softmax of products."""
+        # scale 1: the embedded Gaussian has no square root of the width in its exponent
+        return F.scaled_dot_product_attention(query, key, value, scale=1.0)
+
+
+class DotProduct(NonLocal):
+    """The non-local block whose weights are the products themselves, divided by the number of positions: no softmax.
+
+    Source: Wang et al. 2018, section 3.2, "dot product".
+    """
+
+    def mixed(
+        self, query: Float[Tensor, "m 1 p c"], key: Float[Tensor, "m 1 q c"], value: Float[Tensor, "m 1 q c"]
+    ) -> Float[Tensor, "m 1 p c"]:
+        # without a softmax the last two may be multiplied first: c x c numbers in the place of p x q
+        return query @ (key.transpose(-2, -1) @ value) / key.shape[-2]
 
 
 def positions(maps: Float[Tensor, "n c h w"], n_frames: int) -> Float[Tensor, "clips 1 p c"]:

@@ -88,6 +88,9 @@ class Network(nn.Module):
         """What trains at `train.backbone_lr_factor` times the rate."""
         return self.backbone_pieces()
 
+    def begin(self, due: Due) -> None:
+        """What changes by itself once an iteration, before its updates: buffers that follow weights."""
+
     def cautions(self, loss: LossSettings) -> list[str]:
         """What is worth saying before training begins."""
         return []
@@ -182,6 +185,7 @@ class Forward:
     enter: Callable[[Tensor], Tensor] | None = None
     due: Due = START
     seed: int = 0
+    mean_of: Callable[[float], float] = float  # of a number over all processes
     detached: bool = False  # True: nothing flows back into the stems
     noted: dict[str, Tensor] = field(default_factory=dict)  # figures for the log besides the terms
     kept: dict[str, Any] = field(default_factory=dict)
@@ -221,9 +225,11 @@ class Forward:
         kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= share
         return x * kept / (1 - share)
 
-    def note_accuracy(self, name: str, logits: Float[Tensor, "n n_pids"]) -> None:
-        """How many clips of both modalities are told right."""
-        right = (logits.argmax(1) == self.both_labels).float().mean()
+    def note_accuracy(
+        self, name: str, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"] | None = None
+    ) -> None:
+        """How many clips are told right, of both modalities or with these labels."""
+        right = (logits.argmax(1) == (self.both_labels if labels is None else labels)).float().mean()
         self.noted[f"{name}_accuracy"] = right.detach()
 
     def halves(self, name: str, logits: Float[Tensor, "n n_pids"]) -> tuple[Tensor, Tensor]:
@@ -232,16 +238,29 @@ class Forward:
         visible, infrared = logits.chunk(2)
         return visible, infrared
 
-    def identity(self, name: str, logits: Float[Tensor, "n n_pids"]) -> Float[Tensor, ""]:
-        """Mean cross entropy over all clips, smoothed by `loss.label_smoothing`; the accuracy is noted."""
-        self.note_accuracy(name, logits)
-        return nn.functional.cross_entropy(logits, self.both_labels, label_smoothing=self.loss.label_smoothing)
+    def identity(
+        self, name: str, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"] | None = None
+    ) -> Float[Tensor, ""]:
+        """Mean cross entropy over all clips, of both modalities or with these labels; the accuracy is noted."""
+        self.note_accuracy(name, logits, labels)
+        return self.cross_entropy(logits, labels)
+
+    def cross_entropy(
+        self, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"] | None = None
+    ) -> Float[Tensor, ""]:
+        """The mean over all clips, smoothed by `loss.label_smoothing`."""
+        labels = self.both_labels if labels is None else labels
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=self.loss.label_smoothing)
+
+    def of_all_processes(
+        self, vectors: Float[Tensor, "n d"], labels: Int64[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "m d"], Int64[Tensor, " m"]]:
+        """All processes' rows where `gather` brings them, else these."""
+        return (vectors, labels) if self.gather is None else (self.gather(vectors.float()), self.gather(labels))
 
     def triplet(self, anchors: Float[Tensor, "n d"], form: str | None = None) -> Float[Tensor, ""]:
         """Over this batch, or over all processes' where `gather` brings their rows."""
-        labels = self.both_labels
-        if self.gather is not None:
-            anchors, labels = self.gather(anchors.float()), self.gather(labels)
+        anchors, labels = self.of_all_processes(anchors, self.both_labels)
         return defense_triplet_loss(anchors, labels, margin=self.loss.margin, form=form or self.loss.triplet)
 
 

@@ -1,0 +1,90 @@
+"""Dense alignment between the modalities (LbA): each place of a map rebuilt from what a map of the other shows.
+
+| LbA | here |
+|---|---|
+| matching probability, softmax over the target's places of a cosine | `matching` |
+| person mask M | `person_mask` |
+| warp, w = sum of p times the target | `warped` |
+| reconstruction, M w + (1 - M) f | `reconstructed` |
+| co-attention A | `coattention` |
+| dense triplet | `dense_triplet_loss` |
+
+Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
+Correspondences"; REFERENCE 5.1.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+SHARPNESS = 50.0  # of the softmax over places
+LEAST = 1e-12  # what is divided by, or has its root taken, is at least this
+
+
+def matching(
+    own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], *, sharpness: float = SHARPNESS
+) -> Float[Tensor, "n p q"]:
+    """Row p: how likely each place q of the target shows what place p of `own` does. In fp32 whatever the precision."""
+    with torch.autocast(own.device.type, enabled=False):
+        unit, unit_target = (F.normalize(maps.float().flatten(2), dim=1) for maps in (own, target))
+        return (sharpness * unit.transpose(1, 2) @ unit_target).softmax(dim=2)
+
+
+@torch.no_grad()
+def person_mask(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
+    """M: where somebody is, from 0 to 1, as the length of each place's vector tells; no gradient flows through it."""
+    return stretched(torch.linalg.vector_norm(maps.float(), dim=1, keepdim=True))
+
+
+def stretched(maps: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Each map from 0, its least value, to 1, its largest; a flat map is 0 all over."""
+    least, most = maps.amin(dim=(2, 3), keepdim=True), maps.amax(dim=(2, 3), keepdim=True)
+    return (maps - least) / (most - least).clamp_min(LEAST)
+
+
+def warped(match: Float[Tensor, "n p q"], target: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
+    """The target as it lies on the places that were matched with it: each a mean of its places by likelihood."""
+    with torch.autocast(target.device.type, enabled=False):
+        return (target.float().flatten(2) @ match.transpose(1, 2)).reshape(target.shape)
+
+
+def reconstructed(
+    own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], match: Float[Tensor, "n p q"]
+) -> Float[Tensor, "n d h w"]:
+    """`own`, its person rebuilt from the target and its background left: M w + (1 - M) f."""
+    mask = person_mask(own)
+    return mask * warped(match, target) + (1 - mask) * own
+
+
+@torch.no_grad()
+def coattention(
+    own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], match: Float[Tensor, "n p q"]
+) -> Float[Tensor, "n 1 h w"]:
+    """A: where both maps show a person, from 0 to 1; no gradient flows through it."""
+    return stretched(person_mask(own) * warped(match, person_mask(target)))
+
+
+def dense_triplet_loss(
+    own: Float[Tensor, "n d h w"],
+    positive: Float[Tensor, "n d h w"],  # `own` rebuilt from the same person in the other modality
+    negative: Float[Tensor, "n d h w"],  # and from another person
+    attention: Float[Tensor, "n 1 h w"],
+    *,
+    margin: float = 0.3,
+) -> Float[Tensor, ""]:
+    """Mean over all places of A [ |f - r_pos| - |f - r_neg| + margin ]_+, Euclidean over channels.
+
+    Source: Park et al. 2021; REFERENCE 5.1. Differs: written out over channels, and A keeps its axis; the published
+    code leans on a library's reduction that has changed since, and its product weighs every picture by every mask.
+    """
+    hinge = F.relu(over_channels(own, positive) - over_channels(own, negative) + margin)
+    return (attention * hinge).mean()
+
+
+def over_channels(a: Float[Tensor, "n d h w"], b: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
+    """The Euclidean distance of the vectors at each place; the root's slope at 0 is infinite, hence its floor."""
+    squared = (a.float() - b.float()).square().sum(dim=1, keepdim=True)
+    return squared.clamp_min(LEAST).sqrt()

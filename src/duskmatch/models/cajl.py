@@ -1,0 +1,144 @@
+"""CAJL: channel augmented joint learning, every visible clip learnt from twice, once through one of its channels.
+
+| CAJL | here |
+|---|---|
+| visible, channel-exchanged visible, infrared | `three_parts` |
+| random channel exchange, channel-adaptive grey | `channels.one_channel` |
+| channel-level random erasing | `channels.erased` |
+| non-local blocks of its body (AGW) | `non_local2`, `non_local3`, on `attention.DotProduct` |
+| enhanced squared difference | `losses.squared_difference` |
+
+Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et
+al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
+Differs: clips in the place of pictures, with one draw for a clip.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from duskmatch.config import Settings
+from duskmatch.errors import SettingsError
+from duskmatch.losses.squared_difference import squared_difference_loss
+from duskmatch.models.attention import DotProduct
+from duskmatch.models.channels import erased, one_channel
+from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.method import Due, Forward, SubStep, every_part
+from duskmatch.models.pooling import Pooling
+from duskmatch.records import Modality
+
+N_BLOCKS = (2, 3)  # behind so many of the last blocks of stages 2 and 3; of all, where a stage has fewer
+
+
+class ChannelAugmentedJointLearning(FrameNetwork):
+    """Two stems, shared stages with non-local blocks, one neck.
+
+    flip: the embedding is the mean with that of the mirrored clip, which every score says; erase: share of the clips
+    with a rectangle blanked; exchange_grey: brightness is a fourth channel to exchange with; normalised, gamma: of
+    `squared_difference_loss`.
+    """
+
+    logged = ("identity", "squared_difference", "identity_accuracy", "non_local2_ratio", "non_local3_ratio")
+
+    def __init__(
+        self,
+        n_pids: int,
+        *,
+        backbone: str = "resnet50",
+        width: float = 1.0,
+        last_stride: int = 1,
+        pooling: Pooling = "gem",
+        gem_p: float = 3.0,
+        flip: bool = False,
+        erase: float = 0.5,
+        exchange_grey: bool = False,
+        normalised: bool = True,
+        gamma: float = 1.0,
+    ) -> None:
+        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, pooling=pooling, gem_p=gem_p)
+        if not 0 <= erase <= 1:
+            raise SettingsError(f"model.options erase must be from 0 to 1, a share of the clips; got {erase}")
+        if not gamma > 0:
+            raise SettingsError(f"model.options gamma must be above 0; got {gamma}")
+        self.flip, self.erase, self.exchange_grey = flip, erase, exchange_grey
+        self.normalised, self.gamma = normalised, gamma
+        stages = (self.encoder.layer2, self.encoder.layer3)
+        n2, n3 = (min(n, len(stage)) for n, stage in zip(N_BLOCKS, stages, strict=True))
+        d3 = self.encoder.channels3
+        # beside the stages and not in them, whose names are those of published weights
+        self.non_local2 = nn.ModuleList(DotProduct(d3 // 2, inner=1) for _ in range(n2))
+        self.non_local3 = nn.ModuleList(DotProduct(d3, inner=1) for _ in range(n3))
+        self.test_time_extras = ("mean with the mirrored clip",) if flip else ()
+
+    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d h w"]:
+        """The last maps of the shared stages, each position having heard from all of its frame.
+
+        Source: AGW's body; one inner channel, as published with CAJL.
+        """
+        encoder = self.encoder
+        maps = encoder.run(encoder.layer1, shallow)
+        maps = encoder.run(partial(attending, encoder.layer2, self.non_local2), maps)
+        maps = encoder.run(partial(attending, encoder.layer3, self.non_local3), maps)
+        return encoder.stage4(maps)
+
+    def maps_to_pool(
+        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
+    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+        maps = super().maps_to_pool(clips, modality)
+        if self.flip:
+            (mirrored,) = super().maps_to_pool(clips.flip(-1), modality)
+            maps.append(mirrored.flip(-1))  # back again: places of both maps are the same places
+        return maps
+
+    def vectors(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b _"]]:
+        return [self.neck(torch.stack([self.pooled(m, n_frames) for m in maps]).mean(dim=0))]
+
+
+def attending(stage: nn.Sequential, blocks: nn.ModuleList, maps: Float[Tensor, "n _ h w"]) -> Tensor:
+    """The stage with a non-local block behind each of its last blocks."""
+    first = len(stage) - len(blocks)
+    for i, block in enumerate(stage):
+        maps = block(maps)
+        if i >= first:
+            maps = blocks[i - first](maps, maps, maps)
+    return maps
+
+
+def three_parts(forward: Forward) -> tuple[Float[Tensor, "b2 t 3 h w"], Float[Tensor, "b t 3 h w"]]:
+    """What enters: visible clips, below them channel-exchanged ones, and infrared ones, each erased by its own draw.
+
+    Source: REFERENCE 5.5.
+    """
+    assert forward.raw is not None and forward.enter is not None, "channels are exchanged in pixels"
+    (visible, infrared), rng, model = forward.raw, forward.rng, forward.model
+    exchanged = one_channel(visible, rng, grey=model.exchange_grey)
+    parts = (torch.cat([visible, exchanged]), one_channel(infrared, rng, grey=True))
+    both, alone = (forward.enter(erased(part, model.erase, rng)) for part in parts)
+    return both, alone
+
+
+def terms(forward: Forward) -> dict[str, Tensor]:
+    """Cross entropy and the squared difference, over all three parts."""
+    model, loss, n_frames = forward.model, forward.loss, forward.n_frames
+    visible, infrared = three_parts(forward)
+    shallow = [model.stem_visible(visible.flatten(0, 1)), model.stem_infrared(infrared.flatten(0, 1))]
+    pooled = model.pooled(model.shared_maps(torch.cat(shallow), n_frames), n_frames)  # (3b d)
+    embedding, labels = model.neck(pooled), forward.labels.repeat(3)
+    anchors = embedding if loss.triplet_on == "embedding" else pooled
+    of_all = forward.of_all_processes(anchors, labels)
+    return {
+        "identity": forward.identity("identity", model.classifier(embedding), labels),
+        "squared_difference": squared_difference_loss(*of_all, gamma=model.gamma, normalised=model.normalised),
+    }
+
+
+def updates(model: ChannelAugmentedJointLearning, settings: Settings, due: Due) -> list[SubStep]:
+    """One update of everything."""
+    weights = {"identity": 1.0, "squared_difference": settings.loss.triplet_weight}
+    return [SubStep("main", every_part(model), terms, weights)]

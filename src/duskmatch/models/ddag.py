@@ -1,0 +1,180 @@
+"""DDAG: dynamic dual-attentive aggregation, among the parts of a person and among the clips of a batch.
+
+| DDAG | here |
+|---|---|
+| IWPA, intra-modality weighted-part aggregation | `PartAggregation`, `part_attention` |
+| its batch normalisation | `part_neck` |
+| CGSA, cross-modality graph structured attention | `graph_heads`, `graph_out`, on `GraphAttention` |
+| A_g | `neighbours` |
+| w_g, the dynamic weight of the graph's loss | `graph_weight` |
+
+Source: Ye et al. 2020, "Dynamic Dual-Attentive Aggregation Learning for Visible-Infrared Person Re-Identification";
+REFERENCE 5.3.
+Differs: clips in the place of pictures. Parts are averaged over a clip's frames before they attend to each other, and a
+node of the graph is a clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from duskmatch.config import LossSettings, Settings
+from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.graph_attention import GraphAttention
+from duskmatch.models.method import Due, Forward, SubStep, every_part, neck
+from duskmatch.models.parts import part_pool
+from duskmatch.models.pooling import Pooling
+from duskmatch.records import Modality
+
+N_HEADS = 4
+DROPOUT = 0.2
+
+
+class PartAggregation(nn.Module):
+    """IWPA: each part takes a mean of all parts, weighed by likeness; the parts are mixed by learnt shares."""
+
+    def __init__(self, channels: int, n_parts: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
+        self.gate = nn.Parameter(torch.full((n_parts,), 1 / n_parts))
+
+    def forward(self, parts: Float[Tensor, "b k d"]) -> Float[Tensor, "b d"]:
+        weights = (self.query(parts) @ self.key(parts).transpose(1, 2)).softmax(dim=2)  # (b k k), row: who asks
+        mixed: Tensor = weights.to(parts.dtype) @ self.value(parts)
+        return (self.gate.softmax(dim=0)[:, None] * mixed).sum(dim=1)
+
+
+class Attended(NamedTuple):
+    """A clip's vector before its normalisation, after it, and after the parts were added."""
+
+    pooled: Float[Tensor, "b d"]
+    embedding: Float[Tensor, "b d"]
+    with_parts: Float[Tensor, "b d"]
+
+
+class DualAttentiveAggregation(FrameNetwork):
+    """IWPA at training and test, CGSA while training.
+
+    Searched with is the vector with parts. What w_g needs to know of the epoch before are buffers: a run that was
+    killed goes on with them.
+    """
+
+    logged = ("identity", "triplet", "part_identity", "graph", "graph_weight", "identity_accuracy")
+    embedding = "part-attended"
+    neck_depth = 2
+    epoch: Tensor
+    loss_sum: Tensor
+    n_losses: Tensor
+    previous_loss: Tensor
+
+    def __init__(
+        self,
+        n_pids: int,
+        *,
+        backbone: str = "resnet50",
+        width: float = 1.0,
+        last_stride: int = 1,
+        pooling: Pooling = "mean",
+        gem_p: float = 3.0,
+        n_parts: int = 3,
+    ) -> None:
+        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, pooling=pooling, gem_p=gem_p)
+        d, self.n_parts = self.channels, n_parts
+        self.part_attention, self.part_neck = PartAggregation(d, n_parts), neck(d)
+        self.graph_heads = nn.ModuleList(GraphAttention(d, d // N_HEADS) for _ in range(N_HEADS))
+        self.graph_out = GraphAttention(d // N_HEADS * N_HEADS, n_pids)
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("n_losses", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("loss_sum", torch.zeros(()))
+        self.register_buffer("previous_loss", torch.zeros(()))
+
+    @property
+    def unused_at_test(self) -> tuple[str, ...]:
+        return ("classifier", "graph_")
+
+    def attended(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Attended:
+        """The clip's vector, and the same with what its parts say to each other."""
+        pooled = self.pooled(maps, n_frames)
+        embedding = self.neck(pooled)
+        parts = part_pool(maps, self.n_parts, n_frames, self.power).mean(dim=1)  # (b k d)
+        return Attended(pooled, embedding, self.part_neck(embedding + self.part_attention(parts)))
+
+    def vectors(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b _"]]:
+        return [self.attended(maps[0], n_frames).with_parts]
+
+    def graph_logits(
+        self, pooled: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], dropout: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "n n_pids"]:
+        """CGSA: who each clip shows, told from the clips of both modalities that it hangs together with."""
+        near = neighbours(labels)
+        nodes = dropout(pooled)
+        nodes = dropout(torch.cat([F.elu(head(nodes, near, dropout)) for head in self.graph_heads], dim=1))
+        return F.elu(self.graph_out(nodes, near, dropout))
+
+    @torch.no_grad()
+    def begin(self, due: Due) -> None:
+        """Where an epoch begins, what was counted of the one before becomes its mean."""
+        if due.epoch != int(self.epoch):
+            self.previous_loss.copy_(self.loss_sum / self.n_losses.clamp_min(1))
+            self.loss_sum.zero_(), self.n_losses.zero_(), self.epoch.fill_(due.epoch)
+
+    @property
+    def graph_weight(self) -> float:
+        """w_g = 1 / (1 + the mean loss of the epoch before), 0 in the first one."""
+        return 1 / (1 + float(self.previous_loss)) if int(self.epoch) else 0.0
+
+    @torch.no_grad()
+    def remember(self, loss: float) -> None:
+        """Counts an iteration's loss into this epoch's mean."""
+        self.loss_sum.add_(loss), self.n_losses.add_(1)
+
+
+def neighbours(labels: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"]:
+    """A_g: clips of one person, each clip itself among them.
+
+    Differs: rows are not brought to length 1. The graph's attention asks whether an entry is above 0 and for nothing
+    else.
+    """
+    return labels[:, None] == labels[None, :]
+
+
+def terms(forward: Forward) -> dict[str, Tensor]:
+    """L_P, the loss of the clips, and L_g, the loss of the graph.
+
+    The loss that w_g is made of is L_P, to which the graph's is added. Differs: with many processes it is the mean over
+    all of them, so that all take the same step.
+    """
+    model, n_frames = forward.model, forward.n_frames
+    found = model.attended(forward.maps, n_frames)
+    part_logits = model.classifier(found.with_parts)
+    dropout = partial(forward.dropout, share=DROPOUT)
+    graph_logits = model.graph_logits(found.pooled, forward.both_labels, dropout)
+    kept = {
+        "identity": forward.identity("identity", model.classifier(found.embedding)),
+        "triplet": forward.triplet(found.embedding if forward.loss.triplet_on == "embedding" else found.pooled),
+        "part_identity": forward.cross_entropy(part_logits),
+    }
+    weights = weights_of(forward.loss, model.graph_weight)
+    model.remember(forward.mean_of(sum(weights[name] * float(term.detach()) for name, term in kept.items())))
+    forward.noted["graph_weight"] = torch.tensor(weights["graph"])
+    return {**kept, "graph": F.cross_entropy(graph_logits, forward.both_labels)}
+
+
+def weights_of(loss: LossSettings, graph: float) -> dict[str, float]:
+    """Of each term; the graph's is `graph`."""
+    own = {"identity": 1.0, "triplet": loss.triplet_weight, "part_identity": 1.0, "graph": graph}
+    return {**own, **{name: weight for name, weight in loss.weights.items() if name in own}}
+
+
+def updates(model: DualAttentiveAggregation, settings: Settings, due: Due) -> list[SubStep]:
+    """One update of everything: L_P + w_g L_g."""
+    return [SubStep("main", every_part(model), terms, weights_of(settings.loss, model.graph_weight))]

@@ -1,0 +1,133 @@
+"""LbA: learning by aligning, the modalities aligned place by place while training.
+
+| LbA | here |
+|---|---|
+| feature map f of stage 3, of stage 4 | `maps3`, `maps4` in `terms` |
+| target of the same person, of another | `partners` |
+| CMAlign | `aligned`, on `losses.alignment` |
+| L_ID, L_IC, L_DT | "identity" and "triplet", "aligned_identity", "dense_triplet" |
+
+Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
+Correspondences"; REFERENCE 5.1.
+Differs: clips in the place of pictures. A clip is aligned with one clip of the other modality, frame by frame: t with
+t.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from duskmatch.config import Settings
+from duskmatch.errors import SettingsError
+from duskmatch.losses.alignment import coattention, dense_triplet_loss, matching, reconstructed
+from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.method import Due, Forward, SubStep, every_part
+from duskmatch.records import Modality
+
+DENSE_WEIGHT = 0.5  # of L_DT. Source: REFERENCE 5.1
+
+
+class LearningByAligning(FrameNetwork):
+    """The stems and stages of `FrameNetwork`; alignment has no parameters of its own.
+
+    Searched with is the pooled vector before its normalisation, as LbA tests.
+    """
+
+    logged = ("identity", "triplet", "aligned_identity", "dense_triplet", "identity_accuracy")
+
+    @property
+    def unused_at_test(self) -> tuple[str, ...]:
+        return ("neck", "classifier")
+
+    def vectors(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b _"]]:
+        return [self.pooled(maps[0], n_frames)]
+
+
+class Partners(NamedTuple):
+    """For each clip of the stack the number of one in the other modality: of the same person, and of another."""
+
+    same: Int64[Tensor, " n"]
+    other: Int64[Tensor, " n"]
+
+
+class Aligned(NamedTuple):
+    """Maps rebuilt from the same person's, and the dense triplet."""
+
+    maps: Float[Tensor, "n d h w"]
+    dense: Float[Tensor, ""]
+
+
+def partners(labels: Int64[Tensor, " b"], rng: np.random.Generator) -> Partners:
+    """Both drawn evenly among all that qualify.
+
+    Differs: the published code needs as many other people as there are pictures of one; here one other is enough.
+    """
+    known = labels.cpu().numpy()
+    same = known[:, None] == known[None, :]  # (b b)
+    if same.all():
+        raise SettingsError("lba needs clips of two people or more in a batch; raise train.pids_per_batch")
+    chosen = []
+    for wanted in (same, ~same):
+        of_visible, of_infrared = (np.where(wanted, rng.random(same.shape), -1).argmax(axis=1) for _ in range(2))
+        chosen.append(np.concatenate([of_visible + len(known), of_infrared]))  # visible clips come first in the stack
+    return Partners(*(torch.from_numpy(rows).to(labels.device) for rows in chosen))
+
+
+def frames_of(clips: Int64[Tensor, " n"], n_frames: int) -> Int64[Tensor, " nt"]:
+    """The numbers of these clips' frames in the stack of all frames."""
+    return (clips[:, None] * n_frames + torch.arange(n_frames, device=clips.device)).flatten()
+
+
+def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, margin: float) -> Aligned:
+    """Every frame's map rebuilt from its partner of the same person, held against the one rebuilt from another's."""
+    same, other = (maps[frames_of(clips, n_frames)] for clips in chosen)
+    match = matching(maps, same)
+    positive, negative = reconstructed(maps, same, match), reconstructed(maps, other, matching(maps, other))
+    dense = dense_triplet_loss(maps, positive, negative, coattention(maps, same, match), margin=margin)
+    return Aligned(positive, dense)
+
+
+def terms(forward: Forward) -> dict[str, Tensor]:
+    """L_ID, L_IC and L_DT.
+
+    L_IC sends stage 3's rebuilt maps through stage 4, and both through the same neck and classifier.
+    """
+    model, loss, n_frames = forward.model, forward.loss, forward.n_frames
+    maps3 = model.encoder.to_stage3(forward.shallow)
+    maps4 = model.encoder.stage4(maps3)
+    pooled = model.pooled(maps4, n_frames)
+    embedding = model.neck(pooled)  # before what is rebuilt: running statistics follow a layer's first forward
+    chosen = partners(forward.labels, forward.rng)
+    third, fourth = (aligned(maps, chosen, n_frames, loss.margin) for maps in (maps3, maps4))
+    rebuilt = (fourth.maps, model.encoder.stage4(third.maps))
+    return {
+        "identity": forward.identity("identity", model.classifier(embedding)),
+        "triplet": forward.triplet(embedding if loss.triplet_on == "embedding" else pooled),
+        "aligned_identity": told(forward, rebuilt[0]) + told(forward, rebuilt[1]),
+        "dense_triplet": third.dense + fourth.dense,
+    }
+
+
+def told(forward: Forward, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, ""]:
+    """Mean cross entropy of who these maps show."""
+    model = forward.model
+    logits = model.classifier(model.neck(model.pooled(maps, forward.n_frames)))
+    return forward.cross_entropy(logits)
+
+
+def updates(model: LearningByAligning, settings: Settings, due: Due) -> list[SubStep]:
+    """One update of everything: L_ID + L_IC + 0.5 L_DT."""
+    weights = {
+        "identity": 1.0,
+        "triplet": settings.loss.triplet_weight,
+        "aligned_identity": 1.0,
+        "dense_triplet": DENSE_WEIGHT,
+    }
+    return [SubStep("main", every_part(model), terms, weights)]
