@@ -1,0 +1,43 @@
+"""Whether a method learns at all: four people of Duskwalk `tiny`, trained until each is found among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from duskmatch import load_embedder
+from duskmatch.config import load_settings
+from duskmatch.data import Dataset, open_dataset
+from duskmatch.evaluation import score
+from duskmatch.synthetic import generate
+from duskmatch.training import train
+
+# Clips enter as in the preset `small`; all four people in every batch; the same pictures at every step.
+FEW = ["train.stage1_epochs=1", "train.stage2_epochs=0", "train.steps_per_epoch=60", "train.checkpoint_every=60"]
+FEW += ["train.pids_per_batch=4", "train.tracklets_per_pid=2", "train.recalibrate_steps=4"]
+FEW += ["data.frames_per_clip=2", "data.grey=true", "data.per_clip=true", "data.local_contrast=[3, 5, 7]"]
+FEW += ["augment.pad=0", "augment.flip=0"]
+
+
+def four_people(factory: pytest.TempPathFactory) -> Dataset:
+    """Duskwalk `tiny`, filmed once for all tests, with the first four of its training people alone."""
+    root = factory.getbasetemp() / "duskwalk-tiny"
+    if not (root / "duskwalk.json").is_file():
+        generate(root, preset="tiny", seed=0, n_processes=1, overwrite=True)
+    dataset = open_dataset(root)
+    pids = sorted({tracklet.pid for tracklet in dataset.train})[:4]
+    dataset.__dict__["train"] = [tracklet for tracklet in dataset.train if tracklet.pid in pids]
+    return dataset
+
+
+def overfit(name: str, factory: pytest.TempPathFactory, run: Path, *overrides: str) -> float:
+    """Rank-1 of the four training people, the worse of both directions, after a run of seconds."""
+    dataset = four_people(factory)
+    settings = load_settings("tiny", overrides=[*FEW, f"model.name={name}", *overrides])
+    train(settings, dataset, run, device="cpu")
+    found = load_embedder(run, device="cpu").embed(dataset.train)
+    infrared = [i for i, modality in enumerate(found.modalities) if modality == "infrared"]
+    visible = [i for i, modality in enumerate(found.modalities) if modality == "visible"]
+    sides = found.take(infrared), found.take(visible)
+    return min(score(a, b, camera_rule="none").rank1 for a, b in (sides, sides[::-1]))
