@@ -23,10 +23,10 @@ from duskmatch.config import Settings, load_settings
 from duskmatch.data import normalise
 from duskmatch.embedding.machine import describe, versions
 from duskmatch.embedding.run import build_model
+from duskmatch.models.algorithm1 import Forward, sub_steps
 from duskmatch.synthetic import PRESETS
 from duskmatch.synthetic.film import shoot
 from duskmatch.synthetic.walks import plan
-from duskmatch.training.algorithm1 import Forward, sub_steps
 from duskmatch.training.trainer import make_optimizer
 from duskmatch.training.updates import Updater
 

@@ -22,9 +22,9 @@ from duskmatch.data import open_dataset
 from duskmatch.embedding.machine import fast_bf16
 from duskmatch.embedding.run import build_model
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.algorithm1 import Forward, SubStep, sub_steps
 from duskmatch.synthetic import PRESETS, generate
 from duskmatch.training import Watcher, train
-from duskmatch.training.algorithm1 import Forward, SubStep, sub_steps
 from duskmatch.training.monitor import read_log
 from duskmatch.training.trainer import make_optimizer
 from duskmatch.training.updates import Updater

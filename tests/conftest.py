@@ -10,7 +10,7 @@ EVALUATION = ("metrics", "ordering", "similarity", "matches", "ranking", "interv
 CHECKED = [
     "duskmatch.models",
     "duskmatch.losses",
-    "duskmatch.training.algorithm1",
+    "duskmatch.models.algorithm1",
     "duskmatch.experiments.counterfactual.shift",
 ]
 CHECKED += [f"duskmatch.evaluation.{name}" for name in EVALUATION] + ["duskmatch.pictures.thumbnails"]

@@ -75,9 +75,13 @@ class AugmentSettings(Section):
 
 
 class ModelSettings(Section):
-    """The network; its three switches attack, defense and sequence make the rows of Table I."""
+    """The network; its three switches attack, defense and sequence make the rows of Table I.
 
-    name: Literal["self_attack"] = "self_attack"
+    A method other than self_attack takes of these what its network names, and refuses the rest unless left alone.
+    """
+
+    name: str = "self_attack"  # a name of models.MODELS
+    options: dict[str, float | int | bool | str] = {}  # what the named method takes besides
     backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50"] = "resnet50"
     width: Positive = 1.0
     last_stride: Literal[1, 2] = 1
@@ -117,6 +121,7 @@ class LossSettings(Section):
     contrastive_weight: NotNegative = 0.0  # of a contrastive loss between modalities, which the paper does not have
     contrastive_temperature: Annotated[float, Field(ge=0.001)] = 0.1
     identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
+    weights: dict[str, NotNegative] = {}  # of a method's terms by their names, in the place of its own
     label_smoothing: Share = 0.0  # of Eqs. 5, 9 and 16, which ask who it is; not of Eq. 3
 
 
@@ -187,7 +192,7 @@ class Settings(Section):
     def fits_together(self) -> Settings:
         stride = 16 if self.model.last_stride == 1 else 32
         rows = -(-self.data.height // stride)
-        if self.model.sequence != "none" and rows % self.model.n_parts:
+        if self.model.name == "self_attack" and self.model.sequence != "none" and rows % self.model.n_parts:
             raise ValueError(
                 f"data.height {self.data.height} gives a map of {rows} rows, which do not divide into "
                 f"{self.model.n_parts} parts; use a multiple of {stride * self.model.n_parts}"
@@ -217,8 +222,7 @@ def load_settings(
     """The preset's settings, changed by a YAML file and by `section.key=value` texts, each in its turn."""
     if preset not in PRESETS:
         raise SettingsError(f"--preset must be one of {', '.join(PRESETS)}; got {preset}{nearest(preset, PRESETS)}")
-    text = resources.files("duskmatch").joinpath("configs", f"{preset}.yaml").read_text(encoding="utf-8")
-    tree = _mapping(text, f"preset {preset}")
+    tree = _preset(preset)
     if file is not None:
         try:
             _merge(tree, _mapping(file.read_text(encoding="utf-8"), str(file)))
@@ -274,6 +278,18 @@ def known_keys() -> list[str]:
 def nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _preset(name: str) -> dict[str, Any]:
+    """A preset's settings; with `base: NAME` those that it changes of another."""
+    text = resources.files("duskmatch").joinpath("configs", f"{name}.yaml").read_text(encoding="utf-8")
+    tree = _mapping(text, f"preset {name}")
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    whole = _preset(base)
+    _merge(whole, tree)
+    return whole
 
 
 def _words(error: ValidationError) -> str:

@@ -5,8 +5,7 @@ import torch
 
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.parts import part_pool
-from duskmatch.models.pooling import over_positions
-from duskmatch.models.self_attack import pool_clip
+from duskmatch.models.pooling import over_positions, pool_clip
 
 
 def maps(seed: int = 0) -> torch.Tensor:

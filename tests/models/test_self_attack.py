@@ -3,7 +3,8 @@ import torch
 
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
-from duskmatch.models.self_attack import DefenseMaps, other_modality, pool_clip
+from duskmatch.models.pooling import pool_clip
+from duskmatch.models.self_attack import DefenseMaps, other_modality
 
 
 def build(**options) -> SelfAttackDefense:

@@ -19,7 +19,7 @@ from duskmatch.losses import (
     sequence_identity_loss,
 )
 from duskmatch.models import SelfAttackDefense
-from duskmatch.training.algorithm1 import ATTACK, DEFENSE, STEMS, Forward, sub_steps
+from duskmatch.models.algorithm1 import ATTACK, DEFENSE, STEMS, Forward, sub_steps
 from duskmatch.training.updates import Updater
 
 LOSS = LossSettings(triplet="euclidean", triplet_on="pooled")

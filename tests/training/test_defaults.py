@@ -16,7 +16,7 @@ import torch
 from duskmatch.config import Settings, load_settings
 from duskmatch.embedding.run import build_model
 from duskmatch.models import SelfAttackDefense
-from duskmatch.training.algorithm1 import Forward, sub_steps
+from duskmatch.models.algorithm1 import Forward, sub_steps
 
 RECORD = Path(__file__).with_name("defaults.json")
 SHAPES = {"tiny": ("tiny", []), "small": ("small", []), "paper-shaped": ("paper", ["model.width=0.125"])}

@@ -11,6 +11,7 @@ from duskmatch.config import load_settings, parse_settings
 from duskmatch.data import open_dataset
 from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError, TrainingError
+from duskmatch.models import SelfAttackDefense
 from duskmatch.training import Watcher, train
 from duskmatch.training import iteration as iteration_module
 from duskmatch.training import loop as loop_module
@@ -68,11 +69,11 @@ def test_a_micro_batch_of_one_person_is_refused(settings):
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings, dataset, tmp_path, monkeypatch):
     original = iteration_module.forward_maker
 
-    def poisoned(trainer, batch, step):
-        if step == 4:
+    def poisoned(trainer, batch, due):
+        if due.step == 4:
             with torch.no_grad():
                 trainer.model.sequence_classifier.weight.fill_(torch.nan)
-        return original(trainer, batch, step)
+        return original(trainer, batch, due)
 
     monkeypatch.setattr(iteration_module, "forward_maker", poisoned)
     message = r"iteration 5: sequence_identity is nan; .* still holds iteration 4; lower train\.lr, set"
@@ -82,7 +83,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings,
 
 
 def test_the_collapse_is_named_once_and_only_when_it_lasts():
-    detector = CollapseDetector(100, 0.3, modalities_summed=2, window=3)
+    detector = CollapseDetector(100, 0.3, modalities_summed=2, watched=SelfAttackDefense.watched, window=3)
     dead = {"defense_triplet": 0.3001, "defense_identity": 2 * math.log(100)}
     assert detector.see(dead) is None
     assert detector.see({**dead, "defense_triplet": 0.2}) is None
@@ -218,13 +219,13 @@ def test_the_start_is_a_pure_function_of_the_seed(settings):
 
 def test_a_log_cut_off_in_a_row_is_read_up_to_there(tmp_path):
     path = tmp_path / "log.csv"
-    log = Log(path, keep_until=0)
+    log = Log(path, (), keep_until=0)
     for step in (1, 2, 3):
         log.write({"step": step, "lr": 0.5, "not a column": 1})
     log.close()
     path.write_text(path.read_text()[:-30] + "4,x")
     assert [row["step"] for row in read_log(path)] == [1, 2]
-    Log(path, keep_until=1).close()
+    Log(path, (), keep_until=1).close()
     assert [row["step"] for row in read_log(path)] == [1]
 
 

@@ -14,12 +14,11 @@ from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.algorithm1 import Forward, attack_terms, sub_steps
 from duskmatch.models.parts import SpatialTemporalGuidance
-from duskmatch.models.self_attack import pool_clip
+from duskmatch.models.pooling import pool_clip
 from duskmatch.synthetic.presets import PRESETS as DUSKWALK
 from duskmatch.training import Watcher
-from duskmatch.training.algorithm1 import Forward, attack_terms, sub_steps
-from duskmatch.training.iteration import _confusion_excess
 from duskmatch.training.trainer import make_optimizer, prepare
 from duskmatch.training.weights import load_start_weights
 from tests.training.test_algorithm1 import LABELS, LOSS, TRAIN, build, clips, forward, snapshot, updater
@@ -233,12 +232,15 @@ def test_the_row_with_asam_alone_is_scored_by_f_d_without_cross_attention():
     assert not torch.allclose(seen.embed(clips(0), "infrared"), model.embed(clips(0), "infrared"), atol=1e-3)
 
 
-def test_confusion_excess_is_equation_3_above_its_least_value(settings, dataset, tmp_path):
+def test_confusion_excess_is_equation_3_above_its_least_value():
+    model = build()
     for identity, modalities in (("sum", 2), ("mean", 1)):
-        chosen = parse_settings(settings.model_dump() | {"loss": settings.loss.model_dump() | {"identity": identity}})
-        trainer = prepare(chosen, dataset, tmp_path, device="cpu", watcher=Watcher())
-        excess = _confusion_excess({"confusion": modalities * math.log(4) + 0.25}, trainer)
-        assert excess == {"confusion_excess": pytest.approx(0.25)}
+        loss = LossSettings(identity=identity)
+        (fwd,) = forward(model, loss)
+        confusion = attack_terms(fwd)["confusion"]
+        excess = float(fwd.noted["confusion_excess"])
+        assert excess == pytest.approx(float(confusion) - modalities * math.log(model.n_pids), abs=1e-6)
+        assert excess >= 0
 
 
 def test_gradient_accumulation_is_said_to_be_another_run(settings, dataset, tmp_path):

@@ -46,6 +46,20 @@ def grid_arguments(parser: argparse.ArgumentParser) -> None:
     settings_arguments(parser)
 
 
+def table_arguments(parser: argparse.ArgumentParser) -> None:
+    grid_arguments(parser)
+    parser.add_argument("--rows", metavar="A,B", help="some of the table's rows by name (default all)")
+
+
+def run_table(args: argparse.Namespace, name: str, table: Mapping[str, Row]) -> None:
+    """One of the paper's tables."""
+    from duskmatch.cli.train import given_settings
+    from duskmatch.experiments.grids.variants import rows_of
+
+    rows = rows_of(table, [row.strip() for row in args.rows.split(",")] if args.rows else None)
+    run_grid(args, name, rows, base_of(args, given_settings(args)))
+
+
 def seeds_of(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() for word in words):

@@ -9,6 +9,7 @@ from typing import Any
 # What -> what it does; cli/reproduce_WHAT.py has add_arguments(parser) and run(args).
 EXPERIMENTS = {
     "table1": "the paper's Table I: eight variants, the same budget and seeds",
+    "table2": "the paper's Table II: six compared methods and the main one, the same budget and seeds",
     "counterfactual": "the same people on the same walks with one factor changed: what is found, what moves",
     "motion": "the same clips in order, shuffled, reversed, as one frame: is motion used?",
     "probes": "what linear probes read of camera, view, background and modality at each layer",

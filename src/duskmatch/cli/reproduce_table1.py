@@ -6,16 +6,13 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.grids import grid_arguments
+    from duskmatch.cli.grids import table_arguments
 
-    grid_arguments(parser)
-    parser.add_argument("--rows", metavar="A,B", help="some of the eight rows by name (default all)")
+    table_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    from duskmatch.cli.grids import base_of, run_grid
-    from duskmatch.cli.train import given_settings
-    from duskmatch.experiments.grids.variants import table1_rows
+    from duskmatch.cli.grids import run_table
+    from duskmatch.experiments.grids.variants import TABLE1
 
-    rows = table1_rows([name.strip() for name in args.rows.split(",")] if args.rows else None)
-    run_grid(args, "table1", rows, base_of(args, given_settings(args)))
+    run_table(args, "table1", TABLE1)

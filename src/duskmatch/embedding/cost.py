@@ -8,32 +8,22 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 
-TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_classifier")
-# What each embedding does without, by the first letters of its name.
-UNUSED: dict[str, tuple[str, ...]] = {
-    "sequence": (*TRAINING_ONLY, "cross_attention", "defense_neck"),
-    "both": TRAINING_ONLY,
-    "defense": (*TRAINING_ONLY, "guidance", "sequence_neck"),
-    "attack": ("attack_classifier", "defense_", "cross_attention", "guidance", "sequence_", "temporal_"),
-}
 # The counter knows attention on a GPU by itself.
 ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
-def count_parameters(model: SelfAttackDefense) -> dict[str, int]:
+def count_parameters(model: Network) -> dict[str, int]:
     """All of them, and those that the embedding needs (the attack and the classifiers only train)."""
     total = sum(p.numel() for p in model.parameters())
     at_test = sum(p.numel() for name, p in model.named_parameters() if not unused_at_test(model, name))
     return {"training": total, "test": at_test}
 
 
-def unused_at_test(model: SelfAttackDefense, name: str) -> bool:
+def unused_at_test(model: Network, name: str) -> bool:
     """Whether the embedding does without this parameter."""
-    return name.startswith(UNUSED[model.embedding]) or (
-        model.test_pairing == "skip" and name.startswith("cross_attention")
-    )
+    return name.startswith(model.unused_at_test)
 
 
 def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
@@ -42,7 +32,7 @@ def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: A
     return 2 * clips * heads * asking * key[2] * (width + value[3])
 
 
-def count_flops(model: SelfAttackDefense, n_frames: int, height: int, width: int) -> int:
+def count_flops(model: Network, n_frames: int, height: int, width: int) -> int:
     """Multiplications and additions for one clip, the two counted apart (a product of a x b x c costs 2abc)."""
     recurrent = 0
 

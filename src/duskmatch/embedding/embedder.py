@@ -17,7 +17,7 @@ from duskmatch.embedding.engines import Engine, Vectors
 from duskmatch.embedding.machine import pick_device, versions
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import DataError
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Clip, Embeddings, Modality, Tracklet
 
 Progress = Callable[[int, int], None]
@@ -33,7 +33,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: SelfAttackDefense | None,
+        model: Network | None,
         settings: Settings,
         *,
         device: str = "auto",
@@ -92,13 +92,17 @@ class Embedder:
             "seed": self.settings.seed,
             "n_frames": t,
             "sampling": "first frame of each of equal segments",
-            "test_time_extras": [],
+            "test_time_extras": self.extras(),
             **self.cost(),
             "ms_per_tracklet": 1000 * self._seconds / self._n_embedded if self._n_embedded else None,
             "settings": self.settings.model_dump(mode="json"),
             "versions": {**versions(), **self.engine.versions},
             "trained_on": self.header.get("data"),
         }
+
+    def extras(self) -> list[str]:
+        """What is done at test besides one forward of the clip, in words."""
+        return list(self.known.get("test_time_extras", ()) if self.model is None else self.model.test_time_extras)
 
     def cost(self) -> dict[str, Any]:
         """Which embedding, how many parameters, how many operations for one clip."""
@@ -149,7 +153,7 @@ def source_of(tracklet: Tracklet) -> str:
 
 
 @contextmanager
-def evaluating(model: SelfAttackDefense | None) -> Iterator[None]:
+def evaluating(model: Network | None) -> Iterator[None]:
     """The model, if there is one, in evaluation mode and afterwards as it was."""
     was_training = model is not None and model.training
     if model is not None:

@@ -19,7 +19,7 @@ from duskmatch.embedding.machine import versions
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import SettingsError
 from duskmatch.files import write_json
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Modality
 
 Clips = Mapping[Modality, Sequence[Frames]]  # each (1 t 3 h w)
@@ -92,7 +92,7 @@ def export_run(
 
 
 def write_network(
-    model: SelfAttackDefense,
+    model: Network,
     settings: Settings,
     out: Path,
     kind: Format,
@@ -124,7 +124,7 @@ def filled(clips: Sequence[Frames], batch: int | None) -> list[Frames]:
     return [np.concatenate([clips[(i + k) % len(clips)] for k in range(size)]) for i in range(0, len(clips), size)]
 
 
-def embedding_width(model: SelfAttackDefense) -> int:
+def embedding_width(model: Network) -> int:
     return int(model.centre_visible.numel())
 
 

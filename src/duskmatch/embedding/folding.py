@@ -7,13 +7,13 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from duskmatch.embedding.cost import unused_at_test
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 
 # In one parent: the convolution and the normalisation that follows it.
 PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"), ("out", "norm"))
 
 
-def at_test(model: SelfAttackDefense) -> SelfAttackDefense:
+def at_test(model: Network) -> Network:
     """The model itself, changed for good: training-only parts are gone, normalisations are folded, in evaluation mode.
 
     Its vectors agree with those of before to the last bits of fp32.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from duskmatch.config import DataSettings
 from duskmatch.data import normalise
 from duskmatch.embedding.engines import quiet_import
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import Modality
 
 INPUT, OUTPUT = "frames", "embedding"
@@ -29,7 +29,7 @@ INPUT, OUTPUT = "frames", "embedding"
 class WholePath(nn.Module):
     """Everything between a decoded clip and its embedding, for one modality."""
 
-    def __init__(self, model: SelfAttackDefense, data: DataSettings, modality: Modality) -> None:
+    def __init__(self, model: Network, data: DataSettings, modality: Modality) -> None:
         super().__init__()
         self.model, self.data, self.modality = model, data, modality
 

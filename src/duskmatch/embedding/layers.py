@@ -54,6 +54,8 @@ def layer_vectors(
     Clips are read and entered as for the embedding; the network is computed in fp32.
     """
     model = embedder.model
+    if model is not None and not isinstance(model, SelfAttackDefense):
+        raise CheckpointError(f"layers are those of self_attack; got {embedder.settings.model.name}; name other RUNs")
     if model is None or not hasattr(model, "defense_neck") or (model.has_attack and not hasattr(model, "attack_neck")):
         raise CheckpointError(
             "layers need a network with all its parts; this embedder has those of the search alone; use load_whole(RUN)"

@@ -19,7 +19,7 @@ from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
 from duskmatch.embedding.run import build_model, load_model
 from duskmatch.embedding.torch_engine import TorchEngine
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import MODALITIES
 
 
@@ -55,9 +55,7 @@ def load_embedder(
     return embedder
 
 
-def open_engine(
-    name: EngineName, model: SelfAttackDefense, settings: Settings, device: str, precision: Precision
-) -> Engine:
+def open_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:
     """The engine with this network; graphs are made, or found in the cache, at the first clip of each modality."""
     if name in ("torch", "torch-compiled"):
         place = pick_device(device)

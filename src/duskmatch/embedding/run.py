@@ -9,6 +9,7 @@ RUN/log.csv, curves.png, scores.json, report.html
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from duskmatch.config import Settings, parse_settings
+from duskmatch.config import ModelSettings, Settings, nearest, parse_settings
 from duskmatch.errors import CheckpointError, SettingsError
-from duskmatch.models import MODELS, SelfAttackDefense
+from duskmatch.models import MODELS, Method, Network
 
 LAYOUT_VERSION = "1"
 HEADER_KEY = "duskmatch"
@@ -84,12 +85,38 @@ def check_version(run: Path) -> None:
         )
 
 
-def build_model(settings: Settings, n_pids: int) -> SelfAttackDefense:
+def build_model(settings: Settings, n_pids: int) -> Network:
     """The network of these settings before training: a pure function of the seed."""
-    arguments = settings.model.model_dump(exclude={"name", "weights"})
+    method = find_method(settings.model.name)
+    arguments = arguments_of(method, settings.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return MODELS[settings.model.name](n_pids, **arguments)
+        return method.network(n_pids, **arguments)
+
+
+def find_method(name: str) -> Method:
+    if name not in MODELS:
+        raise SettingsError(f"model.name must be one of {', '.join(MODELS)}; got {name}{nearest(name, MODELS)}")
+    return MODELS[name]
+
+
+def arguments_of(method: Method, model: ModelSettings) -> dict[str, Any]:
+    """The settings that the method's network takes, and `model.options`; one that it does not take stays as it is.
+
+    A setting that says something else than its default and means nothing to the method is refused.
+    """
+    taken = set(inspect.signature(method.network).parameters) - {"n_pids"}
+    shared = set(ModelSettings.model_fields) - {"name", "weights", "options"}
+    for key in sorted(shared - taken):
+        default = ModelSettings.model_fields[key].default
+        if getattr(model, key) != default:
+            raise SettingsError(f"model.{key} is no setting of model.name {model.name}; leave it at {default}")
+    own = taken - shared
+    for key in model.options:
+        if key not in own:
+            has = f"has {', '.join(sorted(own))}" if own else "has none"
+            raise SettingsError(f"model.options {key}: model.name {model.name} {has}{nearest(key, own)}")
+    return {key: getattr(model, key) for key in shared & taken} | dict(model.options)
 
 
 class NoRandomStart(TorchFunctionMode):
@@ -102,7 +129,7 @@ class NoRandomStart(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def load_model(run: Path) -> tuple[SelfAttackDefense, Settings, dict[str, Any]]:
+def load_model(run: Path) -> tuple[Network, Settings, dict[str, Any]]:
     """A trained RUN's network in evaluation mode, its settings and its header.
 
     The network is laid out without memory first, so that a header that asks for a huge one is refused by its shapes.

@@ -14,7 +14,7 @@ from torch import Tensor
 from duskmatch.data import normalise
 from duskmatch.embedding.embedder import Embedder, evaluating
 from duskmatch.errors import SettingsError
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import Clip, Floats
 
 
@@ -48,7 +48,7 @@ def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
     return Looks(stretched(seen - seen.min()).cpu().numpy(), stretched(why).cpu().numpy(), float(sim.detach()))
 
 
-def model_of(embedder: Embedder) -> SelfAttackDefense:
+def model_of(embedder: Embedder) -> Network:
     """The network behind an embedder; one without, or without maps to look at, is refused."""
     if embedder.model is None:
         raise SettingsError(

@@ -9,7 +9,7 @@ from torch import Tensor
 from duskmatch.config import DataSettings
 from duskmatch.data import normalise
 from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors, in_batches
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import Modality
 
 COMPILED_CLIPS = {"cpu": 4, "cuda": 32}  # clips in a compiled batch
@@ -22,7 +22,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        model: SelfAttackDefense,
+        model: Network,
         data: DataSettings,
         device: torch.device,
         precision: Precision = "fp32",

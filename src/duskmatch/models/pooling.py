@@ -1,4 +1,4 @@
-"""The mean over the positions of feature maps, plain or generalised."""
+"""The mean over the positions of feature maps, plain or generalised, and over the frames of a clip."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def over_positions(maps: Float[Tensor, "... h w"], power: float | None = None) -
     if power is None:
         return maps.mean(dim=(-2, -1))
     return maps.float().clamp_min(LEAST).pow(power).mean(dim=(-2, -1)).pow(1 / power)
+
+
+def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int, power: float | None = None) -> Float[Tensor, "b d"]:
+    """The mean over positions (`power`: the generalised one), then over the frames of each clip.
+
+    Source: paper, GAP of Eqs. 4 and 8.
+    """
+    return over_positions(maps, power).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)

@@ -19,13 +19,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from duskmatch.config import LossSettings
 from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.method import Network, Watched, classifier, neck
 from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
-from duskmatch.models.pooling import Pooling, over_positions
-from duskmatch.records import MODALITIES, Modality
+from duskmatch.models.pooling import Pooling, pool_clip
+from duskmatch.records import Modality
 
 Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
 Pairing = Literal["self", "skip"]
@@ -45,12 +47,45 @@ class DefenseEmbedding(NamedTuple):
     embedding: Tensor  # (b d)
 
 
-class SelfAttackDefense(nn.Module):
+TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_classifier")
+# What each embedding does without, by the first letters of its name.
+UNUSED: dict[str, tuple[str, ...]] = {
+    "sequence": (*TRAINING_ONLY, "cross_attention", "defense_neck"),
+    "both": TRAINING_ONLY,
+    "defense": (*TRAINING_ONLY, "guidance", "sequence_neck"),
+    "attack": ("attack_classifier", "defense_", "cross_attention", "guidance", "sequence_", "temporal_"),
+}
+
+
+class SelfAttackDefense(Network):
     """The paper's network, each of its parts a switch: the rows of Table I.
 
     attack: ASAM; defense: ADM's cross attention (without it E_def alone, as in the Baseline); sequence: FRM-STIG in
     one of its forms, a form without recurrence in its place, or "none".
     """
+
+    logged = (
+        "defense_identity",
+        "defense_triplet",
+        "sequence_identity",
+        "sequence_triplet",
+        "contrastive",
+        "confusion",
+        "confusion_excess",
+        "attack_identity",
+        "defense_accuracy",
+        "sequence_accuracy",
+        "attack_accuracy",
+        "defense_stem_gradient",
+        "sequence_stem_gradient",
+        "attack_stem_gradient",
+        "joint_stem_gradient",
+        "self_attention_ratio",
+        "temporal_mixing_ratio",
+        "cross_attention3_ratio",
+        "cross_attention4_ratio",
+    )
+    watched = Watched("defense_accuracy", "defense_identity", "defense_triplet")
 
     def __init__(
         self,
@@ -78,14 +113,12 @@ class SelfAttackDefense(nn.Module):
         embedding: Embedding = "auto",
         test_pairing: Pairing = "self",
     ) -> None:
-        super().__init__()
-        self.centre_visible: Tensor
-        self.centre_infrared: Tensor
-        self.n_pids, self.n_parts = n_pids, n_parts
+        super().__init__(n_pids)
+        self.n_parts = n_parts
         self.has_attack, self.has_defense, self.has_sequence = attack, defense, sequence != "none"
         self.test_pairing = test_pairing
         self.power = gem_p if pooling == "gem" else None
-        self.embedding = self._checked(embedding)
+        self.embedding: Embedding = self._checked(embedding)
 
         shallow = stem_channels(width)
         self.stem_visible, self.stem_infrared = Stem(shallow), Stem(shallow)
@@ -112,10 +145,7 @@ class SelfAttackDefense(nn.Module):
             )
             self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(n_parts * d, n_pids)
-        # Each modality's mean embedding of training people, taken off at test; zero unless training ends by setting it.
-        # Differs: not in the paper. A shift that a whole modality shares is no likeness between its people.
-        for modality in MODALITIES:
-            self.register_buffer(f"centre_{modality}", torch.zeros(self.embedding_width))
+        self.register_centres()
         for piece in self.backbone_pieces():
             initialise(piece)
         # As with loaded weights, both stems start alike, and both encoders: what the stages see of a person by day and
@@ -136,6 +166,23 @@ class SelfAttackDefense(nn.Module):
         """How many numbers `embed` gives."""
         sequence, defense = self.n_parts * self.channels, self.channels
         return {"sequence": sequence, "both": sequence + defense}.get(self.embedding, defense)
+
+    @property
+    def unused_at_test(self) -> tuple[str, ...]:
+        crossing = ("cross_attention",) if self.test_pairing == "skip" else ()
+        return (*UNUSED[self.embedding], *crossing)
+
+    def cautions(self, loss: LossSettings) -> list[str]:
+        """Source: REFERENCE row 33."""
+        if not self.has_attack or not loss.confusion_weight or self.channels >= 2 * self.n_pids:
+            return []
+        return [
+            f"the embedding is {self.channels} wide for {self.n_pids} people: under twice their number Eq. 3 works "
+            "against the identity losses; widen the model or set train.attack_start"
+        ]
+
+    def modalities_summed(self, loss: LossSettings) -> int:
+        return 2 if loss.identity == "sum" else 1
 
     def backbone_pieces(self) -> list[nn.Module]:
         """What loaded weights fill: both stems and E_def, and E_att where there is one."""
@@ -175,6 +222,8 @@ class SelfAttackDefense(nn.Module):
             maps3 = self.temporal_mixing(maps3, maps3, maps3, n_frames)
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
+    shared_maps = defense_maps
+
     def fused_maps(
         self, maps: DefenseMaps, n_frames: int, pairing: Literal["cross", "self", "skip"] = "cross"
     ) -> Float[Tensor, "n d h w"]:
@@ -212,17 +261,13 @@ class SelfAttackDefense(nn.Module):
         """j_d before its normalisation, where it has one."""
         return self.guidance(part_pool(maps, self.n_parts, n_frames, self.power))  # type: ignore[no-any-return]
 
-    def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
-        """The vector to search with, each clip for itself: nothing depends on which others share the batch.
-
-        Source: REFERENCE rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
-        """
-        return self.embed_maps(self.maps_to_pool(clips, modality), clips.shape[1], modality)
-
     def maps_to_pool(
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
     ) -> list[Float[Tensor, "bt d h16 w16"]]:
-        """The last maps before anything is averaged: F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both."""
+        """F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both.
+
+        Source: REFERENCE rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
+        """
         n_frames = clips.shape[1]
         stem = self.stem_visible if modality == "visible" else self.stem_infrared
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
@@ -234,25 +279,27 @@ class SelfAttackDefense(nn.Module):
             found.append(self.fused_maps(maps, n_frames, self.test_pairing))
         return found
 
-    def embed_maps(
+    def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> Float[Tensor, "b d_all"]:
-        """The second half of `embed`: from the maps of `maps_to_pool` to the vector."""
-        vectors: list[Tensor] = []
+    ) -> list[Float[Tensor, "b _"]]:
+        found: list[Tensor] = []
         if self.embedding in ("sequence", "both"):
-            vectors.append(self.sequence_embedding(maps[0], n_frames))
+            found.append(self.sequence_embedding(maps[0], n_frames))
         if self.embedding != "sequence":
             after = self.attack_neck if self.embedding == "attack" else self.defense_neck
-            vectors.append(after(pool_clip(maps[-1], n_frames, self.power)))
-        return self._centred(vectors, modality)
+            found.append(after(pool_clip(maps[-1], n_frames, self.power)))
+        return found
 
-    forward = embed
-
-    def _centred(self, vectors: list[Tensor], modality: Modality) -> Tensor:
-        """Unit vectors side by side, less the modality's centre, of length 1 again."""
-        unit = torch.cat([nn.functional.normalize(v.float(), dim=1) for v in vectors], dim=1)
-        centre = self.centre_visible if modality == "visible" else self.centre_infrared
-        return nn.functional.normalize(nn.functional.normalize(unit, dim=1) - centre, dim=1)
+    def neck_inputs(
+        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
+    ) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
+        """Of f_d and j_d, whichever is searched with. Source: REFERENCE row 34."""
+        n_frames = visible.shape[1]
+        maps = self.defense_maps(self.shallow(visible, infrared), n_frames)
+        found = {self.defense_neck: self.defense_embedding(maps, n_frames, self.test_pairing).pooled}
+        if self.has_sequence and isinstance(self.sequence_neck, nn.BatchNorm1d):
+            found[self.sequence_neck] = self.guided(maps.maps, n_frames)
+        return found
 
     def attack_alone(
         self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int, modality: Modality
@@ -275,29 +322,7 @@ class SelfAttackDefense(nn.Module):
         return embedding
 
 
-def pool_clip(maps: Float[Tensor, "n d h w"], n_frames: int, power: float | None = None) -> Float[Tensor, "b d"]:
-    """The mean over positions (`power`: the generalised one), then over the frames of each clip.
-
-    Source: paper, GAP of Eqs. 4 and 8.
-    """
-    return over_positions(maps, power).reshape(-1, n_frames, maps.shape[1]).mean(dim=1)
-
-
 def other_modality(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
     """The same stack with its halves exchanged: each visible frame's infrared partner and the other way round."""
     half = maps.shape[0] // 2
     return torch.cat([maps[half:], maps[:half]])
-
-
-def neck(channels: int) -> nn.BatchNorm1d:
-    """Batch normalisation of a vector; its shift stays zero, as in the field's BNNeck (Luo et al. 2019)."""
-    norm = nn.BatchNorm1d(channels)
-    norm.bias.requires_grad_(False)
-    return norm
-
-
-def classifier(channels: int, n_pids: int) -> nn.Linear:
-    """Identity classifier without bias, weights drawn with standard deviation 0.001 (Luo et al. 2019)."""
-    linear = nn.Linear(channels, n_pids, bias=False)
-    nn.init.normal_(linear.weight, std=0.001)
-    return linear

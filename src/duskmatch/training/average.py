@@ -9,19 +9,19 @@ import copy
 
 import torch
 
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 
 
 class Average:
     """`model` is a network of its own whose weights and running statistics follow those of the trained one."""
 
-    def __init__(self, trained: SelfAttackDefense, decay: float) -> None:
+    def __init__(self, trained: Network, decay: float) -> None:
         """Begins as `trained` stands now."""
         self.model, self.decay = copy.deepcopy(trained), decay
         self.model.requires_grad_(False)
 
     @torch.no_grad()
-    def follow(self, trained: SelfAttackDefense, step: int) -> None:
+    def follow(self, trained: Network, step: int) -> None:
         """Moves towards the weights that iteration `step`, counted from 0, has left."""
         share = 1 - decay_at(self.decay, step)
         for own, new in zip(self.model.state_dict().values(), trained.state_dict().values(), strict=True):

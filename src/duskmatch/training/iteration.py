@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from duskmatch.config import Settings
+from duskmatch.config import LossSettings, Settings
 from duskmatch.data import Augment, Batch, normalise, training_batches
+from duskmatch.embedding.run import find_method
 from duskmatch.errors import TrainingError
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Due, Forward, Network, SubStep
 from duskmatch.models.attention import NonLocal
-from duskmatch.training.algorithm1 import Forward, sub_steps
 from duskmatch.training.checkpoint import last_good
 from duskmatch.training.synchronised import gathered
 from duskmatch.training.trainer import Trainer
@@ -47,13 +48,12 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
     rate = schedule.learning_rate(step)
     for group in trainer.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
-    stage = schedule.stage(step)
-    attacking = trainer.progress["defense_accuracy"] >= settings.train.attack_start
-    due = sub_steps(trainer.model, settings.loss, settings.train, stage, attacking=attacking)
+    due = due_at(trainer, step)
+    steps = reweighted(find_method(settings.model.name).updates(trainer.model, settings, due), settings.loss)
     logging = (step + 1) % settings.train.log_every == 0 or step + 1 == schedule.n_steps
-    make = forward_maker(trainer, batch, step)
+    make = forward_maker(trainer, batch, due)
     try:
-        outcome = trainer.updater.iterate(due, make, joint=settings.train.schedule == "joint", norms=logging)
+        outcome = trainer.updater.iterate(steps, make, joint=settings.train.schedule == "joint", norms=logging)
     except TrainingError as error:
         raise TrainingError(f"iteration {step + 1}: {error}; {last_good(trainer.run)}") from error
     except torch.OutOfMemoryError as error:
@@ -63,41 +63,68 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         ) from error
     progress = trainer.progress
     progress["n_clipped"] += outcome.n_clipped
-    accuracy = trainer.processes.mean_of(outcome.values["defense_accuracy"])  # all must start the attack together
+    right = outcome.values.get(trainer.model.watched.accuracy, 0.0)
+    accuracy = trainer.processes.mean_of(right)  # all must start the attack together
     progress["defense_accuracy"] += 0.05 * (accuracy - progress["defense_accuracy"])
     if not logging:
         return None
     frames = 2 * batch.labels.numel() * settings.data.training_frames * trainer.processes.world
     return {
         "step": step + 1,
-        "epoch": schedule.epoch(step),
-        "stage": stage,
+        "epoch": due.epoch,
+        "stage": due.stage,
         "seconds": time.perf_counter() - clock,
         "frames_per_s": frames / (time.perf_counter() - begin),
         "lr": rate,
         **outcome.values,
-        **_confusion_excess(outcome.values, trainer),
         **branch_ratios(trainer.model),
         "width_over_people": trainer.model.channels / trainer.model.n_pids,
         "n_clipped": progress["n_clipped"],
     }
 
 
-def forward_maker(trainer: Trainer, batch: Batch, step: int) -> Callable[[], list[Forward]]:
+def due_at(trainer: Trainer, step: int) -> Due:
+    schedule = trainer.schedule
+    accuracy = trainer.progress["defense_accuracy"]
+    return Due(step, schedule.epoch(step), schedule.stage(step), schedule.steps_per_epoch, accuracy)
+
+
+def reweighted(steps: list[SubStep], loss: LossSettings) -> list[SubStep]:
+    """The sub-steps with the weights that `loss.weights` gives in the place of the method's own."""
+    if not loss.weights:
+        return steps
+    return [replace(s, weights={name: loss.weights.get(name, own) for name, own in s.weights.items()}) for s in steps]
+
+
+def forward_maker(trainer: Trainer, batch: Batch, due: Due) -> Callable[[], list[Forward]]:
     """Fresh forwards of one batch, whole identities in each micro-batch."""
     settings, device = trainer.settings, trainer.processes.device
-    enters = settings.data.normalisation
-    visible = normalise(batch.visible.to(device), **enters)
-    infrared = normalise(batch.infrared.to(device), **enters)
+    enter = partial(normalise, **settings.data.normalisation)
+    raw = batch.visible.to(device), batch.infrared.to(device)
+    visible, infrared = map(enter, raw)
     labels = batch.labels.to(device)
-    pairing: Literal["self", "cross"] = "self" if self_pair_drawn(settings, step) else "cross"
+    pairing: Literal["self", "cross"] = "self" if self_pair_drawn(settings, due.step) else "cross"
     gather = gathered if settings.train.gather_triplets and trainer.processes.world > 1 else None
     size = len(labels) // settings.train.micro_batches
     pieces = [slice(i, i + size) for i in range(0, len(labels), size)]
 
     def make() -> list[Forward]:
-        shares = [(visible[p], infrared[p], labels[p]) for p in pieces]
-        return [Forward(trainer.model, settings.loss, *share, pairing, gather) for share in shares]
+        return [
+            Forward(
+                trainer.model,
+                settings.loss,
+                visible[p],
+                infrared[p],
+                labels[p],
+                pairing,
+                gather,
+                raw=(raw[0][p], raw[1][p]),
+                enter=enter,
+                due=due,
+                seed=settings.seed,
+            )
+            for p in pieces
+        ]
 
     return make
 
@@ -110,7 +137,7 @@ def self_pair_drawn(settings: Settings, step: int) -> bool:
     return bool(rng.random() < settings.train.self_pair_probability)
 
 
-def branch_ratios(model: SelfAttackDefense) -> dict[str, float]:
+def branch_ratios(model: Network) -> dict[str, float]:
     """|branch| / |trunk| of each attention block: under 0.01 it has not opened, and no gain means not tested."""
     ratios: dict[str, float] = {}
     for name, part in model.named_modules():
@@ -118,11 +145,3 @@ def branch_ratios(model: SelfAttackDefense) -> dict[str, float]:
             key = f"{name.split('.', 1)[0]}_ratio"
             ratios[key] = max(ratios.get(key, 0.0), float(part.branch_ratio))
     return ratios
-
-
-def _confusion_excess(values: dict[str, float], trainer: Trainer) -> dict[str, float]:
-    """Eq. 3 above its least value: near 0 the attack is idle. Source: REFERENCE row 32."""
-    if "confusion" not in values:
-        return {}
-    least = math.log(trainer.model.n_pids) * (2 if trainer.settings.loss.identity == "sum" else 1)
-    return {"confusion_excess": values["confusion"] - least}

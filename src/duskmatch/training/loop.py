@@ -138,9 +138,13 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
     board = trainer.run / "tensorboard" if settings.train.tensorboard else None
     log = None
     if trainer.processes.first:
-        log = Log(trainer.run / "log.csv", keep_until=trainer.step, tensorboard=board)
-    modalities_summed = 2 if settings.loss.identity == "sum" else 1
-    collapse = CollapseDetector(trainer.model.n_pids, settings.loss.margin, modalities_summed=modalities_summed)
+        log = Log(trainer.run / "log.csv", trainer.model.logged, keep_until=trainer.step, tensorboard=board)
+    collapse = CollapseDetector(
+        trainer.model.n_pids,
+        settings.loss.margin,
+        modalities_summed=trainer.model.modalities_summed(settings.loss),
+        watched=trainer.model.watched,
+    )
     selection = Selection(trainer.known, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     if not trainer.processes.first:
         selection.active = False  # one process looks, the others wait for it at the next gradient

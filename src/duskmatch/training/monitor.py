@@ -13,60 +13,34 @@ from typing import Any
 
 from duskmatch.errors import SettingsError
 from duskmatch.files import refusal, write_csv
+from duskmatch.models.method import Watched
 
 logger = logging.getLogger("duskmatch")
 
-COLUMNS = (
-    "step",
-    "epoch",
-    "stage",
-    "seconds",
-    "frames_per_s",
-    "lr",
-    "defense_identity",
-    "defense_triplet",
-    "sequence_identity",
-    "sequence_triplet",
-    "contrastive",
-    "confusion",
-    "confusion_excess",
-    "attack_identity",
-    "defense_accuracy",
-    "sequence_accuracy",
-    "attack_accuracy",
-    "defense_stem_gradient",
-    "sequence_stem_gradient",
-    "attack_stem_gradient",
-    "joint_stem_gradient",
-    "self_attention_ratio",
-    "temporal_mixing_ratio",
-    "cross_attention3_ratio",
-    "cross_attention4_ratio",
-    "width_over_people",
-    "n_clipped",
-    "validation_rank1",
-    "validation_mAP",
-)
+BEFORE = ("step", "epoch", "stage", "seconds", "frames_per_s", "lr")
+AFTER = ("width_over_people", "n_clipped", "validation_rank1", "validation_mAP")
 
 
 class Log:
     """log.csv, one row each `log_every` iterations, whole rows only."""
 
-    def __init__(self, path: Path, *, keep_until: int, tensorboard: Path | None = None) -> None:
-        """Rows after iteration `keep_until` belong to a life that was not saved and go."""
-        self.path = path
+    def __init__(
+        self, path: Path, logged: tuple[str, ...], *, keep_until: int, tensorboard: Path | None = None
+    ) -> None:
+        """`logged`: the method's own columns. Rows after iteration `keep_until` belong to a life that was not saved."""
+        self.path, self.columns = path, (*BEFORE, *logged, *AFTER)
         self.board = _board(tensorboard, keep_until) if tensorboard is not None else None
         rows = [row for row in read_log(path) if row["step"] <= keep_until] if path.exists() else []
-        write_csv(path, ({key: _short(row.get(key, "")) for key in COLUMNS} for row in rows), COLUMNS)
+        write_csv(path, ({key: _short(row.get(key, "")) for key in self.columns} for row in rows), self.columns)
         try:
             self.file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
             raise refusal(path, error) from error
-        self.writer = csv.DictWriter(self.file, COLUMNS, restval="", lineterminator="\n")
+        self.writer = csv.DictWriter(self.file, self.columns, restval="", lineterminator="\n")
 
     def write(self, row: dict[str, Any]) -> None:
         try:
-            self.writer.writerow({key: _short(value) for key, value in row.items() if key in COLUMNS})
+            self.writer.writerow({key: _short(value) for key, value in row.items() if key in self.columns})
             self.file.flush()
         except OSError as error:
             raise refusal(self.path, error) from error
@@ -100,17 +74,20 @@ class CollapseDetector:
     Then the triplet loss is its margin and each cross entropy log M, for good. Source: REFERENCE row 15.
     """
 
-    def __init__(self, n_pids: int, margin: float, *, modalities_summed: int, window: int = 20) -> None:
+    def __init__(
+        self, n_pids: int, margin: float, *, modalities_summed: int, watched: Watched, window: int = 20
+    ) -> None:
         self.chance_loss = modalities_summed * math.log(n_pids)
-        self.margin = margin
+        self.margin, self.watched = margin, watched
         self.hits: deque[bool] = deque(maxlen=window)
 
     def see(self, values: dict[str, float]) -> str | None:
         """A sentence once the whole window looks collapsed, else None."""
-        if "defense_triplet" not in values:
+        identity, triplet = values.get(self.watched.identity), values.get(self.watched.triplet)
+        if identity is None or triplet is None:
             return None
-        at_margin = abs(values["defense_triplet"] - self.margin) < 0.02 * max(self.margin, 1e-6)
-        at_chance = abs(values["defense_identity"] - self.chance_loss) < 0.02 * self.chance_loss
+        at_margin = abs(triplet - self.margin) < 0.02 * max(self.margin, 1e-6)
+        at_chance = abs(identity - self.chance_loss) < 0.02 * self.chance_loss
         self.hits.append(at_margin and at_chance)
         if len(self.hits) == self.hits.maxlen and all(self.hits):
             return (

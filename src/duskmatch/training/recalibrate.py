@@ -1,4 +1,4 @@
-"""The normalisations of f_d and j_d, estimated again as they are used at test.
+"""The normalisations of vectors, estimated again as they are used at test: those of f_d and j_d, or another method's.
 
 In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and where clips
 are shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which cosine similarity takes for
@@ -14,33 +14,29 @@ from torch import Tensor, nn
 
 from duskmatch.config import DataSettings
 from duskmatch.data import Batch, normalise
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 
 
 @torch.no_grad()
-def recalibrate(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSettings, *, centre: bool) -> None:
-    """Sets both necks' running mean and variance to those of batches of test-length, self-paired clips.
+def recalibrate(model: Network, batches: Sequence[Batch], data: DataSettings, *, centre: bool) -> None:
+    """Sets the necks' running mean and variance to those of batches of test-length clips, each as it is at test.
 
     `centre`: then also the mean embedding of each modality, which `embed` takes off.
     """
     model.eval()
-    pooled: list[Tensor] = []
-    sequences: list[Tensor] = []
-    for batch in batches:
-        visible, infrared = pixels(model, batch, data)
-        maps = model.defense_maps(model.shallow(visible, infrared), visible.shape[1])
-        pooled.append(model.defense_embedding(maps, visible.shape[1], model.test_pairing).pooled.float())
-        if model.has_sequence:
-            sequences.append(model.guided(maps.maps, visible.shape[1]).float())
-    set_statistics(model.defense_neck, pooled)
-    if model.has_sequence and isinstance(model.sequence_neck, nn.BatchNorm1d):
-        set_statistics(model.sequence_neck, sequences)
+    for _ in range(model.neck_depth):
+        rows: dict[nn.BatchNorm1d, list[Tensor]] = {}
+        for batch in batches:
+            for norm, vectors in model.neck_inputs(*pixels(model, batch, data)).items():
+                rows.setdefault(norm, []).append(vectors.float())
+        for norm, seen in rows.items():
+            set_statistics(norm, seen)
     if centre:
         set_centres(model, batches, data)
     model.train()
 
 
-def set_centres(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSettings) -> None:
+def set_centres(model: Network, batches: Sequence[Batch], data: DataSettings) -> None:
     """The mean embedding of each modality over the batches."""
     model.centre_visible.zero_()
     model.centre_infrared.zero_()
@@ -51,7 +47,7 @@ def set_centres(model: SelfAttackDefense, batches: Sequence[Batch], data: DataSe
     model.centre_infrared.copy_(infrared)
 
 
-def pixels(model: SelfAttackDefense, batch: Batch, data: DataSettings) -> tuple[Tensor, Tensor]:
+def pixels(model: Network, batch: Batch, data: DataSettings) -> tuple[Tensor, Tensor]:
     """The batch's visible and infrared clips as they enter the network."""
     device = model.centre_visible.device
     visible, infrared = batch.visible.to(device), batch.infrared.to(device)

@@ -10,7 +10,7 @@ from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation import score
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.records import DIRECTIONS
 from duskmatch.training.checkpoint import write_model
 
@@ -20,7 +20,7 @@ class Selection:
 
     def __init__(
         self,
-        model: SelfAttackDefense,
+        model: Network,
         settings: Settings,
         dataset: Dataset,
         run: Path,

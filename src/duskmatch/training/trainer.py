@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from duskmatch.config import Settings
+from duskmatch.config import LossSettings, Settings, nearest
 from duskmatch.data import BadFrames, Dataset, FrameCache, PairedIdentitySampler
 from duskmatch.embedding.machine import describe, pick_device, versions
 from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.models.backbone import Stages
 from duskmatch.training.average import Average
 from duskmatch.training.processes import Processes
@@ -41,7 +41,7 @@ class Trainer:
     run: Path
     watcher: Watcher
     processes: Processes
-    model: SelfAttackDefense
+    model: Network
     optimizer: torch.optim.Optimizer
     sampler: PairedIdentitySampler
     schedule: Schedule
@@ -53,7 +53,7 @@ class Trainer:
     average: Average | None = None
 
     @property
-    def known(self) -> SelfAttackDefense:
+    def known(self) -> Network:
         """The network that the run is known by: the average of its weights where one is kept."""
         return self.model if self.average is None else self.average.model
 
@@ -71,11 +71,9 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     n_pids = len(sampler.pids)
     model = build_model(settings, n_pids)
     load_start_weights(model, settings.model.weights)
-    if settings.model.attack and settings.loss.confusion_weight and model.channels < 2 * n_pids:
-        watcher.on_note(
-            f"the embedding is {model.channels} wide for {n_pids} people: under twice their number Eq. 3 works against "
-            "the identity losses; widen the model or set train.attack_start"
-        )
+    for caution in model.cautions(settings.loss):
+        watcher.on_note(caution)
+    check_weights(model, settings.loss)
     if settings.train.micro_batches > 1:
         watcher.on_note(
             f"train.micro_batches {settings.train.micro_batches}: hardest pairs and batch statistics are those of "
@@ -116,6 +114,13 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     )
 
 
+def check_weights(model: Network, loss: LossSettings) -> None:
+    """Refuses a weight for a term that the method has not."""
+    for name in loss.weights:
+        if name not in model.logged:
+            raise SettingsError(f"loss.weights {name}: no term of this method{nearest(name, model.logged)}")
+
+
 def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:
     """The batches of these settings; SettingsError where the data set is too small for them."""
     train = settings.train
@@ -126,10 +131,10 @@ def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int
     return sampler
 
 
-def make_optimizer(model: SelfAttackDefense, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(model: Network, settings: Settings) -> torch.optim.Optimizer:
     """One optimiser with one memory per parameter; loaded backbones may have a rate of their own."""
     train = settings.train
-    backbone = {id(p) for piece in model.backbone_pieces() for p in piece.parameters()}
+    backbone = {id(p) for piece in model.slow_pieces() for p in piece.parameters()}
     groups = [
         {
             "params": [p for p in model.parameters() if p.requires_grad and id(p) in backbone],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from duskmatch.errors import TrainingError
-from duskmatch.training.algorithm1 import STEMS, Forward, SubStep
+from duskmatch.models.method import STEMS, Forward, SubStep
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Updater:
                     self._note(outcome, name, term, len(forwards))
                     weighted = step.weights[name] * term
                     total = weighted if total is None else total + weighted
-            for name, value in forward.accuracies.items():
+            for name, value in forward.noted.items():
                 self._note(outcome, name, value, len(forwards))
             assert total is not None
             (total / len(forwards)).backward()  # type: ignore[no-untyped-call]

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from duskmatch.embedding.run import read_weights
 from duskmatch.errors import SettingsError
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import Network
 from duskmatch.models.backbone import load_backbone
 
 
-def load_start_weights(model: SelfAttackDefense, source: str | None) -> None:
+def load_start_weights(model: Network, source: str | None) -> None:
     """Fills stems, E_def and E_att with the same backbone weights.
 
     `source`: None leaves the random start; a .safetensors file (`duskmatch convert` makes one of a .pth);

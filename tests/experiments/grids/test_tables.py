@@ -9,7 +9,7 @@ from duskmatch.experiments.grids.charts import grid_charts, grid_svgs
 from duskmatch.experiments.grids.document import experiment_document
 from duskmatch.experiments.grids.grid import Base, make_grid
 from duskmatch.experiments.grids.tables import differences_table, figures_table, markdown, write_experiment
-from duskmatch.experiments.grids.variants import table1_rows
+from duskmatch.experiments.grids.variants import TABLE1, rows_of
 from duskmatch.records import DIRECTIONS
 from tests.experiments.grids.cells import result
 
@@ -18,7 +18,7 @@ ORDER = Order(data=None, split="test", selection="last", device="cpu", threads=1
 
 
 def document(tmp_path, results, failed=None, *, name="Duskwalk", synthetic=True):
-    grid = make_grid(table1_rows(ROWS), (0, 1), Base("tiny"), tmp_path)
+    grid = make_grid(rows_of(TABLE1, ROWS), (0, 1), Base("tiny"), tmp_path)
     failed = {str(grid.cells[key].folder): why for key, why in (failed or {}).items()}
     data = SimpleNamespace(name=name, version="2" if synthetic else "", fingerprint="f" * 64, synthetic=synthetic)
     return experiment_document("table1", grid, Base("tiny"), ORDER, data, results, failed)

@@ -7,7 +7,16 @@ import pytest
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.grids.grid import Base, key_of, make_grid, settings_of, with_budget
 from duskmatch.experiments.grids.sweep import same_value, sweep_rows, swept
-from duskmatch.experiments.grids.variants import FIGURES, PRINTED, TABLE1, Row, read_rows, table1_rows
+from duskmatch.experiments.grids.variants import (
+    COMPARED_METHODS,
+    FIGURES,
+    PRINTED,
+    TABLE1,
+    TABLE2,
+    Row,
+    read_rows,
+    rows_of,
+)
 from tests.training.test_rows import TABLE_1
 
 
@@ -19,9 +28,9 @@ def test_the_printed_table_is_the_one_whose_figures_are_counts_of_queries():
 
 
 def test_rows_come_in_the_tables_order_and_an_unknown_one_is_named():
-    assert [r.name for r in table1_rows(["Baseline+ADM", "Baseline"])] == ["Baseline", "Baseline+ADM"]
+    assert [r.name for r in rows_of(TABLE1, ["Baseline+ADM", "Baseline"])] == ["Baseline", "Baseline+ADM"]
     with pytest.raises(SettingsError) as error:
-        table1_rows(["Baseline+AMD"])
+        rows_of(TABLE1, ["Baseline+AMD"])
     assert str(error.value).startswith("--rows must be of Baseline, Baseline+ASAM, ")
     assert str(error.value).endswith("; got Baseline+AMD; did you mean Baseline+ADM?")
 
@@ -31,6 +40,28 @@ def test_every_row_builds_on_one_above_it():
     for row in TABLE1.values():
         assert row.builds_on in (above or [None])
         above.append(row.name)
+
+
+QUERIES = {"infrared_to_visible": 4584, "visible_to_infrared": 5099}
+
+
+def test_the_printed_figures_of_compared_methods_are_counts_of_queries_but_for_vsds():
+    def is_count(figure, n):
+        return round(100 * round(figure * n / 100) / n, 2) == figure
+
+    for method in COMPARED_METHODS:
+        whole = [is_count(PRINTED[method][d][f], n) for d, n in QUERIES.items() for f in FIGURES[:-1]]
+        assert all(whole) == (method != "VSD"), method
+
+
+def test_both_tables_share_their_baseline_and_the_main_methods_rows():
+    def of(row):
+        return key_of(settings_of(row, 0, Base("small", budget=34)))
+
+    assert of(TABLE2["Baseline"]) == of(TABLE1["Baseline"])
+    assert of(TABLE2["Proposed*"]) == of(TABLE1["Baseline+ASAM+ADM"])
+    assert of(TABLE2["Proposed"]) == of(TABLE1["Baseline+ASAM+ADM+FRM-STIG"])
+    assert [row.name for row in rows_of(TABLE2)][1:7] == list(COMPARED_METHODS)
 
 
 def test_rows_from_a_file(tmp_path):

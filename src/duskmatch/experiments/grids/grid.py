@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from duskmatch.config import Settings, load_settings
+from duskmatch.config import PRESETS, Settings, load_settings
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.grids.cells import Cell, CellResult, Order, find_result
@@ -62,12 +62,24 @@ def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) 
 
 def settings_of(row: Row, seed: int, base: Base) -> Settings:
     """A row's settings: preset, file, what all rows share, the row's own; the budget, unless the row has its own."""
+    preset, named = start_of(row, base)
     try:
-        settings = load_settings(base.preset, file=base.file, overrides=(*base.overrides, *row.overrides), seed=seed)
+        settings = load_settings(preset, file=base.file, overrides=(*named, *base.overrides, *row.overrides), seed=seed)
     except SettingsError as error:
         raise SettingsError(f"row {row.name}: {error}") from error
     own = any(override.startswith("train.steps_per_epoch=") for override in row.overrides)
     return settings if base.budget is None or own else with_budget(settings, base.budget)
+
+
+METHODS_OWN = {"paper": "own"}  # the ending of a method's preset that stands in the place of the base's
+
+
+def start_of(row: Row, base: Base) -> tuple[str, tuple[str, ...]]:
+    """Where the row's settings start: the method's preset for the base's, or the base's with the method's name."""
+    if row.method is None:
+        return base.preset, ()
+    preset = f"{row.method}-{METHODS_OWN.get(base.preset, base.preset)}"
+    return (preset, ()) if preset in PRESETS else (base.preset, (f"model.name={row.method}",))
 
 
 def with_budget(settings: Settings, iterations: int) -> Settings:

@@ -69,7 +69,7 @@ def markdown(document: Document) -> str:
     return "\n".join(parts) + "\n"
 
 
-TITLES = {"table1": "Table I"}
+TITLES = {"table1": "Table I", "table2": "Table II"}
 HOW_TO_READ = (
     "Points, both directions averaged, mean over the seeds that both rows have; 95 % interval over people and seeds "
     "(over people alone where there is one seed). Detectable: the least true difference such a test finds four times "

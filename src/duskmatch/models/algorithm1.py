@@ -17,91 +17,41 @@ does in the full model; rows without the attack train everything to the end, for
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+import math
+from typing import Any
 
-import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from duskmatch.config import LossSettings, TrainSettings
+from duskmatch.config import LossSettings, Settings, TrainSettings
 from duskmatch.losses import (
     attack_identity_loss,
     confusion_loss,
     cross_modal_contrastive_loss,
     defense_identity_loss,
-    defense_triplet_loss,
     sequence_identity_loss,
 )
-from duskmatch.models.self_attack import DefenseMaps, SelfAttackDefense
+from duskmatch.models.method import STEMS, Due, Forward, SubStep
+from duskmatch.models.self_attack import SelfAttackDefense
 
-STEMS = ("stem_visible", "stem_infrared")
 MIXING = "temporal_mixing"  # goes where E_def goes
 DEFENSE = ("defense_encoder", "cross_attention3", "cross_attention4", "defense_neck")
 SEQUENCE = ("guidance", "sequence_neck", "sequence_classifier")
 ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier")
 
 
-class Forward:
-    """What one batch becomes on its way through the network, each piece computed once and only when asked for."""
+def contrastive(forward: Forward, embeddings: Float[Tensor, "n d"]) -> Tensor:
+    """Between the modalities of this batch, or of all processes' where `gather` brings their rows."""
+    visible, infrared, labels = *embeddings.float().chunk(2), forward.labels
+    if forward.gather is not None:
+        visible, infrared, labels = map(forward.gather, (visible, infrared, labels))
+    return cross_modal_contrastive_loss(visible, infrared, labels, temperature=forward.loss.contrastive_temperature)
 
-    def __init__(
-        self,
-        model: SelfAttackDefense,
-        loss: LossSettings,
-        visible: Float[Tensor, "b t 3 h w"],
-        infrared: Float[Tensor, "b t 3 h w"],
-        labels: Int64[Tensor, "b"],
-        pairing: Literal["cross", "self"] = "cross",
-        gather: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.model, self.loss, self.gather = model, loss, gather
-        self.visible, self.infrared, self.labels = visible, infrared, labels
-        self.n_frames, self.pairing = visible.shape[1], pairing
-        self.detached = False  # True: nothing flows back into the stems
-        self.accuracies: dict[str, Tensor] = {}
 
-    @cached_property
-    def shallow(self) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detached):
-            return self.model.shallow(self.visible, self.infrared)
-
-    @cached_property
-    def maps(self) -> DefenseMaps:
-        return self.model.defense_maps(self.shallow, self.n_frames)
-
-    def halves(self, name: str, logits: Float[Tensor, "n n_pids"]) -> tuple[Tensor, Tensor]:
-        """The logits of both modalities; how many are right is noted on the way."""
-        visible, infrared = logits.chunk(2)
-        right = (visible.argmax(1) == self.labels).float().mean() + (infrared.argmax(1) == self.labels).float().mean()
-        self.accuracies[f"{name}_accuracy"] = (right / 2).detach()
-        return visible, infrared
-
-    def triplet(self, anchors: Float[Tensor, "n d"]) -> Tensor:
-        """Over this batch, or over all processes' where `gather` brings their rows."""
-        labels = self.labels.repeat(2)
-        if self.gather is not None:
-            anchors, labels = self.gather(anchors.float()), self.gather(labels)
-        return defense_triplet_loss(anchors, labels, margin=self.loss.margin, form=self.loss.triplet)
-
-    def contrastive(self, embeddings: Float[Tensor, "n d"]) -> Tensor:
-        """Between the modalities of this batch, or of all processes' where `gather` brings their rows."""
-        visible, infrared, labels = *embeddings.float().chunk(2), self.labels
-        if self.gather is not None:
-            visible, infrared, labels = self.gather(visible), self.gather(infrared), self.gather(labels)
-        return cross_modal_contrastive_loss(visible, infrared, labels, temperature=self.loss.contrastive_temperature)
-
-    @property
-    def mean(self) -> bool:
-        return self.loss.identity == "mean"
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The form of Eqs. 5, 9 and 16."""
-        return {"mean": self.mean, "smoothing": self.loss.label_smoothing}
+def identity_form(loss: LossSettings) -> dict[str, Any]:
+    """The form of Eqs. 5, 9 and 16."""
+    return {"mean": loss.identity == "mean", "smoothing": loss.label_smoothing}
 
 
 def defense_terms(forward: Forward) -> dict[str, Tensor]:
@@ -111,11 +61,11 @@ def defense_terms(forward: Forward) -> dict[str, Tensor]:
     logits = forward.halves("defense", model.defense_classifier(f_d.embedding))
     anchors = f_d.embedding if loss.triplet_on == "embedding" else f_d.pooled
     terms = {
-        "defense_identity": defense_identity_loss(*logits, forward.labels, **forward.identity),
+        "defense_identity": defense_identity_loss(*logits, forward.labels, **identity_form(loss)),
         "defense_triplet": forward.triplet(anchors),
     }
     if loss.contrastive_weight and not model.has_sequence:
-        terms["contrastive"] = forward.contrastive(f_d.embedding)
+        terms["contrastive"] = contrastive(forward, f_d.embedding)
     return terms
 
 
@@ -124,11 +74,11 @@ def sequence_terms(forward: Forward) -> dict[str, Tensor]:
     model, loss = forward.model, forward.loss
     j_d = model.sequence_embedding(forward.maps.maps, forward.n_frames)
     logits = forward.halves("sequence", model.sequence_classifier(j_d))
-    terms = {"sequence_identity": sequence_identity_loss(*logits, forward.labels, **forward.identity)}
+    terms = {"sequence_identity": sequence_identity_loss(*logits, forward.labels, **identity_form(loss))}
     if loss.sequence_triplet:
         terms["sequence_triplet"] = forward.triplet(j_d)
     if loss.contrastive_weight:
-        terms["contrastive"] = forward.contrastive(j_d)
+        terms["contrastive"] = contrastive(forward, j_d)
     return terms
 
 
@@ -139,20 +89,19 @@ def attack_terms(forward: Forward) -> dict[str, Tensor]:
     if forward.loss.confusion_weight:
         # W_def is detached, not only left out of `trains`: in a joint step it trains by Eq. 9 and must not by Eq. 3
         confused = F.linear(f, model.defense_classifier.weight.detach()).chunk(2)
-        terms["confusion"] = confusion_loss(*confused, mean=forward.mean)
+        mean = forward.loss.identity == "mean"
+        terms["confusion"] = confusion_loss(*confused, mean=mean)
+        # above its least value: near 0 the attack is idle. Source: REFERENCE row 32
+        forward.noted["confusion_excess"] = terms["confusion"].detach() - math.log(model.n_pids) * (1 if mean else 2)
     logits = forward.halves("attack", model.attack_classifier(f))
-    terms["attack_identity"] = attack_identity_loss(*logits, forward.labels, **forward.identity)
+    terms["attack_identity"] = attack_identity_loss(*logits, forward.labels, **identity_form(forward.loss))
     return terms
 
 
-@dataclass(frozen=True)
-class SubStep:
-    """One update: the modules it trains, its loss terms, and each term's weight in Eq. 17."""
-
-    name: str
-    trains: tuple[str, ...]
-    terms: Callable[[Forward], dict[str, Tensor]]
-    weights: dict[str, float]
+def updates(model: SelfAttackDefense, settings: Settings, due: Due) -> list[SubStep]:
+    """What is due; the attack waits until W_def has learnt (`train.attack_start`)."""
+    attacking = due.accuracy >= settings.train.attack_start
+    return sub_steps(model, settings.loss, settings.train, due.stage, attacking=attacking)
 
 
 def sub_steps(
