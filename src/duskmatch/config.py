@@ -17,7 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from duskmatch.errors import SettingsError
 
-PRESETS = ("tiny", "small", "paper", "mitml")
+PRESETS = (
+    "tiny", "small", "paper", "mitml",
+    "mpanet-own", "mpanet-small",
+    "vsd-own", "vsd-small",
+    "mitml-own", "mitml-small",
+)  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -11,6 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+SHORT = ["train.stage1_epochs=1", "train.stage2_epochs=0", "train.steps_per_epoch=5", "train.checkpoint_every=2"]
+SHORT += ["data.frames_per_clip=2", "train.pids_per_batch=2"]
+
 # Trains in a process of its own that kills itself after the n-th iteration.
 VICTIM = """
 import json, os, signal, sys

@@ -1,11 +1,17 @@
 """Methods by name. A new method is one file here and one line in MODELS."""
 
-from duskmatch.models import algorithm1
+from duskmatch.models import algorithm1, mitml, mpanet, vsd
 from duskmatch.models.method import Due, Forward, Method, Network, SubStep
+from duskmatch.models.mitml import MITML
+from duskmatch.models.mpanet import MPANet
 from duskmatch.models.self_attack import SelfAttackDefense
+from duskmatch.models.vsd import VSD
 
 MODELS: dict[str, Method] = {
     "self_attack": Method(SelfAttackDefense, algorithm1.updates),
+    "mpanet": Method(MPANet, mpanet.updates),
+    "vsd": Method(VSD, vsd.updates),
+    "mitml": Method(MITML, mitml.updates),
 }
 
 __all__ = ["MODELS", "Due", "Forward", "Method", "Network", "SelfAttackDefense", "SubStep"]

@@ -114,13 +114,14 @@ class Stages(nn.Module):
 
     def to_stage3(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d3 h16 w16"]:
         """E_def3: the first three stages."""
-        return self._run(self.layer3, self._run(self.layer2, self._run(self.layer1, shallow)))
+        return self.run(self.layer3, self.run(self.layer2, self.run(self.layer1, shallow)))
 
     def stage4(self, maps3: Float[Tensor, "n d3 h16 w16"]) -> Float[Tensor, "n d h w"]:
         """ConLa_4: the last stage."""
-        return self._run(self.layer4, maps3)
+        return self.run(self.layer4, maps3)
 
-    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+    def run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        """One stage; its activations are kept or made again, as `recompute` says."""
         if self.recompute and torch.is_grad_enabled():  # nothing random in a stage: no state of a generator to keep
             return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
         return stage(x)  # type: ignore[no-any-return]

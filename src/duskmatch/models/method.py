@@ -88,6 +88,9 @@ class Network(nn.Module):
         """What trains at `train.backbone_lr_factor` times the rate."""
         return self.backbone_pieces()
 
+    def begin(self, due: Due) -> None:
+        """What changes by itself once an iteration, before its updates: buffers that follow weights."""
+
     def cautions(self, loss: LossSettings) -> list[str]:
         """What is worth saying before training begins."""
         return []

@@ -49,6 +49,7 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
     for group in trainer.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     due = due_at(trainer, step)
+    trainer.model.begin(due)
     steps = reweighted(find_method(settings.model.name).updates(trainer.model, settings, due), settings.loss)
     logging = (step + 1) % settings.train.log_every == 0 or step + 1 == schedule.n_steps
     make = forward_maker(trainer, batch, due)
