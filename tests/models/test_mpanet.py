@@ -8,7 +8,6 @@ from duskmatch.errors import SettingsError
 from duskmatch.losses import centre_cluster_loss, distillation_loss
 from duskmatch.models import Due, mpanet
 from duskmatch.models.mpanet import ModalityAlleviation, MPANet, followers_logits, modality_logits, separation
-from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
 from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated
@@ -95,16 +94,15 @@ def test_agreement_teaches_the_own_classifier_and_never_the_followed_one():
 
 
 def test_followers_move_towards_the_classifiers_once_an_iteration_and_slower_in_the_end():
-    model, settings = made("mpanet", "train.micro_batches=1")
+    model, settings = made("mpanet")
     for epoch, rate in ((0, 0.2), (99, 0.2), (199, 0.1)):
         before = copy.deepcopy(model)
         with torch.no_grad():
             model.visible_classifier.weight.add_(1.0), before.visible_classifier.weight.add_(1.0)
         updated(model, settings, due=Due(epoch=epoch))
         was, weight = before.visible_follower, before.visible_classifier.weight
-        expected = torch.tensor(  # number by number
-            [[(1 - rate) * float(x) + rate * float(w) for x, w in zip(*rows, strict=True)] for rows in zip(was, weight, strict=True)]
-        )
+        rows = zip(was.tolist(), weight.tolist(), strict=True)
+        expected = torch.tensor([[(1 - rate) * x + rate * w for x, w in zip(*row, strict=True)] for row in rows])
         assert torch.allclose(model.visible_follower, expected, atol=1e-6)
 
 
@@ -130,10 +128,12 @@ def test_the_embedding_does_not_depend_on_the_batch():
 def test_options_without_sense_are_refused():
     with pytest.raises(SettingsError, match=r"model\.options n_patterns must be at least 2, .*; got 1"):
         MPANet(5, n_patterns=1)
-    with pytest.raises(SettingsError, match=r"model\.options follow_rate must be above 0 and at most 1; got 0"):
-        MPANet(5, follow_rate=0)
+    with pytest.raises(SettingsError, match=r"model\.options follow_rate must be above 0 and at most 1; got 0.0"):
+        MPANet(5, follow_rate=0.0)
     with pytest.raises(SettingsError, match=r"model\.options n_pattern: model\.name mpanet has follow_rate, n_patterns"):
         made("mpanet", "model.options={n_pattern: 3}")
+    with pytest.raises(SettingsError, match=r"model\.options n_patterns must be a whole number; got 'six'"):
+        made("mpanet", "model.options={n_patterns: six}")
 
 
 @pytest.mark.slow
@@ -142,8 +142,7 @@ def test_an_export_gives_the_vectors_of_torch():
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_with_the_same_bits_followers_included(tmp_path):
-    tree = Tree(tmp_path / "tree", people={"train": range(1, 5), "test": (8, 9)}, lengths=(12,), size=(96, 48)).write()
+def test_a_killed_run_ends_with_the_same_bits_followers_included(tree, tmp_path):
     assert differing([*SHORT, "model.name=mpanet"], tree, tmp_path, at=3) == []
 
 

@@ -100,22 +100,29 @@ def find_method(name: str) -> Method:
     return MODELS[name]
 
 
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
 def arguments_of(method: Method, model: ModelSettings) -> dict[str, Any]:
     """The settings that the method's network takes, and `model.options`; one that it does not take stays as it is.
 
     A setting that says something else than its default and means nothing to the method is refused.
     """
-    taken = set(inspect.signature(method.network).parameters) - {"n_pids"}
+    parameters = inspect.signature(method.network).parameters
+    taken = set(parameters) - {"n_pids"}
     shared = set(ModelSettings.model_fields) - {"name", "weights", "options"}
     for key in sorted(shared - taken):
         default = ModelSettings.model_fields[key].default
         if getattr(model, key) != default:
             raise SettingsError(f"model.{key} is no setting of model.name {model.name}; leave it at {default}")
     own = taken - shared
-    for key in model.options:
+    for key, value in model.options.items():
         if key not in own:
             has = f"has {', '.join(sorted(own))}" if own else "has none"
             raise SettingsError(f"model.options {key}: model.name {model.name} {has}{nearest(key, own)}")
+        kind = type(parameters[key].default)
+        if type(value) is not kind and (kind, type(value)) != (float, int):
+            raise SettingsError(f"model.options {key} must be {KINDS[kind]}; got {value!r}")
     return {key: getattr(model, key) for key in shared & taken} | dict(model.options)
 
 
