@@ -97,11 +97,11 @@ class InformationBottleneck(nn.Module):
     def __init__(self, channels: int, z: int, n_pids: int) -> None:
         super().__init__()
         self.squeeze = nn.Sequential(
-            nn.Linear(channels, 1000), nn.BatchNorm1d(1000), nn.ReLU(),
-            nn.Linear(1000, 500), nn.BatchNorm1d(500), nn.ReLU(),
+            nn.Linear(channels, 1000, bias=False), nn.BatchNorm1d(1000), nn.ReLU(),
+            nn.Linear(1000, 500, bias=False), nn.BatchNorm1d(500), nn.ReLU(),
             nn.Linear(500, 2 * z),
         )  # fmt: skip
-        self.hidden = nn.Sequential(nn.Linear(2 * z, 256), nn.BatchNorm1d(256), nn.LeakyReLU())
+        self.hidden = nn.Sequential(nn.Linear(2 * z, 256, bias=False), nn.BatchNorm1d(256), nn.LeakyReLU())
         self.last = nn.Linear(256, n_pids)
 
     def logits(self, z: Float[Tensor, "n z2"], dropout: Dropout) -> Float[Tensor, "n n_pids"]:
