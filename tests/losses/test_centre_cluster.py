@@ -42,5 +42,5 @@ def test_identical_embeddings_cost_the_margin_and_have_a_finite_gradient():
 
 
 def test_one_person_is_refused():
-    with pytest.raises(SettingsError, match="needs two people in the batch; raise train.pids_per_batch"):
+    with pytest.raises(SettingsError, match=r"needs two people in the batch; raise train\.pids_per_batch"):
         centre_cluster_loss(embeddings(), torch.zeros(8, dtype=torch.int64))

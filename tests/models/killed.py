@@ -34,6 +34,7 @@ train(settings, open_dataset(data), run, resume=run.exists(), device="cpu", watc
 
 def differing(overrides: list[str], tree: Path, folder: Path, *, at: int) -> list[str]:
     """Names of the tensors that differ between an unbroken run and one killed after iteration `at` and resumed."""
+
     def run(name: str, n: int) -> int:
         command = [sys.executable, "-c", VICTIM, json.dumps(overrides), str(n), str(tree), str(folder / name)]
         return subprocess.run(command, check=False).returncode

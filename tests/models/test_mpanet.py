@@ -128,9 +128,9 @@ def test_the_embedding_does_not_depend_on_the_batch():
 def test_options_without_sense_are_refused():
     with pytest.raises(SettingsError, match=r"model\.options n_patterns must be at least 2, .*; got 1"):
         MPANet(5, n_patterns=1)
-    with pytest.raises(SettingsError, match=r"model\.options follow_rate must be above 0 and at most 1; got 0.0"):
+    with pytest.raises(SettingsError, match=r"model\.options follow_rate must be above 0 and at most 1; got 0\.0"):
         MPANet(5, follow_rate=0.0)
-    with pytest.raises(SettingsError, match=r"model\.options n_pattern: model\.name mpanet has follow_rate, n_patterns"):
+    with pytest.raises(SettingsError, match=r"options n_pattern: model\.name mpanet has follow_rate, n_patterns"):
         made("mpanet", "model.options={n_pattern: 3}")
     with pytest.raises(SettingsError, match=r"model\.options n_patterns must be a whole number; got 'six'"):
         made("mpanet", "model.options={n_patterns: six}")

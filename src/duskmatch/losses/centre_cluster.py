@@ -27,7 +27,8 @@ def centre_cluster_loss(
         raise SettingsError("the centre cluster loss needs two people in the batch; raise train.pids_per_batch")
     x = embeddings.float()
     chosen = F.one_hot(who, len(people)).to(x)  # (n p)
-    centres = chosen.T @ x / chosen.sum(dim=0)[:, None]  # (p d)
+    with torch.autocast(x.device.type, enabled=False):
+        centres = chosen.T @ x / chosen.sum(dim=0)[:, None]  # (p d)
     first, second = torch.triu_indices(len(people), len(people), offset=1, device=x.device)
     apart = length(centres[first] - centres[second])
     return length(x - centres[who]).mean() + F.relu(margin - apart).mean()

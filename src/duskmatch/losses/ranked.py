@@ -27,7 +27,8 @@ def rank_loss(
     Differs: the scale of the exponent is not known here and is 1; an anchor without a positive or a negative among
     `compared` adds nothing for it.
     """
-    dist = pairwise_distance(F.normalize(embeddings.float(), dim=1), "euclidean")
+    with torch.autocast(embeddings.device.type, enabled=False):
+        dist = pairwise_distance(F.normalize(embeddings.float(), dim=1), "euclidean")
     same = labels[:, None] == labels[None, :]
     other = compared & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     too_far, too_near = dist - (radius - margin), radius - dist

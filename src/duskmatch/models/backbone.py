@@ -9,7 +9,7 @@ the "Conv Layer" is the first layer of ResNet-50 and E_att "the last four layers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
@@ -120,11 +120,11 @@ class Stages(nn.Module):
         """ConLa_4: the last stage."""
         return self.run(self.layer4, maps3)
 
-    def run(self, stage: nn.Module, x: Tensor) -> Tensor:
+    def run(self, stage: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """One stage; its activations are kept or made again, as `recompute` says."""
         if self.recompute and torch.is_grad_enabled():  # nothing random in a stage: no state of a generator to keep
             return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
-        return stage(x)  # type: ignore[no-any-return]
+        return stage(x)
 
     def forward(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d h w"]:
         return self.stage4(self.to_stage3(shallow))

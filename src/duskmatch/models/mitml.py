@@ -130,8 +130,8 @@ class MITML(FrameNetwork):
                 f"model.options frame_guides must be at most {n_frames}, the frames of a training clip, or some would "
                 f"never learn; got {len(self.guides)}"
             )
-        features = over_positions(maps).unflatten(0, (-1, n_frames))  # (b t 2d)
-        appearance, time = features.split(self.channels, dim=2)
+        halves = (over_positions(half) for half in maps.chunk(2, dim=1))
+        appearance, time = (half.reshape(-1, n_frames, self.channels) for half in halves)  # (b t d)
         over_time = self.memory(time)[0][:, -1]  # (b d)
         guides = [self.guides[i] for i in guide_of_frame(n_frames, len(self.guides))]
         g = torch.stack([guide(over_time, time[:, i]) for i, guide in enumerate(guides)], dim=1)  # (b t d)

@@ -15,8 +15,8 @@ Source: REFERENCE 5.4.
 Differs: frames are averaged before the necks; v's classifier is the field's (BNNeck, no bias), for only z's is known;
 between the bottleneck's linear maps stand batch normalisation and ReLU, which are not known either. The divergences are
 real ones, from p(y given v), which they do not move, to p(y given z): the public code's have almost no gradient. Across
-modalities, a person's visible clip as it is meets the same person's infrared clip as its grey copy, row by row. L_VML is
-left out, as in the public code. Adam's weight decay is decoupled, as for every method here.
+modalities, a person's visible clip as it is meets the same person's infrared clip as its grey copy, row by row. L_VML
+is left out, as in the public code. Adam's weight decay is decoupled, as for every method here.
 """
 
 from __future__ import annotations
@@ -41,9 +41,15 @@ from duskmatch.records import Modality
 BRANCHES = ("visible", "infrared", "shared")
 # L_CML, L_VSD, L_VCD; identity and rank of a branch of one modality, and of each of the two readings of the shared one.
 WEIGHTS = {
-    **{f"{branch}_{term}": 0.5 for branch in ("visible", "infrared") for term in ("identity", "rank")},
-    **{f"shared_{term}": 0.25 for term in ("identity", "rank")},
-    **{"mutual": 8.0, "self_distillation": 2.0, "cross_distillation": 2.0},
+    "visible_identity": 0.5,
+    "visible_rank": 0.5,
+    "infrared_identity": 0.5,
+    "infrared_rank": 0.5,
+    "shared_identity": 0.25,
+    "shared_rank": 0.25,
+    "mutual": 8.0,
+    "self_distillation": 2.0,
+    "cross_distillation": 2.0,
 }
 WITHIN = {"margin": 0.9, "radius": 2.2}  # of the rank loss: clips of one modality
 ACROSS = {"margin": 1.0, "radius": 2.0}  # of two
@@ -190,8 +196,8 @@ class VSD(Network):
         if views.whole is views.grey:
             maps = shared.maps(views.whole)
             return maps, maps
-        whole, grey = shared.maps(torch.cat(views)).chunk(2)
-        return whole, grey
+        both = shared.maps(torch.cat(views)).unflatten(0, (2, -1))  # not chunk: a graph would hold its batch fast
+        return both[0], both[1]
 
     def maps_to_pool(
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
@@ -208,9 +214,7 @@ class VSD(Network):
         names = ("visible", "infrared", "shared", "shared")
         return [self.branch(name).observe(m, n_frames) for name, m in zip(names, maps, strict=True)]
 
-    def observations(
-        self, clips: Float[Tensor, "n t 3 h w"], dropout: Dropout
-    ) -> dict[str, Observation]:
+    def observations(self, clips: Float[Tensor, "n t 3 h w"], dropout: Dropout) -> dict[str, Observation]:
         """By every branch, of every clip; the shared branch's two are its "whole" and its "grey"."""
         visible, infrared, whole, grey = self.maps_to_pool(clips, "visible")  # no branch asks which modality it is
 
@@ -231,7 +235,9 @@ class VSD(Network):
 
 def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """What `normalise(grey=True)` would have made of the same pixels, from frames in ImageNet's normalisation."""
-    mean, std, luma = (torch.tensor(x, dtype=frames.dtype, device=frames.device).view(3, 1, 1) for x in (MEAN, STD, LUMA))
+    mean, std, luma = (
+        torch.tensor(x, dtype=frames.dtype, device=frames.device).view(3, 1, 1) for x in (MEAN, STD, LUMA)
+    )
     brightness = ((frames * std + mean) * luma).sum(dim=1, keepdim=True)  # (n 1 h w)
     return (brightness - mean) / std
 
