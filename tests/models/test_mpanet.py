@@ -148,4 +148,4 @@ def test_a_killed_run_ends_with_the_same_bits_followers_included(tree, tmp_path)
 
 @pytest.mark.slow
 def test_it_learns_four_people(tmp_path, tmp_path_factory):
-    assert overfit("mpanet", tmp_path_factory, tmp_path / "run", "loss.margin=0.7") >= 0.9
+    assert overfit("mpanet", tmp_path_factory, tmp_path / "run", "loss.margin=0.7", "train.steps_per_epoch=120") >= 0.9

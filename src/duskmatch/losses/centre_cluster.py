@@ -22,7 +22,7 @@ def centre_cluster_loss(
 
     Source: MPANet (Wu et al. 2021), the centre cluster loss; REFERENCE 5.2 for its margin.
     """
-    people, who = labels.unique(return_inverse=True)
+    people, who = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     if len(people) < 2:
         raise SettingsError("the centre cluster loss needs two people in the batch; raise train.pids_per_batch")
     x = embeddings.float()

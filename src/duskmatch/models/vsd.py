@@ -196,7 +196,8 @@ class VSD(Network):
         if views.whole is views.grey:
             maps = shared.maps(views.whole)
             return maps, maps
-        both = shared.maps(torch.cat(views)).unflatten(0, (2, -1))  # not chunk: a graph would hold its batch fast
+        maps = shared.maps(torch.cat(views))
+        both = maps.reshape(2, -1, *maps.shape[1:])  # not chunk, which would fix the batch of an exported graph
         return both[0], both[1]
 
     def maps_to_pool(
