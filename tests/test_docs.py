@@ -56,7 +56,7 @@ def quoted(cell: str) -> list[str]:
 
 
 METHOD = {name: table("method.md", name) for name in ("Eq.", "Line", "Hyper-parameter", "Row", "Option")}
-EVERY_ROW = [row for rows in METHOD.values() for row in rows]
+EVERY_ROW = [*(row for rows in METHOD.values() for row in rows), *table("methods.md", "Term")]
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Eq.", EQUATIONS), ("Line", LINES), ("Row", ROWS)])

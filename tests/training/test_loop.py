@@ -219,13 +219,13 @@ def test_the_start_is_a_pure_function_of_the_seed(settings):
 
 def test_a_log_cut_off_in_a_row_is_read_up_to_there(tmp_path):
     path = tmp_path / "log.csv"
-    log = Log(path, (), keep_until=0)
+    log = Log(path, SelfAttackDefense.logged, keep_until=0)
     for step in (1, 2, 3):
         log.write({"step": step, "lr": 0.5, "not a column": 1})
     log.close()
     path.write_text(path.read_text()[:-30] + "4,x")
     assert [row["step"] for row in read_log(path)] == [1, 2]
-    Log(path, (), keep_until=1).close()
+    Log(path, SelfAttackDefense.logged, keep_until=1).close()
     assert [row["step"] for row in read_log(path)] == [1]
 
 
