@@ -22,6 +22,9 @@ PRESETS = (
     "lba-own", "lba-small",
     "ddag-own", "ddag-small",
     "cajl-own", "cajl-small",
+    "mpanet-own", "mpanet-small",
+    "vsd-own", "vsd-small",
+    "mitml-own", "mitml-small",
 )  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0)]

@@ -1,20 +1,28 @@
 """Losses: one file per family, one function per equation."""
 
+from duskmatch.losses.centre_cluster import centre_cluster_loss
 from duskmatch.losses.contrastive import cross_modal_contrastive_loss
+from duskmatch.losses.distillation import distillation_loss
 from duskmatch.losses.identity import (
     attack_identity_loss,
     confusion_loss,
     defense_identity_loss,
     sequence_identity_loss,
 )
+from duskmatch.losses.ranked import rank_loss
+from duskmatch.losses.sinkhorn import sinkhorn_distance
 from duskmatch.losses.triplet import TripletForm, defense_triplet_loss
 
 __all__ = [
     "TripletForm",
     "attack_identity_loss",
+    "centre_cluster_loss",
     "confusion_loss",
     "cross_modal_contrastive_loss",
     "defense_identity_loss",
     "defense_triplet_loss",
+    "distillation_loss",
+    "rank_loss",
     "sequence_identity_loss",
+    "sinkhorn_distance",
 ]

@@ -1,0 +1,23 @@
+"""Distillation: one prediction drawn towards another, both over the same people."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def distillation_loss(
+    teacher: Float[Tensor, "n n_pids"],
+    student: Float[Tensor, "n n_pids"],
+) -> Float[Tensor, ""]:
+    """Mean over clips of KL(p_teacher || p_student), both from logits, least (0) where they agree.
+
+    Who learns from whom is the caller's: what must not move comes detached.
+
+    Source: REFERENCE 5.2 (MPANet's agreement of modality classifiers), 5.4 (VSD's self-distillation).
+    Differs: VSD's public code hands probabilities, in swapped places, to a function that takes logarithms first, which
+    leaves almost no gradient; this is the divergence that its paper writes.
+    """
+    log_p, log_q = F.log_softmax(teacher.float(), dim=1), F.log_softmax(student.float(), dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()

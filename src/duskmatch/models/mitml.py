@@ -1,0 +1,196 @@
+"""MITML: what a clip shows over time, told to each of its frames, and no trace of its modality (Lin et al. 2022, CVPR).
+
+| paper | here |
+|---|---|
+| a stem for each modality, shared stages 1 to 3 | `stem_visible`, `stem_infrared`, `encoder` |
+| layer 4 for appearance, x_h, and for time, x_l | `encoder.layer4`, `temporal_stage` |
+| LSTM, its last output t | `memory` |
+| W_i t + x_l,i, halved, through SE: g_i | `guides` |
+| f_i = x_h,i (1 + g_i) | `frame_features` |
+| the modality classifier: visible, infrared, undecided | `modality_classifier` |
+
+Source: REFERENCE 5.6.
+Differs: the public code has as many W_i and SE as a clip has frames, six. Here frame i of T takes guide floor(i G / T)
+of G, so any number of frames goes through; G = 6 is the public code's, G = 1 gives all frames the same one. The public
+code also defines a memory with a margin loss that its network never calls: it is left out. The widths of the modality
+classifier are not known: d to d / 16 to 3, kernels of one frame, the mean over frames. It trains in a sub-step of its
+own by the run's optimiser at the rate of the backbone, a tenth of 0.1, and follows its schedule; the public code gives
+it an optimiser of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from duskmatch.config import Settings
+from duskmatch.errors import SettingsError
+from duskmatch.models import frames
+from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.method import Due, Forward, SubStep, every_part
+from duskmatch.models.pooling import over_positions
+from duskmatch.records import Modality
+
+VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
+
+
+class TemporalStage(nn.Module):
+    """A second layer 4, under torchvision's name, so that loaded weights fill it too."""
+
+    def __init__(self, layer4: nn.Module) -> None:
+        super().__init__()
+        self.layer4 = copy.deepcopy(layer4)
+
+
+class Guide(nn.Module):
+    """g: how much of each feature of a frame to add once more, from the clip's t and what the frame has of time."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 8)
+        self.told = nn.Linear(channels, channels)
+        self.excite = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
+
+    def forward(self, over_time: Float[Tensor, "b d"], frame: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        return self.excite((self.told(over_time) + frame) / 2)  # type: ignore[no-any-return]
+
+
+class ModalityClassifier(nn.Module):
+    """Visible, infrared or undecided, from a clip's frames: convolutions over time, the mean of their answers."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(channels // 16, 8)
+        self.layers = nn.Sequential(nn.Conv1d(channels, hidden, 1), nn.ReLU(), nn.Conv1d(hidden, 3, 1))
+
+    def forward(self, features: Float[Tensor, "b t d"]) -> Float[Tensor, "b 3"]:
+        return self.layers(features.transpose(1, 2)).mean(dim=2)  # type: ignore[no-any-return]
+
+
+class MITML(FrameNetwork):
+    """Appearance and time by a layer 4 each; time guides which features of each frame's appearance count double.
+
+    frame_guides: G. confusion_epoch: from which epoch on the network is asked to leave the modality undecided.
+    """
+
+    logged = ("identity", "triplet", "confusion", "modality", "identity_accuracy", "modality_accuracy")
+
+    def __init__(
+        self,
+        n_pids: int,
+        *,
+        backbone: str = "resnet50",
+        width: float = 1.0,
+        last_stride: int = 1,
+        frame_guides: int = 6,
+        memory_layers: int = 2,
+        confusion_epoch: int = 60,
+    ) -> None:
+        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride)
+        for name, value, least in (
+            ("frame_guides", frame_guides, 1),
+            ("memory_layers", memory_layers, 1),
+            ("confusion_epoch", confusion_epoch, 0),
+        ):
+            if value < least:
+                raise SettingsError(f"model.options {name} must be at least {least}; got {value}")
+        self.confusion_epoch = confusion_epoch
+        d = self.channels
+        self.temporal_stage = TemporalStage(self.encoder.layer4)
+        self.memory = nn.LSTM(d, d, memory_layers, batch_first=True)
+        self.guides = nn.ModuleList(Guide(d) for _ in range(frame_guides))
+        self.modality_classifier = ModalityClassifier(d)
+
+    @property
+    def unused_at_test(self) -> tuple[str, ...]:
+        return ("classifier", "modality_classifier")
+
+    def backbone_pieces(self) -> list[nn.Module]:
+        pieces = super().backbone_pieces()  # which `super().__init__` asks for before there is a second layer 4
+        return [*pieces, self.temporal_stage] if hasattr(self, "temporal_stage") else pieces
+
+    def slow_pieces(self) -> list[nn.Module]:
+        return [*self.backbone_pieces(), self.modality_classifier]
+
+    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d_both h w"]:
+        """Both layers 4, their channels one after the other: appearance, time."""
+        maps3 = self.encoder.to_stage3(shallow)
+        time = self.encoder.run(self.temporal_stage.layer4, maps3)
+        return torch.cat([self.encoder.stage4(maps3), time], dim=1)
+
+    def frame_features(self, maps: Float[Tensor, "n d_both h w"], n_frames: int) -> Float[Tensor, "b t d"]:
+        """f_i: x_h,i (1 + g_i)."""
+        if self.training and n_frames < len(self.guides):
+            raise SettingsError(
+                f"model.options frame_guides must be at most {n_frames}, the frames of a training clip, or some would "
+                f"never learn; got {len(self.guides)}"
+            )
+        halves = (over_positions(half) for half in maps.chunk(2, dim=1))
+        appearance, time = (half.reshape(-1, n_frames, self.channels) for half in halves)  # (b t d)
+        over_time = self.memory(time)[0][:, -1]  # (b d)
+        guides = [self.guides[i] for i in guide_of_frame(n_frames, len(self.guides))]
+        g = torch.stack([guide(over_time, time[:, i]) for i, guide in enumerate(guides)], dim=1)  # (b t d)
+        return appearance * (1 + g)
+
+    def pooled(self, maps: Float[Tensor, "n d_both h w"], n_frames: int) -> Float[Tensor, "b d"]:
+        """The mean of f_i over the frames."""
+        return self.frame_features(maps, n_frames).mean(dim=1)
+
+    def maps_to_pool(
+        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
+    ) -> list[Float[Tensor, "bt d_both h16 w16"]]:
+        return super().maps_to_pool(clips, modality)
+
+    def vectors(
+        self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b _"]]:
+        return super().vectors(maps, n_frames, modality)
+
+
+def guide_of_frame(n_frames: int, n_guides: int) -> list[int]:
+    """Which guide each frame takes: its own where there are as many, those of the nearest segments otherwise."""
+    return [i * n_guides // n_frames for i in range(n_frames)]
+
+
+def modality_labels(labels: Int64[Tensor, " b"]) -> Int64[Tensor, " n"]:
+    """Of a batch's clips, visible ones first."""
+    return torch.cat([torch.full_like(labels, VISIBLE), torch.full_like(labels, INFRARED)])
+
+
+def modality_terms(forward: Forward) -> dict[str, Tensor]:
+    """Which modality it is, from features that this does not move."""
+    model: MITML = forward.model
+    features = model.frame_features(forward.maps, forward.n_frames).detach()
+    logits, labels = model.modality_classifier(features), modality_labels(forward.labels)
+    forward.noted["modality_accuracy"] = (logits.argmax(1) == labels).float().mean()
+    return {"modality": F.cross_entropy(logits, labels)}
+
+
+def undecided_loss(model: MITML, features: Float[Tensor, "n t d"]) -> Float[Tensor, ""]:
+    """Mean cross entropy to "undecided"; the classifier's own weights are cut off, also in a joint step."""
+    fixed = {name: p.detach() for name, p in model.modality_classifier.named_parameters()}
+    logits = functional_call(model.modality_classifier, fixed, (features,))
+    return F.cross_entropy(logits, torch.full((len(logits),), UNDECIDED, device=logits.device))
+
+
+def terms(forward: Forward) -> dict[str, Tensor]:
+    """Identity and triplet of the clip's mean, as in BNNeck; from its epoch on the confusion of the modality."""
+    model: MITML = forward.model
+    found = frames.terms(forward)
+    if forward.due.epoch >= model.confusion_epoch:
+        found["confusion"] = undecided_loss(model, model.frame_features(forward.maps, forward.n_frames))
+    return found
+
+
+def updates(model: MITML, settings: Settings, due: Due) -> list[SubStep]:
+    """The modality classifier first, then everything else."""
+    weights = {"identity": 1.0, "triplet": settings.loss.triplet_weight, "confusion": 1.0}
+    return [
+        SubStep("modality", ("modality_classifier",), modality_terms, {"modality": 1.0}),
+        SubStep("main", every_part(model, but=("modality_classifier",)), terms, weights),
+    ]

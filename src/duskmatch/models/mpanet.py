@@ -1,0 +1,201 @@
+"""MPANet: nuances of appearance that both modalities have, found by maps of patterns (Wu et al. 2021, CVPR).
+
+| paper | here |
+|---|---|
+| one ResNet for both modalities | `stem`, `encoder` |
+| modality alleviation, after stages 3 and 4 | `alleviation3`, `alleviation4` |
+| pattern maps, separation | `patterns`, `separation` |
+| masked means and the global mean, side by side | `pooled` (b (1 + n_patterns) d) |
+| W, W_v, W_i | `classifier`, `visible_classifier`, `infrared_classifier` |
+| the mean classifiers that W_v and W_i leave behind | `visible_follower`, `infrared_follower` |
+
+Source: REFERENCE 5.2.
+Differs: the image network runs on every frame, and the descriptors of a clip's frames are averaged before the neck;
+which modality a clip is of is known by its side of the batch and not read from camera numbers; Adam's weight decay is
+decoupled and padding is black, as for every method here. The centre cluster loss takes the descriptor before the neck,
+as the triplet of other methods does.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from duskmatch.config import Settings
+from duskmatch.errors import SettingsError
+from duskmatch.losses import centre_cluster_loss, distillation_loss
+from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
+from duskmatch.models.pooling import over_positions
+from duskmatch.records import Modality
+
+# Modality classifiers: 0.5, which the public code adds twice (`Differs:` from the printed weight).
+WEIGHTS = {"identity": 1.0, "centre_cluster": 1.0, "separation": 0.5, "modality_identity": 1.0, "agreement": 2.5}
+
+
+class ModalityAlleviation(nn.Module):
+    """m x + (1 - m) IN(x): where the gate m of a channel is shut, it loses each picture's own mean and contrast."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.down, self.up = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+
+    def gate(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d 1 1"]:
+        """m, from the picture's mean of each channel."""
+        seen = torch.relu(self.down(maps.mean(dim=(-2, -1), keepdim=True)))
+        return torch.sigmoid(self.up(seen))
+
+    def forward(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
+        m = self.gate(maps)
+        return m * maps + (1 - m) * instance_normalised(maps)
+
+
+def instance_normalised(maps: Float[Tensor, "n d h w"], least: float = 1e-5) -> Float[Tensor, "n d h w"]:
+    """Each picture's channel less its mean, divided by its deviation."""
+    shifted = maps.float() - maps.float().mean(dim=(-2, -1), keepdim=True)
+    variance = shifted.square().mean(dim=(-2, -1), keepdim=True)
+    return (shifted * torch.rsqrt(variance + least)).to(maps.dtype)
+
+
+class MPANet(Network):
+    """One ResNet for both modalities; its last maps are read through patterns."""
+
+    logged = (*WEIGHTS, "identity_accuracy", "modality_identity_accuracy")
+    watched = Watched(triplet="centre_cluster")
+    visible_follower: Tensor
+    infrared_follower: Tensor
+
+    def __init__(
+        self,
+        n_pids: int,
+        *,
+        backbone: str = "resnet50",
+        width: float = 1.0,
+        last_stride: int = 1,
+        n_patterns: int = 6,
+        follow_rate: float = 0.2,
+    ) -> None:
+        super().__init__(n_pids)
+        if n_patterns < 2:
+            raise SettingsError(
+                f"model.options n_patterns must be at least 2, for patterns are kept apart; got {n_patterns}"
+            )
+        if not 0 < follow_rate <= 1:
+            raise SettingsError(f"model.options follow_rate must be above 0 and at most 1; got {follow_rate}")
+        self.n_patterns, self.follow_rate = n_patterns, follow_rate
+        self.stem, self.encoder = Stem(stem_channels(width)), Stages(backbone, width, last_stride)
+        self.alleviation3 = ModalityAlleviation(self.encoder.channels3)
+        self.alleviation4 = ModalityAlleviation(self.channels)
+        self.patterns = nn.Conv2d(self.channels, n_patterns, 1)
+        d = self.embedding_width
+        self.neck, self.classifier = neck(d), classifier(d, n_pids)
+        self.visible_classifier, self.infrared_classifier = classifier(d, n_pids), classifier(d, n_pids)
+        self.register_buffer("visible_follower", self.visible_classifier.weight.detach().clone())
+        self.register_buffer("infrared_follower", self.infrared_classifier.weight.detach().clone())
+        self.register_centres()
+        for piece in self.backbone_pieces():
+            initialise(piece)
+
+    @property
+    def channels(self) -> int:
+        return self.encoder.channels
+
+    @property
+    def embedding_width(self) -> int:
+        return (1 + self.n_patterns) * self.channels
+
+    @property
+    def unused_at_test(self) -> tuple[str, ...]:
+        return ("classifier", "visible_classifier", "infrared_classifier")
+
+    def backbone_pieces(self) -> list[nn.Module]:
+        return [self.stem, self.encoder]
+
+    @torch.no_grad()
+    def begin(self, due: Due) -> None:
+        """Lets the mean classifiers follow W_v and W_i, by the rate, which falls after 100 epochs."""
+        rate = self.follow_rate * min(100 / (due.epoch + 1), 1)
+        self.visible_follower.lerp_(self.visible_classifier.weight, rate)
+        self.infrared_follower.lerp_(self.infrared_classifier.weight, rate)
+
+    def shallow(
+        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
+    ) -> Float[Tensor, "n c h4 w4"]:
+        """Both modalities through the one stem, visible frames first: n = 2 b t."""
+        return self.stem(torch.cat([visible, infrared]).flatten(0, 1))  # type: ignore[no-any-return]
+
+    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d h w"]:
+        maps3 = self.alleviation3(self.encoder.to_stage3(shallow))
+        return self.alleviation4(self.encoder.stage4(maps3))  # type: ignore[no-any-return]
+
+    def masks(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n p h w"]:
+        """How much each place belongs to each pattern."""
+        return torch.sigmoid(self.patterns(maps))
+
+    def pooled(
+        self, maps: Float[Tensor, "n d h w"], masks: Float[Tensor, "n p h w"], n_frames: int
+    ) -> Float[Tensor, "b d_all"]:
+        """The mean of the maps under each pattern's mask and without one, side by side, averaged over the frames."""
+        under = masks.flatten(2) @ maps.flatten(2).transpose(1, 2) / (maps.shape[-2] * maps.shape[-1])  # (n p d)
+        descriptors = torch.cat([under.flatten(1), over_positions(maps)], dim=1)  # (n (p+1)*d)
+        return descriptors.reshape(-1, n_frames, descriptors.shape[1]).mean(dim=1)
+
+    def maps_to_pool(
+        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
+    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+        return [self.shared_maps(self.stem(clips.flatten(0, 1)), clips.shape[1])]
+
+    def vectors(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b _"]]:
+        return [self.neck(self.pooled(maps[0], self.masks(maps[0]), n_frames))]
+
+
+def separation(masks: Float[Tensor, "n p h w"]) -> Float[Tensor, ""]:
+    """Mean over pictures and pairs of patterns of the inner product of their masks: least where none overlap.
+
+    Source: REFERENCE 5.2; a sum over positions, so it grows with the map.
+    """
+    n, p = masks.shape[:2]
+    flat = masks.float().flatten(2)  # (n p hw)
+    together = flat.sum(dim=1).square().sum(dim=1) - flat.square().sum(dim=(1, 2))  # twice the sum over pairs
+    return together.sum() / (n * p * (p - 1))
+
+
+def modality_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
+    """Visible clips by W_v, infrared ones by W_i."""
+    visible, infrared = embeddings.chunk(2)
+    return torch.cat([model.visible_classifier(visible), model.infrared_classifier(infrared)])
+
+
+@torch.no_grad()
+def followers_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
+    """The same clips by the other modality's mean classifier; nothing is learnt through it."""
+    visible, infrared = embeddings.chunk(2)
+    return torch.cat([visible @ model.infrared_follower.T, infrared @ model.visible_follower.T])
+
+
+def terms(forward: Forward) -> dict[str, Tensor]:
+    """Identity, centre cluster, separation, and the modality classifiers with their agreement.
+
+    Differs: the sum of both modalities' mean cross entropies is the modality classifiers' term, as in the public code.
+    """
+    model: MPANet = forward.model
+    masks = model.masks(forward.maps)
+    pooled = model.pooled(forward.maps, masks, forward.n_frames)
+    embedding = model.neck(pooled)
+    own = modality_logits(model, embedding)
+    return {
+        "identity": forward.identity("identity", model.classifier(embedding)),
+        "centre_cluster": centre_cluster_loss(pooled, forward.both_labels, margin=forward.loss.margin),
+        "separation": separation(masks),
+        "modality_identity": 2 * forward.identity("modality_identity", own),  # two means from one
+        "agreement": distillation_loss(own, followers_logits(model, embedding)),
+    }
+
+
+def updates(model: MPANet, settings: Settings, due: Due) -> list[SubStep]:
+    """One update of everything."""
+    return [SubStep("main", every_part(model), terms, dict(WEIGHTS))]

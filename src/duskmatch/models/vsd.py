@@ -1,0 +1,295 @@
+"""VSD: variational self-distillation, what a vector tells of a person squeezed into a bottleneck (Tian et al. 2021).
+
+| paper | here |
+|---|---|
+| the visible, infrared and shared branches | `branches` |
+| v, an observation: a branch's normalised vector | `Observation.v` |
+| z, its representation | `Observation.z`, by `bottlenecks` |
+| p(y given v), p(y given z) | `Observation.of_v`, `.of_z`, by `classifiers` and `bottlenecks` |
+| L_CML, L_VSD, L_VCD | `mutual`, `self_distillation`, `cross_distillation` |
+
+The visible branch reads every clip as it is, the infrared one its grey copy, the shared one both; at test the four v
+stand side by side.
+
+Source: REFERENCE 5.4.
+Differs: frames are averaged before the necks; v's classifier is the field's (BNNeck, no bias), for only z's is known;
+between the bottleneck's linear maps stand batch normalisation and ReLU, which are not known either. The divergences are
+real ones, from p(y given v), which they do not move, to p(y given z): the public code's have almost no gradient. Across
+modalities, a person's visible clip as it is meets the same person's infrared clip as its grey copy, row by row. L_VML
+is left out, as in the public code. Adam's weight decay is decoupled, as for every method here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from duskmatch.config import Settings
+from duskmatch.errors import SettingsError
+from duskmatch.losses import distillation_loss, rank_loss, sinkhorn_distance
+from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
+from duskmatch.models.pooling import pool_clip
+from duskmatch.records import Modality
+
+BRANCHES = ("visible", "infrared", "shared")
+# L_CML, L_VSD, L_VCD; identity and rank of a branch of one modality, and of each of the two readings of the shared one.
+WEIGHTS = {
+    "visible_identity": 0.5,
+    "visible_rank": 0.5,
+    "infrared_identity": 0.5,
+    "infrared_rank": 0.5,
+    "shared_identity": 0.25,
+    "shared_rank": 0.25,
+    "mutual": 8.0,
+    "self_distillation": 2.0,
+    "cross_distillation": 2.0,
+}
+WITHIN = {"margin": 0.9, "radius": 2.2}  # of the rank loss: clips of one modality
+ACROSS = {"margin": 1.0, "radius": 2.0}  # of two
+# ImageNet's statistics and the luma of ITU-R BT.601, by which `data.normalise` works.
+MEAN, STD, LUMA = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (0.299, 0.587, 0.114)
+
+Dropout = Callable[[Tensor, float], Tensor]
+
+
+class ChannelAttention(nn.Module):
+    """x plus gamma times its channels, each a mixture of those that it is least like; gamma starts at 0.
+
+    Source: REFERENCE 5.4: softmax of (the largest energy less the energy), which is the softmax of -energy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        rows = maps.flatten(2)  # (n c hw)
+        energy = rows.float() @ rows.float().transpose(1, 2)  # (n c c)
+        mixed = torch.softmax(-energy, dim=-1).to(rows.dtype) @ rows
+        return maps + self.gamma * mixed.reshape(maps.shape)
+
+
+class Branch(nn.Module):
+    """One ResNet with channel attention before its stages 2, 3 and 4."""
+
+    def __init__(self, backbone: str, width: float, last_stride: int) -> None:
+        super().__init__()
+        self.stem, self.encoder = Stem(stem_channels(width)), Stages(backbone, width, last_stride)
+        self.attention = nn.ModuleList(ChannelAttention() for _ in range(3))
+        self.neck = neck(self.encoder.channels)
+
+    def maps(self, frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d h16 w16"]:
+        stages = self.encoder
+        x = stages.run(stages.layer1, self.stem(frames))
+        for attend, stage in zip(self.attention, (stages.layer2, stages.layer3, stages.layer4), strict=True):
+            x = stages.run(stage, attend(x))
+        return x
+
+    def observe(self, maps: Float[Tensor, "n d h16 w16"], n_frames: int) -> Float[Tensor, "b d"]:
+        """v: the clip's mean, normalised."""
+        return self.neck(pool_clip(maps, n_frames))  # type: ignore[no-any-return]
+
+
+class InformationBottleneck(nn.Module):
+    """v to z, three linear maps; and z to p(y given z). Widths 1000, 500 and 2z, then 256. Source: REFERENCE 5.4."""
+
+    def __init__(self, channels: int, z: int, n_pids: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Sequential(
+            nn.Linear(channels, 1000, bias=False), nn.BatchNorm1d(1000), nn.ReLU(),
+            nn.Linear(1000, 500, bias=False), nn.BatchNorm1d(500), nn.ReLU(),
+            nn.Linear(500, 2 * z),
+        )  # fmt: skip
+        self.hidden = nn.Sequential(nn.Linear(2 * z, 256, bias=False), nn.BatchNorm1d(256), nn.LeakyReLU())
+        self.last = nn.Linear(256, n_pids)
+
+    def logits(self, z: Float[Tensor, "n z2"], dropout: Dropout) -> Float[Tensor, "n n_pids"]:
+        """Half of the hidden features are dropped in training."""
+        return self.last(dropout(self.hidden(z), 0.5))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one branch has of all clips of a batch, visible ones first."""
+
+    v: Tensor  # (n d)
+    z: Tensor  # (n 2z)
+    of_v: Tensor  # (n n_pids), logits
+    of_z: Tensor  # (n n_pids), logits
+
+    def halves(self) -> tuple[Observation, Observation]:
+        """The first half of the rows and the second."""
+        pairs = [x.chunk(2) for x in (self.v, self.z, self.of_v, self.of_z)]
+        return Observation(*(x for x, _ in pairs)), Observation(*(y for _, y in pairs))
+
+
+class Views(NamedTuple):
+    """Frames as they are and their grey copies; one object where the two are the same."""
+
+    whole: Tensor  # (n 3 h w)
+    grey: Tensor  # (n 3 h w)
+
+
+class VSD(Network):
+    """Three ResNets and a bottleneck for each.
+
+    grey_copy: whether clips enter in colours, normalised by ImageNet's figures; False where the data settings already
+    make them brightness (data.grey): then a clip is its own grey copy, and the shared branch reads it once.
+    """
+
+    logged = (*WEIGHTS, "visible_accuracy", "infrared_accuracy", "shared_accuracy")
+    watched = Watched("shared_accuracy", "shared_identity")  # a rank loss has no value that tells a collapse
+
+    def __init__(
+        self,
+        n_pids: int,
+        *,
+        backbone: str = "resnet50",
+        width: float = 1.0,
+        last_stride: int = 1,
+        z: int = 256,
+        grey_copy: bool = True,
+    ) -> None:
+        super().__init__(n_pids)
+        if z < 1:
+            raise SettingsError(f"model.options z must be at least 1, half the width of the bottleneck; got {z}")
+        self.grey_copy = grey_copy
+        self.branches = nn.ModuleDict({name: Branch(backbone, width, last_stride) for name in BRANCHES})
+        d = self.channels
+        self.classifiers = nn.ModuleDict({name: classifier(d, n_pids) for name in BRANCHES})
+        self.bottlenecks = nn.ModuleDict({name: InformationBottleneck(d, z, n_pids) for name in BRANCHES})
+        self.register_centres()
+        for piece in self.backbone_pieces():
+            initialise(piece)
+
+    def branch(self, name: str) -> Branch:
+        return self.branches[name]  # type: ignore[return-value]
+
+    @property
+    def channels(self) -> int:
+        return self.branch("shared").encoder.channels
+
+    @property
+    def embedding_width(self) -> int:
+        return 4 * self.channels
+
+    @property
+    def unused_at_test(self) -> tuple[str, ...]:
+        return ("classifiers", "bottlenecks")
+
+    def backbone_pieces(self) -> list[nn.Module]:
+        return [piece for name in BRANCHES for piece in (self.branch(name).stem, self.branch(name).encoder)]
+
+    def views(self, frames: Float[Tensor, "n 3 h w"]) -> Views:
+        return Views(frames, grey_copy(frames) if self.grey_copy else frames)
+
+    def shared_maps_of(self, views: Views) -> tuple[Tensor, Tensor]:
+        """The shared branch's maps of both views, by one forward, so that batch normalisation sees both."""
+        shared = self.branch("shared")
+        if views.whole is views.grey:
+            maps = shared.maps(views.whole)
+            return maps, maps
+        maps = shared.maps(torch.cat(views))
+        both = maps.reshape(2, -1, *maps.shape[1:])  # not chunk, which would fix the batch of an exported graph
+        return both[0], both[1]
+
+    def maps_to_pool(
+        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
+    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+        """Of the visible branch, the infrared one, and the shared one's two."""
+        views = self.views(clips.flatten(0, 1))
+        own = [self.branch("visible").maps(views.whole), self.branch("infrared").maps(views.grey)]
+        return [*own, *self.shared_maps_of(views)]
+
+    def vectors(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b _"]]:
+        """The four v."""
+        names = ("visible", "infrared", "shared", "shared")
+        return [self.branch(name).observe(m, n_frames) for name, m in zip(names, maps, strict=True)]
+
+    def observations(self, clips: Float[Tensor, "n t 3 h w"], dropout: Dropout) -> dict[str, Observation]:
+        """By every branch, of every clip; the shared branch's two are its "whole" and its "grey"."""
+        visible, infrared, whole, grey = self.maps_to_pool(clips, "visible")  # no branch asks which modality it is
+
+        def observed(name: str, maps: Tensor) -> Observation:
+            v = self.branch(name).observe(maps, clips.shape[1])
+            bottleneck: InformationBottleneck = self.bottlenecks[name]  # type: ignore[assignment]
+            z = bottleneck.squeeze(v)
+            return Observation(v, z, self.classifiers[name](v), bottleneck.logits(z, dropout))
+
+        own = {"visible": observed("visible", visible), "infrared": observed("infrared", infrared)}
+        if whole is grey:
+            shared = observed("shared", whole)
+            return {**own, "whole": shared, "grey": shared}
+        # one forward, so that batch normalisation sees both
+        shared_whole, shared_grey = observed("shared", torch.cat([whole, grey])).halves()
+        return {**own, "whole": shared_whole, "grey": shared_grey}
+
+
+def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """What `normalise(grey=True)` would have made of the same pixels, from frames in ImageNet's normalisation."""
+    mean, std, luma = (
+        torch.tensor(x, dtype=frames.dtype, device=frames.device).view(3, 1, 1) for x in (MEAN, STD, LUMA)
+    )
+    brightness = ((frames * std + mean) * luma).sum(dim=1, keepdim=True)  # (n 1 h w)
+    return (brightness - mean) / std
+
+
+def identity_loss(forward: Forward, name: str, seen: Observation) -> Tensor:
+    """Of v and of z; how many clips v tells right is noted."""
+    by_z = F.cross_entropy(seen.of_z, forward.both_labels, label_smoothing=forward.loss.label_smoothing)
+    return forward.identity(name, seen.of_v) + by_z
+
+
+def ranks(forward: Forward, vectors: Float[Tensor, "n d"]) -> Tensor:
+    """The rank loss within each modality plus the one across."""
+    across = different_modality(len(vectors), vectors.device)
+    labels = forward.both_labels
+    return rank_loss(vectors, labels, ~across, **WITHIN) + rank_loss(vectors, labels, across, **ACROSS)
+
+
+def different_modality(n: int, device: torch.device) -> Bool[Tensor, "n n"]:
+    """Which pairs of rows are of two modalities: the first half is visible."""
+    visible = torch.arange(n, device=device) < n // 2
+    return visible[:, None] != visible[None, :]
+
+
+def cross_distillation(whole: Observation, grey: Observation) -> Tensor:
+    """What one modality's v says of a person, told by the other's z, both ways. Source: REFERENCE 5.4, L_VCD."""
+    visible_v, infrared_v = whole.of_v.detach().chunk(2)[0], grey.of_v.detach().chunk(2)[1]
+    visible_z, infrared_z = whole.of_z.chunk(2)[0], grey.of_z.chunk(2)[1]
+    return distillation_loss(visible_v, infrared_z) + distillation_loss(infrared_v, visible_z)
+
+
+def terms(forward: Forward) -> dict[str, Tensor]:
+    """L_ReID of all branches, L_CML, L_VSD and L_VCD."""
+    seen = forward.model.observations(torch.cat([forward.visible, forward.infrared]), forward.dropout)
+    visible, infrared, whole, grey = (seen[name] for name in ("visible", "infrared", "whole", "grey"))
+    return {
+        "visible_identity": identity_loss(forward, "visible", visible),
+        "visible_rank": ranks(forward, visible.v) + ranks(forward, visible.z),
+        "infrared_identity": identity_loss(forward, "infrared", infrared),
+        "infrared_rank": ranks(forward, infrared.v) + ranks(forward, infrared.z),
+        "shared_identity": identity_loss(forward, "shared", whole) + identity_loss(forward, "shared", grey),
+        "shared_rank": sum_over((whole, grey), lambda s: ranks(forward, s.v) + ranks(forward, s.z)),
+        "mutual": sinkhorn_distance(visible.of_v.softmax(dim=1), infrared.of_v.softmax(dim=1)),
+        "self_distillation": sum_over((visible, infrared), lambda s: distillation_loss(s.of_v.detach(), s.of_z)),
+        "cross_distillation": cross_distillation(whole, grey),
+    }
+
+
+def sum_over(seen: tuple[Observation, ...], loss: Callable[[Observation], Tensor]) -> Tensor:
+    return torch.stack([loss(one) for one in seen]).sum()
+
+
+def updates(model: VSD, settings: Settings, due: Due) -> list[SubStep]:
+    """One update of everything."""
+    return [SubStep("main", every_part(model), terms, dict(WEIGHTS))]
