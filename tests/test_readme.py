@@ -59,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_pages_show_commands_and_python() -> None:
-    shown = {shlex.split(line)[1] for line in COMMAND_LINES}
+    shown = {shlex.split(line, comments=True)[1] for line in COMMAND_LINES}
     assert set(COMMANDS) - {"doctor"} <= shown | {shlex.split(line)[1] for line in MENTIONS}
     assert {page.name for page in PYTHON} >= {"README.md", "python.md"}
 
