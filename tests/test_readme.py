@@ -18,6 +18,7 @@ from duskmatch.cli import COMMANDS, build_parser, main
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset, open_tracklets, write_tracklets
 from duskmatch.training import train
+from tests.data.bupt_tree import BuptTree
 from tests.data.tree import Tree, write_picture
 from tests.training.conftest import FAST
 
@@ -100,6 +101,7 @@ def test_python_blocks_run_one_after_the_other(
     shutil.copytree(place["path"], tmp_path / "my-data")  # what the pages call their folders
     shutil.copytree(place["path"], tmp_path / "my-tracklets")
     write_tracklets(tmp_path / "my-tracklets", open_dataset(tmp_path / "my-tracklets").test)
+    BuptTree(tmp_path / "BUPTCampus").write(open_dataset(place["path"]))
     monkeypatch.chdir(tmp_path)
     names = dict(place)
     for text in blocks(page, "python"):
