@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -45,6 +46,24 @@ def test_a_table_has_its_rows_its_budget_and_the_word_synthetic(done):
         assert "SYNTHETIC" in text and "Baseline+ASAM+ADM+FRM-STIG" in text
     lines = (done / "table1.csv").read_text().splitlines()
     assert len(lines) == 5 and lines[1].startswith("Baseline,0,infrared_to_visible,done,")
+
+
+@pytest.mark.slow
+def test_table_2_runs_every_compared_method_and_shares_table_1s_cells(done, tree, tmp_path):
+    out = tmp_path / "both"
+    shutil.copytree(done, out)
+    words = [word if word != "table1" else "table2" for word in table1(tree, out)]
+    assert main([*words, "--rows", "Baseline,LbA,MPANet,DDAG,VSD,CAJL"]) == 0
+    document = json.loads((out / "table2.json").read_text())
+    assert {row["name"]: row["status"] for row in document["rows"]} == dict.fromkeys(
+        ("Baseline", "LbA", "MPANet", "DDAG", "VSD", "CAJL"), "done"
+    )
+    before = json.loads((done / "table1.json").read_text())["rows"][0]
+    assert document["rows"][0]["rank1"] == before["rank1"] and len(list((out / "cells").iterdir())) == 7
+    assert "Table II" in (out / "table2.html").read_text()
+    assert main([*words, "--rows", "Baseline,MITML", "--table-only"]) == 0
+    rows = json.loads((out / "table2.json").read_text())["rows"]
+    assert [row["status"] for row in rows] == ["done", "done", "not run", "not run"]
 
 
 @pytest.mark.slow
