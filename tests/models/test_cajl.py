@@ -5,13 +5,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from duskmatch import load_embedder
 from duskmatch.data import normalise
 from duskmatch.embedding import Embedder
+from duskmatch.embedding.export import export_run, save_export
+from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import SettingsError
 from duskmatch.losses.squared_difference import squared_difference_loss
 from duskmatch.models import Due, Forward, cajl
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import AREA, LUMA, MEAN_COLOUR, erased, one_channel
+from duskmatch.training.checkpoint import write_model
 from duskmatch.training.trainer import make_optimizer
 from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
@@ -199,6 +203,20 @@ def test_flipped_the_embedding_is_the_mean_with_the_mirrored_clip_and_says_so():
 
 def test_the_embedding_does_not_depend_on_the_batch():
     assert alone_as_in_a_batch(opened("model.options={flip: true}")[0])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_an_exported_network_says_too_that_clips_are_mirrored(tmp_path, flip):
+    model, settings = opened(f"model.options={{flip: {str(flip).lower()}}}")
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir(), out.mkdir()
+    (run / "VERSION").write_text(LAYOUT_VERSION + "\n")
+    write_model(run / "model.safetensors", model, {"settings": settings.model_dump(mode="json"), "n_pids": 5})
+    export = export_run(run, out, "torch", "fp32", None)
+    save_export(out, export.model_copy(update={"verified": True}))
+    said = ["mean with the mirrored clip"] if flip else []
+    assert load_embedder(out, device="cpu").facts()["test_time_extras"] == said
+    assert load_embedder(run, device="cpu").facts()["test_time_extras"] == said
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def export_run(
         embedding=model.embedding,
         parameters=parameters,
         flops=flops,
+        test_time_extras=list(model.test_time_extras),
         settings=settings,
         versions=versions(),
     )

@@ -78,6 +78,7 @@ class Export(BaseModel):
     embedding: str
     parameters: dict[str, int]
     flops: int
+    test_time_extras: list[str] = []  # what is done at test besides one forward of the clip
     settings: Settings
     versions: dict[str, str]
 
@@ -113,7 +114,7 @@ def load_exported(
     if not export.verified and not unverified:
         raise CheckpointError(f"{folder / FILE} says verified: false; export again, or in a wider number format")
     chosen = _chosen(export, folder, engine, precision, device)
-    known = {name: getattr(export, name) for name in ("embedding", "parameters", "flops")}
+    known = {name: getattr(export, name) for name in ("embedding", "parameters", "flops", "test_time_extras")}
     model = None
     opened: Engine
     if untrained:
