@@ -54,8 +54,11 @@ def test_a_series_beside_another_shares_its_line_and_one_without_a_label_is_not_
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["in order", "below"]
 
 
-def test_a_long_title_is_broken_where_its_panel_ends() -> None:
-    (axes,) = dots_figure([DotChart("one word after the other " * 4 + "\nbelow", ["a"], [])]).axes
+def test_a_long_title_and_a_long_name_are_broken_where_their_place_ends() -> None:
+    (axes,) = dots_figure(
+        [DotChart("one word after the other " * 4 + "\nbelow", ["a row with a long name, too"], [])]
+    ).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a row with a long\nname, too"]
     lines = axes.get_title(loc="left").split("\n") if axes.get_title(loc="left") else axes.get_title().split("\n")
     assert len(lines) > 3 and max(map(len, lines)) <= 36 and lines[-1] == "below"
 

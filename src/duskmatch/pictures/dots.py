@@ -17,7 +17,7 @@ from duskmatch.files import write_bytes
 from duskmatch.pictures.charts import INK, STYLE
 
 ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.0  # inches: of one dot, of one panel, of title and axis
-TITLE_LETTERS = 36  # of a line of the title, as wide as a panel
+TITLE_LETTERS, ROW_LETTERS = 36, 22  # of a line of the title, and of what stands beside a row
 KEY_MARK, KEY_LETTER = 0.6, 0.085  # inches: of a mark in the key and the gaps around it, of a letter
 
 
@@ -111,7 +111,7 @@ def draw_dots(chart: DotChart, axes: Axes) -> None:
     if chart.chance is not None:
         axes.axvline(chart.chance, color=INK, linestyle=":", linewidth=1.0, label=chart.line)
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(chart.rows)), chart.rows)
+    axes.set_yticks(range(len(chart.rows)), [textwrap.fill(row, ROW_LETTERS) for row in chart.rows])
     axes.grid(visible=False, axis="y")
     if chart.x_range:
         axes.set_xlim(*chart.x_range)
