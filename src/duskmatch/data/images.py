@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from duskmatch.data.layout import Place, Split, SplitRows, leave_outside
@@ -109,6 +109,30 @@ def read_labels(root: Path, path: Path, report: Report) -> Iterator[tuple[int, s
             report(Problem("duplicate", where, line, f"{rule}; {found['path']} is in line {before} too"))
         else:
             yield line, found["path"], int(found["label"])
+
+
+def read_labelled(
+    root: Path,
+    lists: Mapping[Modality, Path],
+    folders: Mapping[Modality, str],
+    camera: Callable[[Modality, str], int],
+    report: Report,
+) -> Rows:
+    """The pictures of one list for each modality; they lie at FOLDER/<person>/<file>, `camera` reads a file's name."""
+    rows, labels = Rows(root, lists.values()), Labels()
+    for modality, path in lists.items():
+        where, folder = relative(root, path), folders[modality]
+        for line, name, label in read_labels(root, path, report):
+            found = re.fullmatch(rf"{folder}/(?P<pid>\d{{1,9}})/(?P<file>[^/]+)", name, re.ASCII)
+            if found is None:
+                rule = f"a picture must lie at {folder}/<person>/<file>"
+                report(Problem("malformed", where, line, f"{rule}; got {name[:60]!r}"))
+            elif text := labels.contradiction(label, int(found["pid"])):
+                report(Problem("contradictory", where, line, text))
+            else:
+                camid = camera(modality, found["file"])
+                rows.add_picture(root / name, int(found["pid"]), camid, modality, Place(where, line))
+    return rows
 
 
 def stays(root: Path, name: str) -> bool:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
 from duskmatch.data.draws import draw_by_seed
-from duskmatch.data.images import Labels, Rows, finish, pictures_in, read_labels, read_people
-from duskmatch.data.layout import Place, Split
+from duskmatch.data.images import Rows, finish, pictures_in, read_labelled, read_people
+from duskmatch.data.layout import Split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.records import Modality, PairName, Protocol, ScoredPair
 
@@ -59,20 +59,7 @@ def open_llcm(root: Path, report: Report, protocol: Protocol = LLCM) -> Dataset:
 
 def _read_train(root: Path, report: Report) -> Rows:
     lists: dict[Modality, Path] = {m: root / "idx" / f"train_{word}.txt" for m, word in WORD.items()}
-    rows, labels = Rows(root, lists.values()), Labels()
-    for modality, path in lists.items():
-        where = f"idx/{path.name}"
-        for line, name, label in read_labels(root, path, report):
-            found = re.fullmatch(rf"{WORD[modality]}/(?P<pid>\d{{1,9}})/(?P<file>[^/]+)", name, re.ASCII)
-            if found is None:
-                rule = f"a picture must lie at {WORD[modality]}/<person>/<file>"
-                report(Problem("malformed", where, line, f"{rule}; got {name[:60]!r}"))
-            elif text := labels.contradiction(label, int(found["pid"])):
-                report(Problem("contradictory", where, line, text))
-            else:
-                camid = camera_of(found["file"])
-                rows.add_picture(root / name, int(found["pid"]), camid, modality, Place(where, line))
-    return rows
+    return read_labelled(root, lists, WORD, lambda _, file: camera_of(file), report)
 
 
 def camera_of(name: str) -> int:

@@ -8,14 +8,13 @@ Source: REFERENCE 3.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
-from duskmatch.data.images import Labels, Rows, finish, read_labels
-from duskmatch.data.layout import Place, Split
-from duskmatch.data.problems import Problem, Report
+from duskmatch.data.images import Rows, finish, read_labelled
+from duskmatch.data.layout import Split
+from duskmatch.data.problems import Report
 from duskmatch.records import Modality, PairName, Protocol, ScoredPair
 
 FOLDER: dict[Modality, str] = {"visible": "Visible", "infrared": "Thermal"}
@@ -61,17 +60,4 @@ def open_regdb(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) ->
 
 def _read(root: Path, split: Split, trial: int, report: Report) -> Rows:
     lists: dict[Modality, Path] = {m: root / "idx" / f"{split}_{FOLDER[m].lower()}_{trial}.txt" for m in FOLDER}
-    rows = Rows(root, lists.values())
-    labels = Labels()
-    for modality, path in lists.items():
-        where = f"idx/{path.name}"
-        for line, name, label in read_labels(root, path, report):
-            found = re.fullmatch(rf"{FOLDER[modality]}/(?P<pid>\d{{1,9}})/[^/]+", name, re.ASCII)
-            if found is None:
-                rule = f"a picture must lie at {FOLDER[modality]}/<person>/<file>"
-                report(Problem("malformed", where, line, f"{rule}; got {name[:60]!r}"))
-            elif text := labels.contradiction(label, int(found["pid"])):
-                report(Problem("contradictory", where, line, text))
-            else:
-                rows.add_picture(root / name, int(found["pid"]), CAMERA[modality], modality, Place(where, line))
-    return rows
+    return read_labelled(root, lists, FOLDER, lambda modality, _: CAMERA[modality], report)

@@ -6,6 +6,7 @@ The loop, checkpoints, embedding, export and pictures know a network by `Network
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,8 +46,8 @@ class Watched(NamedTuple):
     triplet: str = "triplet"
 
 
-class Network(nn.Module):
-    """A method's network. A subclass gives `maps_to_pool`, `vectors`, `channels`, `embedding_width`, `backbone_pieces`.
+class Network(nn.Module, ABC):
+    """A method's network. A subclass gives what is abstract here, and whatever of the rest is not so for it.
 
     logged: the columns of log.csv that are the method's own. neck_depth: how many normalisations of vectors stand one
     behind the other, so that each can be estimated on what the one before it gives. test_time_extras: what is done at
@@ -66,9 +67,9 @@ class Network(nn.Module):
         self.n_pids = n_pids
 
     @property
+    @abstractmethod
     def channels(self) -> int:
         """d, the width of one frame's last maps."""
-        raise NotImplementedError
 
     @property
     def embedding_width(self) -> int:
@@ -80,9 +81,9 @@ class Network(nn.Module):
         """What the embedding does without, by the first letters of parameters' names."""
         return ("classifier",)
 
+    @abstractmethod
     def backbone_pieces(self) -> list[nn.Module]:
         """What loaded weights fill, each under torchvision's names."""
-        raise NotImplementedError
 
     def slow_pieces(self) -> list[nn.Module]:
         """What trains at `train.backbone_lr_factor` times the rate."""
@@ -99,17 +100,17 @@ class Network(nn.Module):
         """How many means over clips the identity loss is the sum of: at chance it is that many times log M."""
         return 1
 
+    @abstractmethod
     def maps_to_pool(
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
     ) -> list[Float[Tensor, "bt d h16 w16"]]:
         """The last maps before anything is averaged."""
-        raise NotImplementedError
 
+    @abstractmethod
     def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
         """From the maps of `maps_to_pool` to the vectors whose lengths become 1, to stand side by side."""
-        raise NotImplementedError
 
     def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
         """The unit vector to search with, each clip for itself: nothing depends on which others share the batch."""
