@@ -2,6 +2,7 @@ import pytest
 
 from duskmatch.config import PRESETS, Settings, dump_settings, known_keys, load_settings, parse_settings
 from duskmatch.errors import SettingsError
+from duskmatch.records import CAMERA_RULES
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -10,6 +11,12 @@ def test_every_preset_loads_and_survives_a_round_trip(preset, tmp_path):
     assert (settings.preset, settings.seed) == (preset, 3)
     (tmp_path / "s.yaml").write_text(dump_settings(settings))
     assert load_settings("tiny", file=tmp_path / "s.yaml").model_dump() == settings.model_dump()
+
+
+def test_every_camera_rule_can_be_set():
+    for rule in CAMERA_RULES:
+        assert load_settings("tiny", overrides=[f"evaluate.camera_rule={rule}"]).evaluate.camera_rule == rule
+    assert load_settings("tiny").evaluate.camera_rule is None
 
 
 def test_paper_has_the_printed_hyper_parameters():

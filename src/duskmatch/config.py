@@ -182,7 +182,9 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """Who is compared with whom."""
 
-    camera_rule: Literal["same-pid-same-camera", "none"] = "same-pid-same-camera"
+    camera_rule: Literal["none", "same-pid-same-camera", "camera-3-skips-camera-2"] | None = (
+        None  # None: the data set's
+    )
     batch_clips: Count = 32
 
 

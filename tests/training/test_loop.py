@@ -1,5 +1,6 @@
 import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from safetensors.torch import load_file
 from duskmatch import load_embedder
 from duskmatch.config import load_settings, parse_settings
 from duskmatch.data import open_dataset
-from duskmatch.embedding.run import build_model
+from duskmatch.embedding.run import build_model, read_weights
 from duskmatch.errors import SettingsError, TrainingError
+from duskmatch.evaluation import score
 from duskmatch.models import SelfAttackDefense
 from duskmatch.training import Watcher, train
 from duskmatch.training import iteration as iteration_module
@@ -168,6 +170,31 @@ def test_selection_really_looks_at_validation_people(settings, dataset, tmp_path
     train(with_(settings, train__selection="validation", train__validate_every=2), dataset, tmp_path / "run")
     rows = [row for row in read_log(tmp_path / "run" / "log.csv") if "validation_mAP" in row]
     assert len(rows) == 1 and 0 < rows[0]["validation_mAP"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("set_to", "own", "used"),
+    [
+        (None, "camera-3-skips-camera-2", "camera-3-skips-camera-2"),
+        (None, "same-pid-same-camera", "same-pid-same-camera"),
+        ("none", "same-pid-same-camera", "none"),
+    ],
+)
+def test_selection_scores_by_the_data_sets_rule_unless_told_another(
+    settings, dataset, tmp_path, monkeypatch, set_to, own, used
+):
+    seen = []
+
+    def scored(query, gallery, *, camera_rule):
+        seen.append(camera_rule)
+        return score(query, gallery, camera_rule=camera_rule)
+
+    monkeypatch.setattr("duskmatch.training.selection.score", scored)
+    of_its_own = replace(dataset, protocol=replace(dataset.protocol, camera_rule=own))
+    chosen = with_(settings, train__selection="validation", train__validate_every=2, evaluate__camera_rule=set_to)
+    train(chosen, of_its_own, tmp_path / "run")
+    assert seen == [used, used]
+    assert read_weights(tmp_path / "run" / "model.safetensors").header["protocol"] == {"camera_rule": used}
 
 
 def test_selection_without_validation_people_is_refused(settings, tmp_path):

@@ -100,7 +100,7 @@ def run_grid(
     def write() -> dict[str, Any]:
         return written(name, grid, base, order, dataset, fingerprint, failed, args.out, charts)
 
-    waiting = [] if args.table_only else [c for c in grid.queue() if not (c.folder / "cell.json").is_file()]
+    waiting = [] if args.table_only else [c for c in grid.queue() if not c.result_path(args.split).is_file()]
     grid.results(order, fingerprint)  # refused before anything runs
     if waiting:
         console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")

@@ -44,11 +44,12 @@ class Selection:
         """Both directions' mean rank-1 and mAP; the weights are kept where the mAP is the best so far."""
         embedder = Embedder(self.model, self.settings, device=str(next(self.model.parameters()).device))
         embedder.on_bad_frame = self.settings.data.on_bad_frame
+        rule = self.settings.evaluate.camera_rule or self.dataset.protocol.camera_rule
         found = []
         for direction in DIRECTIONS:
             pair = self.dataset.direction(direction, split="validation")
             query, gallery = embedder.embed(pair.query), embedder.embed(pair.gallery)
-            found.append(score(query, gallery, camera_rule=self.settings.evaluate.camera_rule))
+            found.append(score(query, gallery, camera_rule=rule))
         rank1 = sum(s.rank1 for s in found) / len(found)
         mean_ap = sum(s.mean_average_precision for s in found) / len(found)
         if self.best is None or mean_ap > self.best["mAP"]:

@@ -160,7 +160,7 @@ def header(trainer: Trainer, *, step: int, selection: str) -> dict[str, Any]:
         "step": step,
         "selection": selection,
         "seed": trainer.settings.seed,
-        "protocol": {"camera_rule": trainer.settings.evaluate.camera_rule},
+        "protocol": {"camera_rule": trainer.settings.evaluate.camera_rule or dataset.protocol.camera_rule},
         "data": {
             "name": dataset.name,
             "version": dataset.version,

@@ -82,7 +82,7 @@ def test_the_same_cell_scores_as_train_and_evaluate_do(done, tree, tmp_path):
 
 @pytest.mark.slow
 def test_finished_cells_are_not_run_again_and_missing_ones_say_so(done, tree, capsys):
-    cells = sorted(done.glob("cells/*/*/cell.json"))
+    cells = sorted(done.glob("cells/*/*/test.json"))
     before = [c.stat().st_mtime_ns for c in cells]
     assert main(table1(tree, done, "--rows", ROWS, "--seeds", "0,1", "--table-only")) == 0
     assert [c.stat().st_mtime_ns for c in cells] == before and len(cells) == 2
@@ -97,17 +97,40 @@ def test_finished_cells_are_not_run_again_and_missing_ones_say_so(done, tree, ca
 
 
 @pytest.mark.slow
+def test_cells_are_scored_on_other_people_without_being_trained_again(done, tree, tmp_path):
+    out = tmp_path / "both"
+    shutil.copytree(done, out)
+    weights = sorted(out.glob("cells/*/*/run/model.safetensors"))
+    before = [(w.stat().st_mtime_ns, w.stat().st_ino) for w in weights]
+    assert len(weights) == 2 and main(table1(tree, out, "--rows", ROWS, "--split", "validation")) == 0
+    assert [(w.stat().st_mtime_ns, w.stat().st_ino) for w in weights] == before
+    document = json.loads((out / "table1.json").read_text())
+    assert document["split"] == "validation" and {r["status"] for r in document["rows"]} == {"done"}
+    first = document["rows"][0]
+    cells = [w.parents[1] for w in weights]
+    run = next(c / "run" for c in cells if json.loads((c / "test.json").read_text())["row"] == first["name"])
+    words = ["evaluate", str(run), "--data", str(tree), "--device", "cpu", "-q", "--no-report", "--split", "validation"]
+    assert main([*words, "--out", str(tmp_path / "scores.json")]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())[first["direction"]]
+    assert {k: first[k] for k in ("rank1", "mAP", "chance")} == {k: scores[k] for k in ("rank1", "mAP", "chance")}
+    seconds = [json.loads((cells[0] / f"{split}.json").read_text())["seconds"] for split in ("validation", "test")]
+    assert seconds[0] == seconds[1] > 0
+    assert main(table1(tree, out, "--rows", ROWS, "--table-only")) == 0  # the test people's results are still there
+    assert json.loads((out / "table1.json").read_text())["split"] == "test"
+
+
+@pytest.mark.slow
 def test_a_killed_queue_goes_on_and_ends_with_the_same_scores(done, tree, tmp_path):
     out = tmp_path / "killed"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "duskmatch", *table1(tree, out, "--rows", ROWS, "--at-once", "1")]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(out.glob("cells/*/*/cell.json")) and time.monotonic() < deadline:
+    while not list(out.glob("cells/*/*/test.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
     process.wait()
-    assert len(list(out.glob("cells/*/*/cell.json"))) == 1
+    assert len(list(out.glob("cells/*/*/test.json"))) == 1
     time.sleep(1.0)  # the orphan sees at its next iteration that nobody waits for it
     for _ in range(60):  # until it has left the RUN
         if main(table1(tree, out, "--rows", ROWS)) == 0:
@@ -161,7 +184,7 @@ def test_a_damaged_cell_is_named(done, tree, tmp_path, capsys):
 
     out = tmp_path / "copy"
     shutil.copytree(done, out)
-    cell = sorted(out.glob("cells/*/*/cell.json"))[0]
+    cell = sorted(out.glob("cells/*/*/test.json"))[0]
     CellResult.model_validate_json(cell.read_text())
     cell.write_text("{}")
     assert main(table1(tree, out, "--rows", ROWS, "--table-only")) == 2

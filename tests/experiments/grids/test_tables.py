@@ -10,7 +10,7 @@ from duskmatch.experiments.grids.document import experiment_document
 from duskmatch.experiments.grids.grid import Base, make_grid
 from duskmatch.experiments.grids.tables import differences_table, figures_table, markdown, write_experiment
 from duskmatch.experiments.grids.variants import TABLE1, rows_of
-from duskmatch.records import DIRECTIONS
+from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from tests.experiments.grids.cells import result
 
 ROWS = ["Baseline", "Baseline+ASAM", "Baseline+ADM"]
@@ -20,7 +20,8 @@ ORDER = Order(data=None, split="test", selection="last", device="cpu", threads=1
 def document(tmp_path, results, failed=None, *, name="Duskwalk", synthetic=True):
     grid = make_grid(rows_of(TABLE1, ROWS), (0, 1), Base("tiny"), tmp_path)
     failed = {str(grid.cells[key].folder): why for key, why in (failed or {}).items()}
-    data = SimpleNamespace(name=name, version="2" if synthetic else "", fingerprint="f" * 64, synthetic=synthetic)
+    facts = {"version": "2" if synthetic else "", "fingerprint": "f" * 64, "protocol": HITSZ_VCM}
+    data = SimpleNamespace(name=name, synthetic=synthetic, **facts)
     return experiment_document("table1", grid, Base("tiny"), ORDER, data, results, failed)
 
 

@@ -1,12 +1,12 @@
-"""One cell of a grid: a row with one seed, trained, scored, and written down as cell.json when all of it is done."""
+"""One cell of a grid: a row with one seed, trained, scored, and written down as SPLIT.json when all of it is done."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,6 +29,7 @@ from duskmatch.training.monitor import read_log
 from duskmatch.training.trainer import make_sampler
 
 SelectionHabit = Literal["last", "validation", "test_best_legacy"]
+SCORED_SPLITS: tuple[ScoredSplit, ...] = get_args(ScoredSplit)
 CELL_VERSION = 1
 
 
@@ -55,7 +56,7 @@ class LegacyBest(Part):
 
 
 class CellResult(Part):
-    """cell.json."""
+    """test.json or validation.json: a cell scored on the people of that split."""
 
     schema_version: int
     row: str
@@ -79,7 +80,7 @@ class CellResult(Part):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is to be run; `folder` holds its RUN and, when it is done, cell.json."""
+    """What is to be run; `folder` holds its RUN and the results of the splits that it was scored on."""
 
     row: str
     settings: Settings
@@ -88,6 +89,9 @@ class Cell:
     @property
     def seed(self) -> int:
         return self.settings.seed
+
+    def result_path(self, split: ScoredSplit) -> Path:
+        return self.folder / f"{split}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Order:
 
 def find_result(cell: Cell, order: Order, fingerprint: str) -> CellResult | None:
     """The cell's result where it is done; OutputError where the folder holds that of another cell."""
-    path = cell.folder / "cell.json"
+    path = cell.result_path(order.split)
     if not path.is_file():
         return None
     try:
@@ -113,7 +117,6 @@ def find_result(cell: Cell, order: Order, fingerprint: str) -> CellResult | None
     same = {
         "settings": parse_settings(result.settings) == cell.settings,
         "data": result.data.fingerprint == fingerprint,
-        "split": result.split == order.split,
         "selection": result.selection == order.selection,
     }
     if not all(same.values()):
@@ -122,16 +125,31 @@ def find_result(cell: Cell, order: Order, fingerprint: str) -> CellResult | None
     return result
 
 
+def trained_before(cell: Cell, order: Order, fingerprint: str) -> CellResult | None:
+    """The same cell's result on another split: then its RUN is whole. The field's habit would need its states again."""
+    if order.selection == "test_best_legacy":
+        return None
+    others = (find_result(cell, replace(order, split=s), fingerprint) for s in SCORED_SPLITS if s != order.split)
+    return next((result for result in others if result is not None), None)
+
+
 def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lambda done, total: None) -> CellResult:
-    """Trains the cell, going on where it was stopped, scores it, and writes cell.json last."""
+    """Trains the cell, going on where it was stopped, scores it, and writes its result last.
+
+    A cell that another split has been scored with is not trained again.
+    """
     threads = set_threads(order.threads)
     dataset = open_dataset(order.data)
     run = cell.folder / "run"
     settings = with_selection(cell.settings, order.selection, dataset)
-    watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
-    outcome = train(
-        settings, dataset, run, resume=(run / "settings.yaml").is_file(), device=order.device, watcher=watcher
-    )
+    before = trained_before(cell, order, dataset.fingerprint)
+    if before is None:
+        watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
+        resume = (run / "settings.yaml").is_file()
+        outcome = train(settings, dataset, run, resume=resume, device=order.device, watcher=watcher)
+        took = speed(run, outcome["steps"], settings)
+    else:
+        took = {"seconds": before.seconds, "frames_per_s": before.frames_per_s}
     embedder = load_embedder(run, device=order.device, on_bad_frame=settings.data.on_bad_frame)
     evaluation = evaluated(embedder, dataset, order.split, settings)
     result = CellResult(
@@ -148,12 +166,12 @@ def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lam
         test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
         parameters=embedder.known["parameters"],
         flops=flops_of(embedder),
-        **speed(run, outcome["steps"], settings),
+        **took,
         machine=describe(),
         threads=threads,
         versions=versions(),
     )
-    write_json(cell.folder / "cell.json", result.model_dump(mode="json"))
+    write_json(cell.result_path(order.split), result.model_dump(mode="json"))
     shutil.rmtree(run / "state", ignore_errors=True)  # a finished cell is never gone on with
     return result
 

@@ -112,7 +112,7 @@ def experiment_document(
         },
         split=order.split,
         selection=order.selection,
-        camera_rule=settings.evaluate.camera_rule,
+        camera_rule=settings.evaluate.camera_rule or dataset.protocol.camera_rule,
         budget=budget_of(base, settings),
         rows=lines(grid, results, failed, printed=dataset.name == "HITSZ-VCM"),
         settings={row.name: list(row.overrides) for row in grid.rows},
