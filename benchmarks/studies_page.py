@@ -61,6 +61,21 @@ def below_title(text: str) -> str:
     return re.sub(r"^#+ (.*)$", r"**\1**", text.split("\n", 1)[1], flags=re.M)
 
 
+INTERVAL = re.compile(r"(?<=\d) to (?=[-+−\d])")  # kept on one line
+HEADED = re.compile(r"^\*\*(.+)\*\*\n\n((?:^(?!\||\*\*).*\n)*(?:^\|.*\n)+)", re.M)
+
+
+def folded(text: str) -> str:
+    """Every table under a bold line of its own is opened by a click on that line; differences stay open."""
+
+    def fold(found: re.Match[str]) -> str:
+        if found[1].startswith("Differences"):
+            return found[0]
+        return f"<details>\n<summary>{found[1]}</summary>\n\n{found[2]}\n</details>\n"
+
+    return HEADED.sub(fold, INTERVAL.sub("\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}", text))
+
+
 KINDS: dict[str, Callable[[Document], str]] = {
     "counterfactual": counterfactual,
     "motion": motion,
@@ -78,7 +93,7 @@ def filled(text: str) -> str:
         document = json.loads(path.read_text(encoding="utf-8"))
         kind = next((k for k in KINDS if found[2].startswith(k)), None)
         body = KINDS[kind](document) if kind else grid(document)
-        return f"{found[1]}{body.strip()}\n{found[3]}"
+        return f"{found[1]}{folded(body.strip() + chr(10))}{found[3]}"
 
     return BLOCK.sub(block, text)
 

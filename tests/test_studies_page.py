@@ -1,0 +1,18 @@
+"""docs/studies.md shows the figures of benchmarks/results and no others."""
+
+from benchmarks import studies_page
+
+
+def test_the_page_holds_the_figures_of_the_results():
+    page = studies_page.PAGE.read_text(encoding="utf-8")
+    assert studies_page.filled(page) == page, "run python -m benchmarks.studies_page"
+
+
+def test_tables_under_a_heading_open_on_a_click_and_differences_stay_open():
+    table = "| a | 95 % |\n| --- | --- |\n| 1 | -0.1 to +2.0 |\n"
+    head = "**SYNTHETIC data**\n\n- seeds: 0\n"
+    text = f"{head}\n**Rank-1 (SYNTHETIC)**\n\n{table}\n**Differences (SYNTHETIC)**\n\n{table}\nPoints.\n"
+    folded = studies_page.folded(text).replace("\N{NO-BREAK SPACE}", " ")
+    fold = f"<details>\n<summary>Rank-1 (SYNTHETIC)</summary>\n\n{table}\n</details>\n"
+    assert folded == text.replace(f"**Rank-1 (SYNTHETIC)**\n\n{table}", fold)
+    assert "-0.1\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}+2.0" in studies_page.folded(text)
