@@ -149,6 +149,9 @@ def train_with_progress(
         watcher = Watcher(on_step=on_step, on_note=console.say)
         try:
             return train(settings, dataset, out, resume=resume, device=device, watcher=watcher)
+        except DuskmatchError:
+            bar.update(task, visible=bar.tasks[task].completed > 0)  # refused before it began: no bar of nothing
+            raise
         finally:
             if os.environ.get("RANK", "0") == "0" and (out / "log.csv").is_file():
                 try:
