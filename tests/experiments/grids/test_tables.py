@@ -1,28 +1,38 @@
 """Tables and charts of a document with missing, failed and finished cells."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from duskmatch.experiments.grids import given, tables
 from duskmatch.experiments.grids.cells import LegacyBest, Order
 from duskmatch.experiments.grids.charts import grid_charts, grid_svgs
-from duskmatch.experiments.grids.document import experiment_document
+from duskmatch.experiments.grids.document import Experiment, Line, differences, experiment_document
 from duskmatch.experiments.grids.grid import Base, make_grid
 from duskmatch.experiments.grids.tables import differences_table, figures_table, markdown, write_experiment
-from duskmatch.experiments.grids.variants import TABLE1, rows_of
+from duskmatch.experiments.grids.variants import TABLE1, Row, rows_of
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from tests.experiments.grids.cells import result
 
+COMMITTED = sorted(
+    path
+    for path in (Path(__file__).parents[3] / "benchmarks" / "results").glob("study_*.json")
+    if "experiment" in json.loads(path.read_text(encoding="utf-8"))
+)
 ROWS = ["Baseline", "Baseline+ASAM", "Baseline+ADM"]
+BASE = Base("tiny")
 ORDER = Order(data=None, split="test", selection="last", device="cpu", threads=1)
 
 
-def document(tmp_path, results, failed=None, *, name="Duskwalk", synthetic=True):
-    grid = make_grid(rows_of(TABLE1, ROWS), (0, 1), Base("tiny"), tmp_path)
+def document(tmp_path, results, failed=None, *, name="Duskwalk", synthetic=True, rows=None, base=BASE, order=ORDER):
+    grid = make_grid(rows or rows_of(TABLE1, ROWS), (0, 1), base, tmp_path)
     failed = {str(grid.cells[key].folder): why for key, why in (failed or {}).items()}
     facts = {"version": "2" if synthetic else "", "fingerprint": "f" * 64, "protocol": HITSZ_VCM}
     data = SimpleNamespace(name=name, synthetic=synthetic, **facts)
-    return experiment_document("table1", grid, Base("tiny"), ORDER, data, results, failed)
+    return experiment_document("table1", grid, base, order, data, results, failed)
 
 
 @pytest.fixture
@@ -100,3 +110,151 @@ def test_the_pages_say_synthetic_in_every_file(some, tmp_path):
         assert "SYNTHETIC" in paths[kind].read_text()
     assert '"synthetic": true' in paths["json"].read_text() and ",True," in paths["csv"].read_text()
     assert paths["png"].stat().st_size > 5000
+
+
+def test_a_pair_on_other_people_is_listed_and_stops_no_table(tmp_path):
+    results = {
+        ("Baseline", 0): result("Baseline", 0, [1, 0, 1]),
+        ("Baseline+ASAM", 0): result("Baseline+ASAM", 0, [2, 1], first_pid=7),
+        ("Baseline+ADM", 0): result("Baseline+ADM", 0, [2, 0, 1]),
+    }
+    made = document(tmp_path, results)
+    assert {one["row"] for one in made["differences"]} == {"Baseline+ADM"}
+    why = (
+        "rows Baseline+ASAM and Baseline must be scored on the same people to be compared; infrared_to_visible has 2 "
+        "and 3 people with 4 and 6 queries"
+    )
+    assert made["not_comparable"] == [{"row": "Baseline+ASAM", "against": "Baseline", "why": why}]
+    paths = write_experiment(tmp_path / "out", "table1", made)
+    for kind in ("md", "html"):
+        assert f"Baseline+ASAM less Baseline: not comparable: {why}" in paths[kind].read_text()
+    del results["Baseline+ADM", 0]  # nothing else is left to compare
+    assert f"- Baseline+ASAM less Baseline: not comparable: {why}" in markdown(document(tmp_path, results))
+
+
+def test_one_seed_and_one_person_say_what_they_cannot_tell(tmp_path):
+    alike = {("Baseline", 0): result("Baseline", 0, [1, 0, 1]), ("Baseline+ASAM", 0): result("", 0, [2, 1, 2])}
+    made = document(tmp_path, alike)
+    assert differences_table(made)[1][0][-1] == "higher, one seed" and tables.ONE_SEED in markdown(made)
+    assert grid_charts(made)[1].x_label == "95 % over people, one seed"
+    single = {("Baseline", 0): result("Baseline", 0, [1]), ("Baseline+ASAM", 0): result("", 0, [2])}
+    made = document(tmp_path, single)
+    cells = ["+50.0", "not known", "not known", "no verdict"]
+    assert differences_table(made)[1] == [["Baseline+ASAM", "Baseline", "1", *cells, *cells]]
+    dot = grid_charts(made)[1].series[0].dots[0]
+    assert (dot.value, dot.low, dot.high) == (50, 50, 50)
+    assert write_experiment(tmp_path / "out", "table1", made)["png"].stat().st_size > 5000
+
+
+def test_what_differs_by_row_stands_at_the_head_and_row_by_row(tmp_path):
+    rows = (Row("a"), Row("b", ("train.steps_per_epoch=1234", "evaluate.camera_rule=none")), Row("c", method="lba"))
+    made = document(tmp_path, {}, rows=rows)
+    own = made["rows_settings"]
+    steps, n_epochs = (
+        made["budget"]["steps_per_epoch"],
+        made["budget"]["stage1_epochs"] + made["budget"]["stage2_epochs"],
+    )
+    assert own["a"]["iterations"] == made["budget"]["iterations"] == steps * n_epochs
+    assert own["b"]["iterations"] == 1234 * n_epochs and own["b"]["camera_rule"] == "none"
+    assert own["c"]["method"] == "lba"
+    text = markdown(made)
+    assert "(the first row's; differs by row: method self_attack or lba, iterations " in text
+    assert f"iterations {steps * n_epochs:,} to {1234 * n_epochs:,}" in text
+    assert f"- camera rule: differs by row: {HITSZ_VCM.camera_rule} or none\n" in text
+    assert f"| b | self_attack | {1234 * n_epochs:,} | none |" in text
+    assert "Settings that differ by row" in tables.html_page(made)
+    assert "differ" not in markdown(document(tmp_path, {})).split("###")[0]
+
+
+def test_the_file_of_settings_is_kept_as_long_as_it_is_the_one_that_was_used(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {lr: 0.001}\nmodel: {attack: false}\n")
+    base = Base("tiny", file)
+    made = document(tmp_path, {}, base=base)
+    assert made["settings_file"] == {
+        "name": "mine.yaml",
+        "content": {"train": {"lr": 0.001}, "model": {"attack": False}},
+    }
+    assert "- settings of mine.yaml: train.lr=0.001, model.attack=False\n" in markdown(made)
+    assert document(tmp_path, {})["settings_file"] is None
+    for spoil in (lambda: file.write_text("train: {lr: 0.002}\n"), lambda: file.write_text("train: ["), file.unlink):
+        grid = make_grid(rows_of(TABLE1, ROWS), (0,), base, tmp_path)
+        spoil()
+        assert given.settings_file(grid, base) == given.SettingsFile(name="mine.yaml", content=None)
+        file.write_text("train: {lr: 0.001}\n")
+    gone = {**made, "settings_file": {"name": "mine.yaml", "content": None}}
+    assert "- settings of mine.yaml: changed or gone since the cells were planned\n" in markdown(gone)
+
+
+def test_cells_of_several_machines_name_them_all(tmp_path):
+    other = {"machine": "another", "threads": 4, "versions": {"torch": "1", "numpy": "2"}}
+    results = {
+        ("Baseline", 0): result("Baseline", 0, [1, 0, 1]),
+        ("Baseline", 1): result("Baseline", 1, [1, 0, 1]).model_copy(update=other),
+        ("Baseline+ASAM", 0): result("Baseline+ASAM", 0, [1, 0, 1]),
+    }
+    made = document(tmp_path, results)
+    assert (made["machine"], made["threads"]) == ("by hand; another", [1, 4])
+    assert made["versions"] == {"torch": "0, 1", "numpy": "2"}
+    assert "- machine: by hand; another, 1 or 4 thread(s) a cell\n- torch: 0, 1\n" in markdown(made)
+
+
+def test_the_habit_names_the_split_it_was_picked_on(tmp_path):
+    best = LegacyBest(rank1=0.5, rank1_step=2, mAP=0.4, mAP_step=4)
+    seen = result("Baseline", 0, [1, 0, 1]).model_copy(update={"test_best_legacy": dict.fromkeys(DIRECTIONS, best)})
+    order = replace(ORDER, split="validation", selection="test_best_legacy")
+    text = markdown(document(tmp_path, {("Baseline", 0): seen}, order=order))
+    assert "rank-1, mAP picked on VALIDATION" in text and "TEST" not in text
+    assert "the best checkpoint on the validation people" in text
+
+
+def test_a_bar_in_a_name_cuts_no_cell(tmp_path):
+    rows = (Row("plain"), Row("a|b", ("model.attack=false",), "plain"))
+    results = {("plain", 0): result("plain", 0, [1, 0]), ("a|b", 0): result("a|b", 0, [2, 1])}
+    lines = [line for line in markdown(document(tmp_path, results, rows=rows)).splitlines() if line.startswith("| ")]
+    assert sum(line.startswith("| a\\|b | ") for line in lines) == 3  # two directions and the difference
+    bars = {line.replace("\\|", "").count("|") for line in lines}
+    assert bars == {12}  # of scores and of differences
+
+
+def test_a_kill_leaves_no_document_beside_older_tables(some, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write_experiment(out, "table1", some)
+    for step in ("write_text", "write_csv", "save_dots", "write_json"):
+
+        def killed(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(tables, step, killed)
+            write_experiment(out, "table1", some)
+        assert not (out / "table1.json").exists()
+    write_experiment(out, "table1", some)
+    assert json.loads((out / "table1.json").read_text()) == some
+
+
+def test_an_older_picture_goes_where_nothing_is_drawn(some, tmp_path):
+    out = tmp_path / "out"
+    write_experiment(out, "table1", some)
+    assert (out / "table1.png").is_file()
+    paths = write_experiment(out, "table1", document(tmp_path, {}))
+    assert "png" not in paths and not (out / "table1.png").exists() and paths["json"].is_file()
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_documents_of_older_versions_are_read_and_compared_anew(path):
+    old = json.loads(path.read_text(encoding="utf-8"))
+    Experiment.model_validate(old)
+    names = list(old["builds_on"])[:2]  # the rest is more of the same
+    kept = {name: old["builds_on"][name] for name in names}
+    seen, left_out = differences([Line.model_validate(r) for r in old["rows"] if r["name"] in names], kept)
+    before = [one for one in old["differences"] if one["row"] == names[1] and one["against"] == names[0]]
+    assert not left_out and len(seen) == len(before) == 6
+    assert [one.difference for one in seen] == pytest.approx([one["difference"] for one in before])
+    assert [one.people_deviation for one in seen] == pytest.approx([one["people_deviation"] for one in before])
+    renewed = {**old, "differences": [one.model_dump(mode="json") for one in seen]}
+    assert "| " + names[1] in markdown(json.loads(json.dumps(renewed)))
+
+
+def test_there_are_documents_of_older_versions():
+    assert {"study_table1", "study_table2", "study_plus"} <= {path.stem for path in COMMITTED}

@@ -34,7 +34,7 @@ def grid_charts(document: Document) -> list[DotChart]:
     ]
     if any(dot for series in gains for dot in series.dots):
         title = f"Less {first}, points, both directions{word}"
-        label = "95 % over people and seeds"
+        label = "95 % over people and seeds" if _several_seeds(document) else "95 % over people, one seed"
         there = [name for name in others if name in rows]
         charts.append(DotChart(title, there, gains, x_label=label, chance=0, line="no difference"))
     return charts
@@ -78,5 +78,10 @@ def _score(lines: Sequence[Mapping[str, Any]]) -> Dot | None:
 def _gain(document: Document, name: str, against: str, figure: str) -> Dot | None:
     for one in document["differences"]:
         if (one["row"], one["against"], one["direction"], one["figure"]) == (name, against, "both", figure):
-            return Dot(*(100 * one[key] for key in ("difference", "low", "high")))
+            value, *ends = (one[key] for key in ("difference", "low", "high"))
+            return Dot(100 * value, *(100 * (value if end is None else end) for end in ends))
     return None
+
+
+def _several_seeds(document: Document) -> bool:
+    return any(len(one["seeds"]) > 1 for one in document["differences"])

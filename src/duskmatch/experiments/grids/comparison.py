@@ -1,13 +1,15 @@
 """Is one row better than another? Differences on the same people, their intervals, and what could have been seen.
 
-Two sources of chance, kept apart: which people are tested (bootstrap, the same draws for both rows), and which seed the
-training had (the spread of the differences seed by seed). A difference below the smallest that could have been detected
-gets no verdict.
+Two sources of chance, kept apart: which people are tested (bootstrap, the same draws for both rows, both directions and
+all seeds), and which seed the training had (the spread of the differences seed by seed, with Student's t). A difference
+below the smallest that could have been detected gets no verdict.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,20 +18,36 @@ from pydantic import BaseModel, ConfigDict
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import people_draws
-from duskmatch.experiments.grids.cells import CellResult, People
+from duskmatch.experiments.grids.cells import People
+from duskmatch.experiments.grids.student import t_quantile, two_sources
 from duskmatch.records import DIRECTIONS, Direction
 
 Figure = Literal["rank1", "mAP"]
+Verdict = Literal["higher", "lower", "higher, one seed", "lower, one seed", "no verdict"]
 COMPARED: tuple[Figure, ...] = ("rank1", "mAP")
-LEVEL_Z, POWER_Z = 1.959964, 0.841621  # two-sided 5 %, and 80 % power
+UPPER, POWER = 0.975, 0.8  # of a two-sided 5 %; how often a true difference is to be found
+NOTHING = 1e-12  # a difference below this is rounding
 Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A row with one seed in one direction: all that a difference needs of it."""
+
+    rank1: float
+    mAP: float
+    people: People
+
+
+Seeds = Mapping[int, Mapping[Direction, Scored]]  # a row, seed by seed
 
 
 class Difference(BaseModel):
     """A row less the one it stands against, mean over the seeds that both have, in fractions of 1.
 
-    interval: 95 %, people and seeds together (people alone where there is one seed); detectable: the least true
-    difference that such a test finds four times in five.
+    low, high: 95 %, people and seeds together (people alone where there is one seed); detectable: the least true
+    difference that such a test finds four times in five; degrees: of freedom of both, null where the normal
+    distribution is used. With fewer than two people nothing is known but the difference.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,75 +58,100 @@ class Difference(BaseModel):
     figure: Figure
     seeds: list[int]
     difference: float
-    low: float
-    high: float
-    people_deviation: float
+    low: float | None
+    high: float | None
+    people_deviation: float | None
     seed_deviation: float | None
-    detectable: float
-    verdict: Literal["higher", "lower", "no verdict"]
+    detectable: float | None
+    degrees: float | None = None
+    verdict: Verdict
 
 
 def compare(
-    row: Mapping[int, CellResult],
-    against: Mapping[int, CellResult],
+    row: Seeds,
+    against: Seeds,
     direction: Direction | Literal["both"],
     figure: Figure,
+    *,
+    names: tuple[str, str],
 ) -> Difference | None:
     """The paired difference over the seeds that both rows have; None where they share none."""
     seeds = sorted(set(row) & set(against))
     if not seeds:
         return None
     directions = list(DIRECTIONS) if direction == "both" else [direction]
-    per_seed, draws = [], []
     for seed in seeds:
-        own, other = (
-            np.mean([resampled(cell.people[d], figure) for d in directions], axis=0)
-            for cell in (row[seed], against[seed])
-        )
-        same_people(row[seed], against[seed])
-        per_seed.append(_value(row[seed], directions, figure) - _value(against[seed], directions, figure))
-        draws.append(own - other)
+        same_people(row[seed], against[seed], names)
+    pairs = [[(row[s][d], against[s][d]) for d in directions] for s in seeds]
+    per_seed = [np.mean([getattr(a, figure) - getattr(b, figure) for a, b in pair]) for pair in pairs]
     difference = float(np.mean(per_seed))
-    people = float(np.mean(draws, axis=0).std(ddof=1))
     between = float(np.std(per_seed, ddof=1)) if len(seeds) > 1 else None
-    deviation = float(np.hypot(people, (between or 0.0) / len(seeds) ** 0.5))
-    detectable = (LEVEL_Z + POWER_Z) * deviation
-    first = next(iter(row.values())).row, next(iter(against.values())).row
+    people = people_deviation([both for pair in pairs for both in pair], figure)
+    reach = detectable = degrees = None
+    if people is not None:
+        deviation, degrees = two_sources(people, between or 0.0, len(seeds))
+        reach = t_quantile(UPPER, degrees) * deviation
+        detectable = reach + t_quantile(POWER, degrees) * deviation
     return Difference(
-        row=first[0],
-        against=first[1],
+        row=names[0],
+        against=names[1],
         direction=direction,
         figure=figure,
         seeds=seeds,
         difference=difference,
-        low=difference - LEVEL_Z * deviation,
-        high=difference + LEVEL_Z * deviation,
+        low=None if reach is None else difference - reach,
+        high=None if reach is None else difference + reach,
         people_deviation=people,
         seed_deviation=between,
         detectable=detectable,
-        verdict="no verdict" if abs(difference) < detectable else "higher" if difference > 0 else "lower",
+        degrees=degrees if degrees is not None and math.isfinite(degrees) else None,
+        verdict=verdict_of(difference, detectable, len(seeds)),
     )
 
 
-def resampled(people: People, figure: Figure) -> Doubles:
-    """(r,) the figure with people drawn with replacement; equal draws for equal numbers of people."""
-    sums = np.asarray(people.hits if figure == "rank1" else people.precision, np.float64)
-    counts = np.asarray(people.n, np.float64)
-    draws = people_draws(len(counts))
-    values: Doubles = (draws @ sums) / (draws @ counts)
+def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Verdict:
+    """Higher or lower where the difference could have been detected; one seed says nothing of its own luck."""
+    if detectable is None or abs(difference) < max(detectable, NOTHING):
+        return "no verdict"
+    if n_seeds == 1:
+        return "higher, one seed" if difference > 0 else "lower, one seed"
+    return "higher" if difference > 0 else "lower"
+
+
+def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Figure) -> float | None:
+    """How far other people would move the mean difference of all pairs; None where a pair has fewer than two people.
+
+    Each person is drawn once for all pairs; one who is missing in a direction counts nothing there.
+    """
+    if min(len(one.people.pids) for one, _ in pairs) < 2:
+        return None
+    pids = np.unique(np.concatenate([one.people.pids for one, _ in pairs]))
+    draws = people_draws(len(pids)).astype(np.float64)
+    values = [
+        resampled(one.people, figure, pids, draws) - resampled(other.people, figure, pids, draws)
+        for one, other in pairs
+    ]
+    mean = np.mean(values, axis=0)
+    return float(mean[np.isfinite(mean)].std(ddof=1))
+
+
+def resampled(people: People, figure: Figure, pids: npt.NDArray[np.int64], draws: Doubles) -> Doubles:
+    """(r,) the figure in each of the draws (r, pids); not a number where nobody of these people was drawn."""
+    places = np.searchsorted(pids, people.pids)
+    sums, counts = np.zeros(len(pids)), np.zeros(len(pids))
+    sums[places] = people.hits if figure == "rank1" else people.precision
+    counts[places] = people.n
+    with np.errstate(invalid="ignore"):
+        values: Doubles = (draws @ sums) / (draws @ counts)
     return values
 
 
-def same_people(one: CellResult, other: CellResult) -> None:
+def same_people(one: Mapping[Direction, Scored], other: Mapping[Direction, Scored], names: tuple[str, str]) -> None:
     """Refuses cells that were scored on other people, who cannot be paired."""
     for direction in DIRECTIONS:
-        a, b = one.people[direction], other.people[direction]
+        a, b = one[direction].people, other[direction].people
         if a.pids != b.pids or a.n != b.n:
             raise EvaluationError(
-                f"rows {one.row} and {other.row} must be scored on the same people to be compared; {direction} has "
+                f"rows {names[0]} and {names[1]} must be scored on the same people to be compared; {direction} has "
                 f"{len(a.pids)} and {len(b.pids)} people with {sum(a.n)} and {sum(b.n)} queries"
             )
-
-
-def _value(cell: CellResult, directions: Sequence[Direction], figure: Figure) -> float:
-    return float(np.mean([getattr(cell.directions[d], figure) for d in directions]))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from duskmatch.config import Settings
 from duskmatch.data import Dataset
 from duskmatch.embedding.machine import describe, versions
+from duskmatch.errors import EvaluationError
 from duskmatch.experiments.grids.cells import CellResult, LegacyBest, Order, People
-from duskmatch.experiments.grids.comparison import COMPARED, Difference, compare
+from duskmatch.experiments.grids.comparison import COMPARED, Difference, Scored, compare
+from duskmatch.experiments.grids.given import Budget, RowSettings, SettingsFile, budget_of, rows_settings, settings_file
 from duskmatch.experiments.grids.grid import Base, Grid
 from duskmatch.experiments.grids.variants import PRINTED
 from duskmatch.records import DIRECTIONS, Direction
@@ -51,24 +52,16 @@ class Line(Part):
     test_best_legacy: LegacyBest | None = None
 
 
-class Budget(Part):
-    """What every cell was given."""
+class NotComparable(Part):
+    """A pair of rows that gets no differences, and why."""
 
-    preset: str
-    overrides: list[str]
-    iterations: int | None
-    stage1_epochs: int
-    stage2_epochs: int
-    steps_per_epoch: int | None
-    pids_per_batch: int
-    tracklets_per_pid: int
-    training_frames: int
-    size: tuple[int, int]
-    schedule: str
+    row: str
+    against: str
+    why: str
 
 
 class Experiment(Part):
-    """table1.json, sweep.json, ..."""
+    """table1.json, sweep.json, ... `camera_rule` is the first row's; where cells ran on several machines, all stand."""
 
     schema_version: int
     experiment: str
@@ -83,8 +76,11 @@ class Experiment(Part):
     builds_on: dict[str, str | None]
     differences: list[Difference]
     machine: str
-    threads: int | None
+    threads: int | list[int] | None
     versions: dict[str, str]
+    rows_settings: dict[str, RowSettings] = {}
+    settings_file: SettingsFile | None = None
+    not_comparable: list[NotComparable] = []
 
 
 def experiment_document(
@@ -98,7 +94,9 @@ def experiment_document(
 ) -> dict[str, Any]:
     """The document, ready for JSON."""
     settings = next(iter(grid.cells.values())).settings
-    some = next(iter(results.values()), None)
+    rows = lines(grid, results, failed, printed=dataset.name == "HITSZ-VCM")
+    builds_on = {row.name: row.builds_on for row in grid.rows}
+    found, left_out = differences(rows, builds_on)
     reads = [result.data.test_reads for result in results.values() if result.data.test_reads is not None]
     return Experiment(
         schema_version=SCHEMA_VERSION,
@@ -114,32 +112,32 @@ def experiment_document(
         selection=order.selection,
         camera_rule=settings.evaluate.camera_rule or dataset.protocol.camera_rule,
         budget=budget_of(base, settings),
-        rows=lines(grid, results, failed, printed=dataset.name == "HITSZ-VCM"),
+        rows=rows,
         settings={row.name: list(row.overrides) for row in grid.rows},
-        builds_on={row.name: row.builds_on for row in grid.rows},
-        differences=differences(grid, results),
-        machine=some.machine if some else describe(),
-        threads=some.threads if some else order.threads,
-        versions=some.versions if some else versions(),
+        builds_on=builds_on,
+        differences=found,
+        **computed_by(list(results.values()), order),
+        rows_settings=rows_settings(grid, dataset),
+        settings_file=settings_file(grid, base),
+        not_comparable=left_out,
     ).model_dump(mode="json")
 
 
-def budget_of(base: Base, settings: Settings) -> Budget:
-    train = settings.train
-    epochs = train.stage1_epochs + train.stage2_epochs
-    return Budget(
-        preset=base.preset,
-        overrides=list(base.overrides),
-        iterations=train.steps_per_epoch * epochs if train.steps_per_epoch else None,
-        stage1_epochs=train.stage1_epochs,
-        stage2_epochs=train.stage2_epochs,
-        steps_per_epoch=train.steps_per_epoch,
-        pids_per_batch=train.pids_per_batch,
-        tracklets_per_pid=train.tracklets_per_pid,
-        training_frames=settings.data.training_frames,
-        size=(settings.data.height, settings.data.width),
-        schedule=train.schedule,
-    )
+def computed_by(results: Sequence[CellResult], order: Order) -> dict[str, Any]:
+    """Machine, threads and versions: all different ones of the cells, or of this machine where none is done."""
+    if not results:
+        return {"machine": describe(), "threads": order.threads, "versions": versions()}
+    threads = sorted({result.threads for result in results})
+    names = dict.fromkeys(name for result in results for name in result.versions)
+    return {
+        "machine": _distinct((result.machine for result in results), "; "),
+        "threads": threads if len(threads) > 1 else threads[0],
+        "versions": {n: _distinct((r.versions[n] for r in results if n in r.versions), ", ") for n in names},
+    }
+
+
+def _distinct(texts: Iterable[str], between: str) -> str:
+    return between.join(dict.fromkeys(texts))
 
 
 def lines(
@@ -174,17 +172,29 @@ def _filled(line: Line, result: CellResult, direction: Direction) -> Line:
     )
 
 
-def differences(grid: Grid, results: Mapping[tuple[str, int], CellResult]) -> list[Difference]:
-    """Each row less the one it builds on, and less the first row."""
-    by_row = {row.name: {s: results[row.name, s] for s in grid.seeds if (row.name, s) in results} for row in grid.rows}
+def differences(
+    rows: Sequence[Line], builds_on: Mapping[str, str | None]
+) -> tuple[list[Difference], list[NotComparable]]:
+    """Each row less the one it builds on, and less the first row; and the pairs that cannot be compared."""
+    cells: dict[str, dict[int, dict[Direction, Scored]]] = {name: {} for name in builds_on}
+    for line in rows:
+        if line.rank1 is not None and line.mAP is not None and line.people is not None:
+            cells[line.name].setdefault(line.seed, {})[line.direction] = Scored(line.rank1, line.mAP, line.people)
     found: list[Difference] = []
-    for row in grid.rows[1:]:
-        for against in dict.fromkeys(filter(None, (row.builds_on, grid.rows[0].name))):
-            if against not in by_row or against == row.name:
+    left_out: list[NotComparable] = []
+    first, *others = builds_on
+    for name in others:
+        for against in dict.fromkeys(filter(None, (builds_on[name], first))):
+            if against not in cells or against == name:
                 continue
-            for direction in BOTH:
-                for figure in COMPARED:
-                    seen = compare(by_row[row.name], by_row[against], direction, figure)
-                    if seen:
-                        found.append(seen.model_copy(update={"row": row.name, "against": against}))
-    return found
+            try:
+                seen = [
+                    compare(cells[name], cells[against], direction, figure, names=(name, against))
+                    for direction in BOTH
+                    for figure in COMPARED
+                ]
+            except EvaluationError as error:
+                left_out.append(NotComparable(row=name, against=against, why=str(error)))
+            else:
+                found += [one for one in seen if one is not None]
+    return found, left_out

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from duskmatch.evaluation.words import ARROWS, origin
+from duskmatch.experiments import words
 from duskmatch.experiments.grids.charts import grid_charts, grid_svgs
-from duskmatch.files import write_csv, write_json, write_text
+from duskmatch.experiments.grids.facts import facts, settings_table
+from duskmatch.files import sync, write_csv, write_json, write_text
 from duskmatch.pictures.dots import save_dots
 from duskmatch.pictures.headline import facts_list, notice
 from duskmatch.pictures.html import Html, element, table
@@ -26,16 +28,25 @@ Cells = list[list[str]]
 
 
 def write_experiment(folder: Path, name: str, document: Document, *, charts: Sequence[Html] = ()) -> dict[str, Path]:
-    """NAME.json, .md, .csv, .html and, once a cell is done, .png in a folder; returns their paths."""
-    paths = {kind: folder / f"{name}.{kind}" for kind in ("json", "md", "csv", "html")}
-    write_json(paths["json"], document)
-    write_text(paths["md"], markdown(document))
-    write_csv(paths["csv"], csv_rows(document), CSV_COLUMNS)
-    write_text(paths["html"], html_page(document, charts))
-    drawn = grid_charts(document)
+    """NAME.md, .csv, .html, once a cell is done .png, and NAME.json last, so where it is all are whole; their paths."""
+    paths = {kind: folder / f"{name}.{kind}" for kind in ("json", "md", "csv", "html", "png")}
+    text, rows, markup, drawn = (
+        markdown(document),
+        csv_rows(document),
+        html_page(document, charts),
+        grid_charts(document),
+    )
+    if paths["json"].exists():  # an older one never stands beside new tables
+        paths["json"].unlink()
+        sync(folder)
+    write_text(paths["md"], text)
+    write_csv(paths["csv"], rows, CSV_COLUMNS)
+    write_text(paths["html"], markup)
     if drawn:
-        paths["png"] = folder / f"{name}.png"
         save_dots(drawn, paths["png"], columns=1)
+    else:
+        paths.pop("png").unlink(missing_ok=True)
+    write_json(paths["json"], document)
     return paths
 
 
@@ -54,18 +65,19 @@ def csv_rows(document: Document) -> list[dict[str, Any]]:
 def markdown(document: Document) -> str:
     """Tables and what they depend on, as text."""
     parts = [f"**{origin(document)}.**", "", *(f"- {what}: {how}" for what, how in facts(document).items()), ""]
+    own = settings_table(document)
+    if own:
+        parts += ["### Settings that differ by row", "", words.markdown(*own), ""]
     for direction, arrow in ARROWS.items():
-        head, rows = figures_table(document, direction)
-        parts += [f"### {arrow}{_word(document)}", "", *_markdown_table(head, rows), ""]
+        parts += [f"### {arrow}{_word(document)}", "", words.markdown(*figures_table(document, direction)), ""]
     head, rows = differences_table(document)
+    left_out = not_comparable(document)
+    if rows or left_out:
+        parts += [f"### Differences on the same people{_word(document)}", ""]
     if rows:
-        parts += [
-            f"### Differences on the same people{_word(document)}",
-            "",
-            *_markdown_table(head, rows),
-            "",
-            HOW_TO_READ,
-        ]
+        parts += [words.markdown(head, rows), "", how_to_read(document)]
+    if left_out:
+        parts += [*([""] if rows else []), *(f"- {line}" for line in left_out)]
     return "\n".join(parts) + "\n"
 
 
@@ -75,6 +87,18 @@ HOW_TO_READ = (
     "(over people alone where there is one seed). Detectable: the least true difference such a test finds four times "
     "in five. A difference below it gets no verdict."
 )
+STUDENT = "Intervals are Student's t: two or three seeds show their own spread badly, which makes an interval wide."
+ONE_SEED = "'One seed': the luck of the training seed is not in the interval; another seed may say otherwise."
+
+
+def how_to_read(document: Document) -> str:
+    """The words below the differences, as far as these differences need them."""
+    said = [HOW_TO_READ]
+    if any(one.get("degrees") for one in document["differences"]):
+        said.append(STUDENT)
+    if any(one["verdict"].endswith("one seed") for one in document["differences"]):
+        said.append(ONE_SEED)
+    return " ".join(said)
 
 
 def html_page(document: Document, charts: Sequence[Html] = ()) -> str:
@@ -86,51 +110,20 @@ def html_page(document: Document, charts: Sequence[Html] = ()) -> str:
         tables.append(table(head, rows, caption=f"{arrow}, per cent{_word(document)}"))
     sections["Scores"] = tables
     head, rows = differences_table(document)
-    if rows:
+    left_out = not_comparable(document)
+    if rows or left_out:
+        halves = (table([*head[:3], *head[i : i + 4]], [[*r[:3], *r[i : i + 4]] for r in rows]) for i in (3, 7))
         sections["Differences"] = [
-            element("p", HOW_TO_READ, class_="small soft"),
-            *(table([*head[:3], *head[i : i + 4]], [[*r[:3], *r[i : i + 4]] for r in rows]) for i in (3, 7)),
+            *((element("p", how_to_read(document), class_="small soft"), *halves) if rows else ()),
+            *(element("p", line) for line in left_out),
         ]
-    sections["What the figures depend on"] = [facts_list(facts(document))]
+    own = settings_table(document)
+    by_row = [table(*own, caption="Settings that differ by row")] if own else []
+    sections["What the figures depend on"] = [facts_list(facts(document)), *by_row]
     data = " ".join(filter(None, (document["data"]["name"], document["data"]["version"])))
     title = f"{TITLES.get(document['experiment'], document['experiment'])}, {data}{_word(document)}"
     header = element("header", element("p", "duskmatch", class_="soft small"), element("h1", title), notice(document))
     return page(title, header, sections)
-
-
-def facts(document: Document) -> dict[str, str]:
-    """What all rows share."""
-    budget = document["budget"]
-    per_step = 2 * budget["pids_per_batch"] * budget["tracklets_per_pid"]
-    iterations = (
-        f"{budget['iterations']} iterations" if budget["iterations"] else "the data set's own number of iterations"
-    )
-    seeds = sorted({line["seed"] for line in document["rows"]})
-    done = {(line["name"], line["seed"]) for line in document["rows"] if line["status"] == "done"}
-    asked = {(line["name"], line["seed"]) for line in document["rows"]}
-    reads = document["data"]["test_reads"]
-    return {
-        "split": document["split"],
-        "budget of a cell": (
-            f"{iterations} of {per_step} clips x {budget['training_frames']} frames at "
-            f"{budget['size'][0]}x{budget['size'][1]}, preset {budget['preset']}, schedule {budget['schedule']}"
-            + (f", {' '.join('--' + o for o in budget['overrides'])}" if budget["overrides"] else "")
-        ),
-        "seeds": ", ".join(map(str, seeds)),
-        "cells done": f"{len(done)} of {len(asked)}",
-        "selection": selection_in_words(document["selection"]),
-        "camera rule": document["camera_rule"],
-        "times these people were read": "not counted" if reads is None else str(reads),
-        "machine": f"{document['machine']}, {document['threads']} thread(s) a cell",
-        "torch": document["versions"]["torch"],
-        "fingerprint": document["data"]["fingerprint"][:16],
-    }
-
-
-def selection_in_words(selection: str) -> str:
-    if selection == "test_best_legacy":
-        return "last; beside it, flagged, the best checkpoint on the test people for each figure (no honest score)"
-    return {"last": "the last checkpoint", "validation": "best on validation people"}[selection]
 
 
 def figures_table(document: Document, direction: str) -> tuple[list[str], Cells]:
@@ -144,7 +137,7 @@ def figures_table(document: Document, direction: str) -> tuple[list[str], Cells]
         "rank-1 95 %",
         *(["paper rank-1, mAP", "ours less paper's"] if printed else []),
     ]
-    head += ["rank-1, mAP picked on TEST"] if legacy else []
+    head += [f"rank-1, mAP picked on {document['split'].upper()}"] if legacy else []
     head += ["M parameters (at test)", "GFLOP", "s"]
     rows = []
     for name in document["settings"]:
@@ -190,10 +183,20 @@ def differences_table(document: Document) -> tuple[list[str], Cells]:
         cells = [row, against, str(len(seen["rank1"]["seeds"]))]
         for figure in ("rank1", "mAP"):
             one = seen[figure]
-            cells += [f"{100 * one['difference']:+.1f}", f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}"]
-            cells += [f"{100 * one['detectable']:.1f}", one["verdict"]]
+            known = one["detectable"] is not None
+            cells.append(f"{100 * one['difference']:+.1f}")
+            cells.append(f"{100 * one['low']:+.1f} to {100 * one['high']:+.1f}" if known else "not known")
+            cells += [f"{100 * one['detectable']:.1f}" if known else "not known", one["verdict"]]
         rows.append(cells)
     return head, rows
+
+
+def not_comparable(document: Document) -> list[str]:
+    """A line for each pair that gets no differences."""
+    return [
+        f"{one['row']} less {one['against']}: not comparable: {one['why']}"
+        for one in document.get("not_comparable", ())
+    ]
 
 
 def _mean(done: Sequence[Mapping[str, Any]], figure: str) -> str:
@@ -206,10 +209,6 @@ def _interval(done: Sequence[Mapping[str, Any]]) -> str:
     """The mean interval over people of one seed's score."""
     low, high = (100 * statistics.mean(line["rank1_interval"][i] for line in done) for i in (0, 1))
     return f"{low:.1f} to {high:.1f}"
-
-
-def _markdown_table(head: Sequence[str], rows: Cells) -> list[str]:
-    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _word(document: Document) -> str:
