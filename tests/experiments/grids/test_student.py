@@ -56,3 +56,17 @@ def test_seed_spread_alone_misses_nothing_in_one_of_twenty(n_seeds):
         deviation, degrees = two_sources(0.0, float(row.std(ddof=1)), n_seeds)
         missed += abs(row.mean()) > t_quantile(UPPER, degrees) * deviation
     assert 0.03 < missed / len(values) < 0.08
+
+
+def test_people_and_two_seeds_together_miss_more_often_but_seldom_reach_a_verdict():
+    # two seeds that lie close by luck let the people's share look like all there is
+    numbers = np.random.default_rng(7)
+    missed = judged = 0
+    for _ in range(1000):
+        per_seed, people = numbers.normal(size=2), 0.3 / 2**0.5
+        deviation, degrees = two_sources(people, float(per_seed.std(ddof=1)), 2)
+        off = abs(per_seed.mean() + people * numbers.normal())
+        reach = t_quantile(UPPER, round(degrees, 2)) * deviation
+        missed += off > reach
+        judged += off >= reach + t_quantile(0.8, round(degrees, 2)) * deviation
+    assert 0.08 < missed / 1000 < 0.16 and judged < missed and judged / 1000 < 0.11
