@@ -12,10 +12,13 @@ from duskmatch.cli import main
 from duskmatch.cli.compare import names_of
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
+from duskmatch.errors import DataError
 from duskmatch.evaluation import count_test_reads
 from duskmatch.training import train
+from tests.data.layouts import write_regdb
 from tests.data.tree import Tree
 from tests.training.conftest import FAST
+from tests.training.headers import with_data
 
 BASELINE = ["model.attack=false", "model.defense=false", "model.sequence=none", "data.frames_per_clip=3"]
 OTHER = ["data.height=192", "data.width=96", "data.grey=true", "data.per_clip=true", "model.n_parts=3"]
@@ -50,7 +53,8 @@ def test_runs_of_other_sizes_are_put_side_by_side(place, tmp_path, capsys):
             assert 0 <= run[direction]["rank1"] <= 1 and run[direction]["n_queries"] == 8
         assert set(run["auc"]) == {"visible", "infrared", "across"} and 0 <= run["auc"]["across"] <= 1
     assert said["runs"][0]["part_weights"] is None
-    assert len(said["runs"][1]["part_weights"]["infrared"]["mean"]) == 3
+    weights = said["runs"][1]["part_weights"]["infrared"]
+    assert len(weights["mean"]) == 3 and weights["between_clips"] > 0
     assert {Path(path).name for path in [said["page"], *said["pictures"]]} | {"compare.json"} == {
         path.name for path in out.iterdir()
     }
@@ -140,6 +144,24 @@ def test_an_exported_folder_is_refused(place, tmp_path, capsys):
     capsys.readouterr()
     line = refused(capsys, ["compare", str(exported), "--data", str(place / "data"), "--out", str(tmp_path / "out")])
     assert line.startswith("an exported folder holds no network that gradients can pass; name the RUN")
+
+
+def test_a_run_trained_on_another_split_is_refused(place, tmp_path, capsys, monkeypatch):
+    source = open_dataset(place / "data")
+    data = write_regdb(tmp_path / "regdb", [*source.train, *source.test], n=1)
+    run = with_data(place / "base", tmp_path / "other", {"name": "RegDB", "protocol": "split-2"})
+    monkeypatch.setattr("duskmatch.cli.evaluate.evaluate_with_progress", reached)
+    arguments = ["compare", str(place / "full"), str(run), "--data", str(data), "--out", str(tmp_path / "out")]
+    assert refused(capsys, arguments) == (
+        f"{run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; pass --protocol split-2, "
+        "or --any-split to score it all the same"
+    )
+    for more in (["--protocol", "split-2"], ["--any-split"]):
+        assert refused(capsys, [*arguments, *more]) == "reached"
+
+
+def reached(*_, **__):
+    raise DataError("reached")
 
 
 def test_a_data_set_of_one_modality_is_refused(place, tmp_path, capsys):

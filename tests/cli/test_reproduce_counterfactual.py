@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,8 @@ from duskmatch.cli import reproduce_counterfactual as command
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.counterfactual.document import Counterfactual
 from duskmatch.experiments.counterfactual.experiment import Question
+from duskmatch.experiments.counterfactual.results import protocol
+from duskmatch.experiments.counterfactual.words import facts, in_words
 from duskmatch.synthetic import FACTORS
 from duskmatch.synthetic.variations import MOST_SEVERE
 
@@ -66,6 +69,13 @@ def small_document():
     )  # fmt: skip
 
 
+def small_run(name, **said):
+    words = ("weights_sha256", "checkpoint", "selection", "preset", "embedding", "engine", "precision")
+    run = {"name": name, "seed": 1, "parameters": {}, "frames_per_clip": 6, "trained_on": None}
+    run |= {"training_data": "not said", "between_people": {}, "same_person": {}}
+    return {**dict.fromkeys(words, "x"), **run, **said}
+
+
 def test_choices_are_the_experiments():
     assert (FACTORS, tuple(range(1, MOST_SEVERE + 1))) == (command.FACTORS, command.SEVERITIES)
 
@@ -101,11 +111,7 @@ def test_words_that_are_no_numbers_are_refused():
 
 def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(asked, capsys, monkeypatch):
     document = small_document()
-    run = dict.fromkeys(
-        ("weights_sha256", "checkpoint", "selection", "preset", "embedding", "engine", "precision"), "x"
-    )
-    run |= {"name": "a", "seed": 1, "parameters": {}, "frames_per_clip": 6, "trained_on": None}
-    run |= {"training_data": "not said", "between_people": {}, "same_person": {}}
+    run = small_run("a")
     whole = {**document.model_dump(mode="json"), "runs": [run], "notes": ["mind the gap"], "out": "o"}
     lines = command.words(whole).splitlines()
     assert lines[:2] == [
@@ -115,3 +121,41 @@ def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(asked, capsys, mo
     assert lines[3:6] == ["embedding shift", "factor  RUN  0      1", "view    a    0.000  0.500"]
     assert "view    a    50.0  50.0" in lines
     assert lines[-1] == "look at  o/counterfactual.html"
+
+
+def two_runs(names, **protocol):
+    """The small document with its points once for each name."""
+    document = small_document().model_dump(mode="json")
+    return {
+        **document,
+        "runs": [small_run(name, sampling=f"as {name} has it", test_time_extras=[]) for name in names],
+        "points": [{**point, "run": name} for name in names for point in document["points"]],
+        "protocol": {**document["protocol"], **protocol},
+    }
+
+
+def test_the_terminal_cuts_intervals_and_no_names():
+    lines = command.words({**two_runs(["base (lr 0.1)", "base (lr 0.3)"]), "out": "o"}).splitlines()
+    assert "view    base (lr 0.1)  0.000  0.500" in lines and "view    base (lr 0.3)  0.000  0.500" in lines
+
+
+def test_bars_in_names_cut_no_cell_in_two():
+    text = in_words(Counterfactual.model_validate(two_runs(["a|b", "c"])))
+    rows = [line for line in text.splitlines() if line.startswith("| view | a")]
+    assert rows and all(row.startswith("| view | a\\|b | ") for row in rows)
+
+
+def test_what_runs_do_not_share_stands_with_each_run():
+    apart = facts(Counterfactual.model_validate(two_runs(["a", "b"], sampling=None)))
+    assert apart["sampling"] == "not the same for all, see each RUN" and apart["test-time extras"] == "none"
+    assert "; sampling as a has it; " in apart["RUN a"] and "; sampling as b has it; " in apart["RUN b"]
+    together = facts(Counterfactual.model_validate(two_runs(["a", "b"])))
+    assert together["sampling"] == "x" and "sampling" not in together["RUN a"]
+
+
+@pytest.mark.parametrize(("extras", "shared"), [(["mirrored"], None), ([], [])])
+def test_the_protocol_holds_what_all_runs_share_and_not_the_first_ones(extras, shared):
+    said = [{"sampling": "s", "test_time_extras": found} for found in ([], extras)]
+    subjects = [SimpleNamespace(embedder=SimpleNamespace(facts=lambda one=one: one)) for one in said]
+    made = protocol(SimpleNamespace(subjects=subjects, bootstrap_seed=0))
+    assert (made.sampling, made.test_time_extras) == ("s", shared)

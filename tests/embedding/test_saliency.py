@@ -12,7 +12,7 @@ from torch import nn
 from duskmatch.config import load_settings
 from duskmatch.data import normalise, read_clip
 from duskmatch.embedding import Embedder, load_embedder
-from duskmatch.embedding.highlights import note_highlights
+from duskmatch.embedding.highlights import RunningSpread, note_highlights
 from duskmatch.embedding.saliency import activation, grad_cam, look, stretched
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
@@ -210,4 +210,40 @@ def test_weights_that_the_embedding_does_not_pass_are_not_there(people):
     made = embedder(embedding="defense")
     noted = note_highlights(made)
     made.embed(people.test[:2])
-    assert noted.weights() is None
+    assert noted.weights() is None and noted.spreads() is None
+
+
+def test_a_fixed_choice_of_features_is_seen_where_means_over_them_hide_it(people):
+    made = embedder()
+    last = made.model.guidance.highlight_maps[2]
+    quarter = last.out_features // 4
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([-20.0, 0.0, 20.0, 20.0]).repeat_interleave(quarter))
+    noted = note_highlights(made)
+    made.embed(people.test)
+    for modality, spread in noted.spreads().items():
+        assert (spread.near_0, spread.near_1) == (0.25, 0.5)
+        assert spread.between_clips == 0 and spread.n_clips == len(noted.weights()[modality])
+        assert noted.weights()[modality] == pytest.approx(0.625, abs=1e-6)
+
+
+def test_the_spread_of_a_is_that_of_all_its_values_at_once():
+    rng = np.random.default_rng(0)
+    a = np.clip(rng.normal(0.5, 0.5, (7, 3, 2, 5)), 0, 1).astype(np.float32)  # (b t k d)
+    running = RunningSpread()
+    for batch in (a[:4], a[4:6], a[6:]):
+        running.add(torch.from_numpy(batch))
+    found = running.found()
+    assert found.near_0 == np.mean(a < 0.01) > 0 and found.near_1 == np.mean(a > 0.99) > 0
+    assert found.between_clips == pytest.approx(a.astype(np.float64).mean(axis=1).std(axis=0).mean(), rel=1e-6)
+    assert found.n_clips == 7
+    kept = [value for value in vars(running).values() if isinstance(value, torch.Tensor)]
+    assert [tuple(tensor.shape) for tensor in kept] == [(2, 5)] * 3  # never all of A
+
+
+def test_small_differences_of_large_weights_are_not_lost():
+    running = RunningSpread()
+    for step in (0.0, 1e-5, 2e-5):
+        running.add(torch.full((1, 1, 1, 1), 0.75, dtype=torch.float64) + step)
+    assert running.found().between_clips == pytest.approx(1e-5 * np.sqrt(2 / 3), rel=1e-9)

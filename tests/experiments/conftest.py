@@ -17,6 +17,7 @@ from duskmatch.config import load_settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.errors import DuskmatchError
 from duskmatch.training import train
+from tests.data.layouts import write_regdb
 from tests.data.tree import Tree
 from tests.training.conftest import FAST
 
@@ -64,6 +65,12 @@ def base(place: Path) -> Path:
 @pytest.fixture(scope="session")
 def twins(place: Path) -> Path:
     return write_set(place / "gait", twins="gait_twins")
+
+
+@pytest.fixture(scope="session")
+def regdb(dataset: Dataset, place: Path) -> Path:
+    """Single pictures, and splits that are each trained apart."""
+    return write_regdb(place / "regdb", [*dataset.train, *dataset.test], n=1)
 
 
 @pytest.fixture(scope="session")

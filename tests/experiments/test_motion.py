@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,15 +12,18 @@ import pytest
 
 from duskmatch import load_embedder
 from duskmatch.cli import main
-from duskmatch.data import Dataset
+from duskmatch.data import Dataset, open_dataset
+from duskmatch.errors import DataError
 from duskmatch.evaluation import count_test_reads, paired_interval
 from duskmatch.experiments.motion.document import MotionDocument
-from duskmatch.experiments.motion.experiment import evaluate_order, motion
+from duskmatch.experiments.motion.experiment import check_order, evaluate_order, motion
 from duskmatch.experiments.motion.orders import ORDERS
 from duskmatch.experiments.motion.words import motion_charts, motion_table
 from duskmatch.records import DIRECTIONS
+from tests.data.bupt_tree import BuptTree
 from tests.data.tree import Tree
 from tests.experiments.conftest import Call
+from tests.training.headers import with_data
 
 
 def vectors(run: Path, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -45,7 +49,30 @@ def test_in_order_is_what_evaluate_says(
     full_run: Path, base: Path, tmp_path: Path, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = call("motion", full_run, "--data", base, "--out", tmp_path / "m")
-    assert main(["evaluate", str(full_run), "--data", str(base), "--json", "--no-report", "--device", "cpu"]) == 0
+    assert document["camera_rule"] == document["data"][0]["camera_rule"] == "same-pid-same-camera"
+    assert_as_evaluated(document, full_run, base, capsys)
+
+
+def test_in_order_is_what_evaluate_says_by_another_camera_rule(
+    full_run: Path, bupt: Path, tmp_path: Path, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = call("motion", full_run, "--data", bupt, "--out", tmp_path / "m")
+    assert document["camera_rule"] == document["data"][0]["camera_rule"] == "none"
+    assert "people scored. Camera rule none: nothing." in (tmp_path / "m" / "motion.md").read_text()
+    assert_as_evaluated(document, full_run, bupt, capsys)
+
+
+@pytest.fixture
+def bupt(tmp_path: Path) -> Path:
+    """Two tracks of each person before each camera, so that a rule about cameras would take matches away."""
+    people = {"train": (1, 2, 3), "test": range(4, 10), "validation": (10, 11)}
+    source = Tree(tmp_path / "source", people=people, lengths=(12, 12), size=(96, 48)).write()
+    return BuptTree(tmp_path / "bupt").write(open_dataset(source)).root
+
+
+def assert_as_evaluated(document: dict, run: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--json", "--no-report", "--device", "cpu", "--out", str(data.parent / "scores.json"), "--overwrite"]
+    assert main(["evaluate", str(run), "--data", str(data), *words]) == 0
     evaluated = json.loads(capsys.readouterr().out)
     assert [(one["direction"], one["among"]) for one in document["results"]] == [(d, "everyone") for d in DIRECTIONS]
     for one in document["results"]:
@@ -157,3 +184,44 @@ def test_people_who_are_not_there_are_refused(full_run: Path, tmp_path: Path, re
     few = Tree(tmp_path / "few", people=people, pictures=False, duskwalk=True).write()
     words = ["--data", few, "--split", "validation", "--out", tmp_path / "m"]
     assert refused("motion", full_run, *words) == f"{few}: a direction is scored on test; got 'validation'"
+
+
+def test_single_pictures_and_several_trials_are_refused(
+    full_run: Path, regdb: Path, dataset: Dataset, tmp_path: Path, refused
+) -> None:
+    assert refused("motion", full_run, "--data", regdb, "--out", tmp_path / "m") == (
+        f"{regdb} must hold tracks, whose frames have an order; RegDB data are single pictures; name a set of tracks"
+    )
+    with pytest.raises(DataError) as caught:
+        check_order(replace(dataset, protocol=replace(dataset.protocol, trials=(0, 1))), "test")
+    assert str(caught.value) == (
+        f"{dataset.root} must be scored in one trial, for orders are paired query by query; its protocol standard "
+        "draws 2; choose another --protocol or data set"
+    )
+
+
+def test_a_run_trained_on_another_split_is_refused(
+    full_run: Path, base: Path, dataset: Dataset, tmp_path: Path, refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = replace(dataset, protocol=replace(dataset.protocol, variant="split-1", trained_apart=True))
+    monkeypatch.setattr("duskmatch.experiments.subjects.open_dataset", lambda path, protocol: apart)
+    monkeypatch.setattr("duskmatch.experiments.motion.experiment.motion", reached)
+    run = with_data(full_run, tmp_path / "run", {"name": dataset.name, "protocol": "split-2"})
+    words = ["motion", run, "--data", base, "--out", tmp_path / "m"]
+    assert refused(*words) == (
+        f"{run} was trained on split-2 of Duskwalk, with many of the people whom split-1 tests; pass --protocol "
+        "split-2, or --any-split to score it all the same"
+    )
+    assert refused(*words, "--any-split") == "reached"
+
+
+def reached(*_: object, **__: object) -> None:
+    raise DataError("reached")
+
+
+@pytest.mark.parametrize("name", ["motion", "motion_twins"])
+def test_documents_without_a_rule_for_each_set_are_read(name: str) -> None:
+    file = Path(__file__).parents[2] / "benchmarks" / "results" / f"study_{name}.json"
+    document = json.loads(file.read_text())
+    assert MotionDocument.model_validate(document).data[0].camera_rule is None
+    assert "Camera rule" not in motion_table(document)

@@ -11,15 +11,18 @@ import pytest
 
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding.layers import LAYERS, load_whole
+from duskmatch.errors import DataError
 from duskmatch.evaluation import count_test_reads
 from duskmatch.experiments.probes.asking import answers_of, prepare, with_shuffled_labels
 from duskmatch.experiments.probes.document import ProbesDocument
 from duskmatch.experiments.probes.experiment import probes
 from duskmatch.experiments.probes.nuisances import Sample
+from duskmatch.experiments.probes.places import with_places
 from duskmatch.experiments.probes.words import probes_charts, probes_table
 from duskmatch.records import MODALITIES, Tracklet
 from tests.data.tree import Tree
 from tests.experiments.conftest import Call, write_set
+from tests.training.headers import with_data
 
 
 @pytest.fixture(scope="session")
@@ -106,9 +109,14 @@ def test_modality_is_read_of_stems_that_were_made_apart(full_run: Path, dataset:
     # Pictures of this set are alike by day and night; only the two stems tell them apart, once one has been changed.
     embedder = load_whole(full_run, device="cpu")
     embedder.model.stem_infrared.bn1.bias.data.add_(0.5)
+    model = embedder.settings.model.model_copy(update={"weights": "start.safetensors"})
+    embedder.settings = embedder.settings.model_copy(update={"model": model})
     found = probes({"changed": (embedder, load_whole(full_run, device="cpu", untrained=True))}, {"base": dataset})
     modality = {one["layer"]: one for one in found["results"] if one["probe"] == "modality"}
     assert modality["stem"]["accuracy"] > 0.9 and modality["stem"]["gain"]["value"] > 0.2
+    assert found["began_with_weights"] == ["changed"]
+    said = "Untrained is the random start of a RUN's seed; changed began with loaded weights instead."
+    assert said in probes_table(found)
 
 
 def test_the_files_are_whole_and_say_synthetic(plain_run: Path, base: Path, tmp_path: Path, call: Call) -> None:
@@ -164,8 +172,13 @@ def test_refusals(plain_run: Path, base: Path, elsewhere: Path, twins: Path, tmp
     )
     other = write_set(tmp_path / "other", vary="background", severity=3, seed=7)
     assert refused("probes", plain_run, "--data", base, "--backgrounds", other, *out) == (
-        f"--backgrounds {other} must show the walks of {base}: seed must be 0; got 7; make it with the same preset and "
-        "seed"
+        f"--backgrounds {other} must show the walks of {base}: seed must be 0; got 7; make it with the same preset, "
+        "seed and size"
+    )
+    large = write_set(tmp_path / "large", vary="background", severity=3, size=[192, 96])
+    assert refused("probes", plain_run, "--data", base, "--backgrounds", large, *out) == (
+        f"--backgrounds {large} must show the walks of {base}: size must be 96 x 48; got 192 x 96; make it with the "
+        "same preset, seed and size"
     )
     words = ["--data", base, "--backgrounds", elsewhere, "--split", "validation"]
     assert refused("probes", plain_run, *words, *out) == (
@@ -191,3 +204,31 @@ def test_a_damaged_truth_is_refused_by_name(plain_run: Path, tmp_path: Path, ref
         f"{wrong}/duskwalk.json: seed must be a valid integer, unable to parse string as an integer; got 'seven'; "
         "write the set again"
     )
+
+
+def test_a_size_that_is_the_presets_need_not_be_said(dataset: Dataset, tmp_path: Path) -> None:
+    said = open_dataset(write_set(tmp_path / "said", vary="background", severity=3, size=[96, 48]))
+    assert list(with_places({"base": dataset, "said": said}, "test")) == ["base", "said"]
+
+
+def test_a_run_trained_on_another_split_is_refused(
+    plain_run: Path, regdb: Path, tmp_path: Path, refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*_: object, **__: object) -> None:
+        raise DataError("reached")
+
+    monkeypatch.setattr("duskmatch.experiments.probes.experiment.probes", reached)
+    run = with_data(plain_run, tmp_path / "run", {"name": "RegDB", "protocol": "split-2"})
+    words = ["probes", run, "--data", regdb, "--out", tmp_path / "p"]
+    assert refused(*words) == (
+        f"{run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; pass --protocol split-2, "
+        "or --any-split to score it all the same"
+    )
+    assert refused(*words, "--protocol", "split-2") == refused(*words, "--any-split") == "reached"
+
+
+def test_documents_that_name_no_loaded_weights_are_read() -> None:
+    file = Path(__file__).parents[2] / "benchmarks" / "results" / "study_probes.json"
+    document = json.loads(file.read_text())
+    assert ProbesDocument.model_validate(document).began_with_weights is None
+    assert "began with loaded weights" not in probes_table(document)

@@ -63,7 +63,8 @@ def compared_run(name, people, *overrides, trained_on=None):
     document = scores_document(evaluation, data, synthetic=people.synthetic, facts=facts)
     before = Embedder(build_model(settings.model_copy(update={"seed": 7}), 8), settings, device="cpu")
     untrained = before.embed(mapped_tracklets(evaluation, 5))
-    return Compared(name, evaluation, document, facts, embedder, noted.weights() if noted else None, untrained)
+    weights, spreads = (noted.weights(), noted.spreads()) if noted else (None, None)
+    return Compared(name, evaluation, document, facts, embedder, weights, untrained, spreads)
 
 
 BASELINE = ("model.attack=false", "model.defense=false", "model.sequence=none")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 
+from duskmatch.config import ModelSettings, load_settings
+from duskmatch.models import MODELS
 from duskmatch.pictures.compared import n_people, provenance
-from duskmatch.pictures.comparison import write_comparison
+from duskmatch.pictures.comparison import _method, write_comparison
 from duskmatch.pictures.distances import separations
 from tests.evaluation.people import make_people
 from tests.pictures.browser import shown
@@ -110,6 +114,17 @@ def test_one_run_alone_and_real_data_carry_no_word_too_many(tmp_path):
     page = (tmp_path / "out" / "compare.html").read_text("utf-8")
     assert "SYNTHETIC" not in page and "side by side" not in page and "models differ" not in page
     assert outcome["synthetic"] is False and "part-weights.png" not in str(outcome["pictures"])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_other_methods_go_by_the_names_of_their_page(name):
+    settings = load_settings("tiny").model_copy(update={"model": ModelSettings(name=name)})
+    word = _method(SimpleNamespace(embedder=SimpleNamespace(settings=settings)))
+    if name == "self_attack":
+        assert word == "ASAM + ADM + FRM-STIG (full)"
+    else:
+        page = (Path(__file__).parents[2] / "docs" / "methods.md").read_text("utf-8")
+        assert f"## {word}\n" in page or f"`{word}`" in page
 
 
 @pytest.mark.browser

@@ -18,11 +18,14 @@ MOST_PEOPLE, LONGEST_NAME = 26, 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.evaluate import split_arguments
+
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, the one to start from first")
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="the data set to compare them on")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--names", metavar="A,B,...", help="what to call them (default: their folders' names)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    split_arguments(parser)
     parser.add_argument(
         "--queries", type=int, default=8, metavar="N", help="queries shown for each direction (default 8)"
     )
@@ -32,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
+    from duskmatch.cli.evaluate import given_protocol
     from duskmatch.data import open_dataset
     from duskmatch.embedding.machine import set_threads
     from duskmatch.files import check_folder, prepare_folder, write_json
@@ -44,9 +48,17 @@ def run(args: argparse.Namespace) -> None:
         raise SettingsError(f"--people must be from 2 to {MOST_PEOPLE}, a letter for each; got {args.people}")
     check_folder(args.out, overwrite=args.overwrite, inputs=[*args.runs, args.data])
     set_threads(args.threads)
-    dataset = open_dataset(args.data)
+    dataset = open_dataset(args.data, **given_protocol(args))
     check_sides(dataset, args.data, args.split)
-    compared = compare(args.runs, names, dataset, device=args.device, split=args.split, n_people=args.people)
+    compared = compare(
+        args.runs,
+        names,
+        dataset,
+        device=args.device,
+        split=args.split,
+        n_people=args.people,
+        any_split=args.any_split,
+    )
     out = prepare_folder(args.out, overwrite=args.overwrite)
     console.say("drawing")
     outcome = {"out": str(out), **write_comparison(out, compared, n_queries=args.queries)}
@@ -87,12 +99,19 @@ def check_sides(dataset: Dataset, path: Path, split: ScoredSplit) -> None:
 
 
 def compare(
-    runs: Sequence[Path], names: Sequence[str], dataset: Dataset, *, device: str, split: ScoredSplit, n_people: int
+    runs: Sequence[Path],
+    names: Sequence[str],
+    dataset: Dataset,
+    *,
+    device: str,
+    split: ScoredSplit,
+    n_people: int,
+    any_split: bool = False,
 ) -> list[Compared]:
     """Each run's answers on one split, by torch in fp32; every run is opened before the first is embedded."""
     from rich.markup import escape
 
-    from duskmatch.cli.evaluate import evaluate_with_progress
+    from duskmatch.cli.evaluate import check_split, evaluate_with_progress
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.highlights import note_highlights
     from duskmatch.embedding.saliency import model_of
@@ -100,8 +119,10 @@ def compare(
     from duskmatch.pictures.compared import Compared, mapped_tracklets
 
     embedders = [load_embedder(run, device=device) for run in runs]
-    for embedder in embedders:
+    for run, embedder in zip(runs, embedders, strict=True):
         model_of(embedder)  # refuses an exported folder
+        if not any_split:
+            check_split(run, embedder.header.get("data"), dataset)
     compared = []
     for run, name, embedder in zip(runs, names, embedders, strict=True):
         noted = note_highlights(embedder)
@@ -115,8 +136,8 @@ def compare(
         )
         before = load_embedder(run, device=device, untrained=True)
         untrained = before.embed(mapped_tracklets(evaluation, n_people))
-        weights = noted.weights() if noted else None
-        compared.append(Compared(name, evaluation, document, facts, embedder, weights, untrained))
+        weights, spreads = (noted.weights(), noted.spreads()) if noted else (None, None)
+        compared.append(Compared(name, evaluation, document, facts, embedder, weights, untrained, spreads))
     return compared
 
 

@@ -31,6 +31,14 @@ def given_protocol(args: argparse.Namespace) -> dict[str, Any]:
     return {"protocol": args.protocol} if args.protocol else {}
 
 
+def split_arguments(parser: argparse.ArgumentParser) -> None:
+    """The variant of a protocol, and leave to score a RUN on another split than its own (`check_split`)."""
+    protocol_argument(parser)
+    parser.add_argument(
+        "--any-split", action="store_true", help="score a RUN on another split than the one it was trained on"
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
     from duskmatch.records import CAMERA_RULES, COUNTED
@@ -42,10 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
     parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")
-    protocol_argument(parser)
-    parser.add_argument(
-        "--any-split", action="store_true", help="score a RUN on another split than the one it was trained on"
-    )
+    split_arguments(parser)
     parser.add_argument(
         "--camera-rule",
         choices=CAMERA_RULES,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.evaluate import split_arguments
+
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs")
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="whose people are looked at")
     parser.add_argument(
@@ -21,10 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
     parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
     parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    split_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
+    from duskmatch.cli.evaluate import check_split, given_protocol
     from duskmatch.embedding.layers import LAYERS, load_whole
     from duskmatch.embedding.machine import set_threads
     from duskmatch.experiments.outputs import check_place, write_results
@@ -35,11 +39,14 @@ def run(args: argparse.Namespace) -> None:
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)
-    sets = with_places(open_sets([args.data, *args.backgrounds]), args.split)
+    sets = with_places(open_sets([args.data, *args.backgrounds], **given_protocol(args)), args.split)
     embedders = {
         name: (load_whole(place, device=args.device), load_whole(place, device=args.device, untrained=True))
         for name, place in zip(names, args.runs, strict=True)
     }
+    for place, (trained, _) in zip(args.runs, embedders.values(), strict=True):
+        for dataset in () if args.any_split else sets.values():
+            check_split(place, trained.header.get("data"), dataset)
     check_place(args.out, "probes", overwrite=args.overwrite)
     with console.progress() as bar:
         task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")

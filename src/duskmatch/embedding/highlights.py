@@ -4,21 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.embedding.embedder import Embedder
 from duskmatch.embedding.engines import Engine, Frames, Precision, Vectors
 from duskmatch.records import MODALITIES, Floats, Modality
 
+NEAR_0, NEAR_1 = 0.01, 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where the values of A lie, and whether they depend on the clip: what means over features cannot tell.
+
+    near_0, near_1: shares of all values (clips, frames, parts, features) under 0.01 and over 0.99; between_clips: the
+    standard deviation between clips of A averaged over a clip's frames, averaged over parts and features.
+    """
+
+    near_0: float
+    near_1: float
+    between_clips: float
+    n_clips: int
+
+
+class RunningSpread:
+    """Adds up A clip by clip: counts, and sums of (k d), never all of A."""
+
+    def __init__(self) -> None:
+        self.n_values = self.n_near_0 = self.n_near_1 = self.n_clips = 0
+        self._start: Tensor | None = None  # A of the first clip: sums of what differs from it lose no digits
+        self._sum = self._squares = torch.zeros(())
+
+    def add(self, highlight: Float[Tensor, "b t k d"]) -> None:
+        """Notes a batch of clips."""
+        self.n_values += highlight.numel()
+        self.n_near_0 += int((highlight < NEAR_0).sum())
+        self.n_near_1 += int((highlight > NEAR_1).sum())
+        of_clips = highlight.mean(dim=1).double().cpu()  # (b k d)
+        if self._start is None:
+            self._start = of_clips[0]
+        less = of_clips - self._start
+        self._sum, self._squares = self._sum + less.sum(dim=0), self._squares + less.square().sum(dim=0)
+        self.n_clips += len(of_clips)
+
+    def found(self) -> Spread:
+        """Of all clips so far, of which there must be one."""
+        variance = self._squares / self.n_clips - (self._sum / self.n_clips).square()
+        return Spread(
+            near_0=self.n_near_0 / self.n_values,
+            near_1=self.n_near_1 / self.n_values,
+            between_clips=float(variance.clamp(min=0).sqrt().mean()),  # rounding can leave less than nothing
+            n_clips=self.n_clips,
+        )
+
 
 class NotingEngine:
-    """An engine that also keeps, for each clip, the mean of A in each part: over its frames and features."""
+    """An engine that also keeps, for each clip, the mean of A in each part: over its frames and features.
+
+    Of single values it keeps where they lie and how they differ between clips (`Spread`).
+    """
 
     def __init__(self, engine: Engine, maps: nn.Module) -> None:
         self.engine, self.maps = engine, maps
         self._noted: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
+        self._spreads: dict[Modality, RunningSpread] = {}
 
     @property
     def name(self) -> str:
@@ -35,12 +89,18 @@ class NotingEngine:
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         with outputs_of(self.maps) as found:
             vectors = self.engine(frames, modality)
-        self._noted[modality] += [a.float().mean(dim=(1, 3)).cpu().numpy() for a in found]  # (b t k d) -> (b k)
+        for a in map(Tensor.float, found):  # (b t k d)
+            self._noted[modality].append(a.mean(dim=(1, 3)).cpu().numpy())  # (b k)
+            self._spreads.setdefault(modality, RunningSpread()).add(a)
         return vectors
 
     def weights(self) -> dict[Modality, Floats] | None:
         """(clips k) of each modality, in the order embedded; None where the embedding does not pass A."""
         return {m: np.concatenate(rows) for m, rows in self._noted.items() if rows} or None
+
+    def spreads(self) -> dict[Modality, Spread] | None:
+        """Of each modality, over all clips embedded; None where the embedding does not pass A."""
+        return {m: self._spreads[m].found() for m in MODALITIES if m in self._spreads} or None
 
 
 def note_highlights(embedder: Embedder) -> NotingEngine | None:

@@ -37,7 +37,10 @@ LAYERS: dict[Layer, str] = {"stem": "F_c, the stem", "attack": "f^l", "defense":
 
 
 def load_whole(run: str | Path, *, device: str = "auto", untrained: bool = False) -> Embedder:
-    """The embedder of a RUN in fp32, with the parts too that only train; `untrained` as in `load_embedder`."""
+    """The embedder of a RUN in fp32, with the parts too that only train.
+
+    `untrained` as in `load_embedder`: the random start of its seed, which is not where a RUN with model.weights began.
+    """
     if is_exported(Path(run)):
         raise CheckpointError(f"{run} must be a RUN; it is an exported folder, which has no layers; name its RUN")
     model, settings, header = load_model(Path(run))

@@ -118,9 +118,10 @@ def note_read(dataset: Dataset, split: ScoredSplit) -> int | None:
     return note_test_read(dataset.fingerprint, dataset.name) if split == "test" else None
 
 
-def open_sets(places: Sequence[Path]) -> dict[str, Dataset]:
-    """The data sets, opened, by as much of their paths as tells them apart."""
-    return {name: open_dataset(place) for name, place in zip(short_names(places, "DATASET"), places, strict=True)}
+def open_sets(places: Sequence[Path], *, protocol: str | None = None) -> dict[str, Dataset]:
+    """The data sets, opened, by as much of their paths as tells them apart; `protocol` as in `open_dataset`."""
+    names = short_names(places, "DATASET")
+    return {name: open_dataset(place, protocol=protocol) for name, place in zip(names, places, strict=True)}
 
 
 def run_names(runs: Sequence[Path], given: str | None) -> list[str]:

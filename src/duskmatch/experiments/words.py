@@ -10,7 +10,11 @@ Document = Mapping[str, Any]
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; what a name holds of its own bars cannot cut a cell in two."""
-    lines = [head, ["---"] * len(head), *rows]
+    return markdown_lines([head, ["---"] * len(head), *rows])
+
+
+def markdown_lines(lines: Iterable[Sequence[str]]) -> str:
+    """Lines of cells as a table, the line of dashes among them."""
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 

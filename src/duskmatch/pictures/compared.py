@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from duskmatch.embedding import Embedder
+from duskmatch.embedding.highlights import Spread
 from duskmatch.evaluation import Evaluation, origin
 from duskmatch.evaluation.words import ARROWS
 from duskmatch.records import DIRECTIONS, Embeddings, Floats, Modality, Tracklet
@@ -19,7 +20,8 @@ class Compared:
     """A RUN's answers on the people that all RUNs are compared on.
 
     document: that of `scores_document`; facts: the embedder's; weights: A of Eq. 12, (clips k) by modality, where the
-    embedding passes it; untrained: vectors of the mapped people's tracklets from the network before training.
+    embedding passes it; untrained: vectors of the mapped people's tracklets from the network before training; spreads:
+    where single values of A lie and how they differ between clips, as far as that was noted.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Compared:
     embedder: Embedder
     weights: Mapping[Modality, Floats] | None
     untrained: Embeddings
+    spreads: Mapping[Modality, Spread] | None = None
 
 
 def provenance(runs: Sequence[Compared]) -> str:

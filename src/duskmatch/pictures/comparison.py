@@ -24,6 +24,9 @@ from duskmatch.records import DIRECTIONS
 SHARED = ("protocol", "split", "camera rule", "sampling", "re-ranking", "test-time extras", "precision", "data",
           "fingerprint", "times these test people were read")  # fmt: skip
 
+# As docs/methods.md calls them; any other by its setting.
+METHODS = {"lba": "LbA", "ddag": "DDAG", "cajl": "CAJL", "mpanet": "MPANet", "vsd": "VSD", "mitml": "MITML"}
+
 
 def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int = 8) -> dict[str, Any]:
     """Writes compare.html and the pictures into `folder`; returns the figures and the files' names, ready for JSON."""
@@ -111,8 +114,10 @@ def _figures(run: Compared, direction: str) -> list[Child]:
 
 
 def _method(run: Compared) -> str:
-    """Which parts of the paper's method the network has."""
+    """Which parts of the paper's method the network has; of another method its name."""
     model = run.embedder.settings.model
+    if model.name != "self_attack":
+        return METHODS.get(model.name, model.name)
     head = model.sequence if model.sequence.startswith("pooled") else f"FRM-STIG ({model.sequence})"
     parts = {"ASAM": model.attack, "ADM": model.defense, head: model.sequence != "none"}
     return " + ".join([name for name, there in parts.items() if there]) or "Baseline"

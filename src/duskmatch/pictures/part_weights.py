@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse, Polygon
 
+from duskmatch.embedding.highlights import NEAR_0, NEAR_1, Spread
 from duskmatch.pictures.charts import INK, LINE, PAGE_COLOURS, SERIES, drawn_svg, save_drawn
 from duskmatch.pictures.compared import Compared, source
 from duskmatch.pictures.html import Html, element
@@ -25,6 +27,12 @@ CAPTION = (
     "deviation between clips to each side. Parts are stripes of equal height, the uppermost first. A scale shows "
     "only the range that occurs; all are equally wide."
 )
+FIXED_SHARE, FIXED_STD = 0.95, 0.01  # A is called a fixed choice of features where it holds to both
+FIXED = "a fixed choice of features"
+FIXED_RULE = (
+    f"Called {FIXED} where at least {100 * FIXED_SHARE:.0f} % of values lie so and the deviation between clips is "
+    f"under {FIXED_STD}."
+)
 # A figure of height 1 and width 1, y downwards: head, trunk with arms, legs.
 HEAD = ((0.5, 0.09), 0.2, 0.13)
 BODY = ((0.36, 0.17), (0.64, 0.17), (0.76, 0.24), (0.82, 0.5), (0.73, 0.51), (0.66, 0.31), (0.64, 0.52), (0.67, 0.97),
@@ -33,14 +41,19 @@ BODY = ((0.36, 0.17), (0.64, 0.17), (0.76, 0.24), (0.82, 0.5), (0.73, 0.51), (0.
 
 
 def part_figures(run: Compared) -> dict[str, Any] | None:
-    """Mean and standard deviation over clips of each part, top to bottom, by modality; None without A."""
+    """Mean and standard deviation over clips of each part, top to bottom, by modality; None without A.
+
+    Where single values were noted, `near_0`, `near_1` and `between_clips` too, as in `Spread`.
+    """
     if run.weights is None:
         return None
+    spreads = {m: asdict(spread) for m, spread in (run.spreads or {}).items()}
     return {
         modality: {
             "mean": [float(x) for x in weights.mean(axis=0)],
             "std": [float(x) for x in weights.std(axis=0)],
             "clips": len(weights),
+            **{key: value for key, value in spreads.get(modality, {}).items() if key != "n_clips"},
         }
         for modality, weights in run.weights.items()
     }
@@ -63,7 +76,28 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
     without = [run.name for run in runs if run.weights is None]
     said = f" Without A: {', '.join(without)}." if without else ""
     caption = element("p", source(runs) + CAPTION + _ends(having) + said, class_="small soft")
-    return [caption, element("div", *charts, class_="columns" if len(charts) > 1 else "single")]
+    drawn = element("div", *charts, class_="columns" if len(charts) > 1 else "single")
+    named = [(run.name if len(runs) > 1 else "", run.spreads) for run, _ in having]
+    sentences = [spread_in_words(name, spreads) for name, spreads in named if spreads]
+    if any(FIXED in sentence for sentence in sentences):
+        sentences.append(FIXED_RULE)
+    return [caption, drawn, *(element("p", sentence, class_="small") for sentence in sentences)]
+
+
+def spread_in_words(name: str, spreads: Mapping[Modality, Spread]) -> str:
+    """Where single values of A lie and how much of them is the clip's doing: what means over features cannot tell."""
+    said = []
+    for modality, spread in spreads.items():
+        near, std = spread.near_0 + spread.near_1, spread.between_clips
+        fixed = f": {FIXED}" if near >= FIXED_SHARE and std < FIXED_STD else ""
+        varies = "less than 0.0001" if 0 < std < 0.0001 else f"{std:.4f}"
+        said.append(
+            f"{modality}, A is under {NEAR_0} or over {NEAR_1} for {100 * near:.1f} % of its values "
+            f"({100 * spread.near_0:.1f} % under, {100 * spread.near_1:.1f} % over); between clips a feature's A "
+            f"varies by {varies} (standard deviation){fixed}."
+        )
+    sentence = " ".join(part[0].upper() + part[1:] for part in said)
+    return f"{name}: {sentence}" if name else sentence
 
 
 def save_parts(path: Path, runs: Sequence[Compared], note: str) -> list[Path]:

@@ -30,6 +30,7 @@ from duskmatch.synthetic import generate
 from duskmatch.training.checkpoint import only_writer
 from tests.data.tree import Tree
 from tests.experiments.counterfactual.conftest import SEED
+from tests.training.headers import with_data
 
 
 @pytest.fixture(scope="module")
@@ -345,16 +346,6 @@ def test_progress_counts_every_piece_and_names_the_work(ask, runs):
 
 
 # --- what must be known
-
-
-def with_data(run, target, data):
-    """A copy of a RUN that says it was trained on other data."""
-    weights = read_weights(shutil.copytree(run, target) / "model.safetensors")
-    header = {**weights.header, "data": data}
-    save_file(
-        load_file(run / "model.safetensors"), target / "model.safetensors", metadata={HEADER_KEY: json.dumps(header)}
-    )
-    return target
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,8 @@ class FilmFacts(Part):
 
 class RunFacts(Part):
     """One RUN. `between_people`: the mean distance by which its shifts are divided, by modality. `same_person`: the
-    mean distance of two walks of one person, divided by it: a shift of this size is what another walk does."""
+    mean distance of two walks of one person, divided by it: a shift of this size is what another walk does.
+    `sampling` and `test_time_extras` are null in files older than these entries."""
 
     name: str
     weights_sha256: str
@@ -109,15 +110,19 @@ class RunFacts(Part):
     training_data: Literal["this data set", "the same seed", "other Duskwalk", "other data", "not said"]
     between_people: dict[Modality, float]
     same_person: dict[Modality, float]
+    sampling: str | None = None
+    test_time_extras: list[str] | None = None
 
 
 class Protocol(Part):
+    """What is the same for every RUN; `sampling` and `test_time_extras` are null where RUNs differ by them."""
+
     name: str
     split: str
     camera_rule: CameraRule
-    sampling: str
+    sampling: str | None
     re_ranking: str
-    test_time_extras: list[str]
+    test_time_extras: list[str] | None
     interval: str
     bootstrap_seed: int
     shift: str

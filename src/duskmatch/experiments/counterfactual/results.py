@@ -161,14 +161,18 @@ def data_facts(outcome: Outcome) -> DataFacts:
 
 
 def protocol(outcome: Outcome) -> Protocol:
-    facts = outcome.subjects[0].embedder.facts()
+    """What all RUNs share."""
+    first, *others = [subject.embedder.facts() for subject in outcome.subjects]
+    shared = {
+        key: first[key] if all(facts[key] == first[key] for facts in others) else None
+        for key in ("sampling", "test_time_extras")
+    }
     return Protocol(
         name=f"{PROTOCOL}; changed tracks are the queries, the gallery is unchanged",
         split="test",
         camera_rule=CAMERA_RULE,
-        sampling=facts["sampling"],
         re_ranking="none",
-        test_time_extras=facts["test_time_extras"],
+        **shared,
         interval=f"{100 * LEVEL:.0f} %, {RESAMPLES} draws of people with replacement, the same for every RUN",
         bootstrap_seed=outcome.bootstrap_seed,
         shift=DEFINITION,
@@ -193,4 +197,6 @@ def run_facts(subject: Subject, outcome: Outcome) -> RunFacts:
         training_data=training_data(subject, outcome.dataset)[0],  # type: ignore[arg-type]
         between_people=dict(outcome.baselines[subject.name].between_people),
         same_person=dict(outcome.baselines[subject.name].same_person),
+        sampling=facts["sampling"],
+        test_time_extras=facts["test_time_extras"],
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from duskmatch.evaluation.words import ARROWS, origin
 from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown
 from duskmatch.experiments.counterfactual.document import Counterfactual, Figure
+from duskmatch.experiments.words import markdown_lines
 from duskmatch.records import DIRECTIONS
+
+NAMED = 2  # columns of names, which are no figures
 
 
 class Table(NamedTuple):
@@ -34,7 +37,10 @@ def short_words(document: Counterfactual) -> str:
     lines = [said(document), *(f"note: {note}" for note in document.notes)]
     for shown in (SHIFT, *SEARCHES[: len(DIRECTIONS)]):
         found = _table(document, shown, shown.title + (", %" if shown.percent else ""))
-        cells = [found.head, *([cell.partition(" (")[0] for cell in row] for row in found.rows)]
+        cells = [
+            found.head,
+            *([*row[:NAMED], *(cell.partition(" (")[0] for cell in row[NAMED:])] for row in found.rows),
+        ]
         wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines += ["", found.title, *("  ".join(map(str.ljust, row, wide)).rstrip() for row in cells)]
     return "\n".join(lines)
@@ -81,9 +87,9 @@ def facts(document: Counterfactual) -> dict[str, str]:
         "protocol": protocol.name,
         "split": protocol.split,
         "camera rule": protocol.camera_rule,
-        "sampling": protocol.sampling,
+        "sampling": DIFFERS if protocol.sampling is None else protocol.sampling,
         "re-ranking": protocol.re_ranking,
-        "test-time extras": ", ".join(protocol.test_time_extras) or "none",
+        "test-time extras": DIFFERS if protocol.test_time_extras is None else _listed(protocol.test_time_extras),
         "intervals": f"{protocol.interval}, seed {protocol.bootstrap_seed}",
         "times these test people were read": "not counted" if data.test_reads is None else str(data.test_reads),
         "filmed again for a check": "{equal} of {pictures} pictures equal to the byte".format(**data.refilmed),
@@ -98,13 +104,28 @@ def facts(document: Counterfactual) -> dict[str, str]:
     for run in document.runs:
         apart = ", ".join(f"{value:.3f} {modality}" for modality, value in run.between_people.items())
         own = ", ".join(f"{value:.3f} {modality}" for modality, value in run.same_person.items())
+        own_way = "".join(
+            f"{what} {how}; "
+            for what, how, shared in (
+                ("sampling", run.sampling, protocol.sampling),
+                ("test-time extras", _listed(run.test_time_extras or []), protocol.test_time_extras),
+            )
+            if shared is None
+        )
         found[f"RUN {run.name}"] = (
             f"preset {run.preset}, seed {run.seed}, {run.checkpoint or 'checkpoint not said'}, {run.selection}; "
-            f"{run.frames_per_clip} frames, {run.engine} {run.precision}; trained on {run.training_data}; "
+            f"{run.frames_per_clip} frames, {run.engine} {run.precision}; {own_way}trained on {run.training_data}; "
             f"distance between people {apart}, between walks of one person {own} of that; "
             f"weights {run.weights_sha256[:16]}"
         )
     return found
+
+
+DIFFERS = "not the same for all, see each RUN"
+
+
+def _listed(extras: Sequence[str]) -> str:
+    return ", ".join(extras) or "none"
 
 
 def _table(document: Counterfactual, shown: Shown, title: str, *, changes: bool = False) -> Table:
@@ -139,5 +160,4 @@ def _cell(figure: Figure, percent: bool, *, signed: bool) -> str:
 
 
 def _markdown(table: Table) -> str:
-    lines = [table.head, ["---", "---", *["---:"] * (len(table.head) - 2)], *table.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_lines([table.head, ["---", "---", *["---:"] * (len(table.head) - 2)], *table.rows])

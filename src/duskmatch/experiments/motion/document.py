@@ -39,17 +39,26 @@ class MotionResult(Part):
     orders: dict[Order, OrderScores]
 
 
+class MotionSet(SetFacts):
+    """One data set and what its rule takes out of each query's gallery; files older than the entry lack it."""
+
+    camera_rule: CameraRule | None = None
+
+
 class MotionDocument(Part):
-    """motion.json as a whole; `synthetic` is true where any of the data are."""
+    """motion.json as a whole; `synthetic` is true where any of the data are.
+
+    `camera_rule` is the rule of all data sets, null where they differ.
+    """
 
     schema_version: int
     synthetic: bool
     split: str
-    camera_rule: CameraRule
+    camera_rule: CameraRule | None
     orders: dict[Order, str]
     seed: int
     machine: str
     versions: dict[str, str]
     runs: list[RunFacts]
-    data: list[SetFacts]
+    data: list[MotionSet]
     results: list[MotionResult]

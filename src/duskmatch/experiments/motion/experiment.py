@@ -11,16 +11,23 @@ import numpy.typing as npt
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.machine import describe
+from duskmatch.errors import DataError
 from duskmatch.evaluation import Evaluation, bootstrap_interval, evaluate_dataset, paired_interval
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.motion.document import SCHEMA_VERSION, Among, MotionDocument, MotionResult, OrderScores
+from duskmatch.experiments.motion.document import (
+    SCHEMA_VERSION,
+    Among,
+    MotionDocument,
+    MotionResult,
+    MotionSet,
+    OrderScores,
+)
 from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
 from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
-from duskmatch.experiments.subjects import Difference, note_read, run_facts, set_facts
-from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ints, Tracklet
+from duskmatch.experiments.subjects import Difference, note_read, run_facts, set_facts, tracklets_of
+from duskmatch.records import DIRECTIONS, Direction, Embeddings, Ints, Tracklet
 
-CAMERA_RULE: CameraRule = "same-pid-same-camera"
 AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # the query's camera left out
 Evaluations = Mapping[Order, Evaluation]
 Values = npt.NDArray[np.float64]
@@ -40,7 +47,13 @@ def motion(
     """
     for embedder in embedders.values():  # what could not be scored is refused before anything is
         frame_places("in_order", embedder.settings.data.frames_per_clip, "", 0)
-    facts = {name: set_facts(name, dataset, split) for name, dataset in sets.items()}
+    for dataset in sets.values():
+        check_order(dataset, split)
+    facts = {
+        name: MotionSet(**set_facts(name, dataset, split).model_dump(), camera_rule=dataset.protocol.camera_rule)
+        for name, dataset in sets.items()
+    }
+    rules = {dataset.protocol.camera_rule for dataset in sets.values()}
     groups = {name: twin_groups(dataset, split) for name, dataset in sets.items() if dataset.facts.get("twins")}
     results = []
     for run, embedder in embedders.items():
@@ -55,7 +68,7 @@ def motion(
         schema_version=SCHEMA_VERSION,
         synthetic=any(dataset.synthetic for dataset in sets.values()),
         split=split,
-        camera_rule=CAMERA_RULE,
+        camera_rule=rules.pop() if len(rules) == 1 else None,
         orders=ORDERS,
         seed=seed,
         machine=describe(),
@@ -66,16 +79,31 @@ def motion(
     ).model_dump(mode="json")
 
 
+def check_order(dataset: Dataset, split: ScoredSplit) -> None:
+    """Refuses data whose frames have no order, and protocols of several trials, whose mean has no single queries."""
+    if all(len(tracklet) == 1 for tracklet in tracklets_of(dataset, split)):
+        raise DataError(
+            f"{dataset.root} must hold tracks, whose frames have an order; {dataset.name} data are single pictures; "
+            "name a set of tracks"
+        )
+    trials = dataset.protocol.trials
+    if len(trials) > 1:
+        raise DataError(
+            f"{dataset.root} must be scored in one trial, for orders are paired query by query; its protocol "
+            f"{dataset.protocol.variant} draws {len(trials)}; choose another --protocol or data set"
+        )
+
+
 def evaluate_order(
     embedder: Embedder, dataset: Dataset, order: Order, split: ScoredSplit = "test", seed: int = 0
 ) -> Evaluation:
-    """Both directions of the data set with every clip's frames in this order."""
+    """The data set's own protocol, as `evaluate` scores it, with every clip's frames in this order."""
     how = embedder.settings.data.frames_per_clip, seed, embedder.settings.data.sampling
 
     def embed(tracklets: list[Tracklet]) -> Embeddings:
         return embedder.embed([reordered(tracklet, order, *how) for tracklet in tracklets])
 
-    return evaluate_dataset(embed, dataset, split=split, camera_rule=CAMERA_RULE)
+    return evaluate_dataset(embed, dataset, split=split)
 
 
 def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int] | None) -> list[MotionResult]:
@@ -93,7 +121,7 @@ def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int
 
 def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int, int], other_cameras: bool) -> Answers:
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
-    return among_twins(query, gallery, groups, CAMERA_RULE, other_cameras=other_cameras)
+    return among_twins(query, gallery, groups, evaluation.camera_rule, other_cameras=other_cameras)
 
 
 def _result(

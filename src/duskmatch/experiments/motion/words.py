@@ -9,6 +9,7 @@ from duskmatch.evaluation.words import ARROWS, interval, percent
 from duskmatch.experiments.words import change, facts_tables, markdown, origin
 from duskmatch.pictures.charts import SERIES
 from duskmatch.pictures.dots import Dot, DotChart, Dots
+from duskmatch.records import REMOVED
 
 AMONG = {
     "everyone": "among everyone",
@@ -28,7 +29,11 @@ def motion_table(document: Document) -> str:
     for data, among in panels(document):
         results = chosen(document, data, among)
         rows = [row for result in results for row in _rows(document, result)]
-        parts += [f"## {title(document, data)}, {AMONG[among]}", _counts(results), markdown(COLUMNS, rows)]
+        parts += [
+            f"## {title(document, data)}, {AMONG[among]}",
+            _counts(results) + _rule(document, data),
+            markdown(COLUMNS, rows),
+        ]
     return "\n\n".join([*parts, *facts_tables(document)]) + "\n"
 
 
@@ -102,6 +107,12 @@ def _counts(results: Sequence[Document]) -> str:
         arrow = ARROWS[one["direction"]]
         said[arrow] = f"{arrow}: {one['n_queries']} queries{left_out}, {one['n_people']} people scored"
     return "; ".join(said.values()) + "."
+
+
+def _rule(document: Document, data: str) -> str:
+    """What is taken out of each query's gallery; nothing where the document does not say it of each data set."""
+    rule = next(one for one in document["data"] if one["name"] == data).get("camera_rule")
+    return f" Camera rule {rule}: {REMOVED[rule]}." if rule else ""
 
 
 def _dot(scores: Document) -> Dot:

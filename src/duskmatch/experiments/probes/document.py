@@ -70,7 +70,11 @@ class AttackResult(Part):
 
 
 class ProbesDocument(Part):
-    """probes.json as a whole; `synthetic` is true where any of the data are, the first of `data` is the data set."""
+    """probes.json as a whole; `synthetic` is true where any of the data are, the first of `data` is the data set.
+
+    `began_with_weights` names the RUNs whose training began with loaded weights (model.weights), so not with what is
+    called untrained here; null in files older than the entry.
+    """
 
     schema_version: int
     synthetic: bool
@@ -81,6 +85,7 @@ class ProbesDocument(Part):
     method: Method
     layer_words: dict[Layer, str] = LAYERS
     runs: list[RunFacts]
+    began_with_weights: list[str] | None = None
     data: list[SetFacts]
     questions: list[QuestionFacts]
     layers: list[LayerResult]

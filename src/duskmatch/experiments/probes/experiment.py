@@ -81,6 +81,7 @@ def probes(
         versions=versions(),
         method=Method(strengths=STRENGTHS, shuffles=SHUFFLES),
         runs=[run_facts(name, trained) for name, (trained, _) in embedders.items()],
+        began_with_weights=[name for name, (one, _) in embedders.items() if one.settings.model.weights],
         data=list(facts.values()),
         questions=[question_facts(question, asked.pids) for question in asked.questions],
         layers=layers,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from duskmatch.data import Dataset
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.synthetic import PRESETS
 
-SAME = ("name", "data_version", "preset", "seed", "twins")  # in duskwalk.json: then the walks are the same
+# In duskwalk.json: then the walks are the same, and seen as large.
+SAME = ("name", "data_version", "preset", "seed", "twins", "size")
 
 
 def with_places(sets: dict[str, Dataset], split: ScoredSplit) -> dict[str, Dataset]:
@@ -38,13 +42,23 @@ def _severity(base: Dataset, other: Dataset) -> int:
             f"says vary {other.facts.get('vary')}; leave it out"
         )
     for key in SAME:
-        mine, theirs = base.facts.get(key), other.facts.get(key)
+        mine, theirs = _fact(base, key), _fact(other, key)
         if mine != theirs:
             raise DataError(
                 f"--backgrounds {other.root} must show the walks of {base.root}: {key} must be {mine}; got {theirs}; "
-                "make it with the same preset and seed"
+                "make it with the same preset, seed and size"
             )
     try:
         return int(other.facts["severity"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{other.root}/duskwalk.json: severity must be 0 to 4; write the set again") from error
+
+
+def _fact(dataset: Dataset, key: str) -> Any:
+    """What duskwalk.json says; of a set that names no size, its preset's."""
+    found = dataset.facts.get(key)
+    if key != "size":
+        return found
+    preset = PRESETS.get(str(dataset.facts.get("preset")))
+    size = found or (preset.size if preset else None)
+    return "{} x {}".format(*size) if isinstance(size, list | tuple) and len(size) == 2 else size

@@ -18,7 +18,7 @@ Document = Mapping[str, Any]
 def probes_table(document: Document) -> str:
     """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; what all depends on."""
     word = " (SYNTHETIC)" if document["synthetic"] else ""
-    parts = ["# What the layers know besides the person", origin(document), EXPLANATION]
+    parts = ["# What the layers know besides the person", origin(document), EXPLANATION + _begun(document)]
     for question in document["questions"]:
         parts.append(f"## {question['words'].capitalize()}{word}")
         if question["not_run"]:
@@ -137,6 +137,14 @@ def _said_of(question: Document) -> str:
     return (
         f"Chance {percent(question['chance'])}: {among} classes, asked {question['within']}; "
         f"{question['n_tracklets']} tracklets of {question['n_people']} people{tail}."
+    )
+
+
+def _begun(document: Document) -> str:
+    """Whose training did not begin where "untrained" stands; nothing where the document names nobody."""
+    loaded = ", ".join(document.get("began_with_weights") or [])
+    return (
+        f" Untrained is the random start of a RUN's seed; {loaded} began with loaded weights instead." if loaded else ""
     )
 
 
