@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from duskmatch.cli import build_parser, console, main
+from duskmatch.cli import build_parser, console, main, reproduce
 from duskmatch.cli.grids import base_of, run_with_progress
 from duskmatch.data import open_dataset
 from duskmatch.data.dataset import DirectionPair
@@ -222,3 +223,17 @@ def test_cells_of_hitsz_vcms_layout_keep_their_folders(tree, tmp_path):
     rows = rows_of(TABLE1)
     now, before = (make_grid(rows, [0], base, tmp_path) for base in (base_for(tree), Base("small")))
     assert base_for(tree).defaults == () and now.cells == before.cells
+
+
+@pytest.mark.parametrize(("words", "seed"), [([], 0), (["--seed", "3"], 3)])
+def test_other_experiments_keep_their_seed(tmp_path, monkeypatch, words, seed):
+    heard = []
+    monkeypatch.setattr(reproduce, "module", lambda name, known=reproduce.module: heard_by(known(name), heard))
+    for command in (["reproduce", *words, "motion"], ["reproduce", "motion", *words]):
+        assert main([*command, str(tmp_path), "--data", str(tmp_path), "--out", "o", "-q"]) == 0
+    assert heard == [seed, seed]
+
+
+def heard_by(experiment, heard):
+    """The experiment's flags, and instead of its work a note of the seed it was given."""
+    return SimpleNamespace(add_arguments=experiment.add_arguments, run=lambda args: heard.append(args.seed))
