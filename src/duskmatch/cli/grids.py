@@ -68,10 +68,11 @@ def seeds_of(text: str) -> tuple[int, ...]:
 
 
 def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
+    from duskmatch.cli.train import of_protocol
     from duskmatch.experiments.grids.grid import Base
 
     overrides = tuple(f"{key}={value}" for key, value in shared.items())
-    return Base(args.preset, args.settings, overrides, args.budget)
+    return Base(args.preset, args.settings, overrides, args.budget, tuple(of_protocol(args)))
 
 
 def run_grid(
@@ -88,13 +89,15 @@ def run_grid(
     from duskmatch.experiments.grids.cells import Order
     from duskmatch.experiments.grids.grid import check_data, make_grid
 
+    if args.seed is not None:
+        raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")
     if args.at_once < 1:
         raise SettingsError(f"--at-once must be at least 1; got {args.at_once}")
     pick_device(args.device)
     grid = make_grid(rows, seeds_of(args.seeds), base, args.out)
     order = Order(args.data, args.split, args.selection, args.device, args.threads or 1)
     dataset = open_dataset(args.data)
-    fingerprint = check_data(dataset, order)
+    fingerprint = check_data(dataset, order, grid)
     failed: dict[str, str] = {}
 
     def write() -> dict[str, Any]:
@@ -103,8 +106,12 @@ def run_grid(
     waiting = [] if args.table_only else [c for c in grid.queue() if not c.result_path(args.split).is_file()]
     grid.results(order, fingerprint)  # refused before anything runs
     if waiting:
+        grid.check_folders(order, fingerprint)
         console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")
         failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))
+        for cell in waiting:
+            if cell.result_path(args.split).is_file():
+                failed.pop(str(cell.folder), None)  # another process has done it meanwhile
     document = write()
     console.result(document, words)
     if failed:
@@ -113,6 +120,8 @@ def run_grid(
 
 
 def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:
+    from rich.markup import escape
+
     from duskmatch.cli import console
     from duskmatch.experiments.grids.queue import run_cells
 
@@ -122,7 +131,7 @@ def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end:
 
         def on_step(cell: Cell, done: int, total: int) -> None:
             if cell.folder not in tasks:
-                tasks[cell.folder] = bar.add_task(f"{cell.row}, seed {cell.seed}", total=total, note="")
+                tasks[cell.folder] = bar.add_task(escape(f"{cell.row}, seed {cell.seed}"), total=total, note="")
             bar.update(tasks[cell.folder], completed=done)
 
         def ended(cell: Cell, why: str | None) -> None:
@@ -158,8 +167,11 @@ def written(
     drawn = charts(document)
     svgs = [as_svg(chart, chart.title) for chart in drawn]
     write_experiment(out, name, document, charts=svgs)
+    curves = out / f"{name}_curves.png"
     if drawn:
-        save_png(drawn, out / f"{name}_curves.png")
+        save_png(drawn, curves)
+    else:
+        curves.unlink(missing_ok=True)  # of an earlier sweep of this name
     return document
 
 

@@ -14,12 +14,14 @@ EXPERIMENTS = {
     "motion": "the same clips in order, shuffled, reversed, as one frame: is motion used?",
     "probes": "what linear probes read of camera, view, background and modality at each layer",
 }
+TABLES = ("table1", "table2")  # which have --seeds instead of --seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli import Parser, common_arguments
 
     # Left out here, a common flag keeps what stands before WHAT, or its default.
+    parser.set_defaults(seed=None)  # not given, which a table must know
     common = common_arguments(argument_default=argparse.SUPPRESS)
     for action in common._actions:
         action.default = argparse.SUPPRESS
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.seed is None and args.what not in TABLES:
+        args.seed = 0
     module(args.what).run(args)
 
 

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=Path, metavar="FILE", help="YAML rows, `name: {section.key: value}`, instead of lists"
     )
+    parser.set_defaults(seed=None)  # not given: see --seeds
     parser.add_argument("--name", default="sweep", metavar="NAME", help="of the files in DIR (default sweep)")
 
 
@@ -46,13 +47,8 @@ def run(args: argparse.Namespace) -> None:
 
 def reference_values(base: Base) -> dict[str, Any]:
     """Every setting's value where no row changes it, by its dotted name."""
-    from duskmatch.config import known_keys
+    from duskmatch.experiments.grids.earlier import values_of
     from duskmatch.experiments.grids.grid import settings_of
     from duskmatch.experiments.grids.variants import Row
 
-    settings = settings_of(Row("as is"), 0, base)
-    values: dict[str, Any] = {}
-    for key in known_keys():
-        section, _, name = key.partition(".")
-        values[key] = getattr(getattr(settings, section), name) if name else getattr(settings, section)
-    return values
+    return values_of(settings_of(Row("as is"), 0, base))

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+
+import numpy as np
 
 from duskmatch.config import PRESETS, Settings, load_settings
 from duskmatch.data import Dataset
-from duskmatch.errors import SettingsError
-from duskmatch.experiments.grids.cells import Cell, CellResult, Order, find_result
+from duskmatch.data.dataset import DirectionPair
+from duskmatch.errors import DataError, SettingsError
+from duskmatch.evaluation.matches import SamePersonTable
+from duskmatch.experiments.grids.cells import Cell, CellResult, Order, elsewhere, find_result, need_validation
 from duskmatch.experiments.grids.variants import Row
-from duskmatch.records import DIRECTIONS
+from duskmatch.records import CameraRule, Ints, Tracklet
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class Base:
     file: Path | None = None
     overrides: tuple[str, ...] = ()
     budget: int | None = None  # iterations of a cell; None: the preset's own
+    defaults: tuple[str, ...] = ()  # what the data set's protocol brings to training, before the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,12 @@ class Grid:
         """What is done so far."""
         found = {key: find_result(cell, order, fingerprint) for key, cell in self.cells.items()}
         return {key: result for key, result in found.items() if result is not None}
+
+    def check_folders(self, order: Order, fingerprint: str) -> None:
+        """Refuses folders that hold results of other cells, on whichever split, before anything runs."""
+        for cell in self.queue():
+            find_result(cell, order, fingerprint)
+            elsewhere(cell, order, fingerprint)
 
 
 def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) -> Grid:
@@ -64,9 +76,15 @@ def settings_of(row: Row, seed: int, base: Base) -> Settings:
     """A row's settings: preset, file, what all rows share, the row's own; the budget, unless the row has its own."""
     preset, named = start_of(row, base)
     try:
-        settings = load_settings(preset, file=base.file, overrides=(*named, *base.overrides, *row.overrides), seed=seed)
+        overrides = (*named, *base.overrides, *row.overrides)
+        settings = load_settings(preset, file=base.file, overrides=overrides, seed=seed, defaults=base.defaults)
     except SettingsError as error:
         raise SettingsError(f"row {row.name}: {error}") from error
+    if settings.train.selection != "last":
+        chosen = settings.train.selection
+        raise SettingsError(
+            f"row {row.name}: train.selection must be left out of a grid; got {chosen}; pass --selection {chosen}"
+        )
     own = any(override.startswith("train.steps_per_epoch=") for override in row.overrides)
     return settings if base.budget is None or own else with_budget(settings, base.budget)
 
@@ -97,8 +115,35 @@ def key_of(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def check_data(dataset: Dataset, order: Order) -> str:
-    """The data set's fingerprint, after a look at whether the split can be scored at all."""
-    for direction in DIRECTIONS:
-        dataset.direction(direction, order.split)
+def check_data(dataset: Dataset, order: Order, grid: Grid) -> str:
+    """The data set's fingerprint, after a look at whether every cell can be scored, which it would be last of all."""
+    splits = [order.split]
+    if order.selection == "validation":
+        need_validation(dataset)
+        splits = list(dict.fromkeys((order.split, "validation")))
+    protocol = dataset.protocol
+    rules = sorted({cell.settings.evaluate.camera_rule or protocol.camera_rule for cell in grid.cells.values()})
+    for split, asked, trial in product(splits, protocol.pairs, protocol.trials):
+        pair = dataset.pair(asked.name, split, trial)
+        for rule in rules:
+            check_pair(pair, rule, f"{dataset.root}: {asked.name} on {split} people")
     return dataset.fingerprint
+
+
+def check_pair(pair: DirectionPair, rule: CameraRule, what: str) -> None:
+    """Refuses sides that no embedding of theirs could be scored on: an empty one, or no query with a match left."""
+    for role, side in (("query", pair.query), ("gallery", pair.gallery)):
+        if not side:
+            raise DataError(f"{what} needs a query and a gallery; the {role} is empty; check the data or its lists")
+    same = SamePersonTable(*_labels(pair.gallery), rule).of(*_labels(pair.query))
+    if same.matches.any():
+        return
+    if same.n_removed().any():
+        why = f"camera rule {rule} takes every match away; pass --evaluate.camera_rule none"
+    else:
+        why = "no query's person is in the gallery; check the data or choose another --split"
+    raise DataError(f"{what} needs a query with a match; {why}")
+
+
+def _labels(side: Sequence[Tracklet]) -> tuple[Ints, Ints]:
+    return np.array([t.pid for t in side], np.int64), np.array([t.camid for t in side], np.int64)

@@ -29,6 +29,11 @@ def swept(key: str, text: str) -> list[str]:
     twice = next((v for v in values if not v or values.count(v) > 1), None)
     if twice is not None:
         raise SettingsError(f"--{key} must list values once each, a,b,c; got {text}")
+    for value in values:
+        try:
+            meaning(value)
+        except SettingsError as error:
+            raise SettingsError(f"--{key}: {error}; got {text}") from error
     return values
 
 
@@ -42,14 +47,23 @@ def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
     return rows
 
 
+def meaning(text: str) -> Any:
+    """The value that an override's text stands for."""
+    try:
+        meant = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # a day that no month has is a ValueError
+        raise SettingsError(f"{text!r} is no YAML value") from error
+    if not isinstance(meant, str):
+        return meant
+    try:
+        return float(meant)  # YAML 1.1 reads 1e-4 as text
+    except ValueError:
+        return meant
+
+
 def same_value(text: str, value: Any) -> bool:
     """Whether an override's text means this value."""
-    meant = yaml.safe_load(text)
-    if isinstance(meant, str):
-        try:
-            meant = float(meant)  # YAML 1.1 reads 1e-4 as text
-        except ValueError:
-            return bool(meant == value)
+    meant = meaning(text)
     if isinstance(value, tuple):
         return bool(isinstance(meant, list) and tuple(meant) == value)
     if isinstance(meant, bool) or isinstance(value, bool):

@@ -128,10 +128,34 @@ def rows_of(table: Mapping[str, Row], names: Sequence[str] | None = None) -> lis
     return [row for name, row in table.items() if not names or name in names]
 
 
+MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
+
+
+class OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, where YAML would keep the last; what `<<` brings may be changed.
+
+    Looks while the text is read, before `<<` is taken over: after that a changed key would stand twice.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise SettingsError(f"line {line}: {key.value} must stand once; line {seen[key.value]} has it already")
+            seen[key.value] = line
+        return node
+
+
 def read_rows(path: Path) -> list[Row]:
     """Rows from a YAML file, `name: {section.key: value, ..., builds_on: name}`; others stand against the first."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=OnceLoader)
+    except SettingsError as error:
+        raise SettingsError(f"{path}, {error}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as rows: {' '.join(str(error).split())}") from error
     if not isinstance(tree, Mapping) or not tree:
@@ -146,6 +170,7 @@ def read_rows(path: Path) -> list[Row]:
 
 def _row(path: Path, name: str, changes: dict[Any, Any], before: Sequence[Row]) -> Row:
     base = changes.pop("builds_on", before[0].name if before else None)
+    base = None if base is None else str(base)
     if base is not None and base not in {row.name for row in before}:
         raise SettingsError(f"{path}: row {name} builds on {base}, which must stand above it; there is no such row")
     overrides = tuple(f"{key}={_flow(value)}" for key, value in changes.items())

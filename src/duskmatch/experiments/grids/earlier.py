@@ -1,0 +1,57 @@
+"""What an earlier command left in a cell's folder, and whether a cell may be scored with it or go on with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from duskmatch.config import Settings, known_keys, read_settings
+from duskmatch.embedding.run import read_weights
+from duskmatch.errors import CheckpointError, OutputError, SettingsError
+
+
+def weights_digest(run: Path) -> str:
+    """SHA-256 of RUN/model.safetensors: which weights a result was scored with."""
+    with (run / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
+    """Whether RUN still holds the weights of this digest.
+
+    Results older than digests have None; then the weights of the `last` iteration are theirs, if any are.
+    """
+    if not (run / "model.safetensors").is_file():
+        return False
+    if digest is not None:
+        return weights_digest(run) == digest
+    try:
+        return last is not None and read_weights(run / "model.safetensors").header.get("step") == last
+    except CheckpointError:
+        return False
+
+
+def check_same_settings(run: Path, settings: Settings) -> None:
+    """Refuses to go on with a RUN that was begun with other settings."""
+    path = run / "settings.yaml"
+    try:
+        begun = values_of(read_settings(path))
+    except SettingsError as error:
+        raise OutputError(f"{path}: cannot be gone on with: {error}; delete {run} or choose another --out") from error
+    now = values_of(settings)
+    other = next((key for key in now if begun[key] != now[key]), None)
+    if other is not None:
+        raise OutputError(
+            f"{run} was begun with {other} {begun[other]}; this command gives {now[other]}; pass the settings and "
+            "--selection it was begun with, or choose another --out"
+        )
+
+
+def values_of(settings: Settings) -> dict[str, Any]:
+    """Every setting's value by its dotted name."""
+    values: dict[str, Any] = {}
+    for key in known_keys():
+        section, _, name = key.partition(".")
+        values[key] = getattr(getattr(settings, section), name) if name else getattr(settings, section)
+    return values

@@ -1,0 +1,267 @@
+"""One cell: what is done already is not done again, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from safetensors.torch import save_file
+
+from duskmatch.cli import main
+from duskmatch.config import load_settings
+from duskmatch.data import open_dataset
+from duskmatch.data.dataset import DirectionPair
+from duskmatch.embedding.run import HEADER_KEY, read_weights
+from duskmatch.errors import OutputError, SettingsError
+from duskmatch.experiments.grids import cells
+from duskmatch.experiments.grids.cells import Cell, Order, find_result, legacy_best, run_cell, with_selection
+from duskmatch.records import DIRECTIONS, HITSZ_VCM
+from duskmatch.training.checkpoint import only_writer
+from tests.experiments.grids.conftest import FAST, FLAGS
+
+N_STEPS = 4
+
+
+class Trained(Exception):
+    """The cell is about to be trained."""
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def refuse(*args, **more):
+        raise Trained
+
+    monkeypatch.setattr(cells, "train", refuse)
+
+
+def cell_in(folder, *more):
+    overrides = [f"{key}={value}" for key, value in FAST.items()]
+    off = ["model.attack=false", "model.defense=false", "model.sequence=none"]
+    return Cell("Baseline", load_settings("tiny", overrides=[*overrides, *off, *more], seed=0), folder)
+
+
+def order_of(tree, split="test", selection="last"):
+    return Order(tree, split, selection, "cpu", 1)
+
+
+@pytest.fixture(scope="module")
+def scored(tree, tmp_path_factory):
+    """The folder of a cell that is trained and scored on the test people."""
+    folder = tmp_path_factory.mktemp("cell") / "seed0"
+    run_cell(cell_in(folder), order_of(tree))
+    return folder
+
+
+@pytest.fixture
+def done(scored, tmp_path):
+    return shutil.copytree(scored, tmp_path / "seed0")
+
+
+def write_step(path, step):
+    """The weights at `path` with another iteration in their header, as a killed training leaves them."""
+    weights = read_weights(path)
+    save_file(weights.tensors, path, metadata={HEADER_KEY: json.dumps({**weights.header, "step": step})})
+
+
+def forget_digest(folder):
+    path = folder / "test.json"
+    result = json.loads(path.read_text())
+    del result["weights_sha256"]
+    path.write_text(json.dumps(result))
+
+
+@pytest.mark.slow
+def test_a_finished_cell_is_returned_and_not_run_again(done, tree, no_training):
+    before = (done / "test.json").stat().st_mtime_ns
+    result = run_cell(cell_in(done), order_of(tree))
+    assert result.model_dump(mode="json") == json.loads((done / "test.json").read_text())
+    assert (done / "test.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_cell_that_another_process_runs_is_left_to_it(done, tree, no_training):
+    (done / "test.json").unlink()
+    with only_writer(done), pytest.raises(OutputError) as error:
+        run_cell(cell_in(done), order_of(tree))
+    assert str(error.value) == f"{done} is being run by another process; the same command picks the cell up later"
+    with pytest.raises(Trained):  # and then it does
+        run_cell(cell_in(done), order_of(tree))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("digest", [True, False], ids=["digest", "older result"])
+def test_the_run_that_was_scored_is_scored_on_other_people_too(done, tree, no_training, digest):
+    if not digest:
+        forget_digest(done)
+    result = run_cell(cell_in(done), order_of(tree, "validation"))
+    assert result.split == "validation" and result.seconds == json.loads((done / "test.json").read_text())["seconds"]
+    if digest:
+        assert result.weights_sha256 == json.loads((done / "test.json").read_text())["weights_sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("digest", [True, False], ids=["digest", "older result"])
+@pytest.mark.parametrize("what", ["one iteration", "cut off", "no weights", "no run"])
+def test_any_other_run_is_trained_again(done, tree, no_training, what, digest):
+    weights = done / "run" / "model.safetensors"
+    if not digest:
+        forget_digest(done)
+    if what == "one iteration":
+        write_step(weights, 1)
+    elif what == "cut off":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif what == "no weights":
+        weights.unlink()
+    else:
+        shutil.rmtree(done / "run")
+    with pytest.raises(Trained):
+        run_cell(cell_in(done), order_of(tree, "validation"))
+    assert not (done / "validation.json").exists()
+
+
+@pytest.mark.slow
+def test_a_cell_of_another_selection_is_refused_before_anything_is_trained(done, tree, no_training):
+    with pytest.raises(OutputError) as error:
+        run_cell(cell_in(done), order_of(tree, "test", "test_best_legacy"))
+    assert str(error.value) == f"{done} holds a cell of other selection; choose another --out"
+    (done / "test.json").rename(done / "validation.json")  # done on the other split alone
+    with pytest.raises(OutputError) as error:
+        run_cell(cell_in(done), order_of(tree, "test", "test_best_legacy"))
+    assert str(error.value) == f"{done} holds a cell of other selection; choose another --out"
+
+
+def begun(cell, order):
+    """The cell, stopped within its first iteration's report."""
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(cell, order, stop)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("selection", "other"),
+    [
+        ("validation", "train.selection last; this command gives validation"),
+        ("test_best_legacy", "train.checkpoint_every 50; this command gives 2"),
+    ],
+)
+def test_a_half_trained_cell_does_not_go_on_under_other_settings(tree, tmp_path, selection, other):
+    cell = cell_in(tmp_path / "seed0", "train.checkpoint_every=50", "train.validate_every=1")
+    begun(cell, order_of(tree))
+    with pytest.raises(OutputError) as error:
+        run_cell(cell, order_of(tree, "test", selection))
+    assert str(error.value) == (
+        f"{cell.folder / 'run'} was begun with {other}; pass the settings and --selection it was begun with, or choose "
+        "another --out"
+    )
+
+
+@pytest.mark.slow
+def test_a_precision_that_is_settled_on_is_no_other_setting(tree, tmp_path, monkeypatch):
+    cell = cell_in(tmp_path / "seed0", "train.precision=auto")
+    begun(cell, order_of(tree))
+    resumed = []
+    monkeypatch.setattr(cells, "train", lambda *args, resume, **more: resumed.append(resume) or {})
+    cells.trained(cell.folder / "run", cell.settings, order_of(tree), None, lambda done, total: None)
+    assert resumed == [True]
+
+
+@pytest.mark.slow
+def test_a_damaged_settings_file_of_a_half_trained_cell_is_named(tree, tmp_path):
+    cell = cell_in(tmp_path / "seed0")
+    begun(cell, order_of(tree))
+    path = cell.folder / "run" / "settings.yaml"
+    path.write_text("model: {widht: 1}\n")
+    with pytest.raises(OutputError) as error:
+        run_cell(cell, order_of(tree))
+    assert str(error.value) == (
+        f"{path}: cannot be gone on with: unknown setting model.widht; did you mean model.width?; delete "
+        f"{path.parent} or choose another --out"
+    )
+
+
+@pytest.mark.slow
+def test_each_persons_hits_in_all_trials_add_up_to_the_printed_rank_1(done, tree, monkeypatch):
+    dataset = open_dataset(tree)
+
+    def sides(name, split, trial):
+        pair = dataset.direction(name, split)
+        gallery = [t for t in pair.gallery if trial == 0 or t.camid == 2]  # the second trial: half the gallery
+        return DirectionPair([t for t in pair.query if t.camid == 1], gallery)
+
+    trials = replace(HITSZ_VCM, trials=(0, 1))
+    monkeypatch.setattr(cells, "open_dataset", lambda path: replace(dataset, protocol=trials, sides=sides))
+    result = run_cell(cell_in(done), order_of(tree, "validation"))
+    for direction in DIRECTIONS:
+        people, scores = result.people[direction], result.directions[direction]
+        assert sum(people.n) == 2 * scores.n_queries
+        assert sum(people.hits) / sum(people.n) == pytest.approx(scores.rank1)
+        assert sum(people.precision) / sum(people.n) == pytest.approx(scores.mAP, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_checkpoints_that_an_interruption_left_are_no_further_tries(done, tree, monkeypatch):
+    run = done / "run"
+    for step in (1, 2, 3, N_STEPS):  # 1 and 3: where it was stopped
+        (run / "state" / f"{step:09d}").mkdir(parents=True)
+        copy = shutil.copy(run / "model.safetensors", run / "state" / f"{step:09d}")
+        write_step(Path(copy), step)
+    seen = []
+
+    def evaluated(embedder, *rest):
+        seen.append(embedder.on_bad_frame)
+        figures = SimpleNamespace(rank1=0.5, mean_average_precision=0.5)
+        return SimpleNamespace(scores=dict.fromkeys(DIRECTIONS, figures))
+
+    read = []
+    monkeypatch.setattr(cells, "evaluated", evaluated)
+    monkeypatch.setattr(cells, "read_weights", lambda path: read.append(path.parent.name) or read_weights(path))
+    dataset, order = open_dataset(tree), order_of(tree, "test", "test_best_legacy")
+    cell = cell_in(done, "train.validate_every=1", "data.on_bad_frame=skip")
+    legacy_best(run, dataset, with_selection(cell.settings, order.selection, dataset), order)
+    assert read == [f"{2:09d}", f"{N_STEPS:09d}", "run"] and seen == ["skip"] * 3
+
+
+def test_the_fields_habit_is_a_choice_on_test_people():
+    with pytest.raises(SettingsError) as error:
+        order_of(None, "validation", "test_best_legacy")
+    assert str(error.value) == (
+        "--selection test_best_legacy is a choice on test people; got --split validation; leave out --split or choose "
+        "another --selection"
+    )
+
+
+@pytest.mark.slow
+def test_an_unknown_setting_of_an_old_cell_is_named_with_its_file(done, tree):
+    path = done / "test.json"
+    result = json.loads(path.read_text())
+    result["settings"]["model"]["widht"] = 1
+    path.write_text(json.dumps(result))
+    with pytest.raises(OutputError) as error:
+        find_result(cell_in(done), order_of(tree), "")
+    assert str(error.value) == (
+        f"{path} holds settings of another duskmatch: unknown setting model.widht; did you mean model.width?; delete it"
+    )
+
+
+@pytest.mark.slow
+def test_a_cell_that_another_process_did_meanwhile_has_not_failed(scored, tree, tmp_path, monkeypatch):
+    from duskmatch.cli import grids
+
+    def other_process(waiting, order, at_once, on_end):
+        for cell in waiting:
+            shutil.copytree(scored, cell.folder)
+        return {str(cell.folder): "is being run by another process" for cell in waiting}
+
+    monkeypatch.setattr(grids, "run_with_progress", other_process)
+    words = ["reproduce", "table1", "--data", str(tree), "--out", str(tmp_path / "o"), "--preset", "tiny", "-q"]
+    assert main([*words, *FLAGS, "--device", "cpu", "--rows", "Baseline"]) == 0
+    rows = json.loads((tmp_path / "o" / "table1.json").read_text())["rows"]
+    assert {row["status"] for row in rows} == {"done"}
