@@ -17,8 +17,10 @@ from duskmatch.data import open_dataset
 from duskmatch.data.dataset import DirectionPair
 from duskmatch.embedding.run import HEADER_KEY, read_weights
 from duskmatch.errors import OutputError, SettingsError
-from duskmatch.experiments.grids import cells
-from duskmatch.experiments.grids.cells import Cell, Order, find_result, legacy_best, run_cell, with_selection
+from duskmatch.experiments.grids import running, selection
+from duskmatch.experiments.grids.cells import Cell, Order, find_result
+from duskmatch.experiments.grids.running import run_cell
+from duskmatch.experiments.grids.selection import legacy_best, with_selection
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from duskmatch.training.checkpoint import only_writer
 from tests.experiments.grids.conftest import FAST, FLAGS
@@ -35,7 +37,7 @@ def no_training(monkeypatch):
     def refuse(*args, **more):
         raise Trained
 
-    monkeypatch.setattr(cells, "train", refuse)
+    monkeypatch.setattr(running, "train", refuse)
 
 
 def cell_in(folder, *more):
@@ -168,8 +170,8 @@ def test_a_precision_that_is_settled_on_is_no_other_setting(tree, tmp_path, monk
     cell = cell_in(tmp_path / "seed0", "train.precision=auto")
     begun(cell, order_of(tree))
     resumed = []
-    monkeypatch.setattr(cells, "train", lambda *args, resume, **more: resumed.append(resume) or {})
-    cells.trained(cell.folder / "run", cell.settings, order_of(tree), None, lambda done, total: None)
+    monkeypatch.setattr(running, "train", lambda *args, resume, **more: resumed.append(resume) or {})
+    running.trained(cell.folder / "run", cell.settings, order_of(tree), None, lambda done, total: None)
     assert resumed == [True]
 
 
@@ -197,7 +199,7 @@ def test_each_persons_hits_in_all_trials_add_up_to_the_printed_rank_1(done, tree
         return DirectionPair([t for t in pair.query if t.camid == 1], gallery)
 
     trials = replace(HITSZ_VCM, trials=(0, 1))
-    monkeypatch.setattr(cells, "open_dataset", lambda path: replace(dataset, protocol=trials, sides=sides))
+    monkeypatch.setattr(running, "open_dataset", lambda path: replace(dataset, protocol=trials, sides=sides))
     result = run_cell(cell_in(done), order_of(tree, "validation"))
     for direction in DIRECTIONS:
         people, scores = result.people[direction], result.directions[direction]
@@ -221,8 +223,8 @@ def test_checkpoints_that_an_interruption_left_are_no_further_tries(done, tree, 
         return SimpleNamespace(scores=dict.fromkeys(DIRECTIONS, figures))
 
     read = []
-    monkeypatch.setattr(cells, "evaluated", evaluated)
-    monkeypatch.setattr(cells, "read_weights", lambda path: read.append(path.parent.name) or read_weights(path))
+    monkeypatch.setattr(selection, "evaluated", evaluated)
+    monkeypatch.setattr(selection, "read_weights", lambda path: read.append(path.parent.name) or read_weights(path))
     dataset, order = open_dataset(tree), order_of(tree, "test", "test_best_legacy")
     cell = cell_in(done, "train.validate_every=1", "data.on_bad_frame=skip")
     legacy_best(run, dataset, with_selection(cell.settings, order.selection, dataset), order)

@@ -202,8 +202,9 @@ def test_cells_of_several_machines_name_them_all(tmp_path):
 def test_the_habit_names_the_split_it_was_picked_on(tmp_path):
     best = LegacyBest(rank1=0.5, rank1_step=2, mAP=0.4, mAP_step=4)
     seen = result("Baseline", 0, [1, 0, 1]).model_copy(update={"test_best_legacy": dict.fromkeys(DIRECTIONS, best)})
-    order = replace(ORDER, split="validation", selection="test_best_legacy")
-    text = markdown(document(tmp_path, {("Baseline", 0): seen}, order=order))
+    made = document(tmp_path, {("Baseline", 0): seen}, order=replace(ORDER, selection="test_best_legacy"))
+    assert "rank-1, mAP picked on TEST" in markdown(made)
+    text = markdown({**made, "split": "validation"})  # no command makes such a document any more
     assert "rank-1, mAP picked on VALIDATION" in text and "TEST" not in text
     assert "the best checkpoint on the validation people" in text
 

@@ -15,7 +15,8 @@ from duskmatch.data import Dataset
 from duskmatch.data.dataset import DirectionPair
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.evaluation.matches import SamePersonTable
-from duskmatch.experiments.grids.cells import Cell, CellResult, Order, elsewhere, find_result, need_validation
+from duskmatch.experiments.grids.cells import Cell, CellResult, Order, elsewhere, find_result
+from duskmatch.experiments.grids.selection import need_validation
 from duskmatch.experiments.grids.variants import Row
 from duskmatch.records import CameraRule, Ints, Tracklet
 

@@ -11,7 +11,8 @@ from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
 from duskmatch.errors import DuskmatchError
-from duskmatch.experiments.grids.cells import Cell, Order, run_cell
+from duskmatch.experiments.grids.cells import Cell, Order
+from duskmatch.experiments.grids.running import run_cell
 
 Told = Callable[[Cell, int, int], None]  # a cell, its iterations done, and of how many
 

@@ -1,0 +1,134 @@
+"""A cell trained, scored, and written down last of all; what is done already is not done again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from duskmatch.config import Settings
+from duskmatch.data import Dataset, open_dataset
+from duskmatch.embedding import Embedder, load_embedder
+from duskmatch.embedding.cost import count_flops
+from duskmatch.embedding.machine import describe, pick_device, set_threads, versions
+from duskmatch.evaluation import dataset_facts, direction_scores
+from duskmatch.evaluation.trials import pooled
+from duskmatch.experiments.grids.cells import CELL_VERSION, Cell, CellResult, Order, People, elsewhere, find_result
+from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run, weights_digest
+from duskmatch.experiments.grids.selection import evaluated, last_step, legacy_best, with_selection
+from duskmatch.files import refusal, write_json
+from duskmatch.records import DIRECTIONS, Scores
+from duskmatch.training import Watcher, train
+from duskmatch.training.checkpoint import only_writer
+from duskmatch.training.loop import settle_precision
+from duskmatch.training.monitor import read_log
+
+BUSY = "is being run by another process; the same command picks the cell up later"
+
+
+def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lambda done, total: None) -> CellResult:
+    """Trains the cell, going on where it was stopped, scores it, and writes its result last.
+
+    What is done already is not done again: a cell with its result is returned, one that was scored on another split is
+    not trained again while its RUN is there. While it lasts no other process runs this cell.
+    """
+    threads = set_threads(order.threads)
+    dataset = open_dataset(order.data)
+    try:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(cell.folder, error) from error
+    with only_writer(cell.folder, BUSY):
+        done = find_result(cell, order, dataset.fingerprint)
+        return done or _run(cell, order, dataset, threads, on_step)
+
+
+def _run(cell: Cell, order: Order, dataset: Dataset, threads: int, on_step: Callable[[int, int], None]) -> CellResult:
+    run = cell.folder / "run"
+    others = elsewhere(cell, order, dataset.fingerprint)
+    settings = with_selection(cell.settings, order.selection, dataset)
+    took = took_before(run, others, settings, order, dataset)
+    if took is None:
+        outcome = trained(run, settings, order, dataset, on_step)
+        took = speed(run, outcome["steps"], settings)
+    digest = weights_digest(run)
+    embedder = load_embedder(run, device=order.device, on_bad_frame=settings.data.on_bad_frame)
+    evaluation = evaluated(embedder, dataset, order.split, settings)
+    result = CellResult(
+        schema_version=CELL_VERSION,
+        row=cell.row,
+        seed=cell.seed,
+        split=order.split,
+        selection=order.selection,
+        settings=cell.settings.model_dump(mode="json"),
+        data=dataset_facts(dataset, evaluation),
+        synthetic=dataset.synthetic,
+        directions={d: direction_scores(evaluation.scores[d], evaluation.trials[d]) for d in DIRECTIONS},
+        people={d: people_of(pooled(evaluation.trials[d])) for d in DIRECTIONS},
+        test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
+        parameters=embedder.known["parameters"],
+        flops=flops_of(embedder),
+        **took,
+        machine=describe(),
+        threads=threads,
+        versions=versions(),
+        weights_sha256=digest,
+    )
+    write_json(cell.result_path(order.split), result.model_dump(mode="json"))
+    shutil.rmtree(run / "state", ignore_errors=True)  # a finished cell is never gone on with
+    return result
+
+
+def took_before(
+    run: Path, others: list[CellResult], settings: Settings, order: Order, dataset: Dataset
+) -> dict[str, float] | None:
+    """How long the RUN took whose weights another split was scored with, where it is still there; else None: train.
+
+    The field's habit needs the states, which are gone.
+    """
+    if not others or order.selection == "test_best_legacy":
+        return None
+    last = last_step(settings, dataset) if order.selection == "last" else None
+    known = next((result for result in others if is_the_run(run, result.weights_sha256, last)), None)
+    return None if known is None else {"seconds": known.seconds, "frames_per_s": known.frames_per_s}
+
+
+def trained(
+    run: Path, settings: Settings, order: Order, dataset: Dataset, on_step: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """The cell's RUN, from where it was stopped; one that was begun with other settings is refused."""
+    resume = (run / "settings.yaml").is_file()
+    if resume:
+        check_same_settings(run, settle_precision(settings, pick_device(order.device)))
+    watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
+    return train(settings, dataset, run, resume=resume, device=order.device, watcher=watcher)
+
+
+def people_of(scores: Scores) -> People:
+    """The scored queries of each person, added up."""
+    pids, whose = np.unique(scores.query_pids, return_inverse=True)
+    hits = np.bincount(whose, weights=(scores.first_hit == 1).astype(float))
+    precision = np.bincount(whose, weights=scores.average_precision)
+    return People(
+        pids=[int(p) for p in pids],
+        n=[int(n) for n in np.bincount(whose)],
+        hits=[int(h) for h in hits],
+        precision=[round(float(p), 6) for p in precision],
+    )
+
+
+def flops_of(embedder: Embedder) -> int:
+    """Operations for one tracklet at test."""
+    assert embedder.model is not None
+    return count_flops(embedder.model, embedder.settings.data.frames_per_clip, *embedder.size)
+
+
+def speed(run: Path, n_steps: int, settings: Settings) -> dict[str, float]:
+    """How long the iterations take by their median, whatever else the machine did and however often it was stopped."""
+    seen = [row["frames_per_s"] for row in read_log(run / "log.csv") if row.get("frames_per_s")]
+    per_step = 2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid * settings.data.training_frames
+    rate = float(np.median(seen)) if seen else 0.0
+    return {"seconds": n_steps * per_step / rate if rate else 0.0, "frames_per_s": rate}
