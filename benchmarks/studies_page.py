@@ -1,7 +1,8 @@
 """Fills the tables of docs/studies.md from benchmarks/results/study_*.json: no figure is typed by hand.
 
 python -m benchmarks.studies_page                             # after the files have changed
-python -m benchmarks.studies_page record NAME DIR/table1.json  # keeps an experiment's JSON as study_NAME.json first
+python -m benchmarks.studies_page record NAME DIR/table1.json  # first keeps an experiment's JSON as study_NAME.json
+                                                               # and draws docs/pictures/study_NAME.png of a grid
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "studies.md"
+PICTURES = HERE.parent / "docs" / "pictures"
 BLOCK = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 Document = dict[str, Any]
 
@@ -28,6 +30,15 @@ def record(name: str, source: Path) -> Path:
     target = RESULTS / f"study_{name}.json"
     target.write_text(text + "\n", encoding="utf-8")
     return target
+
+
+def draw(name: str, document: Document) -> None:
+    """A grid's rank-1 and differences as docs/pictures/study_NAME.png; other experiments draw their own."""
+    from duskmatch.experiments.grids.charts import grid_charts
+    from duskmatch.pictures.dots import save_dots
+
+    if "differences" in document:
+        save_dots(grid_charts(document), PICTURES / f"study_{name}.png", columns=1)
 
 
 def grid(document: Document) -> str:
@@ -102,7 +113,9 @@ def main(words: list[str]) -> None:
     if words[:1] == ["record"]:
         if len(words) != 3:
             raise SystemExit("record takes a name and a JSON file")
-        print(record(words[1], Path(words[2])))
+        kept = record(words[1], Path(words[2]))
+        draw(words[1], json.loads(kept.read_text(encoding="utf-8")))
+        print(kept)
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
