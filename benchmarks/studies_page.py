@@ -33,12 +33,13 @@ def record(name: str, source: Path) -> Path:
 
 
 def draw(name: str, document: Document) -> None:
-    """A grid's rank-1 and differences as docs/pictures/study_NAME.png; other experiments draw their own."""
+    """A grid's rank-1 and differences, where the page shows them; other experiments draw their own pictures."""
     from duskmatch.experiments.grids.charts import grid_charts
     from duskmatch.pictures.dots import save_dots
 
-    if "differences" in document:
-        save_dots(grid_charts(document), PICTURES / f"study_{name}.png", columns=1)
+    picture = PICTURES / f"study_{name}.png"
+    if "differences" in document and picture.name in PAGE.read_text(encoding="utf-8"):
+        save_dots(grid_charts(document), picture, columns=1)
 
 
 def grid(document: Document) -> str:
