@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -16,7 +17,8 @@ import yaml
 from safetensors.torch import load_file
 
 from duskmatch import __version__
-from duskmatch.cli import COMMANDS, build_parser, main
+from duskmatch.cli import COMMANDS, build_parser, main, reproduce_motion, reproduce_probes
+from duskmatch.cli import evaluate as evaluate_command
 from duskmatch.cli.convert import plain_name
 from duskmatch.config import PRESETS, known_keys, load_settings
 from duskmatch.models.backbone import Stages, Stem, load_backbone
@@ -549,3 +551,19 @@ def test_resume_and_overwrite_contradict_each_other(capsys: Capture, run: Path, 
 def test_damaged_settings_of_a_run_are_one_line(content: str, capsys: Capture, tree: Path, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_bytes(content.encode(errors="surrogateescape"))
     refused(capsys, "train", "--data", tree, "--out", tmp_path, "--resume")
+
+
+def test_a_flag_of_many_values_adds_up_when_it_is_given_twice() -> None:
+    """argparse keeps the last alone by default, and what was named first would be left out without a word."""
+    motion, probes, evaluate = (argparse.ArgumentParser() for _ in range(3))
+    reproduce_motion.add_arguments(motion)
+    reproduce_probes.add_arguments(probes)
+    evaluate_command.add_arguments(evaluate)
+    words = ["RUN", "--data", "a", "--twins", "b", "c", "--twins", "d", "--data", "e", "--out", "o"]
+    args = motion.parse_args(words)
+    assert ([p.name for p in args.data], [p.name for p in args.twins]) == (["a", "e"], ["b", "c", "d"])
+    assert motion.parse_args(["RUN", "--data", "a", "--out", "o"]).twins == []
+    args = probes.parse_args(["RUN", "--data", "a", "--backgrounds", "b", "--backgrounds", "c", "--out", "o"])
+    assert [p.name for p in args.backgrounds] == ["b", "c"]
+    args = evaluate.parse_args(["--features", "q.npz", "--features", "g.npz"])
+    assert [p.name for p in args.features] == ["q.npz", "g.npz"]

@@ -46,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
     parser.add_argument(
-        "--features", type=Path, nargs="+", metavar="FILE", help=".npz or .safetensors to score instead of a RUN"
+        "--features",
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help=".npz or .safetensors to score instead of a RUN",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
     parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")

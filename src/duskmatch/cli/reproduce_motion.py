@@ -12,10 +12,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, or exported folders")
     parser.add_argument(
-        "--data", nargs="+", type=Path, required=True, metavar="DATASET", help="data sets, twins sets among them"
+        "--data",
+        nargs="+",
+        action="extend",
+        type=Path,
+        required=True,
+        metavar="DATASET",
+        help="data sets, twins sets among them",
     )
     parser.add_argument(
-        "--twins", nargs="+", type=Path, default=[], metavar="DATASET", help="more of them, refused if without twins"
+        "--twins",
+        nargs="+",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="DATASET",
+        help="more of them, refused if without twins",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for motion.json, .md and .png")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")

@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backgrounds",
         nargs="+",
+        action="extend",
         type=Path,
         default=[],
         metavar="DIR",
