@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from duskmatch.data import Dataset
 from duskmatch.embedding.machine import describe, versions
 from duskmatch.errors import EvaluationError
-from duskmatch.experiments.grids.cells import CellResult, LegacyBest, Order, People
+from duskmatch.experiments.grids.cells import CellResult, LegacyBest, Order, Part, People
 from duskmatch.experiments.grids.comparison import COMPARED, Difference, Scored, compare
 from duskmatch.experiments.grids.given import Budget, RowSettings, SettingsFile, budget_of, rows_settings, settings_file
 from duskmatch.experiments.grids.grid import Base, Grid
@@ -19,10 +19,6 @@ from duskmatch.records import DIRECTIONS, Direction
 
 SCHEMA_VERSION = 1
 BOTH: tuple[Direction | Literal["both"], ...] = (*DIRECTIONS, "both")
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Line(Part):
@@ -78,9 +74,9 @@ class Experiment(Part):
     machine: str
     threads: int | list[int] | None
     versions: dict[str, str]
-    rows_settings: dict[str, RowSettings] = {}
+    rows_settings: dict[str, RowSettings] = Field(default_factory=dict)
     settings_file: SettingsFile | None = None
-    not_comparable: list[NotComparable] = []
+    not_comparable: list[NotComparable] = Field(default_factory=list)
 
 
 def experiment_document(

@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
-from duskmatch.config import Settings
+from duskmatch.config import Settings, TrainSettings
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
+from duskmatch.experiments.grids.cells import Part
 from duskmatch.experiments.grids.grid import Base, Grid, settings_of
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Budget(Part):
@@ -53,13 +49,18 @@ class SettingsFile(Part):
     content: dict[str, Any] | None
 
 
+def iterations_of(train: TrainSettings) -> int | None:
+    """Of both stages; None where the data set says how long an epoch is."""
+    epochs = train.stage1_epochs + train.stage2_epochs
+    return train.steps_per_epoch * epochs if train.steps_per_epoch else None
+
+
 def budget_of(base: Base, settings: Settings) -> Budget:
     train = settings.train
-    epochs = train.stage1_epochs + train.stage2_epochs
     return Budget(
         preset=base.preset,
         overrides=list(base.overrides),
-        iterations=train.steps_per_epoch * epochs if train.steps_per_epoch else None,
+        iterations=iterations_of(train),
         stage1_epochs=train.stage1_epochs,
         stage2_epochs=train.stage2_epochs,
         steps_per_epoch=train.steps_per_epoch,
@@ -77,11 +78,10 @@ def rows_settings(grid: Grid, dataset: Dataset) -> dict[str, RowSettings]:
     for row in grid.rows:
         settings = grid.cells[row.name, grid.seeds[0]].settings
         train = settings.train
-        epochs = train.stage1_epochs + train.stage2_epochs
         found[row.name] = RowSettings(
             preset=settings.preset,
             method=settings.model.name,
-            iterations=train.steps_per_epoch * epochs if train.steps_per_epoch else None,
+            iterations=iterations_of(train),
             clips_per_iteration=2 * train.pids_per_batch * train.tracklets_per_pid,
             training_frames=settings.data.training_frames,
             size=(settings.data.height, settings.data.width),

@@ -51,9 +51,8 @@ class Grid:
         return {key: result for key, result in found.items() if result is not None}
 
     def check_folders(self, order: Order, fingerprint: str) -> None:
-        """Refuses folders that hold results of other cells, on whichever split, before anything runs."""
+        """Refuses folders with other cells' results on other splits; `results` does so on the order's own."""
         for cell in self.queue():
-            find_result(cell, order, fingerprint)
             elsewhere(cell, order, fingerprint)
 
 
