@@ -118,7 +118,7 @@ def share_alternative() -> Numbers:
 
     from duskmatch.embedding.engines import quiet_import
     from duskmatch.embedding.graphs import quietly
-    from duskmatch.models.backbone import Stages, Stem
+    from duskmatch.models.resnet import Stages, Stem
 
     ov = quiet_import("openvino")
     bare = torch.nn.Sequential(Stem(64), Stages("resnet50", 1.0, 2), torch.nn.AdaptiveAvgPool2d(1)).eval()

@@ -92,12 +92,15 @@ class ModelSettings(Section):
 
     name: str = "self_attack"  # a name of models.MODELS
     options: dict[str, float | int | bool | str] = {}  # what the named method takes besides
-    backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50"] = "resnet50"
+    backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50", "efficientnet_lite0"] = "resnet50"
     width: Positive = 1.0
     last_stride: Literal[1, 2] = 1
+    head_width: Count | None = None  # d of efficientnet_lite0, by a 1x1 convolution; None: 320; 1280: ImageNet's own
     pooling: Literal["mean", "gem"] = "mean"  # over positions, for f^l, f_d and the parts
     gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0  # above 6 the power of what is held at 1e-6 is no fp32 number
-    weights: str | None = None  # a safetensors file, or torchvision:NAME or timm:NAME where that library is installed
+    # a safetensors file; imagenet: efficientnet_lite0's, installed by the extra `pretrained`; torchvision:NAME or
+    # timm:NAME where that library is installed
+    weights: str | None = None
     temporal_mixing: bool = False  # a non-local block over all frames of a clip, between E_def's stages 3 and 4
     n_parts: Count = 6
     attack: bool = True
@@ -106,6 +109,9 @@ class ModelSettings(Section):
     spatial_output: Literal["last", "per_part"] = "last"
     lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
     highlight_reduction: Count = 16
+    highlight_start: Literal["drawn", "half"] = "drawn"  # half: A of Eq. 12 starts at 0.5, and not as drawn
+    motion_norm: bool = False  # a layer normalisation of what LSTM_mot reads
+    branch_start: NotNegative = 0.0  # with which weight IMSA's and CMCA's last normalisation starts; 0: as the identity
     attention_shared: bool = True
     attention_pool_keys: bool = False
     cross_query: Literal["own", "other"] = "own"
@@ -138,6 +144,7 @@ class LossSettings(Section):
 class TrainSettings(Section):
     """The loop and its two stages."""
 
+    stage0_epochs: Annotated[int, Field(ge=0)] = 0  # of the Baseline before stage I: W_def and E_def come pre-trained
     stage1_epochs: Annotated[int, Field(ge=0)] = 150
     stage2_epochs: Annotated[int, Field(ge=0)] = 50
     steps_per_epoch: Count | None = None  # None: floor(min(#infrared, #visible) / (P K))
@@ -150,7 +157,8 @@ class TrainSettings(Section):
     self_pair_probability: Share = 0.0
     optimizer: Literal["sgd", "adam"] = "sgd"
     lr: Positive = 0.12
-    backbone_lr_factor: Positive = 1.0
+    # part -> factor of the rate: "backbone" is what loaded weights fill, any other the first letters of a module's name
+    rates: dict[str, Positive] = {}
     momentum: Share = 0.9
     nesterov: bool = False
     weight_decay: NotNegative = 5e-4
@@ -177,6 +185,21 @@ class TrainSettings(Section):
     )
     recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # at the end, to estimate both necks' statistics as at test
     centre: bool = False  # then each modality's mean embedding of training people is taken off at test
+
+    @property
+    def n_epochs(self) -> int:
+        """Of all stages."""
+        return self.stage0_epochs + self.stage1_epochs + self.stage2_epochs
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_rates(cls, tree: Any) -> Any:
+        """A RUN from before `rates` has `backbone_lr_factor` in its place."""
+        if not isinstance(tree, dict) or "backbone_lr_factor" not in tree:
+            return tree
+        rest = {key: value for key, value in tree.items() if key != "backbone_lr_factor"}
+        factor = tree["backbone_lr_factor"]
+        return rest if factor == 1 else {**rest, "rates": {"backbone": factor, **rest.get("rates", {})}}
 
 
 class EvaluateSettings(Section):
@@ -221,7 +244,7 @@ class Settings(Section):
             )
         if self.train.centre and not self.train.recalibrate_steps:
             raise ValueError("train.centre needs train.recalibrate_steps above 0: the batches the means are taken of")
-        if not self.train.stage1_epochs + self.train.stage2_epochs:
+        if not self.train.n_epochs:
             raise ValueError("train.stage1_epochs and train.stage2_epochs must not both be 0; nothing would be trained")
         if self.train.optimizer == "sgd" and self.train.nesterov and not self.train.momentum:
             raise ValueError("train.nesterov needs train.momentum above 0; got 0.0")

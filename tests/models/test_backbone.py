@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from duskmatch.errors import CheckpointError, SettingsError
-from duskmatch.models.backbone import ARCHITECTURES, Stages, Stem, load_backbone
+from duskmatch.models.backbone import load_backbone
+from duskmatch.models.resnet import ARCHITECTURES, Stages, Stem
 
 # torchvision's resnet18 without `fc`: names and shapes as published with its checkpoints
 RESNET18_SAMPLE = {

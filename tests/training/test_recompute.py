@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 
 from duskmatch.config import load_settings
-from duskmatch.models.backbone import Stages
+from duskmatch.models.resnet import Stages
 from duskmatch.training import train
 from tests.training.conftest import FAST
 

@@ -1,21 +1,11 @@
-"""`duskmatch convert WEIGHTS.pth OUT.safetensors`: the only place that opens a pickle, with torch's safe loader."""
+"""`duskmatch convert WEIGHTS.pth OUT.safetensors`: a pickle's tensors, read by torch's safe loader."""
 
 from __future__ import annotations
 
 import argparse
-import re
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from duskmatch.errors import CheckpointError, OutputError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-# Where training programs put the tensors inside their file, and what they put before each name.
-WRAPPERS = ("state_dict", "model_state_dict", "net", "model", "network")
-PREFIXES = ("module.", "model.", "backbone.", "base.")
+from duskmatch.errors import OutputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +18,7 @@ def run(args: argparse.Namespace) -> None:
     from safetensors.torch import save
 
     from duskmatch.cli import console
+    from duskmatch.embedding.pickled import read_pickle
     from duskmatch.files import write_bytes
 
     if args.out.suffix != ".safetensors":
@@ -38,57 +29,3 @@ def run(args: argparse.Namespace) -> None:
     write_bytes(args.out, save(tensors))
     outcome = {"out": str(args.out), "tensors": len(tensors), "parameters": sum(t.numel() for t in tensors.values())}
     console.result(outcome, lambda o: f"{o['tensors']} tensors, {o['parameters'] / 1e6:.2f} M numbers: {o['out']}")
-
-
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pth by their plain names; nothing in the file is executed."""
-    import pickle
-
-    import torch
-
-    if not path.is_file():
-        raise CheckpointError(f"{path} is {'no file' if path.exists() else 'missing'}; name a .pth file")
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own text advises to load the file unsafely: it is not passed on
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        thing = f"asks for {asked[1]}" if asked else "holds more than tensors or is damaged"
-        raise CheckpointError(
-            f"{path} {thing} and was not opened; save its plain state_dict and convert that"
-        ) from error
-    except Exception as error:  # damaged bytes make the loader raise almost anything
-        raise CheckpointError(f"{path} is damaged or no torch file; copy it again") from error
-    for key in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} must hold tensors by name; got {type(content).__name__}")
-    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
-    if not tensors:
-        raise CheckpointError(f"{path} holds no tensors by name; is it the right file?")
-    found: dict[str, Tensor] = {}
-    long_names: dict[str, str] = {}
-    for name, tensor in tensors.items():
-        short = plain_name(name)
-        if short in found:
-            raise CheckpointError(
-                f"{path}: {long_names[short]} and {name} would both be {short}; it holds two networks; "
-                "save the state_dict of one and convert that"
-            )
-        if tensor.layout != torch.strided:
-            raise CheckpointError(f"{path}: {name} must be a plain tensor; got {tensor.layout}; save it dense")
-        found[short], long_names[short] = tensor, name
-    return {name: tensor.detach().clone().contiguous() for name, tensor in found.items()}
-
-
-def plain_name(name: str) -> str:
-    """The name without what wrappers put before it."""
-    shortened = True
-    while shortened:
-        shortened = False
-        for prefix in PREFIXES:
-            if name.startswith(prefix):
-                name, shortened = name[len(prefix) :], True
-    return name

@@ -10,7 +10,7 @@ from duskmatch.embedding.cost import unused_at_test
 from duskmatch.models import Network
 
 # In one parent: the convolution and the normalisation that follows it.
-PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"), ("out", "norm"))
+PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"), ("out", "norm"), ("conv", "norm"))
 
 
 def at_test(model: Network) -> Network:

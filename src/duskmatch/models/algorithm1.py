@@ -107,7 +107,21 @@ def updates(model: SelfAttackDefense, settings: Settings, due: Due) -> list[SubS
 def sub_steps(
     model: SelfAttackDefense, loss: LossSettings, train: TrainSettings, stage: int, *, attacking: bool = True
 ) -> list[SubStep]:
-    """The updates of one iteration, in order. `attacking` False leaves the attack out until W_def has learnt."""
+    """The updates of one iteration, in order. `attacking` False leaves the attack out until W_def has learnt.
+
+    Stage 0 is the Baseline: Eqs. 9 and 10 on the mean of F_{t,d} itself.
+    Source: paper, III-B, "pre-trained" W_def. Differs: it does not say how; Algorithm 1 has no such stage.
+    """
+    if stage == 0:
+        weights = {
+            "defense_identity": loss.defense_weight,
+            "defense_triplet": loss.defense_weight * loss.triplet_weight,
+        }
+        return [
+            SubStep(
+                "defense", (*STEMS, "defense_encoder", "defense_neck", "defense_classifier"), defense_terms, weights
+            )
+        ]
     frozen_stage = stage == 2 and model.has_attack
     only_encoder = stage == 2 and train.stage2 == "only_defense_encoder"
     stems = () if only_encoder else STEMS

@@ -2,7 +2,7 @@
 
 Both are one embedded-Gaussian non-local block (Wang et al., "Non-local Neural Networks", section 3): 1x1
 convolutions make query, key and value at half width, softmax over positions weighs the values, a 1x1 convolution
-and a batch normalisation that starts at zero bring them back, and the trunk is added.
+and a batch normalisation (which starts at zero, or at `start`) bring them back, and the trunk is added.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ class NonLocal(nn.Module):
     `branch_ratio` holds |branch| / |trunk| of the last forward in training: under 0.01 the block has not opened.
     """
 
-    def __init__(self, channels: int, *, inner: int | None = None, pool_keys: bool = False) -> None:
-        """`inner`: the width of queries, keys and values, half of `channels` where it is None."""
+    def __init__(self, channels: int, *, inner: int | None = None, pool_keys: bool = False, start: float = 0.0) -> None:
+        """`inner`: the width of queries, keys and values, half of `channels` where it is None.
+
+        `start`: the weight that the last normalisation begins with; at 0 the block begins as the identity, so that
+        loaded weights keep their meaning, and in a short run it may never open.
+        """
         super().__init__()
         inner = inner or max(channels // 2, 1)
         self.theta = nn.Conv2d(channels, inner, 1)
@@ -31,7 +35,7 @@ class NonLocal(nn.Module):
         self.out = nn.Conv2d(inner, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         self.pool = nn.MaxPool2d(2) if pool_keys else nn.Identity()
-        nn.init.zeros_(self.norm.weight)  # starts as the identity, so that loaded weights keep their meaning
+        nn.init.constant_(self.norm.weight, start)
         self.branch_ratio: Tensor | None = None
 
     def forward(
@@ -86,9 +90,9 @@ class IntraModalitySelfAttention(nn.Module):
     Source: paper, Eq. 2 and Fig. 3.
     """
 
-    def __init__(self, channels: int, *, pool_keys: bool = False) -> None:
+    def __init__(self, channels: int, *, pool_keys: bool = False, start: float = 0.0) -> None:
         super().__init__()
-        self.block = NonLocal(channels, pool_keys=pool_keys)
+        self.block = NonLocal(channels, pool_keys=pool_keys, start=start)
 
     def forward(self, shallow: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return self.block(shallow, shallow, shallow)  # type: ignore[no-any-return]
@@ -103,10 +107,16 @@ class CrossModalityCrossAttention(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, query: Literal["own", "other"] = "own", temporal: bool = False, pool_keys: bool = False
+        self,
+        channels: int,
+        *,
+        query: Literal["own", "other"] = "own",
+        temporal: bool = False,
+        pool_keys: bool = False,
+        start: float = 0.0,
     ) -> None:
         super().__init__()
-        self.block = NonLocal(channels, pool_keys=pool_keys)
+        self.block = NonLocal(channels, pool_keys=pool_keys, start=start)
         self.query, self.temporal = query, temporal
 
     def forward(

@@ -51,6 +51,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         pooling: Pooling = "gem",
         gem_p: float = 3.0,
         flip: bool = False,
@@ -59,7 +60,15 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         normalised: bool = True,
         gamma: float = 1.0,
     ) -> None:
-        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, pooling=pooling, gem_p=gem_p)
+        super().__init__(
+            n_pids,
+            backbone=backbone,
+            width=width,
+            last_stride=last_stride,
+            head_width=head_width,
+            pooling=pooling,
+            gem_p=gem_p,
+        )
         if not 0 <= erase <= 1:
             raise SettingsError(f"model.options erase must be from 0 to 1, a share of the clips; got {erase}")
         if not gamma > 0:
@@ -68,9 +77,9 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         self.normalised, self.gamma = normalised, gamma
         stages = (self.encoder.layer2, self.encoder.layer3)
         n2, n3 = (min(n, len(stage)) for n, stage in zip(N_BLOCKS, stages, strict=True))
-        d3 = self.encoder.channels3
+        _, d2, d3, _ = self.encoder.stage_channels
         # beside the stages and not in them, whose names are those of published weights
-        self.non_local2 = nn.ModuleList(DotProduct(d3 // 2, inner=1) for _ in range(n2))
+        self.non_local2 = nn.ModuleList(DotProduct(d2, inner=1) for _ in range(n2))
         self.non_local3 = nn.ModuleList(DotProduct(d3, inner=1) for _ in range(n3))
         self.test_time_extras = ("mean with the mirrored clip",) if flip else ()
 

@@ -81,11 +81,20 @@ class DualAttentiveAggregation(FrameNetwork):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         pooling: Pooling = "mean",
         gem_p: float = 3.0,
         n_parts: int = 3,
     ) -> None:
-        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, pooling=pooling, gem_p=gem_p)
+        super().__init__(
+            n_pids,
+            backbone=backbone,
+            width=width,
+            last_stride=last_stride,
+            head_width=head_width,
+            pooling=pooling,
+            gem_p=gem_p,
+        )
         d, self.n_parts = self.channels, n_parts
         self.part_attention, self.part_neck = PartAggregation(d, n_parts), neck(d)
         self.graph_heads = nn.ModuleList(GraphAttention(d, d // N_HEADS) for _ in range(N_HEADS))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.config import Settings
-from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.method import Due, Forward, Network, SubStep, classifier, every_part, neck
 from duskmatch.models.pooling import Pooling, pool_clip
 from duskmatch.records import Modality
@@ -28,13 +28,14 @@ class FrameNetwork(Network):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         pooling: Pooling = "mean",
         gem_p: float = 3.0,
     ) -> None:
         super().__init__(n_pids)
         self.power = gem_p if pooling == "gem" else None
-        self.stem_visible, self.stem_infrared = Stem(stem_channels(width)), Stem(stem_channels(width))
-        self.encoder = Stages(backbone, width, last_stride)
+        self.stem_visible, self.stem_infrared = make_stem(backbone, width), make_stem(backbone, width)
+        self.encoder = make_stages(backbone, width, last_stride, head_width)
         self.neck, self.classifier = neck(self.channels), classifier(self.channels, n_pids)
         self.register_centres()
         for piece in self.backbone_pieces():

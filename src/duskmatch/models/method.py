@@ -30,9 +30,10 @@ class Due(NamedTuple):
 
     step: int = 0  # from 0
     epoch: int = 0
-    stage: int = 1  # of Algorithm 1
+    stage: int = 1  # of Algorithm 1; 0 before it
     steps_per_epoch: int = 1
     accuracy: float = 0.0  # running share of training clips told right: `Watched.accuracy`
+    begins_stage1: bool = False  # the first iteration after a stage 0
 
 
 START = Due()
@@ -86,7 +87,7 @@ class Network(nn.Module, ABC):
         """What loaded weights fill, each under torchvision's names."""
 
     def slow_pieces(self) -> list[nn.Module]:
-        """What trains at `train.backbone_lr_factor` times the rate."""
+        """What `train.rates` calls "backbone": a tenth of the rate is usual for what loaded weights fill."""
         return self.backbone_pieces()
 
     def begin(self, due: Due) -> None:
@@ -180,7 +181,7 @@ class Forward:
     visible: Float[Tensor, "b t 3 h w"]
     infrared: Float[Tensor, "b t 3 h w"]
     labels: Int64[Tensor, " b"]
-    pairing: Literal["cross", "self"] = "cross"
+    pairing: Literal["cross", "self", "skip"] = "cross"
     gather: Callable[[Tensor], Tensor] | None = None
     raw: tuple[UInt8[Tensor, "b t 3 h w"], UInt8[Tensor, "b t 3 h w"]] | None = None
     enter: Callable[[Tensor], Tensor] | None = None

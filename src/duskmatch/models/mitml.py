@@ -31,6 +31,7 @@ from torch.nn import functional as F
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.models import frames
+from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.method import Due, Forward, SubStep, every_part
 from duskmatch.models.pooling import over_positions
@@ -42,9 +43,9 @@ VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
 class TemporalStage(nn.Module):
     """A second layer 4, under torchvision's name, so that loaded weights fill it too."""
 
-    def __init__(self, layer4: nn.Module) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.layer4 = copy.deepcopy(layer4)
+        self.layer4, self.fresh = copy.deepcopy(encoder.layer4), encoder.fresh
 
 
 class Guide(nn.Module):
@@ -87,11 +88,12 @@ class MITML(FrameNetwork):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         frame_guides: int = 6,
         memory_layers: int = 2,
         confusion_epoch: int = 60,
     ) -> None:
-        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride)
+        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, head_width=head_width)
         for name, value, least in (
             ("frame_guides", frame_guides, 1),
             ("memory_layers", memory_layers, 1),
@@ -101,7 +103,7 @@ class MITML(FrameNetwork):
                 raise SettingsError(f"model.options {name} must be at least {least}; got {value}")
         self.confusion_epoch = confusion_epoch
         d = self.channels
-        self.temporal_stage = TemporalStage(self.encoder.layer4)
+        self.temporal_stage = TemporalStage(self.encoder)
         self.memory = nn.LSTM(d, d, memory_layers, batch_first=True)
         self.guides = nn.ModuleList(Guide(d) for _ in range(frame_guides))
         self.modality_classifier = ModalityClassifier(d)

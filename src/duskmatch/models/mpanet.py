@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.losses import centre_cluster_loss, distillation_loss
-from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
@@ -74,6 +74,7 @@ class MPANet(Network):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         n_patterns: int = 6,
         follow_rate: float = 0.2,
     ) -> None:
@@ -85,7 +86,8 @@ class MPANet(Network):
         if not 0 < follow_rate <= 1:
             raise SettingsError(f"model.options follow_rate must be above 0 and at most 1; got {follow_rate}")
         self.n_patterns, self.follow_rate = n_patterns, follow_rate
-        self.stem, self.encoder = Stem(stem_channels(width)), Stages(backbone, width, last_stride)
+        self.stem = make_stem(backbone, width)
+        self.encoder = make_stages(backbone, width, last_stride, head_width)
         self.alleviation3 = ModalityAlleviation(self.encoder.channels3)
         self.alleviation4 = ModalityAlleviation(self.channels)
         self.patterns = nn.Conv2d(self.channels, n_patterns, 1)

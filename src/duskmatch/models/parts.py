@@ -24,6 +24,7 @@ from duskmatch.models.pooling import over_positions
 
 SequenceForm = Literal["full", "no_spatial", "temporal"]
 SpatialOutput = Literal["last", "per_part"]
+HighlightStart = Literal["drawn", "half"]
 
 
 def part_pool(
@@ -48,7 +49,8 @@ class SpatialTemporalGuidance(nn.Module):
 
     `sequence`: "full"; "no_spatial" (without LSTM_spa: Eq. 11 joins a part's own motion of the last frame, Table I's
     starred row); "temporal" (FR-E-TI: Eqs. 11-13 left out). `spatial_output`: "last" joins LSTM_spa's last output to
-    every part, "per_part" its k-th output to part k (Eq. 11 prints both a capital and a small k).
+    every part, "per_part" its k-th output to part k (Eq. 11 prints both a capital and a small k). `motion_norm`: a
+    layer normalisation of what LSTM_mot reads. `highlight_start`: "half" starts with A = 0.5 everywhere.
     """
 
     def __init__(
@@ -59,9 +61,13 @@ class SpatialTemporalGuidance(nn.Module):
         spatial_output: SpatialOutput = "last",
         n_layers: int = 1,
         reduction: int = 16,
+        motion_norm: bool = False,
+        highlight_start: HighlightStart = "drawn",
     ) -> None:
         super().__init__()
         self.sequence, self.spatial_output = sequence, spatial_output
+        # Differs: the paper has none. Parts are means of what a stage leaves, of any scale; the gates' are not
+        self.motion_norm = nn.LayerNorm(channels) if motion_norm else nn.Identity()
         # Eq. 14 adds motion to the part's own feature: hidden width = d at every width
         self.motion_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True)
         self.spatial_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True) if sequence == "full" else None
@@ -71,6 +77,10 @@ class SpatialTemporalGuidance(nn.Module):
             if sequence != "temporal"
             else None
         )
+        if self.highlight_maps is not None and highlight_start == "half":
+            last = self.highlight_maps[2]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)
 
     def motion(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
         """LSTM_mot over the frames of each part.
@@ -78,7 +88,7 @@ class SpatialTemporalGuidance(nn.Module):
         Source: paper, III-D, before Eq. 11.
         """
         b, t, k, d = parts.shape
-        series = parts.permute(0, 2, 1, 3).reshape(b * k, t, d)
+        series = self.motion_norm(parts).permute(0, 2, 1, 3).reshape(b * k, t, d)
         moved, _ = self.motion_lstm(series)
         return moved.reshape(b, k, t, d).permute(0, 2, 1, 3)  # type: ignore[no-any-return]
 

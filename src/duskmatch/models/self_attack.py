@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from duskmatch.config import LossSettings
 from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
-from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
-from duskmatch.models.method import Network, Watched, classifier, neck
-from duskmatch.models.parts import SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
+from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.method import Due, Network, Watched, classifier, neck
+from duskmatch.models.parts import HighlightStart, SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
 from duskmatch.models.pooling import Pooling, pool_clip
 from duskmatch.records import Modality
@@ -47,6 +47,18 @@ class DefenseEmbedding(NamedTuple):
     embedding: Tensor  # (b d)
 
 
+# Parts that some rows of Table I do without.
+SWITCHED_PARTS = (
+    "attack_encoder",
+    "attack_neck",
+    "attack_classifier",
+    "self_attention",
+    "cross_attention3",
+    "cross_attention4",
+    "guidance",
+    "sequence_neck",
+    "sequence_classifier",
+)
 TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_classifier")
 # What each embedding does without, by the first letters of its name.
 UNUSED: dict[str, tuple[str, ...]] = {
@@ -94,6 +106,7 @@ class SelfAttackDefense(Network):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         pooling: Pooling = "mean",
         gem_p: float = 3.0,
         temporal_mixing: bool = False,
@@ -104,6 +117,9 @@ class SelfAttackDefense(Network):
         spatial_output: SpatialOutput = "last",
         lstm_layers: int = 1,
         highlight_reduction: int = 16,
+        highlight_start: HighlightStart = "drawn",
+        motion_norm: bool = False,
+        branch_start: float = 0.0,
         attention_shared: bool = True,
         attention_pool_keys: bool = False,
         cross_query: Literal["own", "other"] = "own",
@@ -120,28 +136,42 @@ class SelfAttackDefense(Network):
         self.power = gem_p if pooling == "gem" else None
         self.embedding: Embedding = self._checked(embedding)
 
-        shallow = stem_channels(width)
-        self.stem_visible, self.stem_infrared = Stem(shallow), Stem(shallow)
-        self.defense_encoder = Stages(backbone, width, last_stride)
+        self.stem_visible, self.stem_infrared = make_stem(backbone, width), make_stem(backbone, width)
+        self.defense_encoder = make_stages(backbone, width, last_stride, head_width)
         d3, d = self.defense_encoder.channels3, self.defense_encoder.channels
         self.defense_neck, self.defense_classifier = neck(d), classifier(d, n_pids)
         if defense:
-            cross = {"query": cross_query, "temporal": cross_temporal, "pool_keys": cross_pool_keys}
+            cross = {
+                "query": cross_query,
+                "temporal": cross_temporal,
+                "pool_keys": cross_pool_keys,
+                "start": branch_start,
+            }
             self.cross_attention3 = CrossModalityCrossAttention(d3, **cross)  # type: ignore[arg-type]
             self.cross_attention4 = CrossModalityCrossAttention(d, **cross)  # type: ignore[arg-type]
         if attack:
             n_blocks = 1 if attention_shared else 2  # Eq. 2 has one IMSA; an option gives each modality its own
             self.self_attention = nn.ModuleList(
-                IntraModalitySelfAttention(shallow, pool_keys=attention_pool_keys) for _ in range(n_blocks)
+                IntraModalitySelfAttention(
+                    self.stem_visible.channels, pool_keys=attention_pool_keys, start=branch_start
+                )
+                for _ in range(n_blocks)
             )
-            self.attack_encoder = Stages(backbone, width, last_stride)
+            self.attack_encoder = make_stages(backbone, width, last_stride, head_width)
             self.attack_neck, self.attack_classifier = neck(d), classifier(d, n_pids)
         if sequence != "none":
             size = {"n_layers": lstm_layers, "reduction": highlight_reduction}
             self.guidance = (
                 PooledGuidance(d, sequence=sequence, **size)  # type: ignore[arg-type]
                 if sequence in POOLS
-                else SpatialTemporalGuidance(d, sequence=sequence, spatial_output=spatial_output, **size)  # type: ignore[arg-type]
+                else SpatialTemporalGuidance(
+                    d,
+                    sequence=sequence,  # type: ignore[arg-type]
+                    spatial_output=spatial_output,
+                    motion_norm=motion_norm,
+                    highlight_start=highlight_start,
+                    **size,
+                )
             )
             self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(n_parts * d, n_pids)
@@ -183,6 +213,11 @@ class SelfAttackDefense(Network):
 
     def modalities_summed(self, loss: LossSettings) -> int:
         return 2 if loss.identity == "sum" else 1
+
+    def begin(self, due: Due) -> None:
+        """After a stage 0 E_att starts where E_def stands, as with loaded weights both encoders start alike."""
+        if self.has_attack and due.begins_stage1:
+            self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
 
     def backbone_pieces(self) -> list[nn.Module]:
         """What loaded weights fill: both stems and E_def, and E_att where there is one."""

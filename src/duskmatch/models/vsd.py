@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.losses import distillation_loss, rank_loss, sinkhorn_distance
-from duskmatch.models.backbone import Stages, Stem, initialise, stem_channels
+from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
 from duskmatch.records import Modality
@@ -79,9 +79,10 @@ class ChannelAttention(nn.Module):
 class Branch(nn.Module):
     """One ResNet with channel attention before its stages 2, 3 and 4."""
 
-    def __init__(self, backbone: str, width: float, last_stride: int) -> None:
+    def __init__(self, backbone: str, width: float, last_stride: int, head_width: int | None) -> None:
         super().__init__()
-        self.stem, self.encoder = Stem(stem_channels(width)), Stages(backbone, width, last_stride)
+        self.stem = make_stem(backbone, width)
+        self.encoder = make_stages(backbone, width, last_stride, head_width)
         self.attention = nn.ModuleList(ChannelAttention() for _ in range(3))
         self.neck = neck(self.encoder.channels)
 
@@ -154,6 +155,7 @@ class VSD(Network):
         backbone: str = "resnet50",
         width: float = 1.0,
         last_stride: int = 1,
+        head_width: int | None = None,
         z: int = 256,
         grey_copy: bool = True,
     ) -> None:
@@ -161,7 +163,7 @@ class VSD(Network):
         if z < 1:
             raise SettingsError(f"model.options z must be at least 1, half the width of the bottleneck; got {z}")
         self.grey_copy = grey_copy
-        self.branches = nn.ModuleDict({name: Branch(backbone, width, last_stride) for name in BRANCHES})
+        self.branches = nn.ModuleDict({name: Branch(backbone, width, last_stride, head_width) for name in BRANCHES})
         d = self.channels
         self.classifiers = nn.ModuleDict({name: classifier(d, n_pids) for name in BRANCHES})
         self.bottlenecks = nn.ModuleDict({name: InformationBottleneck(d, z, n_pids) for name in BRANCHES})

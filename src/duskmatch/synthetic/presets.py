@@ -16,6 +16,7 @@ class Preset:
     cameras: int
     tracks: int  # visible tracks of one person, and as many infrared ones, each from its own camera
     n_frames: tuple[int, int] = (24, 24)  # shortest and usual length of a track
+    train_frames: tuple[int, int] | None = None  # of training people's tracks; None: as everybody's
     supersample: int = 2
     occluded: float = 0.15  # share of tracks with something in front
     jitter: float = 0.02  # spread of the box's place
@@ -26,6 +27,10 @@ class Preset:
     gait_drift: float = 1.0  # how much a person's own gait changes from walk to walk, as a factor
     turn_deg: float = 12.0  # spread of the walking direction around the camera's path
     counts: str = ""  # "vcm" follows HITSZ-VCM's counts
+
+    def frames_of(self, pool: str) -> tuple[int, int]:
+        """Shortest and usual length of this pool's tracks."""
+        return self.train_frames if pool == "train" and self.train_frames is not None else self.n_frames
 
 
 PRESETS: dict[str, Preset] = {

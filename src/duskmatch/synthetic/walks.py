@@ -86,7 +86,7 @@ def plan_pool(preset: Preset, seed: int, pool: str) -> Iterator[Track]:
         for modality in ("infrared", "visible"):
             rng = stream(seed, "plan", place, person, 1 if modality == "infrared" else 2)
             if lengths is None:
-                own = [_length(rng, preset) for _ in range(preset.tracks)]
+                own = [_length(rng, preset.frames_of(pool)) for _ in range(preset.tracks)]
                 n_cameras = preset.tracks
             else:
                 own = lengths[modality][person::n_people]
@@ -99,8 +99,8 @@ def plan_pool(preset: Preset, seed: int, pool: str) -> Iterator[Track]:
                 yield Track(pool, person, first_pid(preset, pool) + person, camid, modality, takes[camid], n_frames)
 
 
-def _length(rng: np.random.Generator, preset: Preset) -> int:
-    shortest, usual = preset.n_frames
+def _length(rng: np.random.Generator, lengths: tuple[int, int]) -> int:
+    shortest, usual = lengths
     return usual if rng.random() < 0.85 else int(rng.integers(shortest, usual + 1))
 
 

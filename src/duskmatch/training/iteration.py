@@ -88,7 +88,9 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
 def due_at(trainer: Trainer, step: int) -> Due:
     schedule = trainer.schedule
     accuracy = trainer.progress["defense_accuracy"]
-    return Due(step, schedule.epoch(step), schedule.stage(step), schedule.steps_per_epoch, accuracy)
+    stage = schedule.stage(step)
+    begins = stage == 1 and step > 0 and schedule.stage(step - 1) == 0
+    return Due(step, schedule.epoch(step), stage, schedule.steps_per_epoch, accuracy, begins)
 
 
 def reweighted(steps: list[SubStep], loss: LossSettings) -> list[SubStep]:
@@ -105,7 +107,9 @@ def forward_maker(trainer: Trainer, batch: Batch, due: Due) -> Callable[[], list
     raw = batch.visible.to(device), batch.infrared.to(device)
     visible, infrared = map(enter, raw)
     labels = batch.labels.to(device)
-    pairing: Literal["self", "cross"] = "self" if self_pair_drawn(settings, due.step) else "cross"
+    pairing: Literal["self", "cross", "skip"] = "self" if self_pair_drawn(settings, due.step) else "cross"
+    if due.stage == 0:
+        pairing = "skip"
     gather = gathered if settings.train.gather_triplets and trainer.processes.world > 1 else None
     size = len(labels) // settings.train.micro_batches
     pieces = [slice(i, i + size) for i in range(0, len(labels), size)]

@@ -16,7 +16,7 @@ import torch
 
 from duskmatch.config import Settings, dump_settings
 from duskmatch.data import Dataset
-from duskmatch.embedding.machine import describe, fast_bf16, numerics, pick_device
+from duskmatch.embedding.machine import describe, fast_bf16, keep_memory, numerics, pick_device
 from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.files import refusal, write_text
@@ -55,6 +55,7 @@ def train(
     nothing to resume, OutputError where the disk refuses; KeyboardInterrupt after saving, when asked to stop.
     """
     settings = settle_precision(settings, pick_device(device))
+    keep_memory()
     trainer = prepare(settings, dataset, run, device=device, watcher=watcher or Watcher())
     begin = time.perf_counter()
     with _writing(trainer):

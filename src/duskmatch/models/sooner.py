@@ -1,0 +1,211 @@
+"""The same layers sooner, on the CPU in training: gradients that oneDNN is slow at, and a normalisation in one pass.
+
+Measured with what pays and what does not in docs/log.md. Each function gives what torch's own gives, up to the last
+bits of fp32; where its conditions do not hold (evaluation, bf16, a GPU, another layout, no numba) torch's own runs.
+
+| layer | torch's gradient | here |
+|---|---|---|
+| depthwise convolution, 5 x 5 | a reference loop for its weights | `kernels.depthwise_weight_gradient` |
+| 1x1 convolution of many channels | oneDNN's convolution for its weights | one matrix product |
+| batch normalisation and ReLU6 | a pass over memory for each | `kernels.normalise_rows`, two passes |
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from duskmatch.models import kernels
+
+log = logging.getLogger("duskmatch")
+
+VARIABLE = "DUSKMATCH_COMPILED"
+MANY = 8192  # weights of a 1x1 convolution from which a matrix product is faster than oneDNN's convolution
+LEAST_CHANNELS = 16  # of one thread
+
+
+KERNELS = (kernels.normalise_rows, kernels.normalise_rows_backward, kernels.depthwise_weight_gradient)
+
+
+@cache
+def compiled() -> dict[str, Callable[..., None]] | None:
+    """The kernels as machine code, or None where numba is off, missing or broken: torch's own layers run then."""
+    if switched_off():
+        return None
+    try:
+        import numba
+    except Exception as error:  # one that does not fit this NumPy raises what it likes
+        log.debug("numba is not used in training: %s", error)
+        return None
+    if getattr(numba.config, "DISABLE_JIT", False):
+        return None
+    for keep in (True, False):  # no folder to keep it in, or a full disk: then without keeping
+        try:
+            return {
+                f.__name__: numba.njit(nogil=True, cache=keep, fastmath={"contract"})(inspect.unwrap(f))
+                for f in KERNELS
+            }
+        except Exception as error:
+            log.debug("numba is not used in training with cache=%s: %s", keep, error)
+    return None
+
+
+def switched_off() -> bool:
+    return os.environ.get(VARIABLE, "on").strip().lower() in ("off", "0", "no", "false")
+
+
+def run(name: str, *arguments: Any, channels: int) -> None:
+    """A kernel over all channels, each thread of torch's number a share of them."""
+    kernel = (compiled() or {})[name]
+    shares = max(1, min(torch.get_num_threads(), channels // LEAST_CHANNELS))
+    bounds = [channels * i // shares for i in range(shares + 1)]
+    if shares == 1:
+        kernel(*arguments, 0, channels)
+        return
+    calls = [pool(shares).submit(kernel, *arguments, *bounds[i : i + 2]) for i in range(1, shares)]
+    kernel(*arguments, *bounds[:2])
+    for call in calls:
+        call.result()
+
+
+@cache
+def pool(size: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(size, thread_name_prefix="duskmatch-kernels")
+
+
+def applies(x: Tensor) -> bool:
+    """Whether these maps are what the kernels are for: fp32 on the CPU, channels last, in training."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and x.is_contiguous(memory_format=torch.channels_last)
+        and compiled() is not None
+    )
+
+
+def rows(maps: Tensor) -> Any:
+    """Maps (n c h w), channels last in memory, as an array of rows (nhw c) on the same memory."""
+    return maps.detach().permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).numpy()
+
+
+class NormaliseRows(torch.autograd.Function):
+    """Batch normalisation by the batch's own statistics, and ReLU6 where `most` is 6 (0: none)."""
+
+    @staticmethod
+    def forward(
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, most: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        out, mean, inverse = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+        arrays = (
+            weight.detach().numpy(),
+            bias.detach().numpy(),
+            epsilon,
+            most,
+            rows(out),
+            mean.numpy(),
+            inverse.numpy(),
+        )
+        run("normalise_rows", rows(x), *arrays, channels=x.shape[1])
+        context.save_for_backward(x, weight, bias, mean, inverse)
+        context.most = most
+        context.mark_non_differentiable(mean, inverse)
+        return out, mean, inverse
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, inverse = context.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grad_x, grad_weight, grad_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
+        known = (weight.detach().numpy(), bias.detach().numpy(), context.most, mean.numpy(), inverse.numpy())
+        found = (rows(grad_x), grad_weight.numpy(), grad_bias.numpy())
+        run("normalise_rows_backward", rows(x), rows(grad), *known, *found, channels=x.shape[1])
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch normalisation, and ReLU6 behind it where it `clips`."""
+
+    def __init__(self, channels: int, *, epsilon: float, clips: bool) -> None:
+        super().__init__(channels, eps=epsilon)
+        self.clips = clips
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and applies(x)):
+            x = super().forward(x)
+            return F.relu6(x, inplace=True) if self.clips else x
+        out, mean, inverse = NormaliseRows.apply(x, self.weight, self.bias, self.eps, 6.0 if self.clips else 0.0)  # type: ignore[no-untyped-call]
+        self.note(mean, inverse.square().reciprocal() - self.eps, x.numel() // x.shape[1])
+        return out  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def note(self, mean: Tensor, variance: Tensor, n: int) -> None:
+        """Running statistics, by the momentum that the training loop sets."""
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        if self.momentum:
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance.clamp_min(0) * (n / max(n - 1, 1)), self.momentum)
+
+
+class Convolve(torch.autograd.Function):
+    """A convolution whose gradient of the weights is made otherwise: by a kernel (depthwise) or one product (1x1)."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        context.save_for_backward(x, weight)
+        context.stride, context.padding = stride, padding
+        groups = x.shape[1] // weight.shape[1]
+        return F.conv2d(x, weight, None, stride, padding, 1, groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = context.saved_tensors
+        stride, padding, groups = context.stride, context.padding, x.shape[1] // weight.shape[1]
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grad_x = None
+        if context.needs_input_grad[0]:
+            grad_x = torch.ops.aten.convolution_backward(
+                grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, [True, False, False]
+            )[0]
+        if not context.needs_input_grad[1]:
+            return grad_x, None, None, None
+        return grad_x, weight_gradient(x, grad, weight, stride, padding), None, None
+
+
+def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """Of a 1x1 or a depthwise convolution, shaped as its weight."""
+    if weight.shape[-1] == 1:
+        flat = [maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]) for maps in (grad, x)]
+        return (flat[0].T @ flat[1]).reshape(weight.shape)
+    kernel, channels = weight.shape[-1], weight.shape[0]
+    found = torch.empty(kernel, kernel, channels)
+    arrays = [maps.detach().permute(0, 2, 3, 1).numpy() for maps in (x, grad)]
+    run("depthwise_weight_gradient", *arrays, stride, padding, padding, found.numpy(), channels=channels)
+    return found.permute(2, 0, 1).unsqueeze(1)
+
+
+def convolved(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """What the convolution gives, its gradient by the faster of two ways."""
+    weight = convolution.weight
+    depthwise = convolution.groups == weight.shape[0] > 1 and weight.shape[-1] == 5
+    product = weight.shape[-1] == 1 and weight.numel() >= MANY and convolution.groups == 1
+    if not (depthwise or product) or convolution.bias is not None or not applies(x):
+        return convolution(x)  # type: ignore[no-any-return]
+    padding = convolution.padding[0]
+    assert isinstance(padding, int)
+    return Convolve.apply(x, weight, convolution.stride[0], padding)  # type: ignore[no-any-return, no-untyped-call]
