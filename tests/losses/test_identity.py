@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from duskmatch.losses import attack_identity_loss, confusion_loss, defense_identity_loss, sequence_identity_loss
+from duskmatch.losses import (
+    attack_identity_loss,
+    confusion_loss,
+    cross_entropy,
+    defense_identity_loss,
+    sequence_identity_loss,
+)
 from tests.oracle import losses as oracle
 
 
@@ -39,6 +45,13 @@ def test_smoothed_identity_losses_equal_the_literal_loop(loss, smoothing, logits
     expected = oracle.eq5_smoothed(*logits, labels, smoothing)
     assert float(loss(*logits, labels, smoothing=smoothing)) == pytest.approx(expected, rel=1e-6)
     assert float(loss(*logits, labels, mean=True, smoothing=smoothing)) == pytest.approx(expected / 2, rel=1e-6)
+
+
+def test_one_modalitys_cross_entropy_equals_the_literal_loop(logits):
+    labels, (visible, _) = torch.tensor([0, 6, 3, 3, 1]), logits
+    assert float(cross_entropy(visible, labels)) == pytest.approx(oracle.eq5(visible, visible, labels) / 2, rel=1e-6)
+    smoothed = oracle.eq5_smoothed(visible, visible, labels, 0.1) / 2
+    assert float(cross_entropy(visible, labels, smoothing=0.1)) == pytest.approx(smoothed, rel=1e-6)
 
 
 def test_smoothing_of_one_case_worked_by_hand():

@@ -1,12 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from duskmatch.errors import SettingsError
+from duskmatch.embedding.run import fill_model
+from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, mitml
 from duskmatch.models.backbone import load_backbone
-from duskmatch.models.mitml import MITML, guide_of_frame, modality_labels, undecided_loss
+from duskmatch.models.mitml import MITML, ModalityClassifier, guide_of_frame, undecided_loss
 from duskmatch.training.trainer import make_optimizer
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
@@ -29,6 +32,52 @@ def test_frame_features_equal_the_literal_loop(n_guides, n_frames):
             appearance, time = clip[:, : model.channels], clip[:, model.channels :]
             assert torch.allclose(one, torch.tensor(oracle.frame_features(appearance, time, model)), atol=1e-5)
         assert torch.allclose(model.pooled(maps, n_frames), found.mean(dim=1))
+
+
+def test_the_modality_classifier_equals_the_literal_loop():
+    torch.manual_seed(0)
+    module, clips = ModalityClassifier(40), torch.randn(6, 40)
+    with torch.no_grad():
+        for norm in module.halving[1::3]:
+            norm.weight.uniform_(0.5, 2), norm.bias.uniform_(-1, 1)
+        assert torch.allclose(module(clips), torch.tensor(oracle.modality_logits(clips, module)), atol=1e-4)
+
+
+def test_the_modality_classifier_halves_the_channels_to_eight_or_the_next_above():
+    def widths(d: int) -> list[int]:
+        with torch.device("meta"):
+            module = ModalityClassifier(d)
+        layers = module.halving[0::3]
+        assert all((x.kernel_size, x.stride, x.padding) == ((3,), (2,), (1,)) for x in layers)
+        assert module.last.in_features == (layers[-1].out_channels if len(layers) else d)
+        return [layer.out_channels for layer in layers]
+
+    assert widths(2048) == [1024, 512, 256, 128, 64, 32, 16, 8]
+    assert widths(64) == [32, 16, 8] and widths(1280)[-2:] == [20, 10] and widths(12) == []
+
+
+def test_guides_have_no_shift_in_their_squeeze_and_excitation():
+    model, _ = made("mitml", TWO)
+    names = {name.split(".", 2)[2] for name, _ in model.named_parameters() if name.startswith("guides.")}
+    assert names == {"told.weight", "told.bias", "excite.0.weight", "excite.2.weight"}
+
+
+def test_a_run_of_an_earlier_mitml_is_refused_in_one_line_that_says_what_to_do():
+    model, _ = made("mitml", TWO)
+    kept = {name: x for name, x in model.state_dict().items() if not name.startswith("modality_classifier.")}
+    shifts = {"guides.0.excite.0.bias": torch.zeros(8), "guides.0.excite.2.bias": torch.zeros(64)}
+    old = {**kept, **shifts, "modality_classifier.layers.0.weight": torch.zeros(8, 64, 1)}
+    without = {**model.state_dict(), **shifts}  # as exported folders are, without the classifier
+    for tensors, thing in (
+        (old, "lacks modality_classifier.halving.0.bias"),
+        (without, "holds guides.0.excite.0.bias, which this network has not"),
+    ):
+        with pytest.raises(CheckpointError) as caught:
+            fill_model(model, tensors, Path("run.safetensors"))
+        assert str(caught.value) == (
+            f"run.safetensors: {thing}; it was made for other settings or by another duskmatch; train again or use the "
+            "one that wrote it"
+        )
 
 
 @pytest.mark.parametrize(
@@ -72,19 +121,18 @@ def test_the_terms_are_their_equations_with_their_weights():
     got = {name: float(x.detach()) for step in (main, modality) for name, x in step.terms(forward).items()}
     with torch.no_grad():
         features = model.frame_features(model.shared_maps(model.shallow(clips(0), clips(1)), 2), 2)
-        embedding = model.neck(features.mean(dim=1))
-        first, _, last = model.modality_classifier.layers
-        hidden = torch.relu(features @ first.weight[:, :, 0].T + first.bias)  # frame by frame
-        logits = (hidden @ last.weight[:, :, 0].T + last.bias).mean(dim=1)
+        clip = features.mean(dim=1)  # before the neck
+        shares = torch.tensor(oracle.modality_logits(clip, model.modality_classifier)).log_softmax(dim=1)
         expected = {
-            "identity": F.cross_entropy(model.classifier(embedding), LABELS.repeat(2)),
-            "triplet": defense_triplet_loss(features.mean(dim=1), LABELS.repeat(2), margin=0.3, form="euclidean"),
-            "confusion": F.cross_entropy(logits, torch.full((8,), 2)),
-            "modality": F.cross_entropy(logits, torch.tensor([1, 1, 1, 1, 0, 0, 0, 0])),
+            "identity": F.cross_entropy(model.classifier(model.neck(clip)), LABELS.repeat(2)),
+            "triplet": defense_triplet_loss(clip, LABELS.repeat(2), margin=0.3, form="euclidean"),
+            "confusion": -shares[:4, 2].mean() - shares[4:, 2].mean(),  # both modalities' means, summed
+            "modality": -shares[:4, 1].mean() - shares[4:, 0].mean(),
         }
-    assert got == {name: pytest.approx(float(value), rel=1e-4) for name, value in expected.items()}
+    assert got == {name: pytest.approx(float(value), rel=1e-3) for name, value in expected.items()}
     assert {**main.weights, **modality.weights} == dict.fromkeys(expected, 1.0)
-    assert modality_labels(LABELS).tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    right = (shares.argmax(dim=1) == torch.tensor([1, 1, 1, 1, 0, 0, 0, 0])).float().mean()
+    assert float(forward.noted["modality_accuracy"]) == pytest.approx(float(right))
 
 
 def test_the_confusion_begins_at_its_epoch():
@@ -101,7 +149,7 @@ def test_the_modality_classifier_learns_its_own_task_and_nothing_else_does(joint
     modality, main = mitml.updates(model, settings, Due())
     assert modality.trains == ("modality_classifier",) and set(main.trains) == EVERYTHING
     alone, _ = made("mitml", TWO)
-    undecided_loss(alone, alone.frame_features(batch(alone, settings).maps, 2)).backward()
+    undecided_loss(alone, alone.pooled(batch(alone, settings).maps, 2)).backward()
     assert all(p.grad is None for p in alone.modality_classifier.parameters())
     alone.zero_grad()
     modality.terms(batch(alone, settings))["modality"].backward()
@@ -114,11 +162,11 @@ def test_the_modality_classifier_learns_its_own_task_and_nothing_else_does(joint
     assert moved(model, before) == {*EVERYTHING, "modality_classifier"}
 
 
-def test_the_modality_classifier_trains_at_the_backbones_rate():
+def test_all_but_the_neck_and_the_classifier_train_at_the_slow_rate():
     model, settings = made("mitml", TWO, "train.backbone_lr_factor=0.1", "train.lr=0.1", "train.optimizer=sgd")
     slow = {id(p) for p in make_optimizer(model, settings).param_groups[0]["params"]}
     names = {n.split(".")[0] for n, p in model.named_parameters() if id(p) in slow}
-    assert names == {"stem_visible", "stem_infrared", "encoder", "temporal_stage", "modality_classifier"}
+    assert names == (EVERYTHING | {"modality_classifier"}) - {"neck", "classifier"}
 
 
 def test_the_embedding_does_not_depend_on_the_batch():

@@ -50,9 +50,15 @@ def test_frames_are_averaged_after_positions_and_parts_are_stripes():
     assert torch.allclose(parts[0, 1, 2], over_positions(maps()[1, :, 4:6], 3.0))
 
 
-def test_half_precision_is_raised_before_the_power():
+@pytest.mark.parametrize("power", [None, 3.0])
+def test_what_is_pooled_is_fp32_whatever_the_maps_are(power):
     low = maps().abs().bfloat16()
-    assert torch.equal(over_positions(low, 3.0), over_positions(low.float(), 3.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        clip, parts = pool_clip(low, 2, power), part_pool(low, 3, 2, power)
+    assert clip.dtype == parts.dtype == torch.float32
+    assert torch.equal(clip, pool_clip(low.float(), 2, power)) and torch.equal(
+        parts, part_pool(low.float(), 3, 2, power)
+    )
 
 
 def test_every_feature_of_the_network_takes_it():

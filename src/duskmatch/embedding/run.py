@@ -157,7 +157,10 @@ def fill_model(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path)
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     if missing or extra:
         thing = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which this network has not"
-        raise CheckpointError(f"{source}: {thing}; it was made for other settings")
+        raise CheckpointError(
+            f"{source}: {thing}; it was made for other settings or by another duskmatch; train again or use the one "
+            "that wrote it"
+        )
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(

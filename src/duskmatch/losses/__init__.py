@@ -6,9 +6,11 @@ from duskmatch.losses.distillation import distillation_loss
 from duskmatch.losses.identity import (
     attack_identity_loss,
     confusion_loss,
+    cross_entropy,
     defense_identity_loss,
     sequence_identity_loss,
 )
+from duskmatch.losses.precision import in_fp32
 from duskmatch.losses.ranked import rank_loss
 from duskmatch.losses.sinkhorn import sinkhorn_distance
 from duskmatch.losses.triplet import TripletForm, defense_triplet_loss
@@ -18,10 +20,12 @@ __all__ = [
     "attack_identity_loss",
     "centre_cluster_loss",
     "confusion_loss",
+    "cross_entropy",
     "cross_modal_contrastive_loss",
     "defense_identity_loss",
     "defense_triplet_loss",
     "distillation_loss",
+    "in_fp32",
     "rank_loss",
     "sequence_identity_loss",
     "sinkhorn_distance",

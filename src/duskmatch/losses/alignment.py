@@ -20,37 +20,42 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from duskmatch.losses.precision import in_fp32
+
 SHARPNESS = 50.0  # of the softmax over places
 LEAST = 1e-12  # what is divided by, or has its root taken, is at least this
 
 
+@in_fp32
 def matching(
     own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], *, sharpness: float = SHARPNESS
 ) -> Float[Tensor, "n p q"]:
-    """Row p: how likely each place q of the target shows what place p of `own` does. In fp32 whatever the precision."""
-    with torch.autocast(own.device.type, enabled=False):
-        unit, unit_target = (F.normalize(maps.float().flatten(2), dim=1) for maps in (own, target))
-        return (sharpness * unit.transpose(1, 2) @ unit_target).softmax(dim=2)
+    """Row p: how likely each place q of the target shows what place p of `own` does."""
+    unit, unit_target = (F.normalize(maps.flatten(2), dim=1) for maps in (own, target))
+    return (sharpness * unit.transpose(1, 2) @ unit_target).softmax(dim=2)
 
 
 @torch.no_grad()
+@in_fp32
 def person_mask(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
     """M: where somebody is, from 0 to 1, as the length of each place's vector tells; no gradient flows through it."""
-    return stretched(torch.linalg.vector_norm(maps.float(), dim=1, keepdim=True))
+    return stretched(torch.linalg.vector_norm(maps, dim=1, keepdim=True))
 
 
+@in_fp32
 def stretched(maps: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
     """Each map from 0, its least value, to 1, its largest; a flat map is 0 all over."""
     least, most = maps.amin(dim=(2, 3), keepdim=True), maps.amax(dim=(2, 3), keepdim=True)
     return (maps - least) / (most - least).clamp_min(LEAST)
 
 
+@in_fp32
 def warped(match: Float[Tensor, "n p q"], target: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
     """The target as it lies on the places that were matched with it: each a mean of its places by likelihood."""
-    with torch.autocast(target.device.type, enabled=False):
-        return (target.float().flatten(2) @ match.transpose(1, 2)).reshape(target.shape)
+    return (target.flatten(2) @ match.transpose(1, 2)).reshape(target.shape)
 
 
+@in_fp32
 def reconstructed(
     own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], match: Float[Tensor, "n p q"]
 ) -> Float[Tensor, "n d h w"]:
@@ -60,6 +65,7 @@ def reconstructed(
 
 
 @torch.no_grad()
+@in_fp32
 def coattention(
     own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], match: Float[Tensor, "n p q"]
 ) -> Float[Tensor, "n 1 h w"]:
@@ -67,6 +73,7 @@ def coattention(
     return stretched(person_mask(own) * warped(match, person_mask(target)))
 
 
+@in_fp32
 def dense_triplet_loss(
     own: Float[Tensor, "n d h w"],
     positive: Float[Tensor, "n d h w"],  # `own` rebuilt from the same person in the other modality
@@ -84,7 +91,8 @@ def dense_triplet_loss(
     return (attention * hinge).mean()
 
 
+@in_fp32
 def over_channels(a: Float[Tensor, "n d h w"], b: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
     """The Euclidean distance of the vectors at each place; the root's slope at 0 is infinite, hence its floor."""
-    squared = (a.float() - b.float()).square().sum(dim=1, keepdim=True)
+    squared = (a - b).square().sum(dim=1, keepdim=True)
     return squared.clamp_min(LEAST).sqrt()

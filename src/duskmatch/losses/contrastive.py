@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from duskmatch.losses.precision import in_fp32
 
+
+@in_fp32
 def cross_modal_contrastive_loss(
     visible: Float[Tensor, "b d"],
     infrared: Float[Tensor, "b d"],  # row i the same pid as above
@@ -17,18 +19,18 @@ def cross_modal_contrastive_loss(
 ) -> Float[Tensor, ""]:
     """Mean of both directions' cross entropies: each clip asks all clips of the other modality for its own person.
 
-    Similarities are cosines, computed in fp32 whatever the precision around them.
+    Similarities are cosines.
 
     Source: Khosla et al. 2020, "Supervised Contrastive Learning", Eq. 2 (the mean over positives stands outside of the
     logarithm). Differs: candidates are clips of the other modality alone, as in search; not in the paper.
     """
-    with torch.autocast(visible.device.type, enabled=False):
-        unit_visible, unit_infrared = F.normalize(visible.float(), dim=1), F.normalize(infrared.float(), dim=1)
-        sim = unit_visible @ unit_infrared.T / temperature  # (b b), visible clips ask
+    unit_visible, unit_infrared = F.normalize(visible, dim=1), F.normalize(infrared, dim=1)
+    sim = unit_visible @ unit_infrared.T / temperature  # (b b), visible clips ask
     same = labels[:, None] == labels[None, :]  # symmetric, True on its diagonal: everybody has a positive
     return (towards_own(sim, same) + towards_own(sim.T, same)) / 2
 
 
+@in_fp32
 def towards_own(sim: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Float[Tensor, ""]:
     """Mean over rows of -log softmax, averaged over the row's positives."""
     log_share = F.log_softmax(sim, dim=1)

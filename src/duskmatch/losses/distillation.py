@@ -6,7 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from duskmatch.losses.precision import in_fp32
 
+
+@in_fp32
 def distillation_loss(
     teacher: Float[Tensor, "n n_pids"],
     student: Float[Tensor, "n n_pids"],
@@ -19,5 +22,5 @@ def distillation_loss(
     Differs: VSD's public code hands probabilities, in swapped places, to a function that takes logarithms first, which
     leaves almost no gradient; this is the divergence that its paper writes.
     """
-    log_p, log_q = F.log_softmax(teacher.float(), dim=1), F.log_softmax(student.float(), dim=1)
+    log_p, log_q = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()

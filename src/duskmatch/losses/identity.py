@@ -10,7 +10,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from duskmatch.losses.precision import in_fp32
 
+
+@in_fp32
 def confusion_loss(
     logits_visible: Float[Tensor, "b n_pids"],  # W_def(f^V), W_def frozen
     logits_infrared: Float[Tensor, "b n_pids"],  # W_def(f^I), row i the same pid as above
@@ -25,6 +28,7 @@ def confusion_loss(
     return total / 2 if mean else total
 
 
+@in_fp32
 def attack_identity_loss(
     logits_visible: Float[Tensor, "b n_pids"],  # W_att(f^V)
     logits_infrared: Float[Tensor, "b n_pids"],  # W_att(f^I)
@@ -37,6 +41,7 @@ def attack_identity_loss(
     return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean, smoothing=smoothing)
 
 
+@in_fp32
 def defense_identity_loss(
     logits_visible: Float[Tensor, "b n_pids"],  # W_def(f_d^V)
     logits_infrared: Float[Tensor, "b n_pids"],  # W_def(f_d^I)
@@ -49,6 +54,7 @@ def defense_identity_loss(
     return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean, smoothing=smoothing)
 
 
+@in_fp32
 def sequence_identity_loss(
     logits_visible: Float[Tensor, "b n_pids"],  # W_se(j_d^V)
     logits_infrared: Float[Tensor, "b n_pids"],  # W_se(j_d^I)
@@ -61,6 +67,7 @@ def sequence_identity_loss(
     return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean, smoothing=smoothing)
 
 
+@in_fp32
 def pair_cross_entropy(
     logits_visible: Float[Tensor, "b n_pids"],
     logits_infrared: Float[Tensor, "b n_pids"],
@@ -74,6 +81,14 @@ def pair_cross_entropy(
     `smoothing` gives this share of a label to all n_pids people alike, the person among them.
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7. Differs: the paper has none.
     """
-    seen = F.cross_entropy(logits_visible, labels, label_smoothing=smoothing)
-    total = seen + F.cross_entropy(logits_infrared, labels, label_smoothing=smoothing)
+    seen = cross_entropy(logits_visible, labels, smoothing=smoothing)
+    total = seen + cross_entropy(logits_infrared, labels, smoothing=smoothing)
     return total / 2 if mean else total
+
+
+@in_fp32
+def cross_entropy(
+    logits: Float[Tensor, "n n_labels"], labels: Int64[Tensor, " n"], *, smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """The mean over rows of -log softmax at the label, smoothed as in `pair_cross_entropy`."""
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)

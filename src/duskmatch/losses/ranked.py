@@ -7,9 +7,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from duskmatch.losses.precision import in_fp32
 from duskmatch.losses.triplet import pairwise_distance
 
 
+@in_fp32
 def rank_loss(
     embeddings: Float[Tensor, "n d"],
     labels: Int64[Tensor, "n"],
@@ -27,8 +29,7 @@ def rank_loss(
     Differs: the scale of the exponent is not known here and is 1; an anchor without a positive or a negative among
     `compared` adds nothing for it.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
-        dist = pairwise_distance(F.normalize(embeddings.float(), dim=1), "euclidean")
+    dist = pairwise_distance(F.normalize(embeddings, dim=1), "euclidean")
     same = labels[:, None] == labels[None, :]
     other = compared & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     too_far, too_near = dist - (radius - margin), radius - dist
@@ -37,6 +38,7 @@ def rank_loss(
     return (averaged(too_far, positives.to(dist)) + averaged(too_near, weights)).mean()
 
 
+@in_fp32
 def averaged(values: Float[Tensor, "n n"], weights: Float[Tensor, "n n"]) -> Float[Tensor, "n"]:
     """The weighted mean of each row, 0 for a row without weights."""
     return (values * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-12)

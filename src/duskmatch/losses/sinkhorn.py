@@ -8,7 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from duskmatch.losses.precision import in_fp32
 
+
+@in_fp32
 def sinkhorn_distance(
     a: Float[Tensor, "n d"],
     b: Float[Tensor, "m d"],
@@ -22,12 +25,12 @@ def sinkhorn_distance(
     Differs: the plan is held fixed in the backward pass. That is the gradient of the regularised cost at its optimum
     (the envelope theorem), and 100 iterations need not be kept for it.
     """
-    a, b = a.float(), b.float()
     cost = (a[:, None] - b[None, :]).square().sum(dim=-1)  # (n m)
     return (plan(cost.detach(), epsilon, n_iterations) * cost).sum()
 
 
 @torch.no_grad()
+@in_fp32
 def plan(cost: Float[Tensor, "n m"], epsilon: float, n_iterations: int) -> Float[Tensor, "n m"]:
     """How much of each point goes to each: columns sum to 1/m exactly, rows to 1/n the nearer the more iterations."""
     n, m = cost.shape

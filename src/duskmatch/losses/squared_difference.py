@@ -7,11 +7,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from duskmatch.losses.precision import in_fp32
 from duskmatch.losses.triplet import pairs, pairwise_distance
 
 MOST = 88.0  # exp of more is no fp32 number
 
 
+@in_fp32
 def squared_difference_loss(
     embeddings: Float[Tensor, "n d"],
     labels: Int64[Tensor, "n"],
@@ -27,16 +29,15 @@ def squared_difference_loss(
     Source: Ye et al. 2021; REFERENCE 5.5. Differs: vectors have length 1 first (`normalised`); without, s lies at 88
     from the first iteration on, where nothing is learnt.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
-        vectors = embeddings.float()
-        dist = pairwise_distance(F.normalize(vectors, dim=1) if normalised else vectors, "euclidean")
-        positive, negative, whole = pairs(labels)
-        d_p = weighed(dist, dist, positive)[whole]
-        d_n = weighed(dist, -dist, negative)[whole]
-        s = (gamma * (d_p - d_n).square()).clamp_max(MOST)
-        return F.softplus(torch.where(d_n >= d_p, -s, s)).mean()
+    dist = pairwise_distance(F.normalize(embeddings, dim=1) if normalised else embeddings, "euclidean")
+    positive, negative, whole = pairs(labels)
+    d_p = weighed(dist, dist, positive)[whole]
+    d_n = weighed(dist, -dist, negative)[whole]
+    s = (gamma * (d_p - d_n).square()).clamp_max(MOST)
+    return F.softplus(torch.where(d_n >= d_p, -s, s)).mean()
 
 
+@in_fp32
 def weighed(
     dist: Float[Tensor, "n n"], scores: Float[Tensor, "n n"], counted: Bool[Tensor, "n n"]
 ) -> Float[Tensor, " n"]:

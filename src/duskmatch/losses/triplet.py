@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from duskmatch.errors import SettingsError
+from duskmatch.losses.precision import in_fp32
 
 TripletForm = Literal["squared", "euclidean", "squared_over_d"]
 
 
+@in_fp32
 def defense_triplet_loss(
     embeddings: Float[Tensor, "n d"],  # f_d of all n_b clips, both modalities
     labels: Int64[Tensor, "n"],
@@ -28,7 +30,7 @@ def defense_triplet_loss(
 
     Source: paper, Eq. 10 (l_def_tri); hardest in the batch as in Hermans et al. 2017.
     """
-    dist = pairwise_distance(embeddings.float(), form)
+    dist = pairwise_distance(embeddings, form)
     positive, negative, whole = pairs(labels)
     hardest_positive = dist.masked_fill(~positive, -torch.inf).amax(dim=1)
     hardest_negative = dist.masked_fill(~negative, torch.inf).amin(dim=1)
@@ -56,6 +58,7 @@ def pairs(labels: Int64[Tensor, "n"]) -> Pairs:
     return Pairs(positive, ~same, whole)
 
 
+@in_fp32
 def pairwise_distance(embeddings: Float[Tensor, "n d"], form: str) -> Float[Tensor, "n n"]:
     """Distances between all rows in the named form."""
     if form not in get_args(TripletForm):

@@ -30,6 +30,7 @@ from duskmatch.losses import (
     confusion_loss,
     cross_modal_contrastive_loss,
     defense_identity_loss,
+    in_fp32,
     sequence_identity_loss,
 )
 from duskmatch.models.method import STEMS, Due, Forward, SubStep
@@ -41,9 +42,10 @@ SEQUENCE = ("guidance", "sequence_neck", "sequence_classifier")
 ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier")
 
 
+@in_fp32
 def contrastive(forward: Forward, embeddings: Float[Tensor, "n d"]) -> Tensor:
     """Between the modalities of this batch, or of all processes' where `gather` brings their rows."""
-    visible, infrared, labels = *embeddings.float().chunk(2), forward.labels
+    visible, infrared, labels = *embeddings.chunk(2), forward.labels
     if forward.gather is not None:
         visible, infrared, labels = map(forward.gather, (visible, infrared, labels))
     return cross_modal_contrastive_loss(visible, infrared, labels, temperature=forward.loss.contrastive_temperature)
@@ -88,7 +90,7 @@ def attack_terms(forward: Forward) -> dict[str, Tensor]:
     f = model.attack_embedding(forward.shallow, forward.n_frames)
     if forward.loss.confusion_weight:
         # W_def is detached, not only left out of `trains`: in a joint step it trains by Eq. 9 and must not by Eq. 3
-        confused = F.linear(f, model.defense_classifier.weight.detach()).chunk(2)
+        confused = in_fp32(F.linear)(f, model.defense_classifier.weight.detach()).chunk(2)
         mean = forward.loss.identity == "mean"
         terms["confusion"] = confusion_loss(*confused, mean=mean)
         # above its least value: near 0 the attack is idle. Source: REFERENCE row 32

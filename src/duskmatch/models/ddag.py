@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from duskmatch.config import LossSettings, Settings
+from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.graph_attention import GraphAttention
 from duskmatch.models.method import Due, Forward, SubStep, every_part, neck
@@ -45,9 +46,10 @@ class PartAggregation(nn.Module):
         self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
         self.gate = nn.Parameter(torch.full((n_parts,), 1 / n_parts))
 
+    @in_fp32
     def forward(self, parts: Float[Tensor, "b k d"]) -> Float[Tensor, "b d"]:
         weights = (self.query(parts) @ self.key(parts).transpose(1, 2)).softmax(dim=2)  # (b k k), row: who asks
-        mixed: Tensor = weights.to(parts.dtype) @ self.value(parts)
+        mixed: Tensor = weights @ self.value(parts)
         return (self.gate.softmax(dim=0)[:, None] * mixed).sum(dim=1)
 
 
@@ -120,6 +122,7 @@ class DualAttentiveAggregation(FrameNetwork):
     ) -> list[Float[Tensor, "b _"]]:
         return [self.attended(maps[0], n_frames).with_parts]
 
+    @in_fp32
     def graph_logits(
         self, pooled: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], dropout: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "n n_pids"]:
@@ -175,7 +178,7 @@ def terms(forward: Forward) -> dict[str, Tensor]:
     weights = weights_of(forward.loss, model.graph_weight)
     model.remember(forward.mean_of(sum(weights[name] * float(term.detach()) for name, term in kept.items())))
     forward.noted["graph_weight"] = torch.tensor(weights["graph"])
-    return {**kept, "graph": F.cross_entropy(graph_logits, forward.both_labels)}
+    return {**kept, "graph": cross_entropy(graph_logits, forward.both_labels)}
 
 
 def weights_of(loss: LossSettings, graph: float) -> dict[str, float]:

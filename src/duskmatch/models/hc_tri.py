@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from duskmatch.config import Settings
+from duskmatch.losses import in_fp32
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.method import Due, Forward, SubStep, every_part
 
@@ -27,6 +28,7 @@ class HeteroCentreTriplet(FrameNetwork):
     logged = ("identity", "centre_triplet", "identity_accuracy")
 
 
+@in_fp32
 def centres(vectors: Float[Tensor, "b d"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "p d"]:
     """The mean vector of each person, in the order of their labels."""
     people, whose = torch.unique(labels, return_inverse=True)
@@ -34,6 +36,7 @@ def centres(vectors: Float[Tensor, "b d"], labels: Int64[Tensor, " b"]) -> Float
     return own.T @ vectors / own.sum(dim=0)[:, None]
 
 
+@in_fp32
 def hetero_centre_triplet(
     visible: Float[Tensor, "b d"],
     infrared: Float[Tensor, "b d"],  # row i the same pid as above
@@ -45,7 +48,7 @@ def hetero_centre_triplet(
 
     Source: L_hc_tri; distances are Euclidean, the nearest other is sought in both modalities.
     """
-    v, t = centres(visible.float(), labels), centres(infrared.float(), labels)
+    v, t = centres(visible, labels), centres(infrared, labels)
     everyone, n = torch.cat([v, t]), len(v)
     dist = (everyone[:, None] - everyone[None, :]).square().sum(dim=2).clamp_min(1e-12).sqrt()  # (2p 2p)
     person = torch.arange(n, device=v.device).repeat(2)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
+from duskmatch.losses import in_fp32
 from duskmatch.losses.alignment import coattention, dense_triplet_loss, matching, reconstructed
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.method import Due, Forward, SubStep, every_part
@@ -85,6 +86,7 @@ def frames_of(clips: Int64[Tensor, " n"], n_frames: int) -> Int64[Tensor, " nt"]
     return (clips[:, None] * n_frames + torch.arange(n_frames, device=clips.device)).flatten()
 
 
+@in_fp32
 def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, margin: float) -> Aligned:
     """Every frame's map rebuilt from its partner of the same person, held against the one rebuilt from another's."""
     same, other = (maps[frames_of(clips, n_frames)] for clips in chosen)

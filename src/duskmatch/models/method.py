@@ -19,7 +19,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from duskmatch.config import LossSettings, Settings
-from duskmatch.losses import defense_triplet_loss
+from duskmatch.losses import cross_entropy, defense_triplet_loss, in_fp32
 from duskmatch.records import MODALITIES, Modality
 
 STEMS = ("stem_visible", "stem_infrared")
@@ -222,11 +222,13 @@ class Forward:
         """The same for torch."""
         return torch.Generator(self.visible.device).manual_seed(int(self.rng.integers(2**63)))
 
+    @in_fp32
     def dropout(self, x: Tensor, share: float) -> Tensor:
         """Dropout whose choice a resumed run makes again."""
         kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= share
         return x * kept / (1 - share)
 
+    @in_fp32
     def note_accuracy(
         self, name: str, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"] | None = None
     ) -> None:
@@ -234,12 +236,14 @@ class Forward:
         right = (logits.argmax(1) == (self.both_labels if labels is None else labels)).float().mean()
         self.noted[f"{name}_accuracy"] = right.detach()
 
+    @in_fp32
     def halves(self, name: str, logits: Float[Tensor, "n n_pids"]) -> tuple[Tensor, Tensor]:
         """The logits of both modalities; how many are right is noted on the way."""
         self.note_accuracy(name, logits)
         visible, infrared = logits.chunk(2)
         return visible, infrared
 
+    @in_fp32
     def identity(
         self, name: str, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"] | None = None
     ) -> Float[Tensor, ""]:
@@ -247,19 +251,22 @@ class Forward:
         self.note_accuracy(name, logits, labels)
         return self.cross_entropy(logits, labels)
 
+    @in_fp32
     def cross_entropy(
         self, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"] | None = None
     ) -> Float[Tensor, ""]:
         """The mean over all clips, smoothed by `loss.label_smoothing`."""
         labels = self.both_labels if labels is None else labels
-        return nn.functional.cross_entropy(logits, labels, label_smoothing=self.loss.label_smoothing)
+        return cross_entropy(logits, labels, smoothing=self.loss.label_smoothing)
 
+    @in_fp32
     def of_all_processes(
         self, vectors: Float[Tensor, "n d"], labels: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, "m d"], Int64[Tensor, " m"]]:
         """All processes' rows where `gather` brings them, else these."""
-        return (vectors, labels) if self.gather is None else (self.gather(vectors.float()), self.gather(labels))
+        return (vectors, labels) if self.gather is None else (self.gather(vectors), self.gather(labels))
 
+    @in_fp32
     def triplet(self, anchors: Float[Tensor, "n d"], form: str | None = None) -> Float[Tensor, ""]:
         """Over this batch, or over all processes' where `gather` brings their rows."""
         anchors, labels = self.of_all_processes(anchors, self.both_labels)
@@ -300,8 +307,19 @@ def neck(channels: int) -> nn.BatchNorm1d:
     return norm
 
 
+class FullPrecisionLinear(nn.Linear):
+    """A linear map in fp32, also under autocast, which would round its logits to steps of a hundredth of their size.
+
+    Losses compare logits that are nearly alike, and accuracies count which is largest; it costs next to nothing.
+    """
+
+    @in_fp32
+    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n out"]:
+        return super().forward(x)
+
+
 def classifier(channels: int, n_pids: int) -> nn.Linear:
     """Identity classifier without bias, weights drawn with standard deviation 0.001 (Luo et al. 2019)."""
-    linear = nn.Linear(channels, n_pids, bias=False)
+    linear = FullPrecisionLinear(channels, n_pids, bias=False)
     nn.init.normal_(linear.weight, std=0.001)
     return linear

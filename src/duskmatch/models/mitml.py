@@ -12,10 +12,10 @@
 Source: REFERENCE 5.6.
 Differs: the public code has as many W_i and SE as a clip has frames, six. Here frame i of T takes guide floor(i G / T)
 of G, so any number of frames goes through; G = 6 is the public code's, G = 1 gives all frames the same one. The public
-code also defines a memory with a margin loss that its network never calls: it is left out. The widths of the modality
-classifier are not known: d to d / 16 to 3, kernels of one frame, the mean over frames. It trains in a sub-step of its
-own by the run's optimiser at the rate of the backbone, a tenth of 0.1, and follows its schedule; the public code gives
-it an optimiser of its own.
+code also defines a memory with a margin loss that its network never calls: it is left out. Its modality classifier
+halves 2048 channels eight times, to 8; here d is halved as often as leaves 8 or more, which is the same for 2048. It
+trains in a sub-step of its own by the run's optimiser at the slow rate, a tenth of 0.1, and follows its schedule; the
+public code gives it an optimiser of its own, at 0.01 to the end.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from __future__ import annotations
 import copy
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
+from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models import frames
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
@@ -38,6 +38,8 @@ from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
+FAST = ("neck", "classifier")  # what trains at the whole rate, and nothing else. Source: REFERENCE 5
+LEAST_CHANNELS = 8  # of the modality classifier's last convolution
 
 
 class TemporalStage(nn.Module):
@@ -55,22 +57,32 @@ class Guide(nn.Module):
         super().__init__()
         hidden = max(channels // reduction, 8)
         self.told = nn.Linear(channels, channels)
-        self.excite = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
+        squeeze, widen = nn.Linear(channels, hidden, bias=False), nn.Linear(hidden, channels, bias=False)
+        self.excite = nn.Sequential(squeeze, nn.ReLU(), widen, nn.Sigmoid())
 
     def forward(self, over_time: Float[Tensor, "b d"], frame: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         return self.excite((self.told(over_time) + frame) / 2)  # type: ignore[no-any-return]
 
 
 class ModalityClassifier(nn.Module):
-    """Visible, infrared or undecided, from a clip's frames: convolutions over time, the mean of their answers."""
+    """Visible, infrared or undecided, from a clip's vector, by convolutions that halve its channels one by one.
+
+    To them the vector is d channels of one place, which is all that their kernels of three and steps of two ever meet:
+    the rest is padding. Source: REFERENCE 5.6.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // 16, 8)
-        self.layers = nn.Sequential(nn.Conv1d(channels, hidden, 1), nn.ReLU(), nn.Conv1d(hidden, 3, 1))
+        layers: list[nn.Module] = []
+        while channels >= 2 * LEAST_CHANNELS:
+            halved = channels // 2
+            layers += [nn.Conv1d(channels, halved, 3, stride=2, padding=1), nn.BatchNorm1d(halved), nn.ReLU()]
+            channels = halved
+        self.halving, self.last = nn.Sequential(*layers), nn.Linear(channels, 3)
 
-    def forward(self, features: Float[Tensor, "b t d"]) -> Float[Tensor, "b 3"]:
-        return self.layers(features.transpose(1, 2)).mean(dim=2)  # type: ignore[no-any-return]
+    @in_fp32
+    def forward(self, clips: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
+        return self.last(self.halving(clips[:, :, None])[:, :, 0])  # type: ignore[no-any-return]
 
 
 class MITML(FrameNetwork):
@@ -117,7 +129,8 @@ class MITML(FrameNetwork):
         return [*pieces, self.temporal_stage] if hasattr(self, "temporal_stage") else pieces
 
     def slow_pieces(self) -> list[nn.Module]:
-        return [*self.backbone_pieces(), self.modality_classifier]
+        """All but the neck and the classifier, what is new here included. Source: REFERENCE 5."""
+        return [piece for name, piece in self.named_children() if name not in FAST]
 
     def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d_both h w"]:
         """Both layers 4, their channels one after the other: appearance, time."""
@@ -133,9 +146,13 @@ class MITML(FrameNetwork):
                 f"never learn; got {len(self.guides)}"
             )
         halves = (over_positions(half) for half in maps.chunk(2, dim=1))
-        appearance, time = (half.reshape(-1, n_frames, self.channels) for half in halves)  # (b t d)
+        return self.guided(*(half.reshape(-1, n_frames, self.channels) for half in halves))
+
+    @in_fp32
+    def guided(self, appearance: Float[Tensor, "b t d"], time: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        """f_i from x_h and x_l."""
         over_time = self.memory(time)[0][:, -1]  # (b d)
-        guides = [self.guides[i] for i in guide_of_frame(n_frames, len(self.guides))]
+        guides = [self.guides[i] for i in guide_of_frame(time.shape[1], len(self.guides))]
         g = torch.stack([guide(over_time, time[:, i]) for i, guide in enumerate(guides)], dim=1)  # (b t d)
         return appearance * (1 + g)
 
@@ -159,25 +176,33 @@ def guide_of_frame(n_frames: int, n_guides: int) -> list[int]:
     return [i * n_guides // n_frames for i in range(n_frames)]
 
 
-def modality_labels(labels: Int64[Tensor, " b"]) -> Int64[Tensor, " n"]:
-    """Of a batch's clips, visible ones first."""
-    return torch.cat([torch.full_like(labels, VISIBLE), torch.full_like(labels, INFRARED)])
+def modality_loss(logits: Float[Tensor, "n 3"], visible: int, infrared: int) -> Float[Tensor, ""]:
+    """The sum of both modalities' mean cross entropies, each to its label; visible clips come first.
+
+    Source: REFERENCE 5.6, as the public code sums them.
+    """
+    of_visible, of_infrared = logits.chunk(2)
+    return towards(of_visible, visible) + towards(of_infrared, infrared)
+
+
+def towards(logits: Float[Tensor, "n 3"], label: int) -> Float[Tensor, ""]:
+    """Mean cross entropy where all rows have one label."""
+    return cross_entropy(logits, torch.full((len(logits),), label, device=logits.device))
 
 
 def modality_terms(forward: Forward) -> dict[str, Tensor]:
-    """Which modality it is, from features that this does not move."""
+    """Which modality it is, from vectors that this does not move."""
     model: MITML = forward.model
-    features = model.frame_features(forward.maps, forward.n_frames).detach()
-    logits, labels = model.modality_classifier(features), modality_labels(forward.labels)
-    forward.noted["modality_accuracy"] = (logits.argmax(1) == labels).float().mean()
-    return {"modality": F.cross_entropy(logits, labels)}
+    logits = model.modality_classifier(model.pooled(forward.maps, forward.n_frames).detach())
+    labels = torch.cat([torch.full_like(forward.labels, label) for label in (VISIBLE, INFRARED)])
+    forward.note_accuracy("modality", logits, labels)
+    return {"modality": modality_loss(logits, VISIBLE, INFRARED)}
 
 
-def undecided_loss(model: MITML, features: Float[Tensor, "n t d"]) -> Float[Tensor, ""]:
-    """Mean cross entropy to "undecided"; the classifier's own weights are cut off, also in a joint step."""
+def undecided_loss(model: MITML, pooled: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """How far the modality is from "undecided"; the classifier's own weights are cut off, also in a joint step."""
     fixed = {name: p.detach() for name, p in model.modality_classifier.named_parameters()}
-    logits = functional_call(model.modality_classifier, fixed, (features,))
-    return F.cross_entropy(logits, torch.full((len(logits),), UNDECIDED, device=logits.device))
+    return modality_loss(functional_call(model.modality_classifier, fixed, (pooled,)), UNDECIDED, UNDECIDED)
 
 
 def terms(forward: Forward) -> dict[str, Tensor]:
@@ -185,7 +210,7 @@ def terms(forward: Forward) -> dict[str, Tensor]:
     model: MITML = forward.model
     found = frames.terms(forward)
     if forward.due.epoch >= model.confusion_epoch:
-        found["confusion"] = undecided_loss(model, model.frame_features(forward.maps, forward.n_frames))
+        found["confusion"] = undecided_loss(model, model.pooled(forward.maps, forward.n_frames))
     return found
 
 

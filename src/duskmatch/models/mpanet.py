@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
-from duskmatch.losses import centre_cluster_loss, distillation_loss
+from duskmatch.losses import centre_cluster_loss, distillation_loss, in_fp32
 from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import over_positions
@@ -132,10 +132,12 @@ class MPANet(Network):
         maps3 = self.alleviation3(self.encoder.to_stage3(shallow))
         return self.alleviation4(self.encoder.stage4(maps3))  # type: ignore[no-any-return]
 
+    @in_fp32
     def masks(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n p h w"]:
         """How much each place belongs to each pattern."""
         return torch.sigmoid(self.patterns(maps))
 
+    @in_fp32
     def pooled(
         self, maps: Float[Tensor, "n d h w"], masks: Float[Tensor, "n p h w"], n_frames: int
     ) -> Float[Tensor, "b d_all"]:
@@ -152,20 +154,23 @@ class MPANet(Network):
     def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
-        return [self.neck(self.pooled(maps[0], self.masks(maps[0]), n_frames))]
+        raised = maps[0].float()  # once, for both of its readers
+        return [self.neck(self.pooled(raised, self.masks(raised), n_frames))]
 
 
+@in_fp32
 def separation(masks: Float[Tensor, "n p h w"]) -> Float[Tensor, ""]:
     """Mean over pictures and pairs of patterns of the inner product of their masks: least where none overlap.
 
     Source: REFERENCE 5.2; a sum over positions, so it grows with the map.
     """
     n, p = masks.shape[:2]
-    flat = masks.float().flatten(2)  # (n p hw)
+    flat = masks.flatten(2)  # (n p hw)
     together = flat.sum(dim=1).square().sum(dim=1) - flat.square().sum(dim=(1, 2))  # twice the sum over pairs
     return together.sum() / (n * p * (p - 1))
 
 
+@in_fp32
 def modality_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
     """Visible clips by W_v, infrared ones by W_i."""
     visible, infrared = embeddings.chunk(2)
@@ -173,6 +178,7 @@ def modality_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Floa
 
 
 @torch.no_grad()
+@in_fp32
 def followers_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
     """The same clips by the other modality's mean classifier; nothing is learnt through it."""
     visible, infrared = embeddings.chunk(2)
@@ -185,8 +191,9 @@ def terms(forward: Forward) -> dict[str, Tensor]:
     Differs: the sum of both modalities' mean cross entropies is the modality classifiers' term, as in the public code.
     """
     model: MPANet = forward.model
-    masks = model.masks(forward.maps)
-    pooled = model.pooled(forward.maps, masks, forward.n_frames)
+    maps = forward.maps.float()  # once, for both of its readers
+    masks = model.masks(maps)
+    pooled = model.pooled(maps, masks, forward.n_frames)
     embedding = model.neck(pooled)
     own = modality_logits(model, embedding)
     return {

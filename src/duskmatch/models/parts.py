@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.errors import SettingsError
+from duskmatch.losses import in_fp32
 from duskmatch.models.pooling import over_positions
 
 SequenceForm = Literal["full", "no_spatial", "temporal"]
@@ -112,6 +113,7 @@ class SpatialTemporalGuidance(nn.Module):
         joined = torch.cat([parts, spatial[:, None].expand_as(parts)], dim=-1)  # (b t k 2d), Eq. 11
         return self.highlight_maps(joined)  # type: ignore[no-any-return]
 
+    @in_fp32
     def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
         motion = self.motion(parts)
         seen = parts

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from duskmatch.losses import in_fp32
+
 PooledForm = Literal["pooled_mean", "pooled_max", "pooled_std"]
 LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and one frame, or equal ones, have no variance
 
@@ -27,8 +29,8 @@ def maximum(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
 
 def mean_and_deviation(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k 2*d"]:
     """The deviation divides by t, so that one frame has one: (almost) 0."""
-    average = parts.float().mean(dim=1, keepdim=True)
-    variance = (parts.float() - average).square().mean(dim=1)
+    average = parts.mean(dim=1, keepdim=True)
+    variance = (parts - average).square().mean(dim=1)
     return torch.cat([average[:, 0], variance.clamp_min(LEAST_VARIANCE).sqrt()], dim=-1)
 
 
@@ -56,6 +58,7 @@ class PooledGuidance(nn.Module):
         hidden = round((full_size(channels, n_layers, reduction) - channels) / (n_in + channels + 1))
         self.perceptron = nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
+    @in_fp32
     def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
         return (parts.mean(dim=1) + self.perceptron(self.pool(parts))).flatten(1)  # type: ignore[no-any-return]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,14 +15,15 @@ LEAST = 1e-6  # what lies under it counts as it
 def over_positions(maps: Float[Tensor, "... h w"], power: float | None = None) -> Float[Tensor, "..."]:
     """The mean over h and w; with a power p the generalised mean, (mean of x^p)^(1/p), from the mean (p = 1) upwards.
 
-    It is computed in fp32. Values are held at 1e-6 at least: a root of what is negative is no number, and CMCA's
-    branch can bring maps under the zero that a stage's last ReLU left them.
+    It is computed in fp32, whatever the precision of the maps: distances between what is pooled are small differences
+    of large numbers. With a power, values are held at 1e-6 at least: a root of what is negative is no number, and
+    CMCA's branch can bring maps under the zero that a stage's last ReLU left them.
 
     Source: Radenovic et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation", section 3.2; p = 3,
     fixed, as in LbA (Park et al. 2021). Differs: the paper has the plain mean.
     """
     if power is None:
-        return maps.mean(dim=(-2, -1))
+        return maps.mean(dim=(-2, -1), dtype=torch.float32)  # no copy of the maps in fp32
     return maps.float().clamp_min(LEAST).pow(power).mean(dim=(-2, -1)).pow(1 / power)
 
 

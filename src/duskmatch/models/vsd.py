@@ -28,11 +28,10 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
-from duskmatch.losses import distillation_loss, rank_loss, sinkhorn_distance
+from duskmatch.losses import distillation_loss, in_fp32, rank_loss, sinkhorn_distance
 from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
@@ -71,9 +70,13 @@ class ChannelAttention(nn.Module):
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         rows = maps.flatten(2)  # (n c hw)
-        energy = rows.float() @ rows.float().transpose(1, 2)  # (n c c)
-        mixed = torch.softmax(-energy, dim=-1).to(rows.dtype) @ rows
+        mixed = self.weights(rows).to(rows.dtype) @ rows
         return maps + self.gamma * mixed.reshape(maps.shape)
+
+    @in_fp32
+    def weights(self, rows: Float[Tensor, "n c hw"]) -> Float[Tensor, "n c c"]:
+        """How much each channel takes of each."""
+        return torch.softmax(-(rows @ rows.transpose(1, 2)), dim=-1)
 
 
 class Branch(nn.Module):
@@ -111,6 +114,12 @@ class InformationBottleneck(nn.Module):
         self.hidden = nn.Sequential(nn.Linear(2 * z, 256, bias=False), nn.BatchNorm1d(256), nn.LeakyReLU())
         self.last = nn.Linear(256, n_pids)
 
+    @in_fp32
+    def forward(self, v: Float[Tensor, "n d"]) -> Float[Tensor, "n z2"]:
+        """z."""
+        return self.squeeze(v)  # type: ignore[no-any-return]
+
+    @in_fp32
     def logits(self, z: Float[Tensor, "n z2"], dropout: Dropout) -> Float[Tensor, "n n_pids"]:
         """Half of the hidden features are dropped in training."""
         return self.last(dropout(self.hidden(z), 0.5))  # type: ignore[no-any-return]
@@ -224,7 +233,7 @@ class VSD(Network):
         def observed(name: str, maps: Tensor) -> Observation:
             v = self.branch(name).observe(maps, clips.shape[1])
             bottleneck: InformationBottleneck = self.bottlenecks[name]  # type: ignore[assignment]
-            z = bottleneck.squeeze(v)
+            z = bottleneck(v)
             return Observation(v, z, self.classifiers[name](v), bottleneck.logits(z, dropout))
 
         own = {"visible": observed("visible", visible), "infrared": observed("infrared", infrared)}
@@ -247,8 +256,7 @@ def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
 
 def identity_loss(forward: Forward, name: str, seen: Observation) -> Tensor:
     """Of v and of z; how many clips v tells right is noted."""
-    by_z = F.cross_entropy(seen.of_z, forward.both_labels, label_smoothing=forward.loss.label_smoothing)
-    return forward.identity(name, seen.of_v) + by_z
+    return forward.identity(name, seen.of_v) + forward.cross_entropy(seen.of_z)
 
 
 def ranks(forward: Forward, vectors: Float[Tensor, "n d"]) -> Tensor:
@@ -262,6 +270,12 @@ def different_modality(n: int, device: torch.device) -> Bool[Tensor, "n n"]:
     """Which pairs of rows are of two modalities: the first half is visible."""
     visible = torch.arange(n, device=device) < n // 2
     return visible[:, None] != visible[None, :]
+
+
+@in_fp32
+def mutual(visible: Float[Tensor, "n n_pids"], infrared: Float[Tensor, "n n_pids"]) -> Float[Tensor, ""]:
+    """L_CML: what it costs to carry what one branch says of the clips, by its logits, over into what the other says."""
+    return sinkhorn_distance(visible.softmax(dim=1), infrared.softmax(dim=1))
 
 
 def cross_distillation(whole: Observation, grey: Observation) -> Tensor:
@@ -282,7 +296,7 @@ def terms(forward: Forward) -> dict[str, Tensor]:
         "infrared_rank": ranks(forward, infrared.v) + ranks(forward, infrared.z),
         "shared_identity": identity_loss(forward, "shared", whole) + identity_loss(forward, "shared", grey),
         "shared_rank": sum_over((whole, grey), lambda s: ranks(forward, s.v) + ranks(forward, s.z)),
-        "mutual": sinkhorn_distance(visible.of_v.softmax(dim=1), infrared.of_v.softmax(dim=1)),
+        "mutual": mutual(visible.of_v, infrared.of_v),
         "self_distillation": sum_over((visible, infrared), lambda s: distillation_loss(s.of_v.detach(), s.of_z)),
         "cross_distillation": cross_distillation(whole, grey),
     }
