@@ -32,7 +32,7 @@ docs: .venv/.installed-dev
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # half an environment would stop the next try
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pretrained,speed]'
 	touch $@
 
 .venv/.installed-dev: .venv/bin/python pyproject.toml

@@ -179,7 +179,7 @@ def test_one_update_moves_every_part():
 
 
 def test_non_local_blocks_train_at_the_rate_of_the_heads():
-    model, settings = made(*CAJL, "train.backbone_lr_factor=0.1")
+    model, settings = made(*CAJL, "train.rates={backbone: 0.1}")
     slow, fast = make_optimizer(model, settings).param_groups
     own = {id(p) for p in (*model.non_local2.parameters(), *model.non_local3.parameters())}
     assert own <= {id(p) for p in fast["params"]} and slow["factor"] == 0.1

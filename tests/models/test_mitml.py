@@ -163,7 +163,7 @@ def test_the_modality_classifier_learns_its_own_task_and_nothing_else_does(joint
 
 
 def test_all_but_the_neck_and_the_classifier_train_at_the_slow_rate():
-    model, settings = made("mitml", TWO, "train.backbone_lr_factor=0.1", "train.lr=0.1", "train.optimizer=sgd")
+    model, settings = made("mitml", TWO, "train.rates={backbone: 0.1}", "train.lr=0.1", "train.optimizer=sgd")
     slow = {id(p) for p in make_optimizer(model, settings).param_groups[0]["params"]}
     names = {n.split(".")[0] for n, p in model.named_parameters() if id(p) in slow}
     assert names == (EVERYTHING | {"modality_classifier"}) - {"neck", "classifier"}

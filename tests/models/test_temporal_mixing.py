@@ -79,7 +79,7 @@ def test_its_parameters_are_counted_where_the_embedding_uses_them(embedding, cou
 
 def test_it_is_no_part_of_the_loaded_backbone():
     model = build()
-    groups = make_optimizer(model, chosen("train.backbone_lr_factor=0.1")).param_groups
+    groups = make_optimizer(model, chosen("train.rates={backbone: 0.1}")).param_groups
     own = {id(p) for p in model.temporal_mixing.parameters()}
     assert own <= {id(p) for p in groups[1]["params"]} and groups[1]["factor"] == 1
 

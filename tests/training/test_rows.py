@@ -192,7 +192,7 @@ def test_the_group_trains_loaded_layers_at_a_tenth_of_the_rate():
     names = {id(p): n.split(".")[0] for n, p in model.named_parameters()}
     slow = {names[id(p)] for p in groups[0]["params"]}
     assert slow == {"stem_visible", "stem_infrared", "defense_encoder", "attack_encoder"}
-    assert load_settings("paper").train.backbone_lr_factor == 1.0
+    assert load_settings("paper").train.rates == {}
 
 
 SMALL_MODEL = {"backbone": "resnet18", "width": 0.125}

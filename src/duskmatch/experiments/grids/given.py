@@ -50,9 +50,8 @@ class SettingsFile(Part):
 
 
 def iterations_of(train: TrainSettings) -> int | None:
-    """Of both stages; None where the data set says how long an epoch is."""
-    epochs = train.stage1_epochs + train.stage2_epochs
-    return train.steps_per_epoch * epochs if train.steps_per_epoch else None
+    """Of all stages; None where the data set says how long an epoch is."""
+    return train.steps_per_epoch * train.n_epochs if train.steps_per_epoch else None
 
 
 def budget_of(base: Base, settings: Settings) -> Budget:

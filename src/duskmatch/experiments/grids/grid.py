@@ -102,7 +102,7 @@ def start_of(row: Row, base: Base) -> tuple[str, tuple[str, ...]]:
 
 def with_budget(settings: Settings, iterations: int) -> Settings:
     """As many iterations as asked, in the same epochs, each made longer or shorter; rounded up to whole epochs."""
-    epochs = settings.train.stage1_epochs + settings.train.stage2_epochs
+    epochs = settings.train.n_epochs
     if iterations < epochs:
         raise SettingsError(f"--budget must be at least {epochs} iterations, one for each epoch; got {iterations}")
     train = settings.train.model_copy(update={"steps_per_epoch": -(-iterations // epochs)})
