@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from duskmatch.errors import SettingsError
 
 PRESETS = (
-    "tiny", "small", "paper", "mitml", "plus-small",
+    "tiny", "small", "scratch", "paper", "mitml",
     "lba-own", "lba-small",
     "ddag-own", "ddag-small",
     "cajl-own", "cajl-small",

@@ -34,10 +34,10 @@ def test_small_presets_share_data_augmentation_rates_and_length(name):
 
 
 @pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize(("kind", "n_pids"), [("own", 500), ("small", 256)])
+@pytest.mark.parametrize(("kind", "n_pids"), [("own", 500), ("small", 512)])
 def test_their_networks_can_be_built(name, kind, n_pids):
     widths = {"mpanet": 7, "vsd": 4, "mitml": 1}
     with torch.device("meta"), NoRandomStart():
         model = build_model(load_settings(f"{name}-{kind}"), n_pids)
-    assert model.channels == {"own": 2048, "small": 512}[kind]
+    assert model.channels == {"own": 2048, "small": 320}[kind]
     assert model.embedding_width == widths[name] * model.channels  # 14336 and 8192, as in their papers

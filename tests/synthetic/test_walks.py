@@ -1,6 +1,7 @@
 """The plan: counts, cameras, lengths; and HITSZ-VCM's own counts for `full`."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,17 @@ def test_every_person_is_seen_by_three_cameras_in_each_modality(name):
         assert min(len(own) for own in cameras.values()) >= 3
         assert len(set.union(*cameras.values())) == preset.cameras  # cameras carry both modalities
     assert min(track.n_frames for track in tracks) >= 12
-    assert Counter(track.n_frames for track in tracks).most_common(1)[0][0] == 24
+    seen = [track.n_frames for track in tracks if track.pool != "train" or preset.train_frames is None]
+    assert Counter(seen).most_common(1)[0][0] == 24
+
+
+def test_the_demos_test_people_are_those_of_longer_training_tracks():
+    short, long = PRESETS["demo"], replace(PRESETS["demo"], people=(256, 30, 100), train_frames=None)
+    assert short.version == "2.1" and PRESETS["bench"].version == "2"
+    for pool in ("val", "test"):
+        a, b = ([(t.place, t.n_frames) for t in plan_pool(preset, 3, pool)] for preset in (short, long))
+        assert a == b and a  # the key of all randomness of a track, and its length: the same pictures
+    assert {track.n_frames for track in plan_pool(short, 3, "train")} == {12}
 
 
 def test_pids_are_unique_over_the_pools():

@@ -19,7 +19,7 @@ from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import Forward, sub_steps
 
 RECORD = Path(__file__).with_name("defaults.json")
-SHAPES = {"tiny": ("tiny", []), "small": ("small", []), "paper-shaped": ("paper", ["model.width=0.125"])}
+SHAPES = {"tiny": ("tiny", []), "scratch": ("scratch", []), "paper-shaped": ("paper", ["model.width=0.125"])}
 LABELS = torch.tensor([0, 0, 1, 1])
 
 

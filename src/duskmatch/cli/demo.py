@@ -29,9 +29,11 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.data import open_dataset
     from duskmatch.embedding.machine import describe, pick_device, set_threads
     from duskmatch.files import prepare_folder
+    from duskmatch.training.weights import check_imagenet
 
     begin = time.perf_counter()
     settings = load_settings(PRESETS[args.preset], seed=args.seed)
+    check_imagenet(settings.model)
     pick_device(args.device)
     threads = set_threads(args.threads)
     out = prepare_folder(args.out, overwrite=args.overwrite)

@@ -88,6 +88,7 @@ def run_grid(
     from duskmatch.embedding.machine import pick_device
     from duskmatch.experiments.grids.cells import Order
     from duskmatch.experiments.grids.grid import check_data, make_grid
+    from duskmatch.training.weights import check_imagenet
 
     if args.seed is not None:
         raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")
@@ -106,6 +107,8 @@ def run_grid(
     waiting = [] if args.table_only else [c for c in grid.queue() if not c.result_path(args.split).is_file()]
     grid.results(order, fingerprint)  # refused before anything runs
     if waiting:
+        for cell in waiting:
+            check_imagenet(cell.settings.model)
         grid.check_folders(order, fingerprint)
         console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")
         failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))

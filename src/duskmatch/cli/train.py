@@ -63,6 +63,9 @@ def run(args: argparse.Namespace) -> None:
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
     from duskmatch.training.trainer import make_sampler
+    from duskmatch.training.weights import check_imagenet
+
+    check_imagenet(settings.model)
 
     dataset = open_dataset(args.data, **given_protocol(args))
     if args.overwrite:

@@ -27,7 +27,7 @@ from duskmatch.synthetic import layout
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import shoot
 from duskmatch.synthetic.people import POOLS, TWINS
-from duskmatch.synthetic.presets import DATA_VERSION, PRESETS, Preset
+from duskmatch.synthetic.presets import PRESETS, Preset
 from duskmatch.synthetic.variations import FACTORS, MOST_SEVERE, Change
 from duskmatch.synthetic.walks import Track, plan
 
@@ -84,7 +84,7 @@ def generate(
     if hasattr(os, "sync"):
         os.sync()  # the pictures reach the disk before the file that vouches for them
     record = {
-        "name": "Duskwalk", "data_version": DATA_VERSION, "synthetic": True, "preset": preset, "seed": seed,
+        "name": "Duskwalk", "data_version": order.preset.version, "synthetic": True, "preset": preset, "seed": seed,
         "vary": vary, "severity": severity, "twins": twins, "test_people": test_people,
         "size": list(order.preset.size), "cameras": order.preset.cameras, "frames_per_s": 12,
         "pools": {pool: _counts(tracks, pool) for pool in POOLS},

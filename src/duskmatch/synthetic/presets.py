@@ -27,6 +27,12 @@ class Preset:
     gait_drift: float = 1.0  # how much a person's own gait changes from walk to walk, as a factor
     turn_deg: float = 12.0  # spread of the walking direction around the camera's path
     counts: str = ""  # "vcm" follows HITSZ-VCM's counts
+    revision: str = ""  # of this preset's counts: who is filmed and for how long, where every picture is as it was
+
+    @property
+    def version(self) -> str:
+        """The data version that every score on it says."""
+        return DATA_VERSION + (f".{self.revision}" if self.revision else "")
 
     def frames_of(self, pool: str) -> tuple[int, int]:
         """Shortest and usual length of this pool's tracks."""
@@ -35,7 +41,10 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(size=(96, 48), people=(8, 4, 12), cameras=4, tracks=3, n_frames=(24, 24), noise=0.7),
-    "demo": Preset(size=(96, 48), people=(256, 30, 100), cameras=6, tracks=3, n_frames=(20, 24), noise=0.7),
+    "demo": Preset(
+        size=(96, 48), people=(512, 30, 100), cameras=6, tracks=3, n_frames=(20, 24), train_frames=(12, 12), noise=0.7,
+        revision="1",
+    ),
     "bench": Preset(
         size=(192, 96), people=(320, 64, 200), cameras=10, tracks=4, n_frames=(12, 24), occluded=0.30, jitter=0.035,
         truncated=0.15, noise=1.4, blur=1.4, exposure=0.5, gait_drift=1.25, turn_deg=30.0,

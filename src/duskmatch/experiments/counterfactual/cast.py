@@ -13,7 +13,7 @@ from duskmatch.data.dataset import resolved
 from duskmatch.errors import DataError, FrameError, SettingsError
 from duskmatch.experiments.counterfactual.films import Cast
 from duskmatch.records import Ints
-from duskmatch.synthetic import DATA_VERSION, PRESETS, generate
+from duskmatch.synthetic import PRESETS, generate
 
 PEOPLE = 40  # filmed where nobody says how many: the work is in proportion to it
 # A picture filmed on another machine lies within two grey levels before JPEG; beyond this it is another picture.
@@ -41,9 +41,10 @@ def open_base(path: Path) -> Dataset:
     if facts.get("preset") not in PRESETS or not isinstance(facts.get("seed"), int):
         found = f"preset {facts.get('preset')!r}, seed {facts.get('seed')!r}"
         raise DataError(f"{path}: duskwalk.json must name a known preset and a seed; got {found}; write the set again")
-    if dataset.version != DATA_VERSION:
+    version = PRESETS[facts["preset"]].version
+    if dataset.version != version:
         raise DataError(
-            f"{path} must be of data version {DATA_VERSION}, which is filmed here; got {dataset.version or 'none'}; "
+            f"{path} must be of data version {version}, which is filmed here; got {dataset.version or 'none'}; "
             "write the set again, or use the duskmatch that wrote it"
         )
     if facts.get("vary") is not None:

@@ -19,7 +19,7 @@ from duskmatch.errors import OutputError
 from duskmatch.files import refusal, write_json
 from duskmatch.pictures.thumbnails import middle_frame
 from duskmatch.records import MODALITIES, Modality, Tracklet
-from duskmatch.synthetic import DATA_VERSION, generate
+from duskmatch.synthetic import PRESETS, generate
 
 Progress = Callable[[int, int], None]
 
@@ -71,7 +71,7 @@ class FilmStore:
         place = self.place(take)
         if not (place / "duskwalk.json").is_file():
             return
-        found, wanted = _facts(place), {**self._order(take), "data_version": DATA_VERSION}
+        found, wanted = _facts(place), {**self._order(take), "data_version": PRESETS[self.cast.preset].version}
         wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
         if wrong:
             said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
