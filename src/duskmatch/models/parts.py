@@ -13,13 +13,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.errors import SettingsError
+from duskmatch.health import HIGHLIGHT, MOTION
+from duskmatch.models.gauges import Gauge, deviation, gate_figures
 from duskmatch.models.pooling import over_positions
 
 SequenceForm = Literal["full", "no_spatial", "temporal"]
@@ -101,6 +103,24 @@ class SpatialTemporalGuidance(nn.Module):
         assert self.highlight_maps is not None
         joined = torch.cat([parts, spatial[:, None].expand_as(parts)], dim=-1)  # (b t k 2d), Eq. 11
         return self.highlight_maps(joined)  # type: ignore[no-any-return]
+
+    def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
+        """LSTM_mot's output beside the parts that Eq. 14 adds it to, and A."""
+
+        def of_motion(inputs: tuple[Tensor, ...], output: tuple[Tensor, Any]) -> dict[str, Tensor]:
+            means = {"motion": output[0].float().mean(dim=1), "parts": inputs[0].float().mean(dim=1)}  # (b*k d)
+            return {f"{name}_deviation": deviation(x.reshape(-1, n_parts, x.shape[-1])) for name, x in means.items()}
+
+        def of_highlight(inputs: tuple[Tensor, ...], output: Float[Tensor, "b t k d"]) -> dict[str, Tensor]:
+            return gate_figures("highlight", output, output.float().mean(dim=1))
+
+        found: dict[nn.Module, Gauge] = {self.motion_lstm: of_motion}
+        return found if self.highlight_maps is None else {**found, self.highlight_maps: of_highlight}
+
+    def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
+        """LSTM_mot, with what LSTM_spa makes of it, and A."""
+        found: dict[str, tuple[nn.Module, ...]] = {MOTION: (self.motion_lstm,)}
+        return found if self.highlight_maps is None else {**found, HIGHLIGHT: (self.highlight_maps,)}
 
     def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
         motion = self.motion(parts)
