@@ -10,6 +10,8 @@ import pytest
 
 from duskmatch.cli import main
 from tests.evaluation.people import FakeEmbedder, make_people
+from tests.test_health import DEAD
+from tests.test_health import document as health_document
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +46,23 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr("duskmatch.data.open_dataset", lambda path: people)
     (tmp_path / "run").mkdir()
     return tmp_path / "run", tmp_path / "data", asked
+
+
+def test_a_runs_health_is_said_and_kept_or_said_to_be_missing(trained, capsys):
+    run, data, _ = trained
+    assert main(["evaluate", str(run), "--data", str(data)]) == 0
+    shown = capsys.readouterr()
+    assert "health of the parts: not known" in shown.out + shown.err
+    assert "health" not in json.loads((run / "scores.json").read_text())
+    (run / "health.json").write_text(json.dumps(health_document(DEAD)))
+    assert main(["evaluate", str(run), "--data", str(data)]) == 0
+    assert "health of the parts: dead: LSTM_mot, A (Eq. 12); idle: IMSA" in capsys.readouterr().out
+    assert json.loads((run / "scores.json").read_text())["health"] == health_document(DEAD)
+    assert "Health of the parts" in (run / "report.html").read_text()
+    (run / "health.json").write_text("{")
+    assert main(["evaluate", str(run), "--data", str(data)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1].endswith("`duskmatch train --resume` makes it again") and "health.json is damaged" in error[-1]
 
 
 def test_features_are_scored_in_words(features, capsys):

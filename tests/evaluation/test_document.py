@@ -20,7 +20,10 @@ from duskmatch.evaluation import (
     scores_document,
     scores_in_words,
 )
+from duskmatch.health import in_words
 from tests.evaluation.people import FakeEmbedder, make_people
+from tests.test_health import DEAD
+from tests.test_health import document as health_document
 
 FIGURES = {"rank1", "rank5", "rank10", "rank20", "mAP", "mINP", "chance", "rank1_interval", "mAP_interval"}
 COUNTS = {"n_queries", "n_gallery", "n_left_out", "n_ties"}
@@ -31,7 +34,7 @@ def people():
     return make_people(Path("nowhere"))
 
 
-def document_of(people, *, synthetic=True, split="test", trained=True):
+def document_of(people, *, synthetic=True, split="test", trained=True, health=None):
     evaluation = evaluate_dataset(FakeEmbedder().embed, people, split=split)
     return scores_document(
         evaluation,
@@ -39,7 +42,24 @@ def document_of(people, *, synthetic=True, split="test", trained=True):
         synthetic=synthetic,
         facts=FakeEmbedder().facts() if trained else None,
         untrained=evaluate_dataset(FakeEmbedder(noise=5).embed, people, split=split) if trained else None,
+        health=health,
     )
+
+
+def test_a_runs_health_stands_beside_its_score_and_older_scores_are_read_without(people, tmp_path):
+    path, dead = tmp_path / "s.json", health_document(DEAD)
+    document = document_of(people, health=dead)
+    path.write_text(json.dumps(document))
+    assert read_scores(path) == document and document["health"] == dead
+    words = scores_in_words(document).splitlines()
+    assert words[words.index(in_words(dead)[0]) + 1] == in_words(dead)[1]
+    older = document_of(people)
+    path.write_text(json.dumps(older))
+    assert "health" not in older and read_scores(path) == older
+    assert "health" not in scores_in_words(older)
+    path.write_text(json.dumps({**document, "health": {**dead, "parts": 3}}))
+    with pytest.raises(EvaluationError, match=r"health\.parts: Input should be a valid array; evaluate again"):
+        read_scores(path)
 
 
 def test_both_directions_are_the_same_two_sets_swapped(people):

@@ -19,10 +19,12 @@ from tests.evaluation.people import make_people
 from tests.pictures.browser import shown
 from tests.pictures.conftest import BASELINE, compared_run
 from tests.pictures.test_report import HOSTILE, Reader
+from tests.test_health import DEAD
+from tests.test_health import document as health_document
 
 SECTIONS = (
-    "Scores", "Who is found", "Where they look", "Which parts are kept", "How far apart people are",
-    "Maps of the embeddings", "What the figures depend on",
+    "Scores", "Health of the parts", "Who is found", "Where they look", "Which parts are kept",
+    "How far apart people are", "Maps of the embeddings", "What the figures depend on",
 )  # fmt: skip
 
 
@@ -68,6 +70,17 @@ def test_every_picture_is_whole_and_not_empty(made):
     for path in outcome["pictures"]:
         picture = cv2.imread(path)
         assert picture is not None and picture.std() > 5
+
+
+def test_each_runs_health_has_its_table(compared, tmp_path):
+    documents = [{**compared[0].document, "health": health_document(DEAD)}, compared[1].document]
+    runs = [replace(run, document=document) for run, document in zip(compared, documents, strict=True)]
+    outcome = write_comparison(tmp_path, runs, n_queries=1)
+    assert [figures["health"] for figures in outcome["runs"]] == [health_document(DEAD), None]
+    words = " ".join(" ".join(Reader((tmp_path / "compare.html").read_text("utf-8")).words).split())
+    assert "test split. Baseline part is figure (its limit) iterations LSTM_mot dead" in words
+    assert "test split. Baseline, validation people (30 people, sequence)" in words
+    assert "test split. full. health of the parts: not known (no health.json" in words
 
 
 def test_what_stands_below_every_picture(compared):

@@ -15,6 +15,8 @@ from duskmatch.pictures.report import report
 from duskmatch.records import DIRECTIONS
 from tests.evaluation.people import FakeEmbedder, make_people
 from tests.pictures.browser import shown
+from tests.test_health import DEAD
+from tests.test_health import document as health_document
 
 HOSTILE = '<script>alert("x")</script><img src=https://example.invalid/x onerror=alert(1)>'
 
@@ -54,6 +56,22 @@ def test_every_section_is_there_with_its_figures(page, document):
     for text in ("same-pid-same-camera", "1.2 million", "2.5 GFLOP", "12.3 ms", "backbone: resnet18", "90 to 120°"):
         assert text in words
     assert "visible → visible" in words and "infrared → infrared" in words
+
+
+def test_the_parts_of_a_run_that_is_dead_are_shown(evaluation, document):
+    page = report(evaluation, {**document, "health": health_document(DEAD)}, facts={})
+    words = " ".join(Reader(page).words)
+    places = [page.index(f'id="{name}"') for name in ("scores", "health-of-the-parts", "how-far-down-the-list")]
+    assert places == sorted(places)
+    for text in (
+        "LSTM_mot dead motion_deviation / parts_deviation 0 (at least 0.02) 185 to 200 it is (nearly) the same",
+        "IMSA idle self_attention_ratio 0 (at least 0.01)", "Eq. 3 alive confusion_share 0.15 (at least 0.05)",
+        "temporal mixing not in this run", "as it is 30.00", "LSTM_mot fixed 25.00 -5.00", "30 people",
+    ):  # fmt: skip
+        assert text in " ".join(words.split()), text
+    unmeasured = report(evaluation, {**document, "health": health_document(validation=False)}, facts={})
+    assert "not measured: the data set has no validation people" in unmeasured
+    assert "Health of the parts" not in report(evaluation, document, facts={})
 
 
 def test_strips_mark_right_and_wrong_not_by_colour_alone(page, evaluation):

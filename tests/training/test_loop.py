@@ -41,6 +41,7 @@ def test_a_run_folder_has_what_the_layout_says(settings, dataset, tmp_path):
         "model.safetensors",
         "state",
         "log.csv",
+        "health.json",
     }
     assert seen == [(i, 6) for i in range(1, 7)]
     assert outcome["synthetic"] is True and outcome["people"] == 4

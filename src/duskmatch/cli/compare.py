@@ -116,6 +116,7 @@ def compare(
     from duskmatch.embedding.highlights import note_highlights
     from duskmatch.embedding.saliency import model_of
     from duskmatch.evaluation import dataset_facts, scores_document
+    from duskmatch.health import read_health
     from duskmatch.pictures.compared import Compared, mapped_tracklets
 
     embedders = [load_embedder(run, device=device) for run in runs]
@@ -124,7 +125,8 @@ def compare(
         if not any_split:
             check_split(run, embedder.header.get("data"), dataset)
     compared = []
-    for run, name, embedder in zip(runs, names, embedders, strict=True):
+    healths = [read_health(run) for run in runs]
+    for run, name, embedder, health in zip(runs, names, embedders, healths, strict=True):
         noted = note_highlights(embedder)
         evaluation = evaluate_with_progress(embedder, dataset, split, None, what=escape(name))
         facts = embedder.facts()
@@ -133,6 +135,7 @@ def compare(
             dataset_facts(dataset, evaluation),
             synthetic=dataset.synthetic,
             facts=facts,
+            health=health,
         )
         before = load_embedder(run, device=device, untrained=True)
         untrained = before.embed(mapped_tracklets(evaluation, n_people))
@@ -145,6 +148,7 @@ def words(outcome: dict[str, Any]) -> str:
     """A line for each run: rank-1 and mAP by direction, AUC by kind of pair."""
     from duskmatch.evaluation import origin
     from duskmatch.evaluation.words import ARROWS, percent
+    from duskmatch.health import in_short
 
     width = max(len(figures["name"]) for figures in outcome["runs"])
     lines = [origin(outcome), f"{outcome['split']} split, {outcome['people']} people"]
@@ -154,5 +158,7 @@ def words(outcome: dict[str, Any]) -> str:
             for d, arrow in ARROWS.items()
         ]
         auc = figures["auc"]["across"]
-        lines.append(f"{figures['name']:<{width}}  " + ", ".join(found) + ("" if auc is None else f", AUC {auc:.3f}"))
+        health = in_short(figures["health"])
+        found += [*([] if auc is None else [f"AUC {auc:.3f}"]), *([f"parts {health}"] if health else [])]
+        lines.append(f"{figures['name']:<{width}}  " + ", ".join(found))
     return "\n".join([*lines, f"look at {outcome['page']}", f"and {len(outcome['pictures'])} pictures beside it"])

@@ -157,12 +157,15 @@ def evaluate_run(
     """The scores document of a RUN on a data set, before and after training; written to `scores`, shown in `report`."""
     from duskmatch.cli import console
     from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.exported import is_exported
     from duskmatch.evaluation import dataset_facts, scores_document
     from duskmatch.files import check_file, write_json
+    from duskmatch.health import in_words, read_health
     from duskmatch.pictures import read_log, write_report
 
     load = partial(load_embedder, run, device=device, on_bad_frame=on_bad_frame, engine=engine, precision=precision)
     trained, before = load(), load(untrained=True)
+    health = read_health(run)
     if not any_split:
         check_split(run, trained.facts().get("trained_on"), dataset)
     for place in filter(None, (scores, report)):
@@ -178,9 +181,12 @@ def evaluate_run(
         synthetic=dataset.synthetic,
         facts=facts,
         untrained=untrained,
+        health=health,
     )
     write_json(scores, document)
     console.say(f"scores: {scores}")
+    if health is None and not is_exported(run):
+        console.say(in_words(None)[0])
     if report:
         try:
             write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)

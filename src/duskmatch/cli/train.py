@@ -175,8 +175,11 @@ def summary(row: dict[str, Any]) -> str:
 
 
 def words(outcome: dict[str, Any]) -> str:
+    from duskmatch.health import in_words
+
     synthetic = " (synthetic data)" if outcome["synthetic"] else ""
-    return (
+    trained = (
         f"trained {outcome['steps']} iterations on {outcome['people']} people{synthetic} "
         f"in {outcome['seconds']:.0f} s: {outcome['run']}"
     )
+    return "\n".join([trained, *in_words(outcome["health"])])

@@ -42,8 +42,13 @@ class TorchEngine:
         return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
 
     def _embed(self, frames: Tensor, modality: Modality) -> Tensor:
-        pixels = normalise(frames, **self.data.normalisation)
-        stack = pixels.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        pixels = stack.view(pixels.shape)  # (b t 3 h w), colours side by side in memory
+        pixels = entering(frames, self.data)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.model.embed(pixels, modality)
+
+
+def entering(frames: Tensor, data: DataSettings) -> Tensor:
+    """Clips as they enter a network at test: (b t 3 h w), colours side by side in memory."""
+    pixels = normalise(frames, **data.normalisation)
+    stack = pixels.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    return stack.view(pixels.shape)

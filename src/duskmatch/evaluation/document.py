@@ -19,6 +19,7 @@ from duskmatch.evaluation.intervals import map_interval, rank1_interval
 from duskmatch.evaluation.protocol import Evaluation
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
 from duskmatch.evaluation.trials import pooled
+from duskmatch.health import Health
 from duskmatch.records import DIRECTIONS, HITSZ_VCM, REMOVED, CameraRule, CmcCounting, PairName, Protocol, Scores
 
 SCHEMA_VERSION = 1
@@ -118,7 +119,8 @@ class DataFacts(Part):
 class ScoresDocument(Part):
     """scores.json as a whole; `synthetic` is null where nobody said.
 
-    `pairs` holds a protocol's further pairs, `trials` each trial of each pair; both are absent where there are none.
+    `pairs` holds a protocol's further pairs, `trials` each trial of each pair, `health` RUN/health.json; each is absent
+    where there is none.
     """
 
     schema_version: int
@@ -135,6 +137,7 @@ class ScoresDocument(Part):
     seed: int | None
     data: DataFacts
     versions: dict[str, str]
+    health: Health | None = None
 
 
 class Described(Structure):
@@ -157,11 +160,13 @@ def scores_document(
     synthetic: bool | None,
     facts: Mapping[str, Any] | None = None,
     untrained: Evaluation | None = None,
+    health: Mapping[str, Any] | None = None,
     bootstrap_seed: int = 0,
 ) -> dict[str, Any]:
     """The document, ready for JSON.
 
-    `facts` are the embedder's: precision, checkpoint, selection, seed, n_frames, sampling, test_time_extras, versions.
+    `facts` are the embedder's: precision, checkpoint, selection, seed, n_frames, sampling, test_time_extras, versions;
+    `health` is what `read_health` finds in the RUN.
     """
     facts = facts or {}
     document = ScoresDocument(
@@ -184,6 +189,7 @@ def scores_document(
         seed=facts.get("seed"),
         data=data,
         versions={**versions(), **{str(k): str(v) for k, v in (facts.get("versions") or {}).items()}},
+        health=None if health is None else Health.model_validate(health),
     )
     return _dumped(document)
 
@@ -296,7 +302,7 @@ def _dumped(document: ScoresDocument) -> dict[str, Any]:
     """Plain values; what a protocol does not have is not there."""
     found = document.model_dump(mode="json")
     for part in filter(None, (found, found["untrained"])):
-        for key in ("pairs", "trials"):
+        for key in ("pairs", "trials", "health"):
             if key in part and part[key] is None:
                 del part[key]
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from duskmatch import health
 from duskmatch.records import COUNTED, HITSZ_VCM
 
 ARROWS = {"infrared_to_visible": "infrared → visible", "visible_to_infrared": "visible → infrared"}
@@ -35,6 +36,8 @@ def scores_in_words(document: Mapping[str, Any]) -> str:
         lines.append(_row(arrow, scores))
         if before:
             lines.append(_row("  before training", before))
+    if "health" in document:
+        lines += ["", *health.in_words(document["health"])]
     lines += ["", *(_small_print(arrow, scores) for arrow, scores, _ in scored_pairs(document)), "", *_facts(document)]
     return "\n".join(lines)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from duskmatch.models.gauges import branch_over_trunk
 
 
 class NonLocal(nn.Module):
@@ -53,8 +54,7 @@ class NonLocal(nn.Module):
         mixed = self.mixed(query, key, value).reshape(n, h, w, -1).permute(0, 3, 1, 2)  # (n inner h w)
         branch = self.norm(self.out(mixed))
         if self.training:
-            with torch.no_grad():
-                self.branch_ratio = branch.float().norm() / trunk.float().norm().clamp_min(1e-12)
+            self.branch_ratio = branch_over_trunk(branch, trunk)
         return trunk + branch  # type: ignore[no-any-return]
 
     def mixed(

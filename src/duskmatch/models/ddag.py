@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from duskmatch.config import LossSettings, Settings
 from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.gauges import branch_over_trunk
 from duskmatch.models.graph_attention import GraphAttention
 from duskmatch.models.method import Due, Forward, SubStep, every_part, neck
 from duskmatch.models.parts import part_pool
@@ -45,6 +46,7 @@ class PartAggregation(nn.Module):
         super().__init__()
         self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
         self.gate = nn.Parameter(torch.full((n_parts,), 1 / n_parts))
+        self.branch_ratio: Tensor | None = None  # beside the vector that it is added to, in training
 
     @in_fp32
     def forward(self, parts: Float[Tensor, "b k d"]) -> Float[Tensor, "b d"]:
@@ -68,7 +70,15 @@ class DualAttentiveAggregation(FrameNetwork):
     killed goes on with them.
     """
 
-    logged = ("identity", "triplet", "part_identity", "graph", "graph_weight", "identity_accuracy")
+    logged = (
+        "identity",
+        "triplet",
+        "part_identity",
+        "graph",
+        "graph_weight",
+        "identity_accuracy",
+        "part_attention_ratio",
+    )
     embedding = "part-attended"
     neck_depth = 2
     epoch: Tensor
@@ -115,7 +125,10 @@ class DualAttentiveAggregation(FrameNetwork):
         pooled = self.pooled(maps, n_frames)
         embedding = self.neck(pooled)
         parts = part_pool(maps, self.n_parts, n_frames, self.power).mean(dim=1)  # (b k d)
-        return Attended(pooled, embedding, self.part_neck(embedding + self.part_attention(parts)))
+        told = self.part_attention(parts)
+        if self.training:
+            self.part_attention.branch_ratio = branch_over_trunk(told, embedding)
+        return Attended(pooled, embedding, self.part_neck(embedding + told))
 
     def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality

@@ -7,10 +7,11 @@ The loop, checkpoints, embedding, export and pictures know a network by `Network
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from duskmatch.config import LossSettings, Settings
 from duskmatch.losses import cross_entropy, defense_triplet_loss, in_fp32
+from duskmatch.models.gauges import Gauge
 from duskmatch.records import MODALITIES, Modality
 
 STEMS = ("stem_visible", "stem_infrared")
@@ -52,13 +54,15 @@ class Network(nn.Module, ABC):
 
     logged: the columns of log.csv that are the method's own. neck_depth: how many normalisations of vectors stand one
     behind the other, so that each can be estimated on what the one before it gives. test_time_extras: what is done at
-    test besides one forward of the clip, in words; it stands beside every score.
+    test besides one forward of the clip, in words; it stands beside every score. gradient_shares: column of log.csv ->
+    two terms; it holds the norm of the stems' gradient by the first over that by the second, both with their weights.
     """
 
     logged: tuple[str, ...] = ("identity", "triplet", "identity_accuracy")
     watched = Watched()
     neck_depth = 1
     test_time_extras: tuple[str, ...] = ()
+    gradient_shares: Mapping[str, tuple[str, str]] = MappingProxyType({})
     embedding = "pooled"  # which of the network's vectors is searched with
     centre_visible: Tensor
     centre_infrared: Tensor
@@ -97,6 +101,10 @@ class Network(nn.Module, ABC):
         """What is worth saying before training begins."""
         return []
 
+    def gauges(self) -> dict[nn.Module, Gauge]:
+        """What is measured of which part at its forward, on the iterations that are logged."""
+        return {}
+
     def modalities_summed(self, loss: LossSettings) -> int:
         """How many means over clips the identity loss is the sum of: at chance it is that many times log M."""
         return 1
@@ -112,6 +120,21 @@ class Network(nn.Module, ABC):
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
         """From the maps of `maps_to_pool` to the vectors whose lengths become 1, to stand side by side."""
+
+    def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
+        """Parts by their names in `health.CHECKS`, and the modules whose output is what a part gives.
+
+        Each gives rows in order of clips, one or several for each. They must lie in `head`.
+        """
+        return {}
+
+    def head_inputs(self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int) -> list[Float[Tensor, "b ..."]]:
+        """The first part of `vectors`, up to where `knock_outs` begin: small enough to keep of every clip."""
+        raise NotImplementedError
+
+    def head(self, inputs: list[Float[Tensor, "b ..."]]) -> list[Float[Tensor, "b _"]]:
+        """The rest of `vectors`."""
+        raise NotImplementedError
 
     def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
         """The unit vector to search with, each clip for itself: nothing depends on which others share the batch."""

@@ -29,10 +29,12 @@ from torch.func import functional_call
 
 from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
+from duskmatch.health import GUIDES, MEMORY
 from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models import frames
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.gauges import Gauge, deviation, gate_figures
 from duskmatch.models.method import Due, Forward, SubStep, every_part
 from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
@@ -91,7 +93,19 @@ class MITML(FrameNetwork):
     frame_guides: G. confusion_epoch: from which epoch on the network is asked to leave the modality undecided.
     """
 
-    logged = ("identity", "triplet", "confusion", "modality", "identity_accuracy", "modality_accuracy")
+    logged = (
+        "identity",
+        "triplet",
+        "confusion",
+        "modality",
+        "identity_accuracy",
+        "modality_accuracy",
+        "memory_deviation",
+        "time_deviation",
+        "guide_low",
+        "guide_high",
+        "guide_deviation",
+    )
 
     def __init__(
         self,
@@ -140,25 +154,46 @@ class MITML(FrameNetwork):
 
     def frame_features(self, maps: Float[Tensor, "n d_both h w"], n_frames: int) -> Float[Tensor, "b t d"]:
         """f_i: x_h,i (1 + g_i)."""
+        return self.guided(*self.halves(maps, n_frames))
+
+    def halves(
+        self, maps: Float[Tensor, "n d_both h w"], n_frames: int
+    ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b t d"]]:
+        """Each frame's x_h and x_l."""
+        appearance, time = (over_positions(half) for half in maps.chunk(2, dim=1))
+        return appearance.reshape(-1, n_frames, self.channels), time.reshape(-1, n_frames, self.channels)
+
+    @in_fp32
+    def guided(self, appearance: Float[Tensor, "b t d"], time: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        """x_h,i (1 + g_i)."""
+        n_frames = time.shape[1]
         if self.training and n_frames < len(self.guides):
             raise SettingsError(
                 f"model.options frame_guides must be at most {n_frames}, the frames of a training clip, or some would "
                 f"never learn; got {len(self.guides)}"
             )
-        halves = (over_positions(half) for half in maps.chunk(2, dim=1))
-        return self.guided(*(half.reshape(-1, n_frames, self.channels) for half in halves))
-
-    @in_fp32
-    def guided(self, appearance: Float[Tensor, "b t d"], time: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """f_i from x_h and x_l."""
         over_time = self.memory(time)[0][:, -1]  # (b d)
-        guides = [self.guides[i] for i in guide_of_frame(time.shape[1], len(self.guides))]
+        guides = [self.guides[i] for i in guide_of_frame(n_frames, len(self.guides))]
         g = torch.stack([guide(over_time, time[:, i]) for i, guide in enumerate(guides)], dim=1)  # (b t d)
         return appearance * (1 + g)
 
     def pooled(self, maps: Float[Tensor, "n d_both h w"], n_frames: int) -> Float[Tensor, "b d"]:
         """The mean of f_i over the frames."""
         return self.frame_features(maps, n_frames).mean(dim=1)
+
+    def gauges(self) -> dict[nn.Module, Gauge]:
+        """What the memory tells a frame beside what the frame has of time, which it is added to, and g."""
+
+        def of_memory(inputs: tuple[Tensor, ...], output: Float[Tensor, "b d"]) -> dict[str, Tensor]:
+            return {"memory_deviation": deviation(output)}
+
+        def of_guide(inputs: tuple[Tensor, ...], output: Float[Tensor, "b d"]) -> dict[str, Tensor]:
+            return {"time_deviation": deviation(inputs[1]), **gate_figures("guide", output, output)}
+
+        found: dict[nn.Module, Gauge] = {}
+        for guide in self.guides:
+            found |= {guide: of_guide, guide.told: of_memory}  # type: ignore[dict-item]
+        return found
 
     def maps_to_pool(
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
@@ -168,7 +203,19 @@ class MITML(FrameNetwork):
     def vectors(
         self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
-        return super().vectors(maps, n_frames, modality)
+        return self.head(self.head_inputs(maps, n_frames))
+
+    def head_inputs(
+        self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int
+    ) -> list[Float[Tensor, "b t d"]]:
+        return list(self.halves(maps[0], n_frames))
+
+    def head(self, inputs: list[Float[Tensor, "b t d"]]) -> list[Float[Tensor, "b _"]]:
+        return [self.neck(self.guided(*inputs).mean(dim=1))]
+
+    def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
+        """The memory, whose last output every guide is told, and g."""
+        return {MEMORY: (self.memory,), GUIDES: tuple(self.guides)}
 
 
 def guide_of_frame(n_frames: int, n_guides: int) -> list[int]:

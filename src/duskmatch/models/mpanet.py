@@ -26,6 +26,7 @@ from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.losses import centre_cluster_loss, distillation_loss, in_fp32
 from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.gauges import Gauge, gate_figures
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
@@ -62,7 +63,12 @@ def instance_normalised(maps: Float[Tensor, "n d h w"], least: float = 1e-5) -> 
 class MPANet(Network):
     """One ResNet for both modalities; its last maps are read through patterns."""
 
-    logged = (*WEIGHTS, "identity_accuracy", "modality_identity_accuracy")
+    logged = (
+        *WEIGHTS,
+        "identity_accuracy",
+        "modality_identity_accuracy",
+        *(f"{gate}_{figure}" for gate in ("gate3", "gate4", "mask") for figure in ("low", "high", "deviation")),
+    )
     watched = Watched(triplet="centre_cluster")
     visible_follower: Tensor
     infrared_follower: Tensor
@@ -114,6 +120,19 @@ class MPANet(Network):
 
     def backbone_pieces(self) -> list[nn.Module]:
         return [self.stem, self.encoder]
+
+    def gauges(self) -> dict[nn.Module, Gauge]:
+        """The gates m of both alleviations and the masks of the patterns; pictures stand in the place of clips."""
+
+        def of_sigmoid(name: str) -> Gauge:
+            def gauge(inputs: tuple[Tensor, ...], output: Float[Tensor, "n d h w"]) -> dict[str, Tensor]:
+                values = torch.sigmoid(output.float())
+                return gate_figures(name, values, values)
+
+            return gauge
+
+        parts = {"gate3": self.alleviation3.up, "gate4": self.alleviation4.up, "mask": self.patterns}
+        return {part: of_sigmoid(name) for name, part in parts.items()}
 
     @torch.no_grad()
     def begin(self, due: Due) -> None:

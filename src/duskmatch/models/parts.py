@@ -13,14 +13,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.errors import SettingsError
+from duskmatch.health import HIGHLIGHT, MOTION
 from duskmatch.losses import in_fp32
+from duskmatch.models.gauges import Gauge, deviation, gate_figures
 from duskmatch.models.pooling import over_positions
 
 SequenceForm = Literal["full", "no_spatial", "temporal"]
@@ -112,6 +114,27 @@ class SpatialTemporalGuidance(nn.Module):
         assert self.highlight_maps is not None
         joined = torch.cat([parts, spatial[:, None].expand_as(parts)], dim=-1)  # (b t k 2d), Eq. 11
         return self.highlight_maps(joined)  # type: ignore[no-any-return]
+
+    def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
+        """LSTM_mot's output beside the parts that Eq. 14 adds it to, and A."""
+
+        def of_motion(inputs: tuple[Tensor, ...], output: tuple[Tensor, Any]) -> dict[str, Tensor]:
+            mean = output[0].float().mean(dim=1)  # (b*k d)
+            return {"motion_deviation": deviation(mean.reshape(-1, n_parts, mean.shape[-1]))}
+
+        def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
+            return {"parts_deviation": deviation(inputs[0].float().mean(dim=1))}
+
+        def of_highlight(inputs: tuple[Tensor, ...], output: Float[Tensor, "b t k d"]) -> dict[str, Tensor]:
+            return gate_figures("highlight", output, output.float().mean(dim=1))
+
+        found: dict[nn.Module, Gauge] = {self.motion_lstm: of_motion, self: of_parts}
+        return found if self.highlight_maps is None else {**found, self.highlight_maps: of_highlight}
+
+    def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
+        """LSTM_mot, with what LSTM_spa makes of it, and A."""
+        found: dict[str, tuple[nn.Module, ...]] = {MOTION: (self.motion_lstm,)}
+        return found if self.highlight_maps is None else {**found, HIGHLIGHT: (self.highlight_maps,)}
 
     @in_fp32
     def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:

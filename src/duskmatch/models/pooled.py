@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from duskmatch.health import POOLED
 from duskmatch.losses import in_fp32
+from duskmatch.models.gauges import Gauge, deviation
 
 PooledForm = Literal["pooled_mean", "pooled_max", "pooled_std"]
 LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and one frame, or equal ones, have no variance
@@ -57,6 +59,20 @@ class PooledGuidance(nn.Module):
         # n_in h + h weights and biases to the middle, h d + d from it
         hidden = round((full_size(channels, n_layers, reduction) - channels) / (n_in + channels + 1))
         self.perceptron = nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+
+    def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
+        """What the perceptron gives, and the parts' mean that it is added to."""
+
+        def of_perceptron(inputs: tuple[Tensor, ...], output: Float[Tensor, "b k d"]) -> dict[str, Tensor]:
+            return {"pooled_deviation": deviation(output)}
+
+        def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
+            return {"parts_deviation": deviation(inputs[0].float().mean(dim=1))}
+
+        return {self.perceptron: of_perceptron, self: of_parts}
+
+    def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
+        return {POOLED: (self.perceptron,)}
 
     @in_fp32
     def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:

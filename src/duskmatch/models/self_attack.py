@@ -13,6 +13,7 @@ person. Shared layers see both modalities in one forward, so that batch normalis
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from duskmatch.config import LossSettings
 from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.gauges import Gauge
 from duskmatch.models.method import Due, Network, Watched, classifier, neck
 from duskmatch.models.parts import HighlightStart, SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
@@ -84,6 +86,7 @@ class SelfAttackDefense(Network):
         "contrastive",
         "confusion",
         "confusion_excess",
+        "confusion_share",
         "attack_identity",
         "defense_accuracy",
         "sequence_accuracy",
@@ -96,7 +99,14 @@ class SelfAttackDefense(Network):
         "temporal_mixing_ratio",
         "cross_attention3_ratio",
         "cross_attention4_ratio",
+        "motion_deviation",
+        "pooled_deviation",
+        "parts_deviation",
+        "highlight_low",
+        "highlight_high",
+        "highlight_deviation",
     )
+    gradient_shares = MappingProxyType({"confusion_share": ("confusion", "defense_identity")})
     watched = Watched("defense_accuracy", "defense_identity", "defense_triplet")
 
     def __init__(
@@ -219,6 +229,9 @@ class SelfAttackDefense(Network):
         if self.has_attack and due.begins_stage1:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
 
+    def gauges(self) -> dict[nn.Module, Gauge]:
+        return self.guidance.gauges(self.n_parts) if self.has_sequence else {}
+
     def backbone_pieces(self) -> list[nn.Module]:
         """What loaded weights fill: both stems and E_def, and E_att where there is one."""
         pieces: list[nn.Module] = [self.stem_visible, self.stem_infrared, self.defense_encoder]
@@ -317,13 +330,26 @@ class SelfAttackDefense(Network):
     def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
+        return self.head(self.head_inputs(maps, n_frames))
+
+    def head_inputs(self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int) -> list[Float[Tensor, "b ..."]]:
+        """The parts, where j_d is searched with, and the other vector whole."""
         found: list[Tensor] = []
         if self.embedding in ("sequence", "both"):
-            found.append(self.sequence_embedding(maps[0], n_frames))
+            found.append(part_pool(maps[0], self.n_parts, n_frames, self.power))
         if self.embedding != "sequence":
             after = self.attack_neck if self.embedding == "attack" else self.defense_neck
             found.append(after(pool_clip(maps[-1], n_frames, self.power)))
         return found
+
+    def head(self, inputs: list[Float[Tensor, "b ..."]]) -> list[Float[Tensor, "b _"]]:
+        if self.embedding not in ("sequence", "both"):
+            return inputs
+        parts, *others = inputs
+        return [self.sequence_neck(self.guidance(parts)), *others]
+
+    def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
+        return self.guidance.knock_outs() if self.embedding in ("sequence", "both") else {}
 
     def neck_inputs(
         self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]

@@ -33,6 +33,7 @@ from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.losses import distillation_loss, in_fp32, rank_loss, sinkhorn_distance
 from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.gauges import Gauge, branch_over_trunk
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
 from duskmatch.records import Modality
@@ -154,7 +155,11 @@ class VSD(Network):
     make them brightness (data.grey): then a clip is its own grey copy, and the shared branch reads it once.
     """
 
-    logged = (*WEIGHTS, "visible_accuracy", "infrared_accuracy", "shared_accuracy")
+    logged = (
+        *WEIGHTS,
+        *(f"{name}_accuracy" for name in BRANCHES),
+        *(f"{name}_attention_ratio" for name in BRANCHES),
+    )
     watched = Watched("shared_accuracy", "shared_identity")  # a rank loss has no value that tells a collapse
 
     def __init__(
@@ -197,6 +202,17 @@ class VSD(Network):
 
     def backbone_pieces(self) -> list[nn.Module]:
         return [piece for name in BRANCHES for piece in (self.branch(name).stem, self.branch(name).encoder)]
+
+    def gauges(self) -> dict[nn.Module, Gauge]:
+        """What channel attention adds beside what it adds to, the mean of a branch's three."""
+
+        def of_attention(name: str) -> Gauge:
+            def gauge(inputs: tuple[Tensor, ...], output: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
+                return {f"{name}_attention_ratio": branch_over_trunk(output - inputs[0], inputs[0])}
+
+            return gauge
+
+        return {part: of_attention(name) for name in BRANCHES for part in self.branch(name).attention}
 
     def views(self, frames: Float[Tensor, "n 3 h w"]) -> Views:
         return Views(frames, grey_copy(frames) if self.grey_copy else frames)

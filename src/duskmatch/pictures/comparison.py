@@ -15,6 +15,7 @@ from duskmatch.pictures.compared import Compared, checkpoint, n_people, provenan
 from duskmatch.pictures.distances import distances_section, save_distances, separations
 from duskmatch.pictures.embedding_map import maps_section, panels_of, save_maps
 from duskmatch.pictures.headline import NAMES, facts_list, notice
+from duskmatch.pictures.health import compared_health
 from duskmatch.pictures.html import Child, Html, element, table
 from duskmatch.pictures.part_weights import part_figures, parts_section, save_parts
 from duskmatch.pictures.report import anchor, page
@@ -44,6 +45,7 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
     ]
     sections = {
         "Scores": scores_section(runs),
+        "Health of the parts": compared_health(runs),
         "Who is found": strips_section(runs, cases),
         "Where they look": attention_section(runs, looks),
         "Which parts are kept": parts_section(runs),
@@ -61,6 +63,7 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
             **{direction: run.document[direction] for direction in DIRECTIONS},
             "auc": {kind: of.auc for kind, of in of_run.items()},
             "part_weights": part_figures(run),
+            "health": run.document.get("health"),
         }
         for run, of_run in zip(runs, apart, strict=True)
     ]

@@ -23,12 +23,14 @@ PANELS = {
     "accuracy on training clips": ("accuracy",),
     "gradient norms": ("gradient", "grad", "norm"),
     "branch / trunk": ("ratio",),
+    "deviation between clips": ("deviation",),
+    "shares: gates shut or open, Eq. 3's pull": ("share", "low", "high"),
     "learning rate": ("lr",),
     "frames per second": ("frames_per_s",),
     "steps clipped": ("clipped",),
 }
 LOSSES = "loss terms"
-LOGARITHMIC = {"gradient norms", "branch / trunk"}
+LOGARITHMIC = {"gradient norms", "branch / trunk", "deviation between clips"}
 SAID_BY_TITLE = {"learning rate", "frames per second", "steps clipped"}
 
 

@@ -19,6 +19,7 @@ from duskmatch.pictures.charts import as_svg
 from duskmatch.pictures.curves import Rows, training_charts
 from duskmatch.pictures.gallery_views import has_pictures, people_section, samples_section, strips_section
 from duskmatch.pictures.headline import cmc_chart, facts_list, notice, scores_section
+from duskmatch.pictures.health import health_section
 from duskmatch.pictures.html import Child, Html, element
 from duskmatch.pictures.tables import breakdown_section
 
@@ -53,6 +54,7 @@ def report(
     pictures = has_pictures(evaluation)
     sections: dict[str, list[Html]] = {
         "Scores": scores_section(document),
+        "Health of the parts": health_section(document.get("health")),
         "How far down the list": [cmc_chart(evaluation, document)],
         "Ranked strips": strips_section(evaluation, n_strips) if pictures else [],
         "Where it works and where it does not": breakdown_section(evaluation, walks),

@@ -177,7 +177,8 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
         progress = json.loads((path / "progress.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
-    if not isinstance(progress, dict) or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
+    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # which is newer
+    if damaged or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
         raise CheckpointError(f"{path / 'progress.json'} must hold {', '.join(PROGRESS)}; it is damaged; train again")
     return Checkpoint(path, progress)
 

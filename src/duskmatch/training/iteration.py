@@ -15,9 +15,9 @@ from duskmatch.config import LossSettings, Settings
 from duskmatch.data import Augment, Batch, normalise, training_batches
 from duskmatch.embedding.run import find_method
 from duskmatch.errors import TrainingError
-from duskmatch.models import Due, Forward, Network, SubStep
-from duskmatch.models.attention import NonLocal
+from duskmatch.models import Due, Forward, SubStep
 from duskmatch.training.checkpoint import last_good
+from duskmatch.training.health import branch_ratios, gauged, means
 from duskmatch.training.synchronised import gathered
 from duskmatch.training.trainer import Trainer
 
@@ -55,7 +55,8 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
     logging = (step + 1) % settings.train.log_every == 0 or step + 1 == schedule.n_steps
     make = forward_maker(trainer, batch, due)
     try:
-        outcome = trainer.updater.iterate(steps, make, joint=settings.train.schedule == "joint", norms=logging)
+        with gauged(trainer.model, on=logging) as figures:
+            outcome = trainer.updater.iterate(steps, make, joint=settings.train.schedule == "joint", norms=logging)
     except TrainingError as error:
         raise TrainingError(f"iteration {step + 1}: {error}; {last_good(trainer.run)}") from error
     except torch.OutOfMemoryError as error:
@@ -80,6 +81,7 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         "lr": rate,
         **outcome.values,
         **branch_ratios(trainer.model),
+        **means(figures),
         "width_over_people": trainer.model.channels / trainer.model.n_pids,
         "n_clipped": progress["n_clipped"],
     }
@@ -142,13 +144,3 @@ def self_pair_drawn(settings: Settings, step: int) -> bool:
         return False
     rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))
     return bool(rng.random() < settings.train.self_pair_probability)
-
-
-def branch_ratios(model: Network) -> dict[str, float]:
-    """|branch| / |trunk| of each attention block: under 0.01 it has not opened, and no gain means not tested."""
-    ratios: dict[str, float] = {}
-    for name, part in model.named_modules():
-        if isinstance(part, NonLocal) and part.branch_ratio is not None:
-            key = f"{name.split('.', 1)[0]}_ratio"
-            ratios[key] = max(ratios.get(key, 0.0), float(part.branch_ratio))
-    return ratios

@@ -33,11 +33,12 @@ from duskmatch.training.checkpoint import (
     write_model,
 )
 from duskmatch.training.iteration import epoch_batches, one_iteration
-from duskmatch.training.monitor import CollapseDetector, Log
+from duskmatch.training.monitor import CollapseDetector, Log, read_log
 from duskmatch.training.recalibrate import recalibrate
 from duskmatch.training.selection import Selection
 from duskmatch.training.signals import stop_requests
 from duskmatch.training.trainer import Trainer, Watcher, header, prepare
+from duskmatch.training.verdicts import DeathWatch, write_health
 
 
 def train(
@@ -64,8 +65,7 @@ def train(
             _iterate(trainer, asked)
         if trainer.bad_frames:
             trainer.watcher.on_note(trainer.bad_frames.summary())
-        if trainer.processes.first:
-            _finish(trainer)
+        health = _finish(trainer) if trainer.processes.first else None
         trainer.processes.wait()
     return {
         "run": str(run),
@@ -77,6 +77,7 @@ def train(
         "n_clipped": trainer.progress["n_clipped"],
         "bad_frames": len(trainer.bad_frames.frames),
         "synthetic": dataset.synthetic,
+        "health": health,
     }
 
 
@@ -146,6 +147,12 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
         modalities_summed=trainer.model.modalities_summed(settings.loss),
         watched=trainer.model.watched,
     )
+    watch = DeathWatch(
+        trainer.model.logged,
+        warmup=schedule.warmup,
+        rows=[] if log is None else read_log(log.path),
+        named=trainer.progress.setdefault("dead", []),
+    )
     selection = Selection(trainer.known, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     if not trainer.processes.first:
         selection.active = False  # one process looks, the others wait for it at the next gradient
@@ -166,6 +173,8 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
                     row = {**(row or {"step": trainer.step, "epoch": epoch}), **scores}
                 if row is not None and log is not None:
                     log.write(row)
+                    for death in watch.see(row):
+                        trainer.watcher.on_note(death)
                     sentence = collapse.see(row)
                     if sentence and not trainer.progress.get("collapsed"):
                         trainer.progress["collapsed"] = True
@@ -196,7 +205,14 @@ def _save(trainer: Trainer, clock: float) -> None:
     )
 
 
-def _finish(trainer: Trainer) -> None:
+def _finish(trainer: Trainer) -> dict[str, Any]:
+    """What stands beside the weights that the run is known by: RUN/health.json."""
+    _settle_weights(trainer)
+    place = trainer.processes.device
+    return write_health(trainer.run, trainer.model, trainer.dataset, warmup=trainer.schedule.warmup, device=place)
+
+
+def _settle_weights(trainer: Trainer) -> None:
     """The weights that the run is known by: the last (or their average), recalibrated where asked, or the best."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:

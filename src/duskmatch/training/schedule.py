@@ -27,6 +27,12 @@ class Schedule:
         epoch = self.epoch(step) - self.train.stage0_epochs
         return 0 if epoch < 0 else 1 if epoch < self.train.stage1_epochs else 2
 
+    @property
+    def warmup(self) -> float:
+        """How many iterations the rate rises."""
+        train = self.train
+        return train.warmup_steps if train.warmup_steps is not None else train.warmup_epochs * self.steps_per_epoch
+
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant, drops at `decay_epochs`, or half a cosine to zero.
 
@@ -34,12 +40,11 @@ class Schedule:
         """
         train = self.train
         base = train.stage2_lr if train.stage2_lr is not None and self.stage(step) == 2 else train.lr
-        warmup = train.warmup_steps if train.warmup_steps is not None else train.warmup_epochs * self.steps_per_epoch
-        if step < warmup:
-            return base * (step + 1) / warmup
+        if step < self.warmup:
+            return base * (step + 1) / self.warmup
         if train.decay == "steps":
             return base * train.decay_factor ** sum(self.epoch(step) >= drop for drop in train.decay_epochs)
         if train.decay == "cosine":
-            done = (step - warmup) / max(self.n_steps - warmup, 1)
+            done = (step - self.warmup) / max(self.n_steps - self.warmup, 1)
             return base * 0.5 * (1 + math.cos(math.pi * done))
         return base

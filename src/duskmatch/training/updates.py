@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from duskmatch.errors import TrainingError
-from duskmatch.models.method import STEMS, Forward, SubStep
+from duskmatch.models.method import STEMS, Forward, Network, SubStep
+from duskmatch.training.health import Pulls
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Updater:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         optimizer: torch.optim.Optimizer,
         *,
         clip_norm: float | None,
@@ -78,13 +79,16 @@ class Updater:
         self.model, self.optimizer, self.clip_norm = model, optimizer, clip_norm
         self.autocast, self.reduce = autocast, reduce
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.stems = [p for name, p in self.parameters.items() if name.split(".", 1)[0] in STEMS]
         self.statistics = FirstForwardOnly(model)
+        self.pulls: Pulls | None = None  # on iterations that are logged
 
     def iterate(
         self, steps: Sequence[SubStep], make: Callable[[], list[Forward]], *, joint: bool, norms: bool
     ) -> Outcome:
-        """One iteration. `make` gives fresh forwards, one for each micro-batch."""
+        """One iteration. `make` gives fresh forwards, one for each micro-batch; with `norms` gradients are measured."""
         self.statistics.new_iteration()
+        self.pulls = Pulls(self.model.gradient_shares, self.model, self.stems) if norms else None
         outcome = Outcome()
         if joint:
             self._joint(steps, make, outcome, norms)
@@ -93,6 +97,8 @@ class Updater:
                 with only_training(self.parameters, step.trains) as chosen:
                     self._backward([step], make(), outcome)
                     self._apply(step.name, chosen, outcome, norms)
+        if self.pulls is not None:
+            outcome.values.update(self.pulls.ratios(self.reduce))
         return outcome
 
     def _joint(
@@ -122,6 +128,8 @@ class Updater:
                 for name, term in terms.items():
                     self._note(outcome, name, term, len(forwards))
                     weighted = step.weights[name] * term
+                    if self.pulls is not None:
+                        self.pulls.add(name, weighted / len(forwards))
                     total = weighted if total is None else total + weighted
             for name, value in forward.noted.items():
                 self._note(outcome, name, value, len(forwards))
@@ -155,5 +163,5 @@ class Updater:
             parameter.grad = piece.reshape(parameter.shape).clone(memory_format=torch.preserve_format)
 
     def _stem_norm(self) -> float:
-        grads = [p.grad for n, p in self.parameters.items() if n.split(".", 1)[0] in STEMS and p.grad is not None]
+        grads = [p.grad for p in self.stems if p.grad is not None]
         return float(torch.stack([g.float().norm() for g in grads]).norm()) if grads else 0.0

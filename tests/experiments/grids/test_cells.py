@@ -21,6 +21,7 @@ from duskmatch.experiments.grids import running, selection
 from duskmatch.experiments.grids.cells import Cell, Order, find_result
 from duskmatch.experiments.grids.running import run_cell
 from duskmatch.experiments.grids.selection import legacy_best, with_selection
+from duskmatch.health import read_health
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from duskmatch.training.checkpoint import only_writer
 from tests.experiments.grids.conftest import FAST, FLAGS
@@ -74,6 +75,16 @@ def forget_digest(folder):
     result = json.loads(path.read_text())
     del result["weights_sha256"]
     path.write_text(json.dumps(result))
+
+
+@pytest.mark.slow
+def test_a_cell_keeps_the_health_of_its_run_and_older_ones_are_read_without(done, tree):
+    (path,) = done.glob("test.json")
+    stored = json.loads(path.read_text())
+    assert stored["health"] == read_health(done / "run") and stored["health"]["not_measured"]
+    del stored["health"]
+    path.write_text(json.dumps(stored))
+    assert find_result(cell_in(done), order_of(tree), open_dataset(tree).fingerprint).health is None
 
 
 @pytest.mark.slow

@@ -14,8 +14,11 @@ from duskmatch.experiments.grids.document import Experiment, Line, differences, 
 from duskmatch.experiments.grids.grid import Base, make_grid
 from duskmatch.experiments.grids.tables import differences_table, figures_table, markdown, write_experiment
 from duskmatch.experiments.grids.variants import TABLE1, Row, rows_of
+from duskmatch.health import Health, in_short
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from tests.experiments.grids.cells import result
+from tests.test_health import DEAD
+from tests.test_health import document as health_document
 
 COMMITTED = sorted(
     path
@@ -102,6 +105,23 @@ def test_a_checkpoint_picked_on_test_people_is_flagged(tmp_path):
     head, rows = figures_table(document(tmp_path, {("Baseline", 0): seen}), "visible_to_infrared")
     assert rows[0][head.index("rank-1, mAP picked on TEST")] == "50.0, 40.0"
     assert [len(row) for row in rows] == [len(head)] * 3
+
+
+def test_dead_parts_stand_in_a_column_of_their_own(some, tmp_path):
+    ill, well = (Health.model_validate(health_document(changes)) for changes in (DEAD, None))
+    results = {
+        ("Baseline", 0): result("Baseline", 0, [1, 0, 1]).model_copy(update={"health": ill}),
+        ("Baseline", 1): result("Baseline", 1, [0, 0, 1]).model_copy(update={"health": well}),
+        ("Baseline+ASAM", 1): result("Baseline+ASAM", 1, [2, 1, 2]).model_copy(update={"health": well}),
+    }
+    seen = document(tmp_path, results)
+    head, rows = figures_table(seen, "infrared_to_visible")
+    assert [len(row) for row in rows] == [len(head)] * 3
+    assert [row[head.index("health of its parts")] for row in rows] == [
+        "dead: LSTM_mot, A (Eq. 12); idle: IMSA (1 of 2) / all alive (1 of 2)", "all alive", ""
+    ]  # fmt: skip
+    assert {row.get("health") for row in tables.csv_rows(seen)} == {in_short(ill.model_dump()), "all alive", None}
+    assert "health of its parts" not in figures_table(some, "infrared_to_visible")[0]  # of cells older than this
 
 
 def test_the_pages_say_synthetic_in_every_file(some, tmp_path):

@@ -12,6 +12,7 @@ from duskmatch.config import Settings, parse_settings
 from duskmatch.errors import OutputError, SettingsError
 from duskmatch.evaluation.document import DataFacts, DirectionScores
 from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.health import Health
 from duskmatch.records import Direction
 
 SelectionHabit = Literal["last", "validation", "test_best_legacy"]
@@ -62,6 +63,7 @@ class CellResult(Part):
     machine: str
     threads: int
     versions: dict[str, str]
+    health: Health | None = None  # RUN/health.json; None as below
     weights_sha256: str | None = None  # of the RUN's model.safetensors; None: written before there was this entry
 
 

@@ -15,6 +15,7 @@ from duskmatch.experiments.grids.comparison import COMPARED, Difference, Scored,
 from duskmatch.experiments.grids.given import Budget, RowSettings, SettingsFile, budget_of, rows_settings, settings_file
 from duskmatch.experiments.grids.grid import Base, Grid
 from duskmatch.experiments.grids.variants import PRINTED
+from duskmatch.health import in_short
 from duskmatch.records import DIRECTIONS, Direction
 
 SCHEMA_VERSION = 1
@@ -43,6 +44,7 @@ class Line(Part):
     parameters_at_test: int | None = None
     flops: int | None = None  # for one tracklet at test
     seconds: float | None = None  # of training
+    health: str | None = None  # which learned parts are dead or idle, in short
     people: People | None = None
     printed: dict[str, float] | None = None  # the paper's, per cent, on its own data
     test_best_legacy: LegacyBest | None = None
@@ -162,6 +164,7 @@ def _filled(line: Line, result: CellResult, direction: Direction) -> Line:
             "parameters_at_test": result.parameters["test"],
             "flops": result.flops,
             "seconds": result.seconds,
+            "health": None if result.health is None else in_short(result.health.model_dump()),
             "people": result.people[direction],
             "test_best_legacy": (result.test_best_legacy or {}).get(direction),
         }

@@ -20,6 +20,7 @@ from duskmatch.experiments.grids.cells import CELL_VERSION, Cell, CellResult, Or
 from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run, weights_digest
 from duskmatch.experiments.grids.selection import evaluated, last_step, legacy_best, with_selection
 from duskmatch.files import refusal, write_json
+from duskmatch.health import Health, read_health
 from duskmatch.records import DIRECTIONS, Scores
 from duskmatch.training import Watcher, train
 from duskmatch.training.checkpoint import only_writer
@@ -75,11 +76,18 @@ def _run(cell: Cell, order: Order, dataset: Dataset, threads: int, on_step: Call
         machine=describe(),
         threads=threads,
         versions=versions(),
+        health=health_of(run),
         weights_sha256=digest,
     )
     write_json(cell.result_path(order.split), result.model_dump(mode="json"))
     shutil.rmtree(run / "state", ignore_errors=True)  # a finished cell is never gone on with
     return result
+
+
+def health_of(run: Path) -> Health | None:
+    """The RUN's health.json; None where it is older than there was one."""
+    found = read_health(run)
+    return None if found is None else Health.model_validate(found)
 
 
 def took_before(

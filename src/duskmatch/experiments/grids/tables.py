@@ -22,7 +22,7 @@ SHOWN = ("rank1", "rank5", "rank10", "rank20", "mAP")
 NAMES = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "rank20": "rank-20", "mAP": "mAP"}
 CSV_COLUMNS = (
     "name", "seed", "direction", "status", *SHOWN, "mINP", "rank1_low", "rank1_high", "mAP_low", "mAP_high", "chance",
-    "n_queries", "n_gallery", "parameters", "parameters_at_test", "flops", "seconds", "synthetic", "split",
+    "n_queries", "n_gallery", "parameters", "parameters_at_test", "flops", "seconds", "health", "synthetic", "split",
 )  # fmt: skip
 Cells = list[list[str]]
 
@@ -138,12 +138,21 @@ def figures_table(document: Document, direction: str) -> tuple[list[str], Cells]
         *(["paper rank-1, mAP", "ours less paper's"] if printed else []),
     ]
     head += [f"rank-1, mAP picked on {document['split'].upper()}"] if legacy else []
-    head += ["M parameters (at test)", "GFLOP", "s"]
+    health = any(line.get("health") for line in document["rows"])
+    head += ["M parameters (at test)", "GFLOP", "s", *(["health of its parts"] if health else [])]
     rows = []
     for name in document["settings"]:
         own = [line for line in document["rows"] if line["name"] == name and line["direction"] == direction]
-        rows.append(_figures_row(name, own, printed=printed, legacy=legacy))
+        cells = _figures_row(name, own, printed=printed, legacy=legacy)
+        rows.append([*cells, *([_health(own)] if health else [])])
     return head, rows
+
+
+def _health(own: Sequence[Mapping[str, Any]]) -> str:
+    """What the seeds' parts are, each said once with how many seeds say so where not all do."""
+    said = [line["health"] for line in own if line.get("health")]
+    counts = {words: said.count(words) for words in dict.fromkeys(said)}
+    return " / ".join(words if n == len(said) else f"{words} ({n} of {len(said)})" for words, n in counts.items())
 
 
 def _figures_row(name: str, own: Sequence[Mapping[str, Any]], *, printed: bool, legacy: bool) -> list[str]:

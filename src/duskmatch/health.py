@@ -1,0 +1,326 @@
+"""Whether the learned parts of a run are alive: what is asked of its log, the limits, the verdicts, RUN/health.json.
+
+All limits stand in `CHECKS`; docs/health.md says why each is where it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from duskmatch.errors import CheckpointError
+
+FILE = "health.json"
+SCHEMA_VERSION = 1
+LEAST_ROWS = 3  # of the log, or a part is not judged: one row decides nothing
+
+State = Literal["alive", "dead", "idle", "not judged", "not in this run"]
+Rows = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a figure must not pass: columns of the log, added up, divided by `over` where there is one."""
+
+    columns: tuple[str, ...]
+    over: str | None = None
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.columns) + (f" / {self.over}" if self.over else "")
+
+    def value(self, row: Mapping[str, float]) -> float | None:
+        """The figure of one row; None where the row lacks it or it is not finite."""
+        numbers = [row.get(column) for column in (*self.columns, *([self.over] if self.over else ()))]
+        if any(number is None or not math.isfinite(number) for number in numbers):
+            return None
+        total = sum(row[column] for column in self.columns)
+        if self.over is None:
+            return total
+        return total / row[self.over] if row[self.over] > 0 else None
+
+    def passed(self, value: float) -> bool:
+        return (self.least is not None and value < self.least) or (self.most is not None and value > self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """How a log without a part's figures shows that the part may be there: it has the column `one` and not `other`."""
+
+    one: str
+    other: str = ""
+
+    def stands_in(self, rows: Rows) -> bool:
+        return any(self.one in row for row in rows) and not any(self.other in row for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one part is asked: past any of its limits it is `state`, which means what `why` says.
+
+    Judged is the median over the last `share` of the rows after the warm-up, those of `stage` alone where it is given.
+    A log without the figures may still be of a run that has the part: `sign` tells.
+    """
+
+    part: str
+    state: Literal["dead", "idle"]
+    why: str
+    limits: tuple[Limit, ...]
+    stage: int | None = None
+    share: float = 0.1
+    sign: Sign | None = None
+
+    def figures(self, row: Mapping[str, float]) -> tuple[float, ...] | None:
+        """Of all limits; None where the row lacks one."""
+        found = [limit.value(row) for limit in self.limits]
+        return None if None in found else tuple(value for value in found if value is not None)
+
+
+BITES = (0.10, 0.30)  # of Eq. 3's pull beside Eq. 9's, where the attack is felt and does not rule
+FIXED = "it is (nearly) a fixed mask: almost all of it fully shut or fully open, or the same for every clip"
+SHUT = "its branch has not opened: no gain means not tested"
+
+
+def gate(part: str, name: str, sign: Sign | None = None) -> Check:
+    """Of a gate between 0 and 1."""
+    ends = Limit((f"{name}_low", f"{name}_high"), most=0.95)
+    return Check(part, "dead", FIXED, (ends, Limit((f"{name}_deviation",), least=0.002)), sign=sign)
+
+
+def adding(part: str, name: str, beside: str, sign: Sign | None = None) -> Check:
+    """Of what is added to something that differs between clips."""
+    why = "it is (nearly) the same for every clip: a constant is added and nothing is told of the clip"
+    limit = Limit((f"{name}_deviation",), over=f"{beside}_deviation", least=0.02)
+    return Check(part, "dead", why, (limit,), sign=sign)
+
+
+def branch(part: str, name: str) -> Check:
+    """Of a residual branch. Source: REFERENCE row 35."""
+    return Check(part, "idle", SHUT, (Limit((f"{name}_ratio",), least=0.01),))
+
+
+MOTION, HIGHLIGHT, ATTACK, POOLED = "LSTM_mot", "A (Eq. 12)", "Eq. 3", "pooled head"
+MEMORY, GUIDES = "memory", "guides"
+HEAD = Sign("sequence_identity", other="parts_deviation")  # j_d is there; of which kind, its figures would say
+CHECKS: tuple[Check, ...] = (
+    adding(MOTION, "motion", "parts", HEAD),
+    gate(HIGHLIGHT, "highlight", HEAD),
+    adding(POOLED, "pooled", "parts", HEAD),
+    branch("IMSA", "self_attention"),
+    branch("CMCA after stage 3", "cross_attention3"),
+    branch("CMCA after stage 4", "cross_attention4"),
+    branch("temporal mixing", "temporal_mixing"),
+    Check(
+        ATTACK,
+        "idle",
+        "it hardly pulls at the stems beside Eq. 9: the attack has not taken part",
+        (Limit(("confusion_share",), least=0.05),),
+        stage=1,
+        share=1 / 3,
+        sign=Sign("confusion"),
+    ),
+    branch("non-local blocks of stage 2", "non_local2"),
+    branch("non-local blocks of stage 3", "non_local3"),
+    branch("part attention", "part_attention"),
+    branch("channel attention, visible", "visible_attention"),
+    branch("channel attention, infrared", "infrared_attention"),
+    branch("channel attention, shared", "shared_attention"),
+    gate("gates after stage 3", "gate3"),
+    gate("gates after stage 4", "gate4"),
+    gate("masks of patterns", "mask"),
+    adding(MEMORY, "memory", "time", Sign("identity")),
+    gate(GUIDES, "guide", Sign("identity")),
+)
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Figure(Entry):
+    """A median over rows of the log, and what it must not pass."""
+
+    name: str
+    value: float
+    least: float | None
+    most: float | None
+
+
+class Verdict(Entry):
+    """What a part is, by which figures, and what that means; of iterations `first` to `last`."""
+
+    part: str
+    state: State
+    figures: list[Figure]
+    why: str
+    first: int | None
+    last: int | None
+
+
+class KnockOut(Entry):
+    """mAP with the mean of a part's output in place of the output, and that less the mAP of the embedding as it is."""
+
+    part: str
+    mAP: float
+    difference: float
+
+
+class Validation(Entry):
+    """mAP on validation people, both directions averaged: of the embedding as it is, and without each part."""
+
+    n_people: int
+    embedding: str
+    mAP: float
+    without: list[KnockOut]
+
+
+class Health(Entry):
+    """RUN/health.json; without `validation`, `not_measured` says why."""
+
+    schema_version: int
+    checkpoint: str
+    parts: list[Verdict]
+    validation: Validation | None
+    not_measured: str | None
+
+
+def verdicts(rows: Rows, columns: Collection[str], *, warmup: float) -> list[Verdict]:
+    """What each part is whose figures are among the log's `columns`; the first `warmup` iterations do not count."""
+    return [verdict(check, rows, warmup=warmup) for check in asked(columns)]
+
+
+def asked(columns: Collection[str]) -> list[Check]:
+    """The checks of the method whose log has these columns."""
+    return [check for check in CHECKS if all(set(limit.columns) <= set(columns) for limit in check.limits)]
+
+
+def verdict(check: Check, rows: Rows, *, warmup: float) -> Verdict:
+    """What one part is."""
+    found = readings(check, rows, warmup=warmup)
+    if len(found) >= LEAST_ROWS:
+        return judged(check, found)
+    if any(check.figures(row) is not None for row in rows):
+        stage = f" in stage {check.stage}" if check.stage else ""
+        why = f"fewer than {LEAST_ROWS} rows of the log{stage} after the warm-up"
+    elif check.sign and check.sign.stands_in(rows):
+        why = "the log has no figure of it"
+    else:
+        return Verdict(part=check.part, state="not in this run", figures=[], why="", first=None, last=None)
+    return Verdict(part=check.part, state="not judged", figures=[], why=why, first=None, last=None)
+
+
+class Reading(NamedTuple):
+    """A row of the log, as far as a part is judged by it."""
+
+    step: int
+    figures: tuple[float, ...]  # one for each limit
+
+
+def readings(check: Check, rows: Rows, *, warmup: float) -> list[Reading]:
+    """The rows by which a part is judged."""
+    counted = (row for row in rows if row["step"] > warmup and check.stage in (None, row.get("stage")))
+    found = ((int(row["step"]), check.figures(row)) for row in counted)
+    return [Reading(step, figures) for step, figures in found if figures is not None]
+
+
+def judged(check: Check, found: Sequence[Reading]) -> Verdict:
+    """Alive, dead or idle by the medians over the last rows."""
+    window = found[-max(LEAST_ROWS, math.ceil(check.share * len(found))) :]
+    medians = [median(values) for values in zip(*(reading.figures for reading in window), strict=True)]
+    passed = any(limit.passed(value) for limit, value in zip(check.limits, medians, strict=True))
+    return Verdict(
+        part=check.part,
+        state=check.state if passed else "alive",
+        figures=[
+            Figure(name=limit.name, value=value, least=limit.least, most=limit.most)
+            for limit, value in zip(check.limits, medians, strict=True)
+        ],
+        why=check.why if passed else _bite(check, medians[0]),
+        first=window[0].step,
+        last=window[-1].step,
+    )
+
+
+def _bite(check: Check, share: float) -> str:
+    """How hard an attack that takes part pulls; of other parts that live there is nothing to say."""
+    if check.part != ATTACK:
+        return ""
+    low, high = BITES
+    if share < low:
+        return f"it pulls weakly; it bites from {low:g} on"
+    return "it bites" if share <= high else f"it pulls harder than the {high:g} up to which it bites"
+
+
+def read_health(run: Path) -> dict[str, Any] | None:
+    """RUN/health.json, checked; None where the RUN has none."""
+    path = run / FILE
+    if not path.is_file():
+        return None
+    try:
+        return Health.model_validate_json(path.read_text(encoding="utf-8")).model_dump(mode="json")
+    except (OSError, ValueError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".strip(": ") if first else str(error)
+        raise CheckpointError(f"{path} is damaged: {why}; `duskmatch train --resume` makes it again") from error
+
+
+def in_short(health: Mapping[str, Any] | None) -> str:
+    """For a cell of a table: which parts are dead or idle, or that none is."""
+    if health is None:
+        return ""
+    by_state = named_by_state(health)
+    ill = [f"{state}: {', '.join(by_state[state])}" for state in ("dead", "idle") if state in by_state]
+    return "; ".join(ill) or ("all alive" if "alive" in by_state else "not judged" if by_state else "")
+
+
+def named_by_state(health: Mapping[str, Any]) -> dict[str, list[str]]:
+    """State -> its parts, the worst first; parts that are not in the run are left out."""
+    order = ("dead", "idle", "not judged", "alive")
+    found = {state: [v["part"] for v in health["parts"] if v["state"] == state] for state in order}
+    return {state: parts for state, parts in found.items() if parts}
+
+
+def in_words(health: Mapping[str, Any] | None) -> list[str]:
+    """A line on the parts, and one on what the knock-outs cost."""
+    if health is None:
+        return ["health of the parts: not known (no health.json; `duskmatch train --resume` makes it)"]
+    by_state = named_by_state(health)
+    parts = "; ".join(f"{state}: {', '.join(names)}" for state, names in by_state.items())
+    return [f"health of the parts: {parts or 'none that is watched'}", knock_outs_in_words(health)]
+
+
+def knock_outs_in_words(health: Mapping[str, Any]) -> str:
+    """What each part is worth on validation people."""
+    validation = health["validation"]
+    if validation is None:
+        return f"knock-outs: not measured: {health['not_measured']}"
+    without = ", ".join(
+        f"{one['part']} fixed {100 * one['mAP']:.2f} ({100 * one['difference']:+.2f})" for one in validation["without"]
+    )
+    return (
+        f"knock-outs, mAP on {validation['n_people']} validation people, both directions averaged: "
+        f"as it is {100 * validation['mAP']:.2f}, {without}"
+    )
+
+
+def said_while_training(one: Verdict) -> str:
+    """The sentence for a part that has died."""
+    figures = ", ".join(figure_in_words(figure.model_dump()) for figure in one.figures)
+    return (
+        f"{one.part} is dead by iteration {one.last}: {figures} (median from iteration {one.first} on); {one.why}; "
+        "lower train.lr, or see docs/health.md"
+    )
+
+
+def figure_in_words(figure: Mapping[str, Any]) -> str:
+    """motion_deviation / parts_deviation 0.0123 (at least 0.02)"""
+    limits = [f"at {word} {figure[word]:g}" for word in ("least", "most") if figure[word] is not None]
+    return f"{figure['name']} {figure['value']:.3g} ({', '.join(limits)})"

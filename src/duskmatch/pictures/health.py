@@ -1,0 +1,73 @@
+"""The health of a RUN's learned parts as a table, in the report and beside other RUNs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from duskmatch.evaluation.words import percent
+from duskmatch.health import figure_in_words, in_words
+from duskmatch.pictures.compared import Compared, source
+from duskmatch.pictures.html import Child, Html, element, table
+
+Health = Mapping[str, Any]
+NOTE = (
+    "Medians over the last rows of log.csv after the warm-up, against their limits. A part that is dead or idle was "
+    "not tested by this run: its score says nothing of it."
+)
+FIXED = (
+    "What each part is worth: mAP on validation people, both directions averaged, with the part's output replaced by "
+    "its mean over all clips of the modality."
+)
+
+
+def health_section(health: Health | None) -> list[Html]:
+    """Each part's verdict and the knock-outs; nothing where the RUN says nothing."""
+    if health is None:
+        return []
+    return [*parts_table(health, None), element("p", NOTE, class_="small soft"), *knock_outs(health, None)]
+
+
+def compared_health(runs: Sequence[Compared]) -> list[Html]:
+    """The same of every RUN."""
+    parts: list[Html] = []
+    for run in runs:
+        health, caption = run.document.get("health"), f"{source(runs)}{run.name}"
+        if health is None:
+            parts.append(element("p", f"{caption}. ", *in_words(None)))
+        else:
+            parts += [*parts_table(health, caption), *knock_outs(health, f"{caption}, validation people")]
+    return [*parts, element("p", NOTE, " ", FIXED, class_="small soft")]
+
+
+def parts_table(health: Health, caption: str | None) -> list[Html]:
+    """A line for each part that is watched, also for those that this run has not."""
+    if not health["parts"]:
+        return [element("p", in_words(health)[0])]
+    rows: list[list[Child]] = [[v["part"], _state(v), _figures(v), _iterations(v), v["why"]] for v in health["parts"]]
+    whole = table(["part", "is", "figure (its limit)", "iterations", ""], rows, caption=caption)
+    return [element("div", whole, class_="wrapping")]
+
+
+def knock_outs(health: Health, caption: str | None) -> list[Html]:
+    """A line for the embedding as it is and one for each part that was fixed, or why there is none."""
+    validation = health["validation"]
+    if validation is None:
+        return [element("p", in_words(health)[1])]
+    rows: list[list[Child]] = [["as it is", percent(validation["mAP"]), ""]]
+    for one in validation["without"]:
+        rows.append([f"{one['part']} fixed", percent(one["mAP"]), f"{100 * one['difference']:+.2f}"])
+    said = f"{caption or FIXED} ({validation['n_people']} people, {validation['embedding']})"
+    return [table(["", "mAP, %", "points"], rows, caption=said)]
+
+
+def _state(verdict: Mapping[str, Any]) -> Child:
+    return element("strong", verdict["state"]) if verdict["state"] in ("dead", "idle") else verdict["state"]
+
+
+def _figures(verdict: Mapping[str, Any]) -> str:
+    return "; ".join(map(figure_in_words, verdict["figures"]))
+
+
+def _iterations(verdict: Mapping[str, Any]) -> str:
+    return "" if verdict["last"] is None else f"{verdict['first']} to {verdict['last']}"

@@ -1,0 +1,96 @@
+"""What is measured of a network's learned parts on the iterations that are logged; none of it moves a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from duskmatch.models import Network
+from duskmatch.models.gauges import Gauge
+
+
+@contextmanager
+def gauged(model: Network, *, on: bool) -> Iterator[dict[str, list[float]]]:
+    """The figures of the parts' gauges while the block runs, one for each forward; none where it is not `on`."""
+    found: dict[str, list[float]] = {}
+    handles = (
+        [part.register_forward_hook(_reading(gauge, found)) for part, gauge in model.gauges().items()] if on else []
+    )
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _reading(gauge: Gauge, found: dict[str, list[float]]) -> Callable[[nn.Module, Any, Any], None]:
+    @torch.no_grad()
+    def read(part: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        for column, figure in gauge(inputs, output).items():
+            found.setdefault(column, []).append(float(figure))
+
+    return read
+
+
+def means(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Over all forwards of an iteration: those of micro-batches, and those of several parts under one column."""
+    return {column: fmean(figures) for column, figures in found.items()}
+
+
+def branch_ratios(model: Network) -> dict[str, float]:
+    """|branch| / |trunk| of each part that keeps it: under 0.01 it has not opened, and no gain means not tested."""
+    ratios: dict[str, float] = {}
+    for name, part in model.named_modules():
+        ratio = getattr(part, "branch_ratio", None)
+        if ratio is not None:
+            column = f"{name.split('.', 1)[0]}_ratio"
+            ratios[column] = max(ratios.get(column, 0.0), float(ratio))
+    return ratios
+
+
+class Pulls:
+    """Gradients of the stems by single terms, for the columns that compare two of them (`Network.gradient_shares`).
+
+    They are taken from the graph before the update's own backward, which finds it as it was.
+    """
+
+    def __init__(self, shares: Mapping[str, tuple[str, str]], model: nn.Module, stems: Sequence[nn.Parameter]) -> None:
+        self.shares, self.model, self.stems = shares, model, stems
+        self.terms = {name for pair in shares.values() for name in pair}
+        self.found: dict[str, Tensor] = {}
+
+    def add(self, name: str, weighted: Tensor) -> None:
+        """Notes a term as it enters the sum; where it does not reach the stems there is nothing to note."""
+        stems = [p for p in self.stems if p.requires_grad]
+        if name not in self.terms or not stems or not weighted.requires_grad:
+            return
+        with _counts_kept(self.model):
+            grads = torch.autograd.grad(weighted, stems, retain_graph=True, allow_unused=True)
+        if any(g is not None for g in grads):
+            pieces = [torch.zeros_like(p) if g is None else g for p, g in zip(stems, grads, strict=True)]
+            flat = torch.cat([piece.float().flatten() for piece in pieces])
+            self.found[name] = self.found[name] + flat if name in self.found else flat
+
+    def ratios(self, reduce: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
+        """Norm over norm, of the means over processes; without what was not measured. All processes must ask."""
+        norms = {n: float((g if reduce is None else reduce(g)).norm()) for n, g in sorted(self.found.items())}
+        return {
+            column: norms[over] / norms[under]
+            for column, (over, under) in self.shares.items()
+            if over in norms and norms.get(under)
+        }
+
+
+@contextmanager
+def _counts_kept(model: nn.Module) -> Iterator[None]:
+    """Normalisations count their forwards; activations made again for a measurement must not count."""
+    counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
+    before = [counter.clone() for counter in counters]
+    yield
+    for counter, count in zip(counters, before, strict=True):
+        counter.copy_(count)

@@ -1,0 +1,112 @@
+"""Whether the learned parts live, said as soon as one is dead, and written to RUN/health.json at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from duskmatch import health
+from duskmatch.config import Settings
+from duskmatch.data import Dataset
+from duskmatch.embedding.knockouts import embed_without
+from duskmatch.embedding.run import load_model
+from duskmatch.errors import DataError, EvaluationError
+from duskmatch.evaluation import evaluate_dataset
+from duskmatch.files import write_json
+from duskmatch.health import Health, KnockOut, Validation
+from duskmatch.models import Network
+from duskmatch.records import DIRECTIONS, Embeddings, Tracklet
+from duskmatch.training.monitor import read_log
+
+
+class DeathWatch:
+    """Names each part once, as soon as the rows say that it is dead; `named` outlives the process in the checkpoint."""
+
+    def __init__(self, columns: Collection[str], *, warmup: float, rows: health.Rows = (), named: list[str]) -> None:
+        self.warmup, self.named = warmup, named
+        checks = [check for check in health.asked(columns) if check.state == "dead"]
+        self.read = {check: health.readings(check, rows, warmup=warmup) for check in checks}
+
+    def see(self, row: Mapping[str, float]) -> list[str]:
+        """A sentence for each part that has died with this row."""
+        said = []
+        for check, found in self.read.items():
+            found += health.readings(check, [row], warmup=self.warmup)
+            if check.part in self.named or len(found) < health.LEAST_ROWS:
+                continue
+            one = health.judged(check, found)
+            if one.state == "dead":
+                self.named.append(check.part)
+                said.append(health.said_while_training(one))
+        return said
+
+
+def write_health(
+    run: Path, network: Network, dataset: Dataset, *, warmup: float, device: torch.device
+) -> dict[str, Any]:
+    """RUN/health.json: the verdicts over log.csv, and what the parts are worth on validation people."""
+    validation, not_measured, checkpoint = knocked_out(run, dataset, device)
+    document = Health(
+        schema_version=health.SCHEMA_VERSION,
+        checkpoint=checkpoint,
+        parts=health.verdicts(read_log(run / "log.csv"), network.logged, warmup=warmup),
+        validation=validation,
+        not_measured=not_measured,
+    ).model_dump(mode="json")
+    write_json(run / health.FILE, document)
+    return document
+
+
+def knocked_out(run: Path, dataset: Dataset, device: torch.device) -> tuple[Validation | None, str | None, str]:
+    """mAP on validation people with and without each part, or why it is not measured; and of which weights."""
+    model, settings, header = load_model(run)
+    checkpoint = str(header["checkpoint"])
+    if not model.knock_outs():
+        return None, f"the embedding searched with ({model.embedding}) passes no part that could be fixed", checkpoint
+    if len({tracklet.modality for tracklet in dataset.validation}) < 2:
+        return None, "the data set has no validation people in both modalities", checkpoint
+    try:
+        return measured(model, settings, dataset, device), None, checkpoint
+    except (DataError, EvaluationError) as error:  # the run is whole all the same
+        return None, str(error), checkpoint
+
+
+def measured(model: Network, settings: Settings, dataset: Dataset, device: torch.device) -> Validation:
+    """The same where there is something to measure; each tracklet is read once."""
+    known: dict[str, Embeddings] = {}
+
+    def embed(tracklets: list[Tracklet]) -> Embeddings:
+        whole, without = embed_without(
+            model, settings, tracklets, device=device, on_bad_frame=settings.data.on_bad_frame
+        )
+        known.update(without)
+        people.update(whole.pids.tolist())
+        return whole
+
+    people: set[int] = set()
+    base = validation_map(embed, settings, dataset)
+    return Validation(
+        n_people=len(people),
+        embedding=model.embedding,
+        mAP=base,
+        without=[_without(part, embeddings, base, settings, dataset) for part, embeddings in known.items()],
+    )
+
+
+def _without(part: str, embeddings: Embeddings, base: float, settings: Settings, dataset: Dataset) -> KnockOut:
+    value = validation_map(lambda _: embeddings, settings, dataset)
+    return KnockOut(part=part, mAP=value, difference=value - base)
+
+
+def validation_map(embed: Callable[[list[Tracklet]], Embeddings], settings: Settings, dataset: Dataset) -> float:
+    """mAP on validation people, the mean of both directions; test people are never read."""
+    pairs = tuple(pair for pair in dataset.protocol.pairs if pair.name in DIRECTIONS)
+    asked = replace(dataset, protocol=replace(dataset.protocol, pairs=pairs))
+    rule = settings.evaluate.camera_rule
+    scores = evaluate_dataset(embed, asked, split="validation", camera_rule=rule).scores
+    return fmean(scores[direction].mean_average_precision for direction in DIRECTIONS)
