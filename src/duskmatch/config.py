@@ -270,7 +270,7 @@ def load_settings(
         _override(tree, default)
     if file is not None:
         try:
-            _merge(tree, _mapping(file.read_text(encoding="utf-8"), str(file)))
+            _take_sections(tree, _mapping(file.read_text(encoding="utf-8"), str(file)))
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{file}: cannot be read as settings: {error}") from error
     for override in overrides:
@@ -372,6 +372,15 @@ def _override(tree: dict[str, Any], text: str) -> None:
         node = node.setdefault(part, {})
     node[leaf] = _value(key, value)
     _merge(tree, branch)
+
+
+def _take_sections(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Each setting of a file as it stands there: one that maps names to values takes the place of the preset's."""
+    for name, section in changes.items():
+        if isinstance(section, Mapping) and isinstance(tree.get(name), dict):
+            tree[name] = {**tree[name], **section}
+        else:
+            tree[name] = section
 
 
 def _merge(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:

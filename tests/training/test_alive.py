@@ -81,6 +81,15 @@ def test_a_run_from_before_rates_reads_its_factor_as_one():
     }
 
 
+def test_a_files_rates_take_the_place_of_the_presets_and_a_flags_join_them(tmp_path):
+    (tmp_path / "s.yaml").write_text("train: {rates: {cross_attention: 2.0}}")
+    settings = load_settings("scratch", file=tmp_path / "s.yaml")
+    assert settings.train.rates == {"cross_attention": 2.0}
+    assert settings.train.lr == load_settings("scratch").train.lr
+    joined = load_settings("scratch", overrides=["train.rates={cross_attention: 2.0}"]).train.rates
+    assert joined == {**load_settings("scratch").train.rates, "cross_attention": 2.0}
+
+
 def test_stage_0_is_the_baseline_before_algorithm_1():
     schedule = Schedule(TrainSettings(stage0_epochs=1, stage1_epochs=2, stage2_epochs=1), 5)
     assert [schedule.stage(step) for step in range(0, 20, 5)] == [0, 1, 1, 2] and schedule.n_steps == 20

@@ -217,7 +217,7 @@ def test_a_safetensors_file_fills_both_stems_and_both_encoders(tmp_path):
 
 def test_start_weights_of_another_kind_are_refused():
     with pytest.raises(
-        SettingsError, match=r"model\.weights must be a \.safetensors file, torchvision:NAME or timm:NAME"
+        SettingsError, match=r"model\.weights must be a \.safetensors file, imagenet, torchvision:NAME or timm:NAME"
     ):
         load_start_weights(build(), "resnet50.pth")
 
