@@ -134,10 +134,10 @@ def void(_: Any) -> None:
     return None
 
 
-def small_settings() -> Settings:
+def scratch_settings() -> Settings:
     overrides = ["train.stage1_epochs=1", "train.stage2_epochs=0", f"train.steps_per_epoch={LOOP_STEPS}"]
     overrides += ["train.recalibrate_steps=0", "train.centre=false", "train.checkpoint_every=1000"]
-    return load_settings("small", overrides=overrides, seed=1)
+    return load_settings("scratch", overrides=overrides, seed=1)
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def pictures() -> Path:
 
 def whole_loop() -> Numbers:
     """`train` on pictures of Duskwalk `bench`: decoding, augmentation, updates, log, one checkpoint."""
-    settings, dataset = small_settings(), open_dataset(pictures())
+    settings, dataset = scratch_settings(), open_dataset(pictures())
     once = settings.model_copy(update={"train": settings.train.model_copy(update={"steps_per_epoch": 1})})
     with tempfile.TemporaryDirectory() as folder:
         train(once, dataset, Path(folder) / "warm", device="cpu", watcher=Watcher())  # loads what is loaded once
@@ -174,7 +174,7 @@ def whole_loop() -> Numbers:
 
 def step_alone() -> Numbers:
     """The same updates on one batch that lies in memory."""
-    settings = small_settings()
+    settings = scratch_settings()
     n, n_frames = settings.train.pids_per_batch, settings.data.training_frames
     model = build_model(settings, 24).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     updater = Updater(
@@ -203,7 +203,7 @@ def many_processes(n: int) -> Numbers:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n), "-m", "duskmatch"]
-        flags = ["train", "--data", str(pictures()), "--out", str(run), "--preset", "small", "--threads", "1", "-q"]
+        flags = ["train", "--data", str(pictures()), "--out", str(run), "--preset", "scratch", "--threads", "1", "-q"]
         flags += ["--train.stage1_epochs", "1", "--train.stage2_epochs", "0", "--train.steps_per_epoch", str(steps)]
         flags += ["--train.recalibrate_steps", "0", "--train.centre", "false", "--train.log_every", "1"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -212,7 +212,7 @@ def many_processes(n: int) -> Numbers:
             raise SystemExit(done.stderr[-3000:])
         rows = read_log(run / "log.csv")
     begin = rows[steps // 3]  # caches are warm by then
-    frames = frames_per_step(small_settings()) * (rows[-1]["step"] - begin["step"])
+    frames = frames_per_step(scratch_settings()) * (rows[-1]["step"] - begin["step"])
     return {"seconds": rows[-1]["seconds"] - begin["seconds"], "amount": frames, "peak_mib": 0.0}
 
 
@@ -280,7 +280,7 @@ WORKS = [
     ),
     Work(
         name="training_loop",
-        what="training on Duskwalk `bench` pictures, preset small",
+        what="training on Duskwalk `bench` pictures, preset scratch",
         unit="frames",
         ours=whole_loop,
         alternative=step_alone,
@@ -291,7 +291,7 @@ WORKS = [
     ),
     Work(
         name="training_processes",
-        what="training by two processes under torchrun, preset small, each with half of a batch's people",
+        what="training by two processes under torchrun, preset scratch, each with half of a batch's people",
         unit="frames",
         ours=partial(many_processes, 2),
         alternative=partial(many_processes, 1),
