@@ -56,7 +56,10 @@ def test_overrides_win_over_a_file_which_wins_over_the_preset(tmp_path):
             "loss.contrastive_temperature must be greater than or equal to 0.001; got 0",
         ),
         (["train.ema=1"], "train.ema must be less than 1; got 1"),
-        (["model.backbone=vgg"], "model.backbone must be 'resnet18', 'resnet26', 'resnet34', 'resnet50' or 'efficientnet_lite0'; got 'vgg'"),
+        (
+            ["model.backbone=vgg"],
+            "model.backbone must be 'resnet18', 'resnet26', 'resnet34', 'resnet50' or 'efficientnet_lite0'; got 'vgg'",
+        ),
         (["train.micro_batches=3"], "train.micro_batches 3 must divide train.pids_per_batch 8: a person's clips stay"),
         (
             ["data.height=256"],
@@ -73,7 +76,8 @@ def test_what_is_wrong_is_said_in_one_line(overrides, message):
 
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(
-        SettingsError, match=r"--preset must be one of tiny, small, scratch, paper, mitml, .*; got papers; did you mean paper"
+        SettingsError,
+        match=r"--preset must be one of tiny, small, scratch, .*; got papers; did you mean paper",
     ):
         load_settings("papers")
 

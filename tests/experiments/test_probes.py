@@ -115,7 +115,7 @@ def test_modality_is_read_of_stems_that_were_made_apart(full_run: Path, dataset:
     modality = {one["layer"]: one for one in found["results"] if one["probe"] == "modality"}
     assert modality["stem"]["accuracy"] > 0.9 and modality["stem"]["gain"]["value"] > 0.2
     assert found["began_with_weights"] == ["changed"]
-    said = "Untrained is the random start of a RUN's seed; changed began with loaded weights instead."
+    said = "Untrained is the start of a RUN's seed; changed began with loaded weights instead."
     assert said in probes_table(found)
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from duskmatch.embedding.folding import at_test
+from duskmatch.embedding.start import read_imagenet
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import MODELS
 from duskmatch.models.backbone import load_backbone, make_stages
 from duskmatch.models.efficientnet import HEAD, LiteStages, LiteStem, published_names, same_padding
 from duskmatch.training.synchronised import synchronise
-from duskmatch.training.weights import read_imagenet
 from tests.models import methods
 from tests.models.methods import alone_as_in_a_batch, clips, made, moved, parameters, updated
 from tests.models.test_cajl import with_pixels

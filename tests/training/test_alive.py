@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
+from duskmatch.embedding import start as weights
 from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.start import check_imagenet, load_start_weights
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Due, SelfAttackDefense
 from duskmatch.models.algorithm1 import sub_steps
 from duskmatch.models.parts import SpatialTemporalGuidance
-from duskmatch.training import train, weights
+from duskmatch.training import train
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.trainer import make_optimizer, prepare, rate_factors
-from duskmatch.training.weights import check_imagenet, load_start_weights
 from tests.models.killed import differing
 from tests.training.conftest import FAST
 from tests.training.test_algorithm1 import BASELINE, LOSS, TRAIN, build, forward, moved, snapshot, updater
@@ -150,6 +151,21 @@ def test_imagenets_weights_fill_stems_and_encoders_and_the_run_needs_them_no_mor
     train(settings, dataset, tmp_path / "run")
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
     assert load_model(tmp_path / "run")[0].channels == 320
+
+
+def test_before_training_stand_imagenets_weights_where_they_are_installed(monkeypatch, caplog):
+    overrides = ["model.backbone=efficientnet_lite0", "model.width=1.0", "model.weights=imagenet"]
+    settings = load_settings("tiny", overrides=overrides)
+    name = "defense_encoder.layer1.0.expand.conv.weight"
+    published = weights.read_imagenet()["layer1.0.expand.conv.weight"]
+    assert torch.equal(weights.untrained_model(settings, 4).state_dict()[name], published)
+    assert not weights.began_elsewhere(settings)
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
+    assert torch.equal(
+        weights.untrained_model(settings, 4).state_dict()[name], build_model(settings, 4).state_dict()[name]
+    )
+    assert "random weights in the place of ImageNet's" in caplog.text
+    assert weights.began_elsewhere(load_settings("paper", overrides=["model.weights=w.safetensors"]))
 
 
 def train_watcher():

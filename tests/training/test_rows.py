@@ -11,6 +11,7 @@ from torch import nn
 from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
 from duskmatch.embedding.cost import count_parameters
 from duskmatch.embedding.run import build_model
+from duskmatch.embedding.start import load_start_weights
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import SelfAttackDefense
@@ -20,7 +21,6 @@ from duskmatch.models.pooling import pool_clip
 from duskmatch.synthetic.presets import PRESETS as DUSKWALK
 from duskmatch.training import Watcher
 from duskmatch.training.trainer import make_optimizer, prepare
-from duskmatch.training.weights import load_start_weights
 from tests.training.test_algorithm1 import LABELS, LOSS, TRAIN, build, clips, forward, snapshot, updater
 
 # Source: paper, Table I, ranks 1, 5, 10 and 20 of every row, infrared to visible and visible to infrared, in per cent.

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.config import load_settings
     from duskmatch.data import open_dataset
     from duskmatch.embedding.machine import describe, pick_device, set_threads
+    from duskmatch.embedding.start import check_imagenet
     from duskmatch.files import prepare_folder
-    from duskmatch.training.weights import check_imagenet
 
     begin = time.perf_counter()
     settings = load_settings(PRESETS[args.preset], seed=args.seed)

@@ -86,9 +86,9 @@ def run_grid(
     from duskmatch.cli import console
     from duskmatch.data import open_dataset
     from duskmatch.embedding.machine import pick_device
+    from duskmatch.embedding.start import check_imagenet
     from duskmatch.experiments.grids.cells import Order
     from duskmatch.experiments.grids.grid import check_data, make_grid
-    from duskmatch.training.weights import check_imagenet
 
     if args.seed is not None:
         raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")

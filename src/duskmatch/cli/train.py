@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> None:
     pick_device(args.device)
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
+    from duskmatch.embedding.start import check_imagenet
     from duskmatch.training.trainer import make_sampler
-    from duskmatch.training.weights import check_imagenet
 
     check_imagenet(settings.model)
 

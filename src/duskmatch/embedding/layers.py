@@ -27,7 +27,8 @@ from duskmatch.data import normalise
 from duskmatch.embedding.embedder import Embedder, Progress
 from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors
 from duskmatch.embedding.exported import is_exported
-from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.run import load_model
+from duskmatch.embedding.start import untrained_model
 from duskmatch.errors import CheckpointError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.records import Embeddings, Modality, Tracklet
@@ -39,12 +40,12 @@ LAYERS: dict[Layer, str] = {"stem": "F_c, the stem", "attack": "f^l", "defense":
 def load_whole(run: str | Path, *, device: str = "auto", untrained: bool = False) -> Embedder:
     """The embedder of a RUN in fp32, with the parts too that only train.
 
-    `untrained` as in `load_embedder`: the random start of its seed, which is not where a RUN with model.weights began.
+    `untrained` as in `load_embedder`: the network before training.
     """
     if is_exported(Path(run)):
         raise CheckpointError(f"{run} must be a RUN; it is an exported folder, which has no layers; name its RUN")
     model, settings, header = load_model(Path(run))
-    embedder = Embedder(build_model(settings, model.n_pids) if untrained else model, settings, device=device)
+    embedder = Embedder(untrained_model(settings, model.n_pids) if untrained else model, settings, device=device)
     embedder.header = header
     return embedder
 

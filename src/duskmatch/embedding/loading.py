@@ -17,7 +17,8 @@ from duskmatch.embedding.graphs import WholePath, to_openvino, write_onnx, write
 from duskmatch.embedding.machine import pick_device
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
-from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.run import load_model
+from duskmatch.embedding.start import untrained_model
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES
@@ -32,11 +33,11 @@ def load_embedder(
     engine: str | None = None,
     precision: str | None = None,
 ) -> Embedder:
-    """The embedder of a trained RUN, or of an exported folder; `untrained` gives the random start of its seed.
+    """The embedder of a trained RUN, or of an exported folder; `untrained` gives the network before training.
 
     engine: a name of `engines.ENGINES` ("torch" for a RUN that names none), or "auto", the fastest that can run here;
-    precision: "fp32" (default) or "bf16". An exported folder has its own of both. Weights that training began with
-    (model.weights) are not in a RUN and are not loaded for `untrained`.
+    precision: "fp32" (default) or "bf16". An exported folder has its own of both. Of weights that training began
+    with (model.weights) only ImageNet's installed ones are loaded for `untrained`; others are not in a RUN.
 
     Raises CheckpointError where the RUN is missing, damaged or of another layout.
     """
@@ -47,7 +48,7 @@ def load_embedder(
     chosen = choose_engine(engine or "torch", asked, device)
     model, settings, header = load_model(run)
     if untrained:
-        model = build_model(settings, model.n_pids)
+        model = untrained_model(settings, model.n_pids)
     parameters = count_parameters(model)
     opened = open_engine(chosen, at_test(model), settings, device, asked)  # type: ignore[arg-type]
     embedder = Embedder(model, settings, device=device, on_bad_frame=on_bad_frame, engine=opened)

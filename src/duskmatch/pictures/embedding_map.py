@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from duskmatch.embedding.start import began_elsewhere
 from duskmatch.evaluation import separation
 from duskmatch.pictures.charts import drawn_svg, save_drawn
 from duskmatch.pictures.compared import Compared, source
@@ -120,14 +121,14 @@ def caption(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) -> st
     who = maps[0][1].who
     methods = list(dict.fromkeys(panel.map.method for pair in maps for panel in pair))
     how = methods[0] if len(methods) == 1 else "; ".join(methods)
-    loaded = [run.name for run in runs if run.embedder.settings.model.weights]
-    note = f" {', '.join(loaded)} began with loaded weights, not with the random start shown." if loaded else ""
+    loaded = [run.name for run in runs if began_elsewhere(run.embedder.settings)]
+    note = f" {', '.join(loaded)} began with loaded weights, not with the start shown." if loaded else ""
     letters = ", ".join(f"{LETTERS[i]} = person {pid}" for i, pid in enumerate(np.unique(who.pids)))
     return (
         f"All {len(who)} clips of {len(np.unique(who.pids))} people, spread evenly over those seen in both modalities; "
         "full circles are visible clips, hollow squares infrared. Each person has a colour and a letter: "
         f"{letters}. Placed by {how}; each map has a plane of its own. AUC is of these clips, from one modality to the "
-        f"other, in all dimensions (0.5 is blind). Before training: the random start of the RUN's seed.{note}"
+        f"other, in all dimensions (0.5 is blind). Before training: the start of the RUN's seed.{note}"
     )
 
 

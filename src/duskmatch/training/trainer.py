@@ -13,6 +13,7 @@ from duskmatch.config import LossSettings, Settings, nearest
 from duskmatch.data import BadFrames, Dataset, FrameCache, PairedIdentitySampler
 from duskmatch.embedding.machine import describe, pick_device, versions
 from duskmatch.embedding.run import build_model
+from duskmatch.embedding.start import load_start_weights
 from duskmatch.errors import SettingsError
 from duskmatch.models import Network
 from duskmatch.models.encoder import Encoder
@@ -22,7 +23,6 @@ from duskmatch.training.processes import Processes
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.synchronised import synchronise
 from duskmatch.training.updates import Updater
-from duskmatch.training.weights import load_start_weights
 
 BACKBONE = "backbone"  # in `train.rates`: what `Network.slow_pieces` gives
 

@@ -16,6 +16,7 @@ from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
 from duskmatch.embedding.machine import describe
+from duskmatch.embedding.start import began_elsewhere
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
@@ -81,7 +82,7 @@ def probes(
         versions=versions(),
         method=Method(strengths=STRENGTHS, shuffles=SHUFFLES),
         runs=[run_facts(name, trained) for name, (trained, _) in embedders.items()],
-        began_with_weights=[name for name, (one, _) in embedders.items() if one.settings.model.weights],
+        began_with_weights=[name for name, (one, _) in embedders.items() if began_elsewhere(one.settings)],
         data=list(facts.values()),
         questions=[question_facts(question, asked.pids) for question in asked.questions],
         layers=layers,

@@ -143,9 +143,7 @@ def _said_of(question: Document) -> str:
 def _begun(document: Document) -> str:
     """Whose training did not begin where "untrained" stands; nothing where the document names nobody."""
     loaded = ", ".join(document.get("began_with_weights") or [])
-    return (
-        f" Untrained is the random start of a RUN's seed; {loaded} began with loaded weights instead." if loaded else ""
-    )
+    return f" Untrained is the start of a RUN's seed; {loaded} began with loaded weights instead." if loaded else ""
 
 
 EXPLANATION = (

