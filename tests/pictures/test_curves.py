@@ -8,6 +8,7 @@ import pytest
 
 from duskmatch.errors import DataError
 from duskmatch.pictures import curves, read_log
+from duskmatch.pictures.charts import _draw as draw_chart
 from duskmatch.pictures.curves import MAX_POINTS, training_charts
 
 
@@ -31,6 +32,17 @@ def test_zeros_are_holes_on_a_logarithmic_axis():
     (chart,) = training_charts(rows)
     assert chart.log and [line.label for line in chart.lines] == ["attack stem gradient"]
     assert list(chart.lines[0].x) == [1, 3, 5]
+
+
+def test_a_logarithmic_axis_is_labelled_by_plain_numbers():
+    from matplotlib.figure import Figure
+
+    (chart,) = training_charts([{"step": i, "attack_stem_gradient": 10.0**-i} for i in range(4)])
+    axes = Figure().add_subplot()
+    draw_chart(chart, False, axes)
+    axes.figure.draw_without_rendering()
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert {"0.001", "0.01", "0.1", "1"} <= set(labels) and not any("$" in label for label in labels)
 
 
 def test_a_long_log_is_averaged_not_cut():

@@ -191,6 +191,7 @@ def _draw(chart: Chart, legend: bool, axes: Axes) -> None:
     axes.set_ylabel(chart.y_label)
     if chart.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten are written by math text, which is switched off
     if chart.x_ticks:
         axes.set_xticks(chart.x_ticks, chart.x_names)
     if chart.y_range:
