@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from duskmatch.models import kernels, sooner
+from duskmatch.models import sooner
 from duskmatch.models.efficientnet import EPSILON, LiteStages, LiteStem
 from duskmatch.models.sooner import Norm, convolved
 
@@ -17,7 +17,8 @@ def maps(n: int, c: int, h: int, w: int, *, seed: int = 0, scale: float = 1.0) -
 
 @pytest.fixture(params=["machine code", "python"], autouse=True)
 def way(request, monkeypatch):
-    """The kernels as numba compiles them, and as the Python that they are written in."""
+    """The kernels as numba compiles them, and as the Python that they are written in; on one thread."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     if request.param == "python":
         monkeypatch.setattr(sooner, "compiled", lambda: {f.__name__: f for f in sooner.KERNELS})
     else:
@@ -29,9 +30,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("clips", [True, False])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_normalisation_and_its_gradients(clips, threads, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+def test_normalisation_and_its_gradients(clips):
     x, norm = maps(3, 40, 5, 4, scale=3.0), Norm(40, epsilon=EPSILON, clips=clips)
     nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(1)), nn.init.normal_(norm.bias, std=2.0)
     plain = nn.BatchNorm2d(40, eps=EPSILON)
@@ -107,6 +106,9 @@ def test_torchs_own_layers_run_where_the_kernels_do_not_apply(monkeypatch):
     norm.eval()
     assert norm(x).grad_fn is not None and type(norm(x).grad_fn).__name__ == "HardtanhBackward0"
     norm.train()
+    with monkeypatch.context() as many:
+        many.setattr(torch, "get_num_threads", lambda: 16)
+        assert names(x) == {"HardtanhBackward0", "ConvolutionBackward0"}
     monkeypatch.setattr(sooner, "compiled", lambda: None)  # no numba
     assert names(x) == {"HardtanhBackward0", "ConvolutionBackward0"}
 
@@ -136,13 +138,3 @@ def test_switched_off_by_the_variable(monkeypatch):
     assert sooner.switched_off()
     monkeypatch.setenv(sooner.VARIABLE, "on")
     assert not sooner.switched_off()
-
-
-def test_threads_share_the_channels(monkeypatch):
-    calls = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(sooner, "compiled", lambda: {"kernel": lambda *a: calls.append(a[-2:])})
-    sooner.run("kernel", channels=50)
-    sooner.run("kernel", channels=16)
-    assert sorted(calls) == [(0, 16), (0, 16), (16, 33), (33, 50)]
-    assert kernels.BLOCK > 0

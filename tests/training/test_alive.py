@@ -7,7 +7,7 @@ import torch
 
 from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
 from duskmatch.embedding import start as weights
-from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.run import NoRandomStart, build_model, load_model
 from duskmatch.embedding.start import check_imagenet, load_start_weights
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Due, SelfAttackDefense
@@ -62,9 +62,25 @@ def test_each_part_has_its_rate_and_the_longest_name_says_it():
     assert sorted(held) == sorted(id(p) for p in model.parameters() if p.requires_grad)
 
 
+COMPARED = ("cajl", "ddag", "lba", "mitml", "mpanet", "vsd")
+TABLE1_ROWS = (
+    ["model.attack=false", "model.defense=false", "model.sequence=none", "model.sequence_neck=false"],
+    ["model.attack=false", "model.sequence=none", "model.sequence_neck=false"],
+    ["model.sequence=none", "model.sequence_neck=false"],
+    ["model.sequence=temporal"],
+    ["model.sequence=no_spatial"],
+    ["model.sequence=pooled_mean"],
+)
+
+
 def test_a_row_without_a_part_keeps_its_rate_and_a_wrong_name_is_refused():
     baseline = build(attack=False, defense=False, sequence="none")
     assert set(rate_factors(baseline, {"guidance": 0.1, "cross_attention": 2.0}).values()) == {1.0}
+    with torch.device("meta"), NoRandomStart():
+        for row in (*TABLE1_ROWS, *(f"{name}-small" for name in COMPARED)):
+            overrides, preset = ([], row) if isinstance(row, str) else (row, "small")
+            settings = load_settings(preset, overrides=overrides)
+            assert rate_factors(build_model(settings, 4), settings.train.rates)
     with pytest.raises(SettingsError, match=r"train\.rates guidence: no part of a network; did you mean guidance\?"):
         rate_factors(baseline, {"guidence": 0.1})
 

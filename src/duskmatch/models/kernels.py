@@ -1,9 +1,6 @@
 """Loops that numba compiles, for training on the CPU: a normalisation with its ReLU6, a convolution's weights.
 
 Rows are positions of maps in the channels-last layout, channels lie side by side: every inner loop runs over channels.
-`begin` and `end` bound the channels of one call, so that threads share the channels; a channel's sums are made in
-one order whatever the threads. A row is cut before it is looped over: an index that starts at `begin` might be negative
-for all the compiler knows, and it would make no vectors.
 """
 
 from __future__ import annotations
@@ -19,16 +16,15 @@ BLOCK = 256  # rows whose sum is made in fp32 before it is added in fp64
 
 def normalise_rows(
     x: Rows, weight: Channels, bias: Channels, epsilon: float, most: float,
-    out: Rows, mean: Channels, inverse: Channels, begin: int, end: int,
+    out: Rows, mean: Channels, inverse: Channels,
 ) -> None:  # fmt: skip
     """Batch normalisation of rows, held between 0 and `most` where that is above 0; mean and 1 / deviation as well."""
-    n, c = x.shape[0], end - begin
-    weight, bias, mean, inverse = weight[begin:end], bias[begin:end], mean[begin:end], inverse[begin:end]
+    n, c = x.shape
     part, total = np.zeros(c, np.float32), np.zeros(c, np.float64)
     for first in range(0, n, BLOCK):
         part[:] = 0
         for i in range(first, min(n, first + BLOCK)):
-            row = x[i, begin:end]
+            row = x[i]
             for j in range(c):
                 part[j] += row[j]
         for j in range(c):
@@ -39,7 +35,7 @@ def normalise_rows(
     for first in range(0, n, BLOCK):
         part[:] = 0
         for i in range(first, min(n, first + BLOCK)):
-            row = x[i, begin:end]
+            row = x[i]
             for j in range(c):
                 part[j] += (row[j] - mean[j]) * (row[j] - mean[j])
         for j in range(c):
@@ -51,7 +47,7 @@ def normalise_rows(
         shift[j] = bias[j] - mean[j] * scale[j]
     zero, most32 = np.float32(0), np.float32(most)
     for i in range(n):
-        row, made = x[i, begin:end], out[i, begin:end]
+        row, made = x[i], out[i]
         if most > 0:
             for j in range(c):
                 y = row[j] * scale[j] + shift[j]
@@ -64,12 +60,10 @@ def normalise_rows(
 
 def normalise_rows_backward(
     x: Rows, grad: Rows, weight: Channels, bias: Channels, most: float, mean: Channels, inverse: Channels,
-    grad_x: Rows, grad_weight: Channels, grad_bias: Channels, begin: int, end: int,
+    grad_x: Rows, grad_weight: Channels, grad_bias: Channels,
 ) -> None:  # fmt: skip
     """The gradients of `normalise_rows`; where its outcome was held at 0 or at `most` nothing flows."""
-    n, c = x.shape[0], end - begin
-    weight, bias, mean, inverse = weight[begin:end], bias[begin:end], mean[begin:end], inverse[begin:end]
-    grad_weight, grad_bias = grad_weight[begin:end], grad_bias[begin:end]
+    n, c = x.shape
     zero, most32, held = np.float32(0), np.float32(most), most > 0
     scale, shift = np.empty(c, np.float32), np.empty(c, np.float32)
     for j in range(c):
@@ -81,7 +75,7 @@ def normalise_rows_backward(
         part[:] = 0
         part_x[:] = 0
         for i in range(first, min(n, first + BLOCK)):
-            row, flow = x[i, begin:end], grad[i, begin:end]
+            row, flow = x[i], grad[i]
             for j in range(c):
                 y = row[j] * scale[j] + shift[j]
                 g = zero if held & ((y <= zero) | (y >= most32)) else flow[j]
@@ -97,7 +91,7 @@ def normalise_rows_backward(
         level[j] = total[j] / n
         slope[j] = total_x[j] * inverse[j] * inverse[j] / n
     for i in range(n):
-        row, flow, made = x[i, begin:end], grad[i, begin:end], grad_x[i, begin:end]
+        row, flow, made = x[i], grad[i], grad_x[i]
         for j in range(c):
             y = row[j] * scale[j] + shift[j]
             g = zero if held & ((y <= zero) | (y >= most32)) else flow[j]
@@ -105,12 +99,12 @@ def normalise_rows_backward(
 
 
 def depthwise_weight_gradient(
-    x: Maps, grad: Maps, stride: int, top: int, left: int, out: npt.NDArray[np.float32], begin: int, end: int
+    x: Maps, grad: Maps, stride: int, top: int, left: int, out: npt.NDArray[np.float32]
 ) -> None:
     """The gradient of a depthwise convolution's weights, out (k k c); `top`, `left`: how many zeros come first."""
-    n, h, w, _ = x.shape
+    n, h, w, c = x.shape
     _, h2, w2, _ = grad.shape
-    k, c = out.shape[0], end - begin
+    k = out.shape[0]
     # one picture with its border: it stays in the cache, and no place needs a test of its bounds
     padded = np.zeros(((h2 - 1) * stride + k, (w2 - 1) * stride + k, c), np.float32)
     rows, columns = min(h, padded.shape[0] - top), min(w, padded.shape[1] - left)
@@ -118,15 +112,15 @@ def depthwise_weight_gradient(
     for picture in range(n):
         for i in range(rows):
             for j in range(columns):
-                place, seen = padded[i + top, j + left], x[picture, i, j, begin:end]
+                place, seen = padded[i + top, j + left], x[picture, i, j]
                 for q in range(c):
                     place[q] = seen[q]
         for i in range(h2):
             for dy in range(k):
                 for j in range(w2):
-                    flow = grad[picture, i, j, begin:end]
+                    flow = grad[picture, i, j]
                     for dx in range(k):
                         place, tap = padded[i * stride + dy, j * stride + dx], total[dy, dx]
                         for q in range(c):
                             tap[q] += place[q] * flow[q]
-    out[:, :, begin:end] = total
+    out[:] = total

@@ -49,15 +49,19 @@ class DefenseEmbedding(NamedTuple):
     embedding: Tensor  # (b d)
 
 
-# Parts that some rows of Table I do without.
+# Parts that some rows of Table I, or other methods beside them, do without.
 SWITCHED_PARTS = (
+    "defense_classifier",
     "attack_encoder",
     "attack_neck",
     "attack_classifier",
     "self_attention",
     "cross_attention3",
     "cross_attention4",
-    "guidance",
+    "guidance.motion_norm",
+    "guidance.motion_lstm",
+    "guidance.spatial_lstm",
+    "guidance.highlight_maps",
     "sequence_neck",
     "sequence_classifier",
 )

@@ -1,7 +1,8 @@
 """The same layers sooner, on the CPU in training: gradients that oneDNN is slow at, and a normalisation in one pass.
 
 Measured with what pays and what does not in docs/log.md. Each function gives what torch's own gives, up to the last
-bits of fp32; where its conditions do not hold (evaluation, bf16, a GPU, another layout, no numba) torch's own runs.
+bits of fp32; where its conditions do not hold (evaluation, bf16, a GPU, many threads, another layout, no numba) torch's
+own runs.
 
 | layer | torch's gradient | here |
 |---|---|---|
@@ -16,7 +17,6 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -31,7 +31,7 @@ log = logging.getLogger("duskmatch")
 
 VARIABLE = "DUSKMATCH_COMPILED"
 MANY = 8192  # weights of a 1x1 convolution from which a matrix product is faster than oneDNN's convolution
-LEAST_CHANNELS = 16  # of one thread
+MOST_THREADS = 2  # the kernels run in one; more of torch's are faster than they are
 
 
 KERNELS = (kernels.normalise_rows, kernels.normalise_rows_backward, kernels.depthwise_weight_gradient)
@@ -64,32 +64,18 @@ def switched_off() -> bool:
     return os.environ.get(VARIABLE, "on").strip().lower() in ("off", "0", "no", "false")
 
 
-def run(name: str, *arguments: Any, channels: int) -> None:
-    """A kernel over all channels, each thread of torch's number a share of them."""
-    kernel = (compiled() or {})[name]
-    shares = max(1, min(torch.get_num_threads(), channels // LEAST_CHANNELS))
-    bounds = [channels * i // shares for i in range(shares + 1)]
-    if shares == 1:
-        kernel(*arguments, 0, channels)
-        return
-    calls = [pool(shares).submit(kernel, *arguments, *bounds[i : i + 2]) for i in range(1, shares)]
-    kernel(*arguments, *bounds[:2])
-    for call in calls:
-        call.result()
-
-
-@cache
-def pool(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="duskmatch-kernels")
+def run(name: str, *arguments: Any) -> None:
+    (compiled() or {})[name](*arguments)
 
 
 def applies(x: Tensor) -> bool:
-    """Whether these maps are what the kernels are for: fp32 on the CPU, channels last, in training."""
+    """Whether these maps are what the kernels are for: fp32 on a CPU of few cores, channels last, in training."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
+        and torch.get_num_threads() <= MOST_THREADS
         and not torch.compiler.is_compiling()
         and x.is_contiguous(memory_format=torch.channels_last)
         and compiled() is not None
@@ -118,7 +104,7 @@ class NormaliseRows(torch.autograd.Function):
             mean.numpy(),
             inverse.numpy(),
         )
-        run("normalise_rows", rows(x), *arrays, channels=x.shape[1])
+        run("normalise_rows", rows(x), *arrays)
         context.save_for_backward(x, weight, bias, mean, inverse)
         context.most = most
         context.mark_non_differentiable(mean, inverse)
@@ -132,7 +118,7 @@ class NormaliseRows(torch.autograd.Function):
         grad_x, grad_weight, grad_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
         known = (weight.detach().numpy(), bias.detach().numpy(), context.most, mean.numpy(), inverse.numpy())
         found = (rows(grad_x), grad_weight.numpy(), grad_bias.numpy())
-        run("normalise_rows_backward", rows(x), rows(grad), *known, *found, channels=x.shape[1])
+        run("normalise_rows_backward", rows(x), rows(grad), *known, *found)
         return grad_x, grad_weight, grad_bias, None, None
 
 
@@ -195,7 +181,7 @@ def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, paddin
     kernel, channels = weight.shape[-1], weight.shape[0]
     found = torch.empty(kernel, kernel, channels)
     arrays = [maps.detach().permute(0, 2, 3, 1).numpy() for maps in (x, grad)]
-    run("depthwise_weight_gradient", *arrays, stride, padding, padding, found.numpy(), channels=channels)
+    run("depthwise_weight_gradient", *arrays, stride, padding, padding, found.numpy())
     return found.permute(2, 0, 1).unsqueeze(1)
 
 

@@ -157,7 +157,7 @@ def rate_factors(model: Network, rates: Mapping[str, float]) -> dict[str, float]
     """
     slow = {id(p) for piece in model.slow_pieces() for p in piece.parameters()}
     names = {name for name, _ in model.named_parameters()}
-    parts = {BACKBONE, *SWITCHED_PARTS, *(name.split(".", 1)[0] for name in names)}
+    parts = {BACKBONE, *SWITCHED_PARTS, *(name.split(".", 1)[0] for name in (*SWITCHED_PARTS, *names))}
     for part in rates:
         if not any(name.startswith(part) for name in names | parts):
             raise SettingsError(f"train.rates {part}: no part of a network{nearest(part, sorted(parts))}")
