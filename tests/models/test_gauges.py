@@ -81,12 +81,17 @@ def test_deviation_does_not_depend_on_the_order_of_clips_and_is_nothing_for_equa
     assert float(deviation(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))) == pytest.approx(0.5**0.5)  # by hand: 1 and 0
 
 
-def test_figures_are_of_fp32_where_the_forward_is_bf16():
-    model = SelfAttackDefense(4, **SMALL, n_parts=3)
-    parts = torch.randn(4, 2, 3, 64, generator=torch.Generator().manual_seed(0))
-    with torch.autocast("cpu", torch.bfloat16), gauged(model, on=True) as found:
-        model.guidance(parts)
-    assert means(found)["parts_deviation"] == pytest.approx(oracle.deviation(parts.numpy()), rel=1e-2)
+def test_figures_are_computed_in_fp32_where_the_forward_is_bf16():
+    """Small differences between clips beside a large mean: in bf16 they would all be one number."""
+    guidance = SelfAttackDefense(4, **SMALL, n_parts=3).guidance
+    gauges = guidance.gauges(3)
+    series = 2 + torch.randn(8 * 3, 2, 64, generator=torch.Generator().manual_seed(0)) / 50  # (b*k t d)
+    halved = series.bfloat16()
+    found = gauges[guidance.motion_lstm]((halved,), (halved, None))
+    expected = oracle.deviation(halved.float().reshape(8, 3, 2, 64).transpose(1, 2).numpy())
+    assert float(found["motion_deviation"]) == pytest.approx(expected, rel=1e-4) and expected > 0.01
+    assert found["motion_deviation"].dtype == torch.float32
+    assert float(found["parts_deviation"]) == float(found["motion_deviation"])
 
 
 def test_mitml_measures_its_memory_beside_time_and_its_guides():
