@@ -14,6 +14,7 @@ from duskmatch.models.backbone import load_backbone, make_stages
 from duskmatch.models.efficientnet import HEAD, LiteStages, LiteStem, published_names, same_padding
 from duskmatch.training.synchronised import synchronise
 from tests.models import methods
+from tests.models.exporting import least_cosine
 from tests.models.methods import alone_as_in_a_batch, clips, made, moved, parameters, updated
 from tests.models.test_cajl import with_pixels
 
@@ -138,3 +139,12 @@ def test_normalisations_of_many_processes_still_clip():
     synchronise(stem)
     out = stem.eval().first(10 * torch.randn(2, 3, 32, 16))
     assert out.min() >= 0 and out.max() <= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["visible", "infrared"])
+def test_exported_it_gives_the_same_vectors(modality):
+    torch.manual_seed(0)
+    model, settings = made("self_attack", *LITE, *OF_METHOD["self_attack"])
+    updated(model, settings)
+    assert least_cosine(model, settings, modality) > 0.9999
