@@ -140,7 +140,9 @@ def test_each_form_is_without_the_parts_that_it_has(sequence, parts, tracklets):
 
 def test_mitmls_memory_and_guides(tracklets):
     """A guide that serves several frames of a clip has a mean for each."""
-    settings = load_settings("mitml-small", overrides=["data.frames_per_clip=3", "model.options={frame_guides: 1}"])
+    overrides = ["data.frames_per_clip=3", "model.options={frame_guides: 1}"]
+    overrides += ["model.backbone=resnet26", "model.weights=null"]
+    settings = load_settings("mitml-small", overrides=overrides)
     settings = settings.model_copy(update={"model": settings.model.model_copy(update={"width": 0.125})})
     model = opened(settings)
     assert isinstance(model, MITML)
