@@ -316,7 +316,7 @@ def said_while_training(one: Verdict) -> str:
     figures = ", ".join(figure_in_words(figure.model_dump()) for figure in one.figures)
     return (
         f"{one.part} is dead by iteration {one.last}: {figures} (median from iteration {one.first} on); {one.why}; "
-        "lower train.lr, or see docs/health.md"
+        "give it a lower rate (train.rates), or see docs/health.md"
     )
 
 
