@@ -92,13 +92,13 @@ def test_figures_are_computed_in_fp32_where_the_forward_is_bf16():
     assert float(found["motion_deviation"]) == pytest.approx(expected, rel=1e-4) and expected > 0.01
     assert found["motion_deviation"].dtype == torch.float32
     parts = halved.reshape(8, 3, 2, 64).transpose(1, 2)  # (b t k d)
-    assert float(gauges[guidance]((parts,), None)["parts_deviation"]) == float(found["motion_deviation"])
+    assert float(gauges[guidance]((parts,), parts)["parts_deviation"]) == float(found["motion_deviation"])
 
 
 def test_parts_are_measured_as_motion_is_added_to_them_and_not_as_a_normalisation_leaves_them():
     guidance = SelfAttackDefense(4, **SMALL, n_parts=3, motion_norm=True).guidance
     parts = 100 * torch.rand(8, 2, 3, 64, generator=torch.Generator().manual_seed(0))
-    seen = guidance.gauges(3)[guidance]((parts,), None)["parts_deviation"]
+    seen = guidance.gauges(3)[guidance]((parts,), parts)["parts_deviation"]
     assert float(seen) == pytest.approx(oracle.deviation(parts.numpy()), rel=1e-4) and seen > 10
 
 
