@@ -101,7 +101,7 @@ def test_an_unknown_setting_names_its_row():
 
 
 def test_the_budget_keeps_the_epochs():
-    settings = with_budget(settings_of(Row("a"), 0, Base("small")), 500)
+    settings = with_budget(settings_of(Row("a"), 0, Base("scratch")), 500)
     assert settings.train.steps_per_epoch == 30 and settings.train.stage1_epochs == 13  # 17 epochs
     with pytest.raises(SettingsError) as error:
         with_budget(settings, 16)
@@ -153,4 +153,4 @@ def test_the_rows_of_the_recorded_studies_are_settings_of_today():
     assert files
     for file in files:
         rows = read_rows(file)
-        assert len({settings_of(row, 0, Base("small")).model_dump_json() for row in rows}) == len(rows), file
+        assert len({settings_of(row, 0, Base("scratch")).model_dump_json() for row in rows}) == len(rows), file
