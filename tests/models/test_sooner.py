@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from duskmatch.embedding.machine import numerics
 from duskmatch.models import sooner
 from duskmatch.models.efficientnet import EPSILON, LiteStages, LiteStem
 from duskmatch.models.sooner import Norm, convolved
@@ -135,6 +136,6 @@ def test_a_whole_networks_gradients_are_torchs(monkeypatch):
 
 def test_switched_off_by_the_variable(monkeypatch):
     monkeypatch.setenv(sooner.VARIABLE, "off")
-    assert sooner.switched_off()
+    assert sooner.switched_off() and sooner.state() == numerics()["kernels"] == "off"
     monkeypatch.setenv(sooner.VARIABLE, "on")
-    assert not sooner.switched_off()
+    assert not sooner.switched_off() and sooner.state() == numerics()["kernels"] != "off"

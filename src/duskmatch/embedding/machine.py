@@ -11,6 +11,7 @@ import torch
 
 from duskmatch import __version__
 from duskmatch.errors import SettingsError
+from duskmatch.models import sooner
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # Source: glibc's malloc.h
 
@@ -96,6 +97,7 @@ def numerics() -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "kernels": sooner.state(),
     }
 
 

@@ -128,13 +128,15 @@ class Network(nn.Module, ABC):
         """
         return {}
 
-    def head_inputs(self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int) -> list[Float[Tensor, "b ..."]]:
+    def head_inputs(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b ..."]]:
         """The first part of `vectors`, up to where `knock_outs` begin: small enough to keep of every clip."""
-        raise NotImplementedError
+        return self.vectors(maps, n_frames, modality)
 
     def head(self, inputs: list[Float[Tensor, "b ..."]]) -> list[Float[Tensor, "b _"]]:
-        """The rest of `vectors`."""
-        raise NotImplementedError
+        """The rest of `vectors`; nothing where a network has no `knock_outs`."""
+        return inputs
 
     def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
         """The unit vector to search with, each clip for itself: nothing depends on which others share the batch."""

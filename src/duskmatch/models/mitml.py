@@ -203,10 +203,10 @@ class MITML(FrameNetwork):
     def vectors(
         self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
-        return self.head(self.head_inputs(maps, n_frames))
+        return self.head(self.head_inputs(maps, n_frames, modality))
 
     def head_inputs(
-        self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int
+        self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b t d"]]:
         return list(self.halves(maps[0], n_frames))
 

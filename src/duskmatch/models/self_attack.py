@@ -334,9 +334,11 @@ class SelfAttackDefense(Network):
     def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
-        return self.head(self.head_inputs(maps, n_frames))
+        return self.head(self.head_inputs(maps, n_frames, modality))
 
-    def head_inputs(self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int) -> list[Float[Tensor, "b ..."]]:
+    def head_inputs(
+        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
+    ) -> list[Float[Tensor, "b ..."]]:
         """The parts, where j_d is searched with, and the other vector whole."""
         found: list[Tensor] = []
         if self.embedding in ("sequence", "both"):

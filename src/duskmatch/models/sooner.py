@@ -18,6 +18,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -58,6 +59,16 @@ def compiled() -> dict[str, Callable[..., None]] | None:
         except Exception as error:
             log.debug("numba is not used in training with cache=%s: %s", keep, error)
     return None
+
+
+def state() -> str:
+    """Whose gradients a run has: a resumed one has other last bits where this has changed."""
+    if switched_off():
+        return "off"
+    try:
+        return f"numba {version('numba')}"
+    except PackageNotFoundError:
+        return "off"
 
 
 def switched_off() -> bool:
