@@ -48,13 +48,16 @@ def neighbours(
     """The neighbours of everyone, and the similarities of the first `n_query` rows with the others.
 
     Vectors have length 1. Query with gallery is multiplied once: the gallery's rows read what the queries' rows kept.
+    Copies of a vector are equally near to everyone, to the last digit, whatever BLAS makes of their place.
     """
     query, gallery = vectors[:n_query], vectors[n_query:]
     kept = np.empty((n_query, len(gallery)), np.float32)
+    copies, originals = _copies(vectors)
 
     def of_query(rows: slice) -> tuple[Ints, Floats, Floats]:
         band = np.empty((rows.stop - rows.start, len(vectors)), np.float32)
         _products(query, rows, vectors, band)
+        band[:, copies] = band[:, originals]
         kept[rows] = band[:, n_query:]
         return _nearest(band, rows.start, k)
 
@@ -62,12 +65,22 @@ def neighbours(
         band = np.empty((rows.stop - rows.start, len(vectors)), np.float32)
         band[:, :n_query] = kept[:, rows].T
         _products(gallery, rows, gallery, band[:, n_query:])
+        band[:, copies] = band[:, originals]
         return _nearest(band, n_query + rows.start, k)
 
     bands = map_bands(of_query, n_query, len(vectors), TILE_ROWS)
     bands += map_bands(of_gallery, len(gallery), len(vectors), TILE_ROWS)
     columns, values, farthest = (np.concatenate(x) for x in zip(*bands, strict=True))
     return Neighbours(columns, values, farthest), kept
+
+
+def _copies(vectors: Floats) -> tuple[Ints, Ints]:
+    """(copies, originals): rows whose vector stood in an earlier row too, and the first row where it stands."""
+    as_bytes = np.ascontiguousarray(vectors + np.float32(0)).view(f"V{vectors.shape[1] * 4}").ravel()  # -0 is 0
+    _, first, which = np.unique(as_bytes, return_index=True, return_inverse=True)
+    original = first[which]
+    copies = np.flatnonzero(original != np.arange(len(vectors)))
+    return copies, original[copies]
 
 
 def _products(side: Floats, rows: slice, others: Floats, out: Floats) -> None:
