@@ -145,6 +145,8 @@ class TrainSettings(Section):
     """The loop and its two stages."""
 
     stage0_epochs: Annotated[int, Field(ge=0)] = 0  # of the Baseline before stage I: W_def and E_def come pre-trained
+    stage0_frames: Count | None = None  # of a clip in stage 0, which reads no motion; None: as in the other stages
+    stage0_lr: Positive | None = None  # then stage 0 has a rate, a warm-up and a cosine of its own; None: one for all
     stage1_epochs: Annotated[int, Field(ge=0)] = 150
     stage2_epochs: Annotated[int, Field(ge=0)] = 50
     steps_per_epoch: Count | None = None  # None: floor(min(#infrared, #visible) / (P K))

@@ -46,3 +46,36 @@ def test_bf16_is_close(run, people):
     low, full = (load_embedder(run, device="cpu", precision=precision) for precision in ("bf16", "fp32"))
     cosine = (low.embed(people.test).vectors * full.embed(people.test).vectors).sum(axis=1)
     assert 0.995 < cosine.min() < 0.9999999
+
+
+LITE = ["model.backbone=efficientnet_lite0", "model.width=0.5", "model.branch_start=0.3", "model.motion_norm=true"]
+
+
+@pytest.fixture(scope="module")
+def lite(people: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("lite") / "run"
+    train(load_settings("tiny", overrides=[*FAST, *LITE, "evaluate.batch_clips=5"]), people, run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "least"),
+    [
+        ("openvino", "fp32", 0.9999),
+        ("openvino", "bf16", 0.98),
+        ("openvino", "int8", 0.6),  # of six iterations: people lie so near each other that any rounding shows
+        ("onnx", "fp32", 0.9999),
+        ("torch", "fp32", 0.9999),
+    ],
+)
+def test_an_export_of_efficientnet_gives_the_vectors_of_torch(kind, precision, least, lite, people, tmp_path):
+    need(kind, precision)
+    out = tmp_path / "export"
+    words = ["export", str(lite), "--format", kind, "--precision", precision, "--data", str(people.root)]
+    code = main([*words, "--out", str(out), "-q"])
+    said = json.loads((out / "export.json").read_text())
+    assert said["verification"]["cosine_least"] > least
+    if precision == "fp32":
+        assert code == 0 and said["verified"] is True
+        found, own = (load_embedder(folder, device="cpu").embed(people.test).vectors for folder in (out, lite))
+        assert np.abs(found - own).max() < 2e-5

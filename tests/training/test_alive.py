@@ -14,6 +14,8 @@ from duskmatch.models import Due, SelfAttackDefense
 from duskmatch.models.algorithm1 import sub_steps
 from duskmatch.models.parts import SpatialTemporalGuidance
 from duskmatch.training import train
+from duskmatch.training.iteration import epoch_batches
+from duskmatch.training.monitor import read_log
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.trainer import make_optimizer, prepare, rate_factors
 from tests.models.killed import differing
@@ -137,7 +139,16 @@ def test_e_att_starts_where_stage_0_has_brought_e_def():
 
 
 STAGED = ["train.stage0_epochs=1", "train.stage1_epochs=1", "train.stage2_epochs=1", "train.steps_per_epoch=2"]
-STAGED += ["train.checkpoint_every=1", "data.frames_per_clip=2", "train.pids_per_batch=2"]
+STAGED += ["train.stage0_frames=1", "train.checkpoint_every=1", "data.frames_per_clip=2", "train.pids_per_batch=2"]
+
+
+def test_stage_0_reads_as_many_frames_of_a_clip_as_it_is_told(dataset, tmp_path):
+    settings = load_settings("tiny", overrides=STAGED)
+    trainer = prepare(settings, dataset, tmp_path / "run", device="cpu", watcher=train_watcher())
+    lengths = [next(epoch_batches(trainer, epoch, 0)).visible.shape[1] for epoch in range(3)]
+    assert lengths == [1, 2, 2]
+    train(settings, dataset, tmp_path / "run")
+    assert [row["stage"] for row in read_log(tmp_path / "run" / "log.csv")][-1] == 2
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ TOGETHER = ["train.sync_batchnorm=true", "train.gather_triplets=true"]
 # One iteration of plain SGD: Adam takes the signs of gradients, and further iterations blow rounding up.
 ONE_STEP = ["train.optimizer=sgd", "train.lr=0.01", "train.clip_norm=1000"]
 ONE_STEP += ["train.steps_per_epoch=1", "train.stage2_epochs=0", "train.warmup_steps=0"]
+LITE = ["model.backbone=efficientnet_lite0", "model.width=0.25", "model.branch_start=0.3", "train.stage0_frames=1"]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -63,6 +64,28 @@ def test_two_processes_as_one_batch_take_the_steps_of_one_process(tree, tmp_path
     on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in start if one[k].is_floating_point())
     assert together < 1e-5, together
     assert on_their_own > 100 * together  # the test can tell the difference
+
+
+@pytest.mark.slow
+def test_two_processes_as_one_batch_with_efficientnet(tree, tmp_path):
+    overrides = [*OVERRIDES, *LITE, *ONE_STEP]
+    train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
+    by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
+    by_two(tree, tmp_path / "apart", overrides)
+    one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
+    together = max(float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point())
+    on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in one if one[k].is_floating_point())
+    assert together < 1e-4 and on_their_own > 20 * together, (together, on_their_own)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_processes_train_efficientnet_through_all_stages(precision, tree, tmp_path):
+    stages = ["train.stage0_epochs=1", "train.stage1_epochs=1", "train.stage2_epochs=1", "train.steps_per_epoch=1"]
+    by_two(tree, tmp_path / "run", [*OVERRIDES, *LITE, *stages, f"train.precision={precision}", "train.log_every=1"])
+    assert [row["stage"] for row in read_log(tmp_path / "run" / "log.csv")] == [0, 1, 2]
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(bool(torch.isfinite(t).all()) for t in weights.values())
 
 
 @pytest.mark.slow

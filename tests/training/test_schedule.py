@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from duskmatch.config import TrainSettings, load_settings
@@ -33,3 +35,15 @@ def test_cosine_ends_near_zero_and_warm_up_can_be_counted_in_iterations():
 def test_stage_2_can_have_a_rate_of_its_own():
     schedule = Schedule(TrainSettings(stage1_epochs=1, stage2_epochs=1, warmup_epochs=0, stage2_lr=0.001), 10)
     assert (schedule.learning_rate(9), schedule.learning_rate(10)) == (0.12, 0.001)
+
+
+def test_stage_0_with_a_rate_of_its_own_has_a_cosine_of_its_own():
+    stages = {"stage0_epochs": 2, "stage1_epochs": 1, "stage2_epochs": 1}
+    train = TrainSettings(**stages, lr=0.5, stage0_lr=2.0, warmup_steps=4, decay="cosine")
+    rates = [Schedule(train, 10).learning_rate(step) for step in range(40)]
+    assert rates[:5] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0]) and rates[12] == pytest.approx(1.0)
+    assert rates[19] == pytest.approx(1 + math.cos(math.pi * 15 / 16))
+    assert rates[20:25] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5]) and rates[32] == pytest.approx(0.25)
+    assert Schedule(train, 10).parts_warm == 24
+    one = Schedule(TrainSettings(**stages, lr=0.5, warmup_steps=4, decay="cosine"), 10)
+    assert one.learning_rate(22) == pytest.approx(0.25)

@@ -18,6 +18,7 @@ from duskmatch.errors import TrainingError
 from duskmatch.models import Due, Forward, SubStep
 from duskmatch.training.checkpoint import last_good
 from duskmatch.training.health import branch_ratios, gauged, means
+from duskmatch.training.schedule import stage_frames
 from duskmatch.training.synchronised import gathered
 from duskmatch.training.trainer import Trainer
 
@@ -29,7 +30,9 @@ def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool 
         trainer.dataset.train,
         trainer.sampler,
         size=(settings.data.height, settings.data.width),
-        n_frames=settings.data.frames_per_clip if as_at_test else settings.data.training_frames,
+        n_frames=settings.data.frames_per_clip
+        if as_at_test
+        else stage_frames(trainer.schedule.stage_of(epoch), settings),
         augment=Augment(pad=0, flip=0) if as_at_test else Augment(**settings.augment.model_dump()),
         epoch=epoch,
         first_step=first,
@@ -71,7 +74,7 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
     progress["defense_accuracy"] += 0.05 * (accuracy - progress["defense_accuracy"])
     if not logging:
         return None
-    frames = 2 * batch.labels.numel() * settings.data.training_frames * trainer.processes.world
+    frames = 2 * batch.labels.numel() * stage_frames(due.stage, settings) * trainer.processes.world
     return {
         "step": step + 1,
         "epoch": due.epoch,

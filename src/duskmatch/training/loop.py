@@ -149,7 +149,7 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
     )
     watch = DeathWatch(
         trainer.model.logged,
-        warmup=schedule.warmup,
+        warmup=schedule.parts_warm,
         rows=[] if log is None else read_log(log.path),
         named=trainer.progress.setdefault("dead", []),
     )
@@ -209,7 +209,7 @@ def _finish(trainer: Trainer) -> dict[str, Any]:
     """What stands beside the weights that the run is known by: RUN/health.json."""
     _settle_weights(trainer)
     place = trainer.processes.device
-    return write_health(trainer.run, trainer.model, trainer.dataset, warmup=trainer.schedule.warmup, device=place)
+    return write_health(trainer.run, trainer.model, trainer.dataset, warmup=trainer.schedule.parts_warm, device=place)
 
 
 def _settle_weights(trainer: Trainer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from duskmatch.config import TrainSettings
+from duskmatch.config import Settings, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,10 @@ class Schedule:
 
     def stage(self, step: int) -> int:
         """1 in Algorithm 1's step I (training the attack), 2 in its step II (training the defense), 0 before both."""
-        epoch = self.epoch(step) - self.train.stage0_epochs
+        return self.stage_of(self.epoch(step))
+
+    def stage_of(self, epoch: int) -> int:
+        epoch -= self.train.stage0_epochs
         return 0 if epoch < 0 else 1 if epoch < self.train.stage1_epochs else 2
 
     @property
@@ -33,18 +36,36 @@ class Schedule:
         train = self.train
         return train.warmup_steps if train.warmup_steps is not None else train.warmup_epochs * self.steps_per_epoch
 
+    @property
+    def parts_warm(self) -> float:
+        """The iteration from which the method's own parts are judged: as many into stage I as the rate may rise."""
+        return self.train.stage0_epochs * self.steps_per_epoch + self.warmup
+
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant, drops at `decay_epochs`, or half a cosine to zero.
 
+        With `stage0_lr` stage 0 has a warm-up and a cosine of its own, and stage I begins with another.
+
         Source: paper, IV-A ("warm-up ... linearly", no decay is mentioned); drops as in the group's code.
         """
-        train = self.train
-        base = train.stage2_lr if train.stage2_lr is not None and self.stage(step) == 2 else train.lr
-        if step < self.warmup:
-            return base * (step + 1) / self.warmup
+        train, stage = self.train, self.stage(step)
+        own = {0: train.stage0_lr, 2: train.stage2_lr}.get(stage)
+        base = train.lr if own is None else own
+        begin, end = 0, self.n_steps
+        if train.stage0_lr is not None:
+            second = train.stage0_epochs * self.steps_per_epoch
+            begin, end = (0, second) if stage == 0 else (second, end)
+        if step - begin < self.warmup:
+            return base * (step - begin + 1) / self.warmup
         if train.decay == "steps":
             return base * train.decay_factor ** sum(self.epoch(step) >= drop for drop in train.decay_epochs)
         if train.decay == "cosine":
-            done = (step - self.warmup) / max(self.n_steps - self.warmup, 1)
+            done = (step - begin - self.warmup) / max(end - begin - self.warmup, 1)
             return base * 0.5 * (1 + math.cos(math.pi * done))
         return base
+
+
+def stage_frames(stage: int, settings: Settings) -> int:
+    """Frames of a training clip in this stage."""
+    own = settings.train.stage0_frames if stage == 0 else None
+    return own or settings.data.training_frames

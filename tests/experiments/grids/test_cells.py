@@ -19,7 +19,7 @@ from duskmatch.embedding.run import HEADER_KEY, read_weights
 from duskmatch.errors import OutputError, SettingsError
 from duskmatch.experiments.grids import running, selection
 from duskmatch.experiments.grids.cells import Cell, Order, find_result
-from duskmatch.experiments.grids.running import run_cell
+from duskmatch.experiments.grids.running import run_cell, speed
 from duskmatch.experiments.grids.selection import legacy_best, with_selection
 from duskmatch.health import read_health
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
@@ -278,3 +278,16 @@ def test_a_cell_that_another_process_did_meanwhile_has_not_failed(scored, tree, 
     assert main([*words, *FLAGS, "--device", "cpu", "--rows", "Baseline"]) == 0
     rows = json.loads((tmp_path / "o" / "table1.json").read_text())["rows"]
     assert {row["status"] for row in rows} == {"done"}
+
+
+def test_a_cells_seconds_are_those_of_its_stages(tmp_path):
+    settings = load_settings(
+        "tiny", overrides=["train.stage0_epochs=3", "train.stage1_epochs=1", "train.stage2_epochs=1",
+                           "train.stage0_frames=1", "data.train_frames_per_clip=4", "train.pids_per_batch=2",
+                           "train.tracklets_per_pid=1"]
+    )  # fmt: skip
+    lines = ["step,stage,frames_per_s", "10,0,8", "20,0,800", "30,0,8", "40,1,4", "50,2,2"]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    found = speed(tmp_path, 50, settings)  # 30 iterations of 4 frames, then twice 10 of 16
+    assert found["seconds"] == pytest.approx(30 * 4 / 8 + 10 * 16 / 4 + 10 * 16 / 2)
+    assert found["frames_per_s"] == pytest.approx(440 / found["seconds"])

@@ -26,6 +26,7 @@ from duskmatch.training import Watcher, train
 from duskmatch.training.checkpoint import only_writer
 from duskmatch.training.loop import settle_precision
 from duskmatch.training.monitor import read_log
+from duskmatch.training.schedule import stage_frames
 
 BUSY = "is being run by another process; the same command picks the cell up later"
 
@@ -135,8 +136,17 @@ def flops_of(embedder: Embedder) -> int:
 
 
 def speed(run: Path, n_steps: int, settings: Settings) -> dict[str, float]:
-    """How long the iterations take by their median, whatever else the machine did and however often it was stopped."""
-    seen = [row["frames_per_s"] for row in read_log(run / "log.csv") if row.get("frames_per_s")]
-    per_step = 2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid * settings.data.training_frames
-    rate = float(np.median(seen)) if seen else 0.0
-    return {"seconds": n_steps * per_step / rate if rate else 0.0, "frames_per_s": rate}
+    """How long the iterations take by each stage's median, whatever else the machine did, however often it stopped."""
+    train = settings.train
+    seen = [row for row in read_log(run / "log.csv") if row.get("frames_per_s")]
+    clips = 2 * train.pids_per_batch * train.tracklets_per_pid
+    epochs = {0: train.stage0_epochs, 1: train.stage1_epochs, 2: train.stage2_epochs}
+    frames, seconds = 0.0, 0.0
+    for stage, n_epochs in epochs.items():
+        rates = [row["frames_per_s"] for row in seen if row.get("stage") == stage]
+        if not n_epochs or not seen:
+            continue
+        share = n_steps * n_epochs / train.n_epochs * clips * stage_frames(stage, settings)
+        frames += share
+        seconds += share / float(np.median(rates or [row["frames_per_s"] for row in seen]))
+    return {"seconds": seconds, "frames_per_s": frames / seconds if seconds else 0.0}
