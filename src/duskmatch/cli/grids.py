@@ -42,6 +42,9 @@ def grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at-once", type=int, default=2, metavar="N", help="cells side by side, one thread each (default 2)"
     )
+    parser.add_argument(
+        "--mix-machines", action="store_true", help="finish a seed on another machine than it was begun on"
+    )
     parser.add_argument("--table-only", action="store_true", help="run nothing; write the tables of what is done")
     settings_arguments(parser)
 
@@ -85,10 +88,10 @@ def run_grid(
     """Runs what is not done, then writes NAME.json, .md, .csv, .html (and .png where there are curves)."""
     from duskmatch.cli import console
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import pick_device
+    from duskmatch.embedding.machine import describe, pick_device
     from duskmatch.embedding.start import check_imagenet
     from duskmatch.experiments.grids.cells import Order
-    from duskmatch.experiments.grids.grid import check_data, make_grid
+    from duskmatch.experiments.grids.grid import check_data, check_machine, make_grid
 
     if args.seed is not None:
         raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")
@@ -105,8 +108,10 @@ def run_grid(
         return written(name, grid, base, order, dataset, fingerprint, failed, args.out, charts)
 
     waiting = [] if args.table_only else [c for c in grid.queue() if not c.result_path(args.split).is_file()]
-    grid.results(order, fingerprint)  # refused before anything runs
+    done = grid.results(order, fingerprint)  # refused before anything runs
     if waiting:
+        if not args.mix_machines:
+            check_machine(waiting, done, describe())
         for cell in waiting:
             check_imagenet(cell.settings.model)
         grid.check_folders(order, fingerprint)

@@ -14,7 +14,7 @@ from duskmatch.data.dataset import DirectionPair
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.experiments.grids import queue
 from duskmatch.experiments.grids.cells import Cell, Order
-from duskmatch.experiments.grids.grid import Base, check_data, make_grid
+from duskmatch.experiments.grids.grid import Base, check_data, check_machine, make_grid
 from duskmatch.experiments.grids.variants import TABLE1, Row, read_rows, rows_of
 from tests.data.bupt_tree import BuptTree
 from tests.data.tree import Tree
@@ -237,3 +237,15 @@ def test_other_experiments_keep_their_seed(tmp_path, monkeypatch, words, seed):
 def heard_by(experiment, heard):
     """The experiment's flags, and instead of its work a note of the seed it was given."""
     return SimpleNamespace(add_arguments=experiment.add_arguments, run=lambda args: heard.append(args.seed))
+
+
+def test_a_seed_is_finished_on_the_machine_it_was_begun_on(tmp_path):
+    grid = make_grid([Row("a"), Row("b", ("train.lr=0.5",))], [0, 1], Base("tiny"), tmp_path)
+    there = SimpleNamespace(row="a", machine="2 cores, x86_64, AVX512")
+    second, other_seed = grid.cells["b", 0], grid.cells["a", 1]
+    check_machine([second, other_seed], {("a", 0): there}, there.machine)
+    check_machine([other_seed], {("a", 0): there}, "2 cores, x86_64, AVX2")
+    with pytest.raises(
+        SettingsError, match=r"seed 0 was begun on another machine: row a on .* AVX512, this is .* AVX2"
+    ):
+        check_machine([other_seed, second], {("a", 0): there}, "2 cores, x86_64, AVX2")

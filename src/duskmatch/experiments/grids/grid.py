@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -54,6 +54,20 @@ class Grid:
         """Refuses folders with other cells' results on other splits; `results` does so on the order's own."""
         for cell in self.queue():
             elsewhere(cell, order, fingerprint)
+
+
+def check_machine(waiting: Sequence[Cell], done: Mapping[tuple[str, int], CellResult], machine: str) -> None:
+    """Refuses to finish a seed on another machine than it was begun on: its rows are compared with each other.
+
+    Other vector units round otherwise, and a training of hundreds of iterations ends as another draw.
+    """
+    for cell in waiting:
+        other = next((r for (_, seed), r in done.items() if seed == cell.seed and r.machine != machine), None)
+        if other is not None:
+            raise SettingsError(
+                f"seed {cell.seed} was begun on another machine: row {other.row} on {other.machine}, this is "
+                f"{machine}; run seeds of their own here, or pass --mix-machines, which the tables will say"
+            )
 
 
 def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) -> Grid:
