@@ -1,4 +1,4 @@
-"""Fills the tables of docs/studies.md from benchmarks/results/study_*.json: no figure is typed by hand.
+"""Fills the tables of docs/studies.md and docs/studies/ from benchmarks/results/study_*.json: none is typed by hand.
 
 python -m benchmarks.studies_page                             # after the files have changed
 python -m benchmarks.studies_page record NAME DIR/table1.json  # first keeps an experiment's JSON as study_NAME.json
@@ -16,9 +16,10 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PAGE = HERE.parent / "docs" / "studies.md"
-PICTURES = HERE.parent / "docs" / "pictures"
-BLOCK = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+DOCS = HERE.parent / "docs"
+PAGES = [DOCS / "studies.md", *sorted((DOCS / "studies").glob("*.md"))]
+PICTURES = DOCS / "pictures"
+BLOCK = re.compile(r"(<!-- begin: (\w+)( differences)? -->\n).*?(<!-- end -->\n)", re.DOTALL)
 Document = dict[str, Any]
 
 
@@ -38,7 +39,8 @@ def draw(name: str, document: Document) -> None:
     from duskmatch.pictures.dots import save_dots
 
     picture = PICTURES / f"study_{name}.png"
-    if "differences" in document and picture.name in PAGE.read_text(encoding="utf-8"):
+    shown = any(picture.name in page.read_text(encoding="utf-8") for page in PAGES)
+    if "differences" in document and shown:
         save_dots(grid_charts(document), picture, columns=1)
 
 
@@ -95,17 +97,22 @@ KINDS: dict[str, Callable[[Document], str]] = {
 }
 
 
+DIFFERENCES = re.compile(r"^\*\*(Differences.*?)\*\*\n.*?(?=^\*\*|\Z)", re.M | re.S)
+
+
 def filled(text: str) -> str:
-    """The page with every block made anew; a study that has no file says so."""
+    """The page with every block made anew; a study that has no file says so. `differences`: those of a grid alone."""
 
     def block(found: re.Match[str]) -> str:
         path = RESULTS / f"study_{found[2]}.json"
         if not path.is_file():
-            return f"{found[1]}*Not run.*\n{found[3]}"
+            return f"{found[1]}*Not run.*\n{found[4]}"
         document = json.loads(path.read_text(encoding="utf-8"))
         kind = next((k for k in KINDS if found[2].startswith(k)), None)
         body = KINDS[kind](document) if kind else grid(document)
-        return f"{found[1]}{folded(body.strip() + chr(10))}{found[3]}"
+        if found[3]:
+            body = "\n".join(piece[0].strip() + "\n" for piece in DIFFERENCES.finditer(body))
+        return f"{found[1]}{folded(body.strip() + chr(10))}{found[4]}"
 
     return BLOCK.sub(block, text)
 
@@ -117,7 +124,8 @@ def main(words: list[str]) -> None:
         kept = record(words[1], Path(words[2]))
         draw(words[1], json.loads(kept.read_text(encoding="utf-8")))
         print(kept)
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
-"""docs/studies.md shows the figures of benchmarks/results and no others."""
+"""docs/studies.md and its appendices show the figures of benchmarks/results and no others."""
 
+import pytest
 from benchmarks import studies_page
 
 
-def test_the_page_holds_the_figures_of_the_results():
-    page = studies_page.PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", studies_page.PAGES, ids=lambda path: path.name)
+def test_a_page_holds_the_figures_of_the_results(path):
+    page = path.read_text(encoding="utf-8")
     assert studies_page.filled(page) == page, "run python -m benchmarks.studies_page"
+
+
+def test_the_page_is_one_that_a_person_reads():
+    assert len(studies_page.PAGES[0].read_text(encoding="utf-8").splitlines()) < 400
 
 
 def test_tables_under_a_heading_open_on_a_click_and_differences_stay_open():

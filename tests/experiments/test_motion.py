@@ -221,7 +221,7 @@ def reached(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("name", ["motion", "motion_twins"])
 def test_documents_without_a_rule_for_each_set_are_read(name: str) -> None:
-    file = Path(__file__).parents[2] / "benchmarks" / "results" / f"study_{name}.json"
+    file = Path(__file__).parents[1] / "fixtures" / "older" / f"{name}.json"
     document = json.loads(file.read_text())
     assert MotionDocument.model_validate(document).data[0].camera_rule is None
     assert "Camera rule" not in motion_table(document)

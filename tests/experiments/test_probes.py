@@ -228,7 +228,7 @@ def test_a_run_trained_on_another_split_is_refused(
 
 
 def test_documents_that_name_no_loaded_weights_are_read() -> None:
-    file = Path(__file__).parents[2] / "benchmarks" / "results" / "study_probes.json"
+    file = Path(__file__).parents[1] / "fixtures" / "older" / "probes.json"
     document = json.loads(file.read_text())
     assert ProbesDocument.model_validate(document).began_with_weights is None
     assert "began with loaded weights" not in probes_table(document)

@@ -97,7 +97,7 @@ class Network(nn.Module, ABC):
     def begin(self, due: Due) -> None:
         """What changes by itself once an iteration, before its updates: buffers that follow weights."""
 
-    def cautions(self, loss: LossSettings) -> list[str]:
+    def cautions(self, settings: Settings) -> list[str]:
         """What is worth saying before training begins."""
         return []
 

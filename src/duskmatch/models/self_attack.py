@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from duskmatch.config import LossSettings
+from duskmatch.config import LossSettings, Settings
 from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from duskmatch.models.backbone import initialise, make_stages, make_stem
@@ -216,13 +216,15 @@ class SelfAttackDefense(Network):
         crossing = ("cross_attention",) if self.test_pairing == "skip" else ()
         return (*UNUSED[self.embedding], *crossing)
 
-    def cautions(self, loss: LossSettings) -> list[str]:
-        """Source: REFERENCE row 33."""
-        if not self.has_attack or not loss.confusion_weight or self.channels >= 2 * self.n_pids:
+    def cautions(self, settings: Settings) -> list[str]:
+        """Source: REFERENCE row 33. An attack that begins after who is who has been learnt needs no such width."""
+        attacks = self.has_attack and settings.loss.confusion_weight > 0
+        later = settings.train.attack_start > 0 or settings.train.stage0_epochs > 0
+        if not attacks or later or self.channels >= 2 * self.n_pids:
             return []
         return [
             f"the embedding is {self.channels} wide for {self.n_pids} people: under twice their number Eq. 3 works "
-            "against the identity losses; widen the model or set train.attack_start"
+            "against the identity losses; widen the model, or set train.attack_start or train.stage0_epochs"
         ]
 
     def modalities_summed(self, loss: LossSettings) -> int:

@@ -74,7 +74,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     n_pids = len(sampler.pids)
     model = build_model(settings, n_pids)
     load_start_weights(model, settings.model.weights)
-    for caution in model.cautions(settings.loss):
+    for caution in model.cautions(settings):
         watcher.on_note(caution)
     check_weights(model, settings.loss)
     if settings.train.micro_batches > 1:

@@ -68,11 +68,13 @@ def test_rows_from_a_file(tmp_path):
     file = tmp_path / "rows.yaml"
     file.write_text(
         "plain:\nwide: {model.width: 0.5, train.decay_epochs: [2, 3]}\nwider: {builds_on: wide, model.width: 1}\n"
+        "other: {method: lba}\n"
     )
     assert read_rows(file) == [
         Row("plain"),
         Row("wide", ("model.width=0.5", "train.decay_epochs=[2, 3]"), "plain"),
         Row("wider", ("model.width=1",), "wide"),
+        Row("other", (), "plain", "lba"),
     ]
     wide = settings_of(read_rows(file)[1], 3, Base("tiny"))
     assert (wide.model.width, wide.train.decay_epochs, wide.seed) == (0.5, (2, 3), 3)

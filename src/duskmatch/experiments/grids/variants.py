@@ -151,7 +151,10 @@ class OnceLoader(yaml.SafeLoader):
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows from a YAML file, `name: {section.key: value, ..., builds_on: name}`; others stand against the first."""
+    """Rows from a YAML file, `name: {section.key: value, ..., builds_on: name, method: name}`.
+
+    Without `builds_on` a row stands against the first; with `method` it starts from that method's own preset.
+    """
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=OnceLoader)
     except SettingsError as error:
@@ -173,8 +176,9 @@ def _row(path: Path, name: str, changes: dict[Any, Any], before: Sequence[Row]) 
     base = None if base is None else str(base)
     if base is not None and base not in {row.name for row in before}:
         raise SettingsError(f"{path}: row {name} builds on {base}, which must stand above it; there is no such row")
+    method = changes.pop("method", None)
     overrides = tuple(f"{key}={_flow(value)}" for key, value in changes.items())
-    return Row(name, overrides, base)
+    return Row(name, overrides, base, None if method is None else str(method))
 
 
 def _flow(value: Any) -> str:
