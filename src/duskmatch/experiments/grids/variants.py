@@ -34,7 +34,8 @@ class Row:
 
 
 def _parts(attack: bool, defense: bool, sequence: str) -> tuple[str, ...]:
-    return (f"model.attack={attack}".lower(), f"model.defense={defense}".lower(), f"model.sequence={sequence}")
+    parts = (f"model.attack={attack}".lower(), f"model.defense={defense}".lower(), f"model.sequence={sequence}")
+    return (*parts, "model.embedding=auto")  # searched with as in the paper: j_d, or f_d where there is none
 
 
 TABLE1: dict[str, Row] = {
