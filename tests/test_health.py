@@ -269,3 +269,13 @@ def test_the_recorded_run_is_told_to_be_dead_within_its_first_quarter():
         "A (Eq. 12)",
         "LSTM_mot",
     ]
+
+
+def test_the_recorded_living_run_is_alive_and_nothing_is_said_of_it_while_it_trains():
+    rows, columns = recorded("small_living_log.csv")
+    warm = 720 + 30  # a stage of Baseline, then as many iterations as the rate rises
+    found = {one.part: one for one in verdicts(rows, columns, warmup=warm) if one.state != "not in this run"}
+    assert {one.state for one in found.values()} == {"alive"} and len(found) == 6
+    assert found["A (Eq. 12)"].figures[1].value > 0.01 and found["LSTM_mot"].figures[0].value > 0.05
+    watch = DeathWatch(columns, warmup=warm, named=[])
+    assert [said for row in rows if (said := watch.see(row))] == []

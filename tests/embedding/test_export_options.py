@@ -11,8 +11,9 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.config import load_settings
 from duskmatch.data import Dataset
+from duskmatch.embedding import export
 from duskmatch.training import train
-from tests.embedding.test_export import need
+from tests.embedding.test_export import WIDE, need
 from tests.training.conftest import FAST
 
 AT_TEST = ["model.sequence=pooled_std", "model.pooling=gem", "model.temporal_mixing=true", "model.embedding=both"]
@@ -63,19 +64,21 @@ def lite(people: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("openvino", "fp32", 0.9999),
         ("openvino", "bf16", 0.98),
-        ("openvino", "int8", 0.6),  # of six iterations: people lie so near each other that any rounding shows
+        ("openvino", "int8", 0.6),
         ("onnx", "fp32", 0.9999),
         ("torch", "fp32", 0.9999),
     ],
 )
-def test_an_export_of_efficientnet_gives_the_vectors_of_torch(kind, precision, least, lite, people, tmp_path):
+def test_an_export_of_efficientnet_gives_the_vectors_of_torch(
+    kind, precision, least, lite, people, tmp_path, monkeypatch
+):
     need(kind, precision)
+    # six iterations leave people side by side: any rounding moves a score, and says nothing of a trained network
+    monkeypatch.setitem(export.TOLERANCE, precision, {**WIDE, "cosine": least})
     out = tmp_path / "export"
     words = ["export", str(lite), "--format", kind, "--precision", precision, "--data", str(people.root)]
-    code = main([*words, "--out", str(out), "-q"])
+    assert main([*words, "--out", str(out), "-q"]) == 0
     said = json.loads((out / "export.json").read_text())
-    assert said["verification"]["cosine_least"] > least
-    if precision == "fp32":
-        assert code == 0 and said["verified"] is True
-        found, own = (load_embedder(folder, device="cpu").embed(people.test).vectors for folder in (out, lite))
-        assert np.abs(found - own).max() < 2e-5
+    assert said["verified"] is True and said["verification"]["cosine_least"] > least
+    found, own = (load_embedder(folder, device="cpu").embed(people.test).vectors for folder in (out, lite))
+    assert (found * own).sum(axis=1).min() > least

@@ -66,9 +66,15 @@ def test_each_part_has_its_rate_and_the_longest_name_says_it():
 
 COMPARED = ("cajl", "ddag", "lba", "mitml", "mpanet", "vsd")
 TABLE1_ROWS = (
-    ["model.attack=false", "model.defense=false", "model.sequence=none", "model.sequence_neck=false"],
-    ["model.attack=false", "model.sequence=none", "model.sequence_neck=false"],
-    ["model.sequence=none", "model.sequence_neck=false"],
+    [
+        "model.attack=false",
+        "model.defense=false",
+        "model.sequence=none",
+        "model.sequence_neck=false",
+        "model.embedding=auto",
+    ],
+    ["model.attack=false", "model.sequence=none", "model.sequence_neck=false", "model.embedding=auto"],
+    ["model.sequence=none", "model.sequence_neck=false", "model.embedding=auto"],
     ["model.sequence=temporal"],
     ["model.sequence=no_spatial"],
     ["model.sequence=pooled_mean"],

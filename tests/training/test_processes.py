@@ -68,14 +68,15 @@ def test_two_processes_as_one_batch_take_the_steps_of_one_process(tree, tmp_path
 
 @pytest.mark.slow
 def test_two_processes_as_one_batch_with_efficientnet(tree, tmp_path):
-    overrides = [*OVERRIDES, *LITE, *ONE_STEP]
+    # one update: a second one begins from other last digits, which so deep and narrow a network blows up
+    overrides = [*OVERRIDES, *LITE, *ONE_STEP, "train.stage0_epochs=1", "train.stage1_epochs=0"]
     train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
     by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
     by_two(tree, tmp_path / "apart", overrides)
     one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
     together = max(float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point())
     on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in one if one[k].is_floating_point())
-    assert together < 1e-4 and on_their_own > 20 * together, (together, on_their_own)
+    assert together < 1e-4 and on_their_own > 100 * together, (together, on_their_own)
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_the_printed_figures_of_compared_methods_are_counts_of_queries_but_for_v
 
 def test_both_tables_share_their_baseline_and_the_main_methods_rows():
     def of(row):
-        return key_of(settings_of(row, 0, Base("small", budget=34)))
+        return key_of(settings_of(row, 0, Base("small", budget=66)))
 
     assert of(TABLE2["Baseline"]) == of(TABLE1["Baseline"])
     assert of(TABLE2["Proposed*"]) == of(TABLE1["Baseline+ASAM+ADM"])
