@@ -64,7 +64,7 @@ def lite(people: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("openvino", "fp32", 0.9999),
         ("openvino", "bf16", 0.98),
-        ("openvino", "int8", 0.6),
+        pytest.param("openvino", "int8", 0.6, marks=pytest.mark.slow),
         ("onnx", "fp32", 0.9999),
         ("torch", "fp32", 0.9999),
     ],

@@ -76,7 +76,7 @@ def test_two_processes_as_one_batch_with_efficientnet(tree, tmp_path):
     one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
     together = max(float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point())
     on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in one if one[k].is_floating_point())
-    assert together < 1e-4 and on_their_own > 100 * together, (together, on_their_own)
+    assert together < 1e-3 and on_their_own > 100 * together, (together, on_their_own)
 
 
 @pytest.mark.slow
