@@ -104,7 +104,7 @@ def main(data: str) -> None:
     }
     (RESULTS / "step_seconds.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for name, figures in found.items():
-        print(f"{name:28} {figures['seconds']:7.0f} s  {figures['steps_per_epoch_for_equal_seconds']} a epoch")
+        print(f"{name:28} {figures['seconds']:7.0f} s  {figures['steps_per_epoch_for_equal_seconds']} an epoch")
 
 
 if __name__ == "__main__":

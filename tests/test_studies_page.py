@@ -1,5 +1,8 @@
 """docs/studies.md and its appendices show the figures of benchmarks/results and no others."""
 
+import json
+from pathlib import Path
+
 import pytest
 from benchmarks import studies_page
 
@@ -22,3 +25,17 @@ def test_tables_under_a_heading_open_on_a_click_and_differences_stay_open():
     fold = f"<details>\n<summary>Rank-1 (SYNTHETIC)</summary>\n\n{table}\n</details>\n"
     assert folded == text.replace(f"**Rank-1 (SYNTHETIC)**\n\n{table}", fold)
     assert "-0.1\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}+2.0" in studies_page.folded(text)
+
+
+def test_a_block_of_differences_holds_those_of_its_grid_and_nothing_else(tmp_path, monkeypatch):
+    older = Path(__file__).parent / "fixtures" / "older" / "table2.json"
+    document = json.loads(older.read_text(encoding="utf-8"))
+    (tmp_path / "study_table2.json").write_text(json.dumps(document), encoding="utf-8")
+    monkeypatch.setattr(studies_page, "RESULTS", tmp_path)
+    short, whole = (
+        studies_page.filled(f"<!-- begin: table2{word} -->\n<!-- end -->\n") for word in (" differences", "")
+    )
+    assert "**Differences" in short and "SYNTHETIC" in short and "no verdict" in short
+    lines = [line for line in short.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len({(one["row"], one["against"]) for one in document["differences"]})
+    assert set(lines) < set(whole.splitlines()) and "cells done" in whole and "cells done" not in short

@@ -16,6 +16,9 @@ def maps(n: int, c: int, h: int, w: int, *, seed: int = 0, scale: float = 1.0) -
     return x.contiguous(memory_format=torch.channels_last).requires_grad_()
 
 
+COMPILED = sooner.compiled
+
+
 @pytest.fixture(params=["machine code", "python"], autouse=True)
 def way(request, monkeypatch):
     """The kernels as numba compiles them, and as the Python that they are written in; on one thread."""
@@ -135,7 +138,13 @@ def test_a_whole_networks_gradients_are_torchs(monkeypatch):
 
 
 def test_switched_off_by_the_variable(monkeypatch):
+    monkeypatch.setattr(sooner, "compiled", COMPILED.__wrapped__)  # it reads the variable once in a process
     monkeypatch.setenv(sooner.VARIABLE, "off")
     assert sooner.switched_off() and sooner.state() == numerics()["kernels"] == "off"
     monkeypatch.setenv(sooner.VARIABLE, "on")
     assert not sooner.switched_off() and sooner.state() == numerics()["kernels"] != "off"
+
+
+def test_kernels_that_cannot_be_compiled_are_not_said_to_run(monkeypatch):
+    monkeypatch.setattr(sooner, "compiled", lambda: None)  # numba is installed, and broken
+    assert sooner.state() == "off"

@@ -18,7 +18,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -63,12 +63,7 @@ def compiled() -> dict[str, Callable[..., None]] | None:
 
 def state() -> str:
     """Whose gradients a run has: a resumed one has other last bits where this has changed."""
-    if switched_off():
-        return "off"
-    try:
-        return f"numba {version('numba')}"
-    except PackageNotFoundError:
-        return "off"
+    return "off" if compiled() is None else f"numba {version('numba')}"
 
 
 def switched_off() -> bool:

@@ -25,14 +25,13 @@ from duskmatch.training.trainer import Trainer
 
 def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool = False) -> Iterator[Batch]:
     """The batches of an epoch from step `first` on; `as_at_test`: clips of the test's length, not augmented."""
-    settings = trainer.settings
+    settings, stage = trainer.settings, trainer.schedule.stage_of(epoch)
+    n_frames = settings.data.frames_per_clip if as_at_test else stage_frames(stage, settings)
     return training_batches(
         trainer.dataset.train,
         trainer.sampler,
         size=(settings.data.height, settings.data.width),
-        n_frames=settings.data.frames_per_clip
-        if as_at_test
-        else stage_frames(trainer.schedule.stage_of(epoch), settings),
+        n_frames=n_frames,
         augment=Augment(pad=0, flip=0) if as_at_test else Augment(**settings.augment.model_dump()),
         epoch=epoch,
         first_step=first,
