@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import studies_page
+from benchmarks import step_seconds, studies_page
+
+from duskmatch.experiments.grids.variants import read_rows
 
 
 @pytest.mark.parametrize("path", studies_page.PAGES, ids=lambda path: path.name)
@@ -39,3 +41,33 @@ def test_a_block_of_differences_holds_those_of_its_grid_and_nothing_else(tmp_pat
     lines = [line for line in short.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len({(one["row"], one["against"]) for one in document["differences"]})
     assert set(lines) < set(whole.splitlines()) and "cells done" in whole and "cells done" not in short
+
+
+def test_rows_take_the_seconds_that_their_file_says():
+    costs = {"0": 0.5, "1": 2.0, "2": 3.0}
+    row = {"seconds_an_iteration": costs, "iterations": {"0": 1200, "1": 80, "2": 40}, "steps_per_epoch": 20}
+    fast = {**row, "seconds_an_iteration": {"0": 0.5, "1": 0.5, "2": 0.5}}
+    slow = {**row, "seconds_an_iteration": {**costs, "0": 0.9}}  # of stage 0 all rows have the median
+    document = {"rows": dict.fromkeys(step_seconds.rows(), fast) | {step_seconds.FULL: slow}}
+    studies = {name: rows for name, (_, rows) in step_seconds.studies_of(document).items()}
+    equal = studies["equal_seconds"]
+    assert equal["Full"].get("train.steps_per_epoch") is None and equal["Full"]["model.embedding"] == "auto"
+    assert equal["Baseline"]["train.steps_per_epoch"] == round(880 / (66 * 0.5))
+    assert equal["ASAM+ADM"]["builds_on"] == "Baseline"
+    assert studies["table2"]["CAJL"] == {"method": "cajl", "train.steps_per_epoch": 27}
+    longer = studies["long"]
+    assert longer["Full, 4 times"]["train.steps_per_epoch"] == 80
+    alone = longer["Full without stage 0, 4 times"]
+    assert alone["train.stage0_epochs"] == 0
+    spent = alone["train.steps_per_epoch"] * (alone["train.stage1_epochs"] * 2 + alone["train.stage2_epochs"] * 3)
+    assert spent == pytest.approx(4 * 880, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["equal_seconds", "long", "table2"])
+def test_the_rows_that_lie_there_follow_from_what_was_measured(name, tmp_path, monkeypatch):
+    document = json.loads(step_seconds.FIGURES.read_text(encoding="utf-8"))
+    monkeypatch.setattr(step_seconds, "STUDIES", tmp_path)
+    kept = Path(studies_page.HERE) / "studies" / f"{name}.yaml"
+    step_seconds.write_studies(document)
+    assert (tmp_path / kept.name).read_text(encoding="utf-8") == kept.read_text(encoding="utf-8")
+    assert read_rows(kept)[0].name == "Baseline"

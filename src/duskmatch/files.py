@@ -72,6 +72,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those above it, where they are not there yet; OutputError where the disk refuses."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refusal(path, error) from error
+
+
 def prepare_folder(path: Path, *, overwrite: bool = False) -> Path:
     """An empty folder at `path`; what lies there is refused, or removed where `overwrite` says so."""
     check_folder(path, overwrite=overwrite)

@@ -1,6 +1,7 @@
 """What keeps every part of the method alive: starts, rates for each part, W_def and E_def that come pre-trained."""
 
 import importlib.util
+import sys
 
 import pytest
 import torch
@@ -225,6 +226,7 @@ def test_a_file_that_is_not_the_published_one_is_not_opened(tmp_path, monkeypatc
     (package / "__init__.py").write_text("")
     (package / weights.FILE).write_bytes(b"not the weights")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, weights.PACKAGE, raising=False)  # where it is imported, that one would be found
     importlib.invalidate_caches()
     monkeypatch.setattr(weights, "read_pickle", lambda path: pytest.fail("it was opened"))
     with pytest.raises(CheckpointError, match=r"is not the published file \(SHA-256 \w{12}\.\.\., not 579344248a93"):

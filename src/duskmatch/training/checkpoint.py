@@ -109,14 +109,17 @@ BUSY = "is being trained by another process; wait for it or choose another RUN"
 
 
 @contextmanager
-def only_writer(run: Path, busy: str = BUSY) -> Iterator[None]:
-    """While it lasts no other process writes into this folder; a killed process leaves nothing behind."""
+def only_writer(run: Path, busy: str | None = BUSY) -> Iterator[None]:
+    """While it lasts no other process writes into this folder; a killed process leaves nothing behind.
+
+    busy: what is said where another process does; None: wait for it.
+    """
     if sys.platform == "win32":  # which cannot lock a folder
         yield
         return
     handle = os.open(run, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
     except BlockingIOError as error:
         os.close(handle)
         raise OutputError(f"{run} {busy}") from error
@@ -186,7 +189,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
 def load_checkpoint(run: Path, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Puts the state in `path` into model and optimiser."""
     fill_model(model, read_weights(path / "model.safetensors").tensors, path / "model.safetensors")
-    _fill_optimizer(model, optimizer, path / "optimizer.safetensors")
+    fill_optimizer(model, optimizer, path / "optimizer.safetensors")
     for leftover in (run / "state").glob("*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -205,7 +208,8 @@ def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> No
         )
 
 
-def _fill_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> None:
+def fill_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """Puts the memory that `path` holds into the optimiser; of parameters that it does not name nothing is changed."""
     parameters = dict(model.named_parameters())
     for key, tensor in read_weights(path).tensors.items():
         name, _, slot = key.rpartition("/")

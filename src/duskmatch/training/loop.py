@@ -19,7 +19,7 @@ from duskmatch.data import Dataset
 from duskmatch.embedding.machine import describe, fast_bf16, keep_memory, numerics, pick_device
 from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import CheckpointError, OutputError
-from duskmatch.files import refusal, write_text
+from duskmatch.files import make_folder, write_text
 from duskmatch.training.checkpoint import (
     check_finite,
     check_same_data,
@@ -36,6 +36,7 @@ from duskmatch.training.iteration import epoch_batches, one_iteration
 from duskmatch.training.monitor import CollapseDetector, Log, read_log
 from duskmatch.training.recalibrate import recalibrate
 from duskmatch.training.selection import Selection
+from duskmatch.training.shared_stage import stage0_steps, take_over
 from duskmatch.training.signals import stop_requests
 from duskmatch.training.trainer import Trainer, Watcher, header, prepare
 from duskmatch.training.verdicts import DeathWatch, write_health
@@ -49,8 +50,13 @@ def train(
     resume: bool = False,
     device: str = "auto",
     watcher: Watcher | None = None,
+    stage0_of: Path | None = None,
+    stage0_only: bool = False,
 ) -> dict[str, Any]:
     """Trains and leaves a RUN folder; returns what `duskmatch train --json` prints.
+
+    stage0_of: a run whose stage 0 is this one's too (`shared_stage`), taken over where this one has not begun.
+    stage0_only: ends with stage 0 saved, nothing recalibrated or measured.
 
     Raises TrainingError where a loss is not finite or the run does not fit the data, CheckpointError where there is
     nothing to resume, OutputError where the disk refuses; KeyboardInterrupt after saving, when asked to stop.
@@ -61,11 +67,14 @@ def train(
     begin = time.perf_counter()
     with _writing(trainer):
         restore(trainer, resume=resume)
+        if stage0_of is not None and not trainer.step:
+            take_over(trainer, stage0_of)
+        n_steps = stage0_steps(trainer) if stage0_only else trainer.schedule.n_steps
         with stop_requests() as asked:
-            _iterate(trainer, asked)
+            _iterate(trainer, asked, n_steps)
         if trainer.bad_frames:
             trainer.watcher.on_note(trainer.bad_frames.summary())
-        health = _finish(trainer) if trainer.processes.first else None
+        health = _finish(trainer) if trainer.processes.first and not stage0_only else None
         trainer.processes.wait()
     return {
         "run": str(run),
@@ -85,10 +94,7 @@ def _writing(trainer: Trainer) -> AbstractContextManager[None]:
     """The folder, locked against other runs by the process that writes it."""
     if not trainer.processes.first:
         return nullcontext()
-    try:
-        trainer.run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refusal(trainer.run, error) from error
+    make_folder(trainer.run)
     return only_writer(trainer.run)
 
 
@@ -135,7 +141,7 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
         write_text(run / "settings.yaml", dump_settings(settings))
 
 
-def _iterate(trainer: Trainer, asked: list[int]) -> None:
+def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
     settings, schedule = trainer.settings, trainer.schedule
     board = trainer.run / "tensorboard" if settings.train.tensorboard else None
     log = None
@@ -159,7 +165,7 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
     clock = time.perf_counter() - trainer.progress["seconds"]
     trainer.model.train()
     try:
-        while trainer.step < schedule.n_steps:
+        while trainer.step < n_steps:
             epoch, first = divmod(trainer.step, schedule.steps_per_epoch)
             for batch in epoch_batches(trainer, epoch, first):
                 row = one_iteration(trainer, batch, clock)
@@ -179,8 +185,8 @@ def _iterate(trainer: Trainer, asked: list[int]) -> None:
                     if sentence and not trainer.progress.get("collapsed"):
                         trainer.progress["collapsed"] = True
                         trainer.watcher.on_note(sentence)
-                trainer.watcher.on_step(trainer.step, schedule.n_steps, row)
-                if trainer.step % settings.train.checkpoint_every == 0 or trainer.step == schedule.n_steps or asked:
+                trainer.watcher.on_step(trainer.step, n_steps, row)
+                if trainer.step % settings.train.checkpoint_every == 0 or trainer.step == n_steps or asked:
                     _save(trainer, clock)
                 if asked:
                     raise KeyboardInterrupt

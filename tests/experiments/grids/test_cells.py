@@ -9,7 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from duskmatch.cli import main
 from duskmatch.config import load_settings
@@ -19,12 +20,16 @@ from duskmatch.embedding.run import HEADER_KEY, read_weights
 from duskmatch.errors import OutputError, SettingsError
 from duskmatch.experiments.grids import running, selection
 from duskmatch.experiments.grids.cells import Cell, Order, find_result
+from duskmatch.experiments.grids.queue import run_cells
 from duskmatch.experiments.grids.running import run_cell, speed
 from duskmatch.experiments.grids.selection import legacy_best, with_selection
 from duskmatch.health import read_health
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
-from duskmatch.training.checkpoint import only_writer
+from duskmatch.training import shared_stage, train
+from duskmatch.training.checkpoint import only_writer, valid_steps
+from duskmatch.training.monitor import read_log
 from tests.experiments.grids.conftest import FAST, FLAGS
+from tests.training.narrow import narrow_start
 
 N_STEPS = 4
 
@@ -291,3 +296,47 @@ def test_a_cells_seconds_are_those_of_its_stages(tmp_path):
     found = speed(tmp_path, 50, settings)  # 30 iterations of 4 frames, then twice 10 of 16
     assert found["seconds"] == pytest.approx(30 * 4 / 8 + 10 * 16 / 4 + 10 * 16 / 2)
     assert found["frames_per_s"] == pytest.approx(440 / found["seconds"])
+
+
+STAGE0 = ["train.stage0_epochs=2", "train.stage0_lr=0.001", "train.log_every=1"]
+
+
+@pytest.mark.slow
+def test_cells_of_a_seed_train_their_stage_0_once_and_end_as_by_themselves(tree, tmp_path):
+    overrides = [f"{key}={value}" for key, value in FAST.items()]
+    settings = load_settings("tiny", overrides=[*overrides, *STAGE0, *narrow_start(tmp_path)], seed=1)
+    seen = {}
+    for name, off in (("Baseline", shared_stage.OFF), ("Full", {})):
+        model = settings.model.model_copy(update=off)
+        cell = Cell(name, settings.model_copy(update={"model": model}), tmp_path / "cells" / name / "seed1")
+        seen[name] = []
+        result = run_cell(cell, order_of(tree), lambda done, total, steps=seen[name]: steps.append(done))
+        log = read_log(cell.folder / "run" / "log.csv")
+        assert [row["step"] for row in log] == list(range(1, 9)) and result.seconds > 0
+    assert seen == {"Baseline": list(range(1, 9)), "Full": [5, 6, 7, 8]}
+    assert len(list((tmp_path / "stage0").iterdir())) == 1
+    train(settings, open_dataset(tree), tmp_path / "alone", device="cpu")
+    alone, shared = (load_file(run / "model.safetensors") for run in (tmp_path / "alone", cell.folder / "run"))
+    assert all(torch.equal(alone[key], shared[key]) for key in alone)
+
+
+@pytest.mark.slow
+def test_two_cells_that_begin_together_wait_for_one_stage_0(tree, tmp_path):
+    overrides = [f"{key}={value}" for key, value in FAST.items()]
+    cells, start = [], narrow_start(tmp_path)
+    for name, attack in (("a", "true"), ("b", "false")):
+        settings = load_settings("tiny", overrides=[*overrides, *STAGE0, *start, f"model.attack={attack}"], seed=1)
+        cells.append(Cell(name, settings, tmp_path / "cells" / name / "seed1"))
+    steps = {"a": [], "b": []}
+    ends = []
+    failed = run_cells(
+        cells,
+        order_of(tree),
+        at_once=2,
+        on_step=lambda cell, done, total: steps[cell.row].append(done),
+        on_end=lambda cell, why: ends.append(why),
+    )
+    assert failed == {} and ends == [None, None]
+    assert [(cell.folder / "test.json").is_file() for cell in cells] == [True, True]
+    (folder,) = (tmp_path / "stage0").glob("*/seed1")
+    assert valid_steps(folder / "run") == [4]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -99,6 +100,12 @@ class Order:
                 f"--selection test_best_legacy is a choice on test people; got --split {self.split}; leave out --split "
                 "or choose another --selection"
             )
+
+
+def key_of(settings: Settings) -> str:
+    """A short name that follows from the settings, seed apart; a new setting at its default does not change it."""
+    text = settings.model_copy(update={"seed": 0}).model_dump_json(exclude_defaults=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def find_result(cell: Cell, order: Order, fingerprint: str, split: ScoredSplit | None = None) -> CellResult | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +14,7 @@ from duskmatch.data import Dataset
 from duskmatch.data.dataset import DirectionPair
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.evaluation.matches import SamePersonTable
-from duskmatch.experiments.grids.cells import Cell, CellResult, Order, elsewhere, find_result
+from duskmatch.experiments.grids.cells import Cell, CellResult, Order, elsewhere, find_result, key_of
 from duskmatch.experiments.grids.selection import need_validation
 from duskmatch.experiments.grids.variants import Row
 from duskmatch.records import CameraRule, Ints, Tracklet
@@ -121,12 +120,6 @@ def with_budget(settings: Settings, iterations: int) -> Settings:
         raise SettingsError(f"--budget must be at least {epochs} iterations, one for each epoch; got {iterations}")
     train = settings.train.model_copy(update={"steps_per_epoch": -(-iterations // epochs)})
     return settings.model_copy(update={"train": train})
-
-
-def key_of(settings: Settings) -> str:
-    """A short name that follows from the settings, seed apart; a new setting at its default does not change it."""
-    text = settings.model_copy(update={"seed": 0}).model_dump_json(exclude_defaults=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def check_data(dataset: Dataset, order: Order, grid: Grid) -> str:

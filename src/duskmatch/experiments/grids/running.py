@@ -16,17 +16,27 @@ from duskmatch.embedding.cost import count_flops
 from duskmatch.embedding.machine import describe, pick_device, set_threads, versions
 from duskmatch.evaluation import dataset_facts, direction_scores
 from duskmatch.evaluation.trials import pooled
-from duskmatch.experiments.grids.cells import CELL_VERSION, Cell, CellResult, Order, People, elsewhere, find_result
+from duskmatch.experiments.grids.cells import (
+    CELL_VERSION,
+    Cell,
+    CellResult,
+    Order,
+    People,
+    elsewhere,
+    find_result,
+    key_of,
+)
 from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run, weights_digest
 from duskmatch.experiments.grids.selection import evaluated, last_step, legacy_best, with_selection
-from duskmatch.files import refusal, write_json
+from duskmatch.files import make_folder, write_json
 from duskmatch.health import Health, read_health
 from duskmatch.records import DIRECTIONS, Scores
 from duskmatch.training import Watcher, train
-from duskmatch.training.checkpoint import only_writer
+from duskmatch.training.checkpoint import only_writer, valid_steps
 from duskmatch.training.loop import settle_precision
 from duskmatch.training.monitor import read_log
 from duskmatch.training.schedule import stage_frames
+from duskmatch.training.shared_stage import baseline_of
 
 BUSY = "is being run by another process; the same command picks the cell up later"
 
@@ -39,10 +49,7 @@ def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lam
     """
     threads = set_threads(order.threads)
     dataset = open_dataset(order.data)
-    try:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refusal(cell.folder, error) from error
+    make_folder(cell.folder)
     with only_writer(cell.folder, BUSY):
         done = find_result(cell, order, dataset.fingerprint)
         return done or _run(cell, order, dataset, threads, on_step)
@@ -54,7 +61,7 @@ def _run(cell: Cell, order: Order, dataset: Dataset, threads: int, on_step: Call
     settings = with_selection(cell.settings, order.selection, dataset)
     took = took_before(run, others, settings, order, dataset)
     if took is None:
-        outcome = trained(run, settings, order, dataset, on_step)
+        outcome = trained(cell, settings, order, dataset, on_step)
         took = speed(run, outcome["steps"], settings)
     digest = weights_digest(run)
     embedder = load_embedder(run, device=order.device, on_bad_frame=settings.data.on_bad_frame)
@@ -106,14 +113,40 @@ def took_before(
 
 
 def trained(
-    run: Path, settings: Settings, order: Order, dataset: Dataset, on_step: Callable[[int, int], None]
+    cell: Cell, settings: Settings, order: Order, dataset: Dataset, on_step: Callable[[int, int], None]
 ) -> dict[str, Any]:
     """The cell's RUN, from where it was stopped; one that was begun with other settings is refused."""
-    resume = (run / "settings.yaml").is_file()
-    if resume:
-        check_same_settings(run, settle_precision(settings, pick_device(order.device)))
+    run, settings = cell.folder / "run", settle_precision(settings, pick_device(order.device))
+    begun = (run / "settings.yaml").is_file()
+    if begun:
+        check_same_settings(run, settings)
+    stage0 = None if valid_steps(run) else shared_stage0(cell, settings, order, dataset, on_step)
     watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
-    return train(settings, dataset, run, resume=resume, device=order.device, watcher=watcher)
+    return train(settings, dataset, run, resume=begun, device=order.device, watcher=watcher, stage0_of=stage0)
+
+
+def shared_stage0(
+    cell: Cell, settings: Settings, order: Order, dataset: Dataset, on_step: Callable[[int, int], None]
+) -> Path | None:
+    """The run of the cell's stage 0, which cells that differ in later parts have in common: trained once, by the first.
+
+    The cell ends with the bits that it would have by itself. None where there is nothing to share.
+    """
+    if order.selection != "last":
+        return None
+    baseline = baseline_of(settings, len({tracklet.pid for tracklet in dataset.train}))
+    if baseline is None:
+        return None
+    folder = cell.folder.parents[2] / "stage0" / key_of(baseline) / cell.folder.name
+    make_folder(folder)
+    run = folder / "run"
+    watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
+    with only_writer(folder, busy=None):
+        begun = (run / "settings.yaml").is_file()
+        if begun:
+            check_same_settings(run, baseline)
+        train(baseline, dataset, run, resume=begun, device=order.device, watcher=watcher, stage0_only=True)
+    return run
 
 
 def people_of(scores: Scores) -> People:

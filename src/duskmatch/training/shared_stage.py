@@ -1,0 +1,83 @@
+"""Stage 0 is the Baseline's, whatever parts a network has besides: runs that differ in those alone can share it.
+
+Where the Baseline's pieces begin with the same bits beside the other parts, as they do from loaded weights, a run that
+takes stage 0 over ends with the bits of one that trained it itself: batches and rates follow from (seed, iteration).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from duskmatch.config import Settings
+from duskmatch.embedding.machine import describe
+from duskmatch.embedding.run import build_model, read_weights
+from duskmatch.embedding.start import load_start_weights
+from duskmatch.errors import CheckpointError
+from duskmatch.files import write_bytes
+from duskmatch.training.checkpoint import check_same_data, fill_optimizer, newest_checkpoint
+from duskmatch.training.trainer import Trainer
+
+MAIN = "self_attack"
+OFF = {"attack": False, "defense": False, "sequence": "none", "embedding": "auto"}
+LEFT = "centre_"  # as long as what is searched with, and measured after training
+
+
+def baseline_of(settings: Settings, n_pids: int) -> Settings | None:
+    """The settings of the run whose stage 0 is also that of `settings`; None where stage 0 cannot be shared.
+
+    It can where stage 0 has a learning rate of its own, which does not look at what comes after it, and where both
+    networks of n_pids people begin alike; random weights depend on the parts that are drawn before them.
+    """
+    train = settings.train
+    shareable = settings.model.name == MAIN and train.stage0_epochs and train.stage0_lr is not None
+    if not shareable or train.ema or train.selection != "last":
+        return None
+    baseline = settings.model_copy(update={"model": settings.model.model_copy(update=OFF)})
+    own, its = (_start(each, n_pids) for each in (settings, baseline))
+    alike = all(torch.equal(own[name], tensor) for name, tensor in its.items() if not name.startswith(LEFT))
+    return baseline if alike else None
+
+
+def _start(settings: Settings, n_pids: int) -> dict[str, Tensor]:
+    model = build_model(settings, n_pids)
+    load_start_weights(model, settings.model.weights)
+    return model.state_dict()
+
+
+def stage0_steps(trainer: Trainer) -> int:
+    return trainer.settings.train.stage0_epochs * trainer.schedule.steps_per_epoch
+
+
+def take_over(trainer: Trainer, begun: Path) -> bool:
+    """Puts the end of another run's stage 0 into a trainer that has not begun, and its log beside it.
+
+    False, and nothing done, where that run has no such checkpoint or is of another machine, which rounds otherwise.
+    Raises CheckpointError where the weights are not of this network's Baseline.
+    """
+    found = newest_checkpoint(begun)
+    if found is None or found.progress["step"] != stage0_steps(trainer):
+        return False
+    check_same_data(found.progress, trainer.dataset.fingerprint, begun)
+    given = read_weights(found.path / "model.safetensors")
+    if given.header.get("machine") != describe():
+        return False
+    own = trainer.model.state_dict()
+    foreign = next((name for name, tensor in given.tensors.items() if not _fits(name, tensor, own)), None)
+    if foreign is not None:
+        raise CheckpointError(f"{found.path}: holds {foreign}, which is no part of this network")
+    for name, tensor in given.tensors.items():
+        if not name.startswith(LEFT):
+            own[name].copy_(tensor)
+    fill_optimizer(trainer.model, trainer.optimizer, found.path / "optimizer.safetensors")
+    if trainer.processes.first:
+        write_bytes(trainer.run / "log.csv", (begun / "log.csv").read_bytes())
+    trainer.step = int(found.progress.pop("step"))
+    trainer.progress.update(found.progress, best=None)
+    return True
+
+
+def _fits(name: str, tensor: Tensor, own: dict[str, Tensor]) -> bool:
+    return name.startswith(LEFT) or (name in own and own[name].shape == tensor.shape)
