@@ -25,7 +25,13 @@ def health_section(health: Health | None) -> list[Html]:
     """Each part's verdict and the knock-outs; nothing where the RUN says nothing."""
     if health is None:
         return []
-    return [*parts_table(health, None), element("p", NOTE, class_="small soft"), *knock_outs(health, None)]
+    notes = [element("p", note, class_="small soft") for note in (NOTE, FIXED)]
+    return [
+        *parts_table(health, None),
+        notes[0],
+        *knock_outs(health, None),
+        *([notes[1]] if health["validation"] else []),
+    ]
 
 
 def compared_health(runs: Sequence[Compared]) -> list[Html]:
@@ -57,7 +63,7 @@ def knock_outs(health: Health, caption: str | None) -> list[Html]:
     rows: list[list[Child]] = [["as it is", percent(validation["mAP"]), ""]]
     for one in validation["without"]:
         rows.append([f"{one['part']} fixed", percent(one["mAP"]), f"{100 * one['difference']:+.2f}"])
-    said = f"{caption or FIXED} ({validation['n_people']} people, {validation['embedding']})"
+    said = f"{caption or 'validation'} ({validation['n_people']} people, {validation['embedding']})"
     return [table(["", "mAP, %", "points"], rows, caption=said)]
 
 

@@ -26,10 +26,10 @@ class SynchronisedBatchNorm(_BatchNorm):
     def forward(self, input: Float[Tensor, "n c *hw"]) -> Float[Tensor, "n c *hw"]:
         if not self.training:
             return super().forward(input)
-        x = input.float()
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
         others = [axis for axis in range(x.dim()) if axis != 1]
         shape = [1, -1] + [1] * (x.dim() - 2)
-        count = torch.full((1,), x.numel() // x.shape[1], dtype=torch.float32, device=x.device)
+        count = torch.full((1,), x.numel() // x.shape[1], dtype=x.dtype, device=x.device)
         sums: Tensor = collective.all_reduce(torch.cat([x.sum(others), count]))  # type: ignore[no-untyped-call]
         n, mean = float(sums[-1]), sums[:-1] / sums[-1]
         centred = x - mean.view(shape)
