@@ -49,7 +49,8 @@ def test_bf16_is_close(run, people):
     assert 0.995 < cosine.min() < 0.9999999
 
 
-LITE = ["model.backbone=efficientnet_lite0", "model.width=0.5", "model.branch_start=0.3", "model.motion_norm=true"]
+LITE = ["model.backbone=efficientnet_lite0", "model.weights=imagenet", "model.width=1.0", "train.lr=0.0001"]
+LITE += ["model.branch_start=0.3", "model.motion_norm=true", "train.recalibrate_steps=2", "train.centre=true"]
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +63,24 @@ def lite(people: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "precision", "least"),
     [
-        ("openvino", "fp32", 0.9999),
+        ("openvino", "fp32", 0.999999),
         ("openvino", "bf16", 0.98),
         pytest.param("openvino", "int8", 0.6, marks=pytest.mark.slow),
-        ("onnx", "fp32", 0.9999),
-        ("torch", "fp32", 0.9999),
+        ("onnx", "fp32", 0.999999),
     ],
 )
 def test_an_export_of_efficientnet_gives_the_vectors_of_torch(
     kind, precision, least, lite, people, tmp_path, monkeypatch
 ):
     need(kind, precision)
-    # six iterations leave people side by side: any rounding moves a score, and says nothing of a trained network
-    monkeypatch.setitem(export.TOLERANCE, precision, {**WIDE, "cosine": least})
+    if precision != "fp32":
+        monkeypatch.setitem(export.TOLERANCE, precision, {**WIDE, "cosine": least})  # of a handful of iterations
     out = tmp_path / "export"
     words = ["export", str(lite), "--format", kind, "--precision", precision, "--data", str(people.root)]
     assert main([*words, "--out", str(out), "-q"]) == 0
     said = json.loads((out / "export.json").read_text())
     assert said["verified"] is True and said["verification"]["cosine_least"] > least
     found, own = (load_embedder(folder, device="cpu").embed(people.test).vectors for folder in (out, lite))
+    assert own.std(axis=0).mean() > 0.5 * abs(own).mean()  # these vectors tell people apart
     assert (found * own).sum(axis=1).min() > least
+    assert precision != "fp32" or abs(found - own).max() < 2e-5
