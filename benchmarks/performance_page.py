@@ -6,6 +6,7 @@ python -m benchmarks.performance_page
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -41,17 +42,24 @@ def row(document: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def place(document: dict[str, Any]) -> str:
+    threads = "1 thread" if document["threads"] == 1 else f"{document['threads']} threads"
+    return f"{document['machine']}, {threads}, torch {document['versions']['torch']}"
+
+
 def table(found: list[dict[str, Any]]) -> str:
-    machines = sorted({f"{d['machine']}, {d['threads']} threads, torch {d['versions']['torch']}" for d in found})
+    most, *others = (machine for machine, _ in Counter(map(place, found)).most_common())
     lines = [
-        f"Measured on: {'; '.join(machines)}. Rounds alternate, each in a fresh process; ratios are medians of paired "
+        f"Measured on: {most}{', where no note says otherwise' if others else ''}. "
+        "Rounds alternate, each in a fresh process; ratios are medians of paired "
         "rounds with the least and the most; memory is the peak in MiB above the level at entry, ours / alternative.",
         "",
         "| work | ours | instead | ratio | of the limit | memory | goal |",
         "|---|---|---|---|---|---|---|",
         *map(row, found),
     ]
-    notes = [f"- {d['what']}: {note}." for d in found for note in d["notes"]]
+    notes = [f"- {d['what']}: measured on {place(d)}." for d in found if place(d) != most]
+    notes += [f"- {d['what']}: {note}." for d in found for note in d["notes"]]
     return "\n".join(lines) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")
 
 
