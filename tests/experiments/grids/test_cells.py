@@ -187,7 +187,7 @@ def test_a_precision_that_is_settled_on_is_no_other_setting(tree, tmp_path, monk
     begun(cell, order_of(tree))
     resumed = []
     monkeypatch.setattr(running, "train", lambda *args, resume, **more: resumed.append(resume) or {})
-    running.trained(cell, cell.settings, order_of(tree), None, lambda done, total: None)
+    running.trained(cell, cell.settings, order_of(tree), open_dataset(tree), lambda done, total: None)
     assert resumed == [True]
 
 
