@@ -3,6 +3,8 @@
 python -m benchmarks.studies_page                             # after the files have changed
 python -m benchmarks.studies_page record NAME DIR/table1.json  # first keeps an experiment's JSON as study_NAME.json
                                                                # and draws docs/pictures/study_NAME.png of a grid
+python -m benchmarks.studies_page keep DIR                     # keeps the finished cells of a grid; the same command
+                                                               # goes on after cp -r benchmarks/results/cells DIR
 """
 
 from __future__ import annotations
@@ -24,13 +26,28 @@ Document = dict[str, Any]
 
 
 def record(name: str, source: Path) -> Path:
-    """The document with each list of numbers on one line, as benchmarks/results/study_NAME.json."""
+    """The document as benchmarks/results/study_NAME.json."""
+    target = RESULTS / f"study_{name}.json"
+    target.write_text(folded_numbers(source), encoding="utf-8")
+    return target
+
+
+def keep(grid: Path) -> list[Path]:
+    """The results of a grid's finished cells, under benchmarks/results/cells as they lie in GRID/cells."""
+    kept = []
+    for source in sorted((grid / "cells").glob("*/seed*/*.json")):
+        target = RESULTS / "cells" / source.relative_to(grid / "cells")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(folded_numbers(source), encoding="utf-8")
+        kept.append(target)
+    return kept
+
+
+def folded_numbers(source: Path) -> str:
+    """A JSON file's text with each list of numbers on one line."""
     text = json.dumps(json.loads(source.read_text(encoding="utf-8")), indent=1)
     numbers = re.compile(r"\[\s+(-?\d[^\[\]{}\"]*?)\s+\]")
-    text = numbers.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text)
-    target = RESULTS / f"study_{name}.json"
-    target.write_text(text + "\n", encoding="utf-8")
-    return target
+    return numbers.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text) + "\n"
 
 
 def draw(name: str, document: Document) -> None:
@@ -124,6 +141,10 @@ def main(words: list[str]) -> None:
         kept = record(words[1], Path(words[2]))
         draw(words[1], json.loads(kept.read_text(encoding="utf-8")))
         print(kept)
+    if words[:1] == ["keep"]:
+        if len(words) != 2:
+            raise SystemExit("keep takes the folder of a grid")
+        print(*keep(Path(words[1])), sep="\n")
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -71,3 +71,15 @@ def test_the_rows_that_lie_there_follow_from_what_was_measured(name, tmp_path, m
     step_seconds.write_studies(document)
     assert (tmp_path / kept.name).read_text(encoding="utf-8") == kept.read_text(encoding="utf-8")
     assert read_rows(kept)[0].name == "Baseline"
+
+
+def test_cells_that_are_kept_say_what_they_said(tmp_path, monkeypatch):
+    cell = tmp_path / "grid" / "cells" / "0123" / "seed1"
+    (cell / "run").mkdir(parents=True)
+    (cell / "run" / "health.json").write_text("{}")
+    found = {"row": "Full", "people": {"pids": [1, 2, 3], "precision": [0.5, -1e-05, 1.0]}, "none": []}
+    (cell / "test.json").write_text(json.dumps(found))
+    monkeypatch.setattr(studies_page, "RESULTS", tmp_path)
+    (kept,) = studies_page.keep(tmp_path / "grid")
+    assert kept == tmp_path / "cells" / "0123" / "seed1" / "test.json"
+    assert json.loads(kept.read_text()) == found and "[1, 2, 3]" in kept.read_text()
