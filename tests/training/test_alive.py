@@ -159,7 +159,7 @@ def test_stage_0_reads_as_many_frames_of_a_clip_as_it_is_told(dataset, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [2, 3])
+@pytest.mark.parametrize("at", [1, 2, 3])
 def test_a_run_with_stage_0_killed_anywhere_goes_on_to_the_same_bits(at, tree, tmp_path):
     assert differing(STAGED, tree, tmp_path, at=at) == []
 

@@ -79,27 +79,19 @@ def noting(seen):
 
 
 def test_what_has_begun_takes_nothing_over(settings_of, dataset, tmp_path):
-    settings = settings_of("ASAM", "train.checkpoint_every=1")
+    settings, run = settings_of("ASAM", "train.checkpoint_every=1"), tmp_path / "run"
     stage0 = begun(dataset, tmp_path / "stage0", settings)
 
     def stop(done, total, row):
-        if done == 5:
+        if done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(settings, dataset, tmp_path / "run", device="cpu", stage0_of=stage0, watcher=Watcher(on_step=stop))
-    newest = valid_steps(tmp_path / "run")
+        train(settings, dataset, run, device="cpu", stage0_of=stage0, watcher=Watcher(on_step=stop))
+    assert valid_steps(run) == [5]
     seen = []
-    train(
-        settings,
-        dataset,
-        tmp_path / "run",
-        device="cpu",
-        resume=True,
-        stage0_of=stage0,
-        watcher=noting(seen),
-    )
-    assert seen[0] == (newest[-1] if newest else 4) + 1
+    train(settings, dataset, run, device="cpu", resume=True, stage0_of=stage0, watcher=noting(seen))
+    assert seen == [6, 7, 8]
 
 
 @pytest.mark.parametrize(

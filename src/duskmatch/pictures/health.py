@@ -25,13 +25,9 @@ def health_section(health: Health | None) -> list[Html]:
     """Each part's verdict and the knock-outs; nothing where the RUN says nothing."""
     if health is None:
         return []
-    notes = [element("p", note, class_="small soft") for note in (NOTE, FIXED)]
-    return [
-        *parts_table(health, None),
-        notes[0],
-        *knock_outs(health, None),
-        *([notes[1]] if health["validation"] else []),
-    ]
+    note = element("p", NOTE, class_="small soft")
+    worth = [element("p", FIXED, class_="small soft")] if health["validation"] else []
+    return [*parts_table(health, None), note, *knock_outs(health, "Validation split"), *worth]
 
 
 def compared_health(runs: Sequence[Compared]) -> list[Html]:
@@ -55,7 +51,7 @@ def parts_table(health: Health, caption: str | None) -> list[Html]:
     return [element("div", whole, class_="wrapping")]
 
 
-def knock_outs(health: Health, caption: str | None) -> list[Html]:
+def knock_outs(health: Health, caption: str) -> list[Html]:
     """A line for the embedding as it is and one for each part that was fixed, or why there is none."""
     validation = health["validation"]
     if validation is None:
@@ -63,7 +59,7 @@ def knock_outs(health: Health, caption: str | None) -> list[Html]:
     rows: list[list[Child]] = [["as it is", percent(validation["mAP"]), ""]]
     for one in validation["without"]:
         rows.append([f"{one['part']} fixed", percent(one["mAP"]), f"{100 * one['difference']:+.2f}"])
-    said = f"{caption or 'validation'} ({validation['n_people']} people, {validation['embedding']})"
+    said = f"{caption} ({validation['n_people']} people, {validation['embedding']})"
     return [table(["", "mAP, %", "points"], rows, caption=said)]
 
 

@@ -36,7 +36,7 @@ from duskmatch.training.iteration import epoch_batches, one_iteration
 from duskmatch.training.monitor import CollapseDetector, Log, read_log
 from duskmatch.training.recalibrate import recalibrate
 from duskmatch.training.selection import Selection
-from duskmatch.training.shared_stage import stage0_steps, take_over
+from duskmatch.training.shared_stage import take_over
 from duskmatch.training.signals import stop_requests
 from duskmatch.training.trainer import Trainer, Watcher, header, prepare
 from duskmatch.training.verdicts import DeathWatch, write_health
@@ -69,7 +69,7 @@ def train(
         restore(trainer, resume=resume)
         if stage0_of is not None and not trainer.step:
             take_over(trainer, stage0_of)
-        n_steps = stage0_steps(trainer) if stage0_only else trainer.schedule.n_steps
+        n_steps = trainer.schedule.stage0_steps if stage0_only else trainer.schedule.n_steps
         with stop_requests() as asked:
             _iterate(trainer, asked, n_steps)
         if trainer.bad_frames:

@@ -37,9 +37,13 @@ class Schedule:
         return train.warmup_steps if train.warmup_steps is not None else train.warmup_epochs * self.steps_per_epoch
 
     @property
+    def stage0_steps(self) -> int:
+        return self.train.stage0_epochs * self.steps_per_epoch
+
+    @property
     def parts_warm(self) -> float:
         """The iteration from which the method's own parts are judged: as many into stage I as the rate may rise."""
-        return self.train.stage0_epochs * self.steps_per_epoch + self.warmup
+        return self.stage0_steps + self.warmup
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant, drops at `decay_epochs`, or half a cosine to zero.
@@ -53,8 +57,7 @@ class Schedule:
         base = train.lr if own is None else own
         begin, end = 0, self.n_steps
         if train.stage0_lr is not None:
-            second = train.stage0_epochs * self.steps_per_epoch
-            begin, end = (0, second) if stage == 0 else (second, end)
+            begin, end = (0, self.stage0_steps) if stage == 0 else (self.stage0_steps, end)
         if step - begin < self.warmup:
             return base * (step - begin + 1) / self.warmup
         if train.decay == "steps":

@@ -47,23 +47,19 @@ def _start(settings: Settings, n_pids: int) -> dict[str, Tensor]:
     return model.state_dict()
 
 
-def stage0_steps(trainer: Trainer) -> int:
-    return trainer.settings.train.stage0_epochs * trainer.schedule.steps_per_epoch
-
-
-def take_over(trainer: Trainer, begun: Path) -> bool:
+def take_over(trainer: Trainer, begun: Path) -> None:
     """Puts the end of another run's stage 0 into a trainer that has not begun, and its log beside it.
 
-    False, and nothing done, where that run has no such checkpoint or is of another machine, which rounds otherwise.
-    Raises CheckpointError where the weights are not of this network's Baseline.
+    Nothing is done where that run has no such checkpoint or is of another machine, which rounds otherwise.
+    Raises CheckpointError where the weights are not of this network's Baseline, TrainingError where its data are others.
     """
     found = newest_checkpoint(begun)
-    if found is None or found.progress["step"] != stage0_steps(trainer):
-        return False
+    if found is None or found.progress["step"] != trainer.schedule.stage0_steps:
+        return
     check_same_data(found.progress, trainer.dataset.fingerprint, begun)
     given = read_weights(found.path / "model.safetensors")
     if given.header.get("machine") != describe():
-        return False
+        return
     own = trainer.model.state_dict()
     foreign = next((name for name, tensor in given.tensors.items() if not _fits(name, tensor, own)), None)
     if foreign is not None:
@@ -76,7 +72,6 @@ def take_over(trainer: Trainer, begun: Path) -> bool:
         write_bytes(trainer.run / "log.csv", (begun / "log.csv").read_bytes())
     trainer.step = int(found.progress.pop("step"))
     trainer.progress.update(found.progress, best=None)
-    return True
 
 
 def _fits(name: str, tensor: Tensor, own: dict[str, Tensor]) -> bool:
