@@ -51,7 +51,7 @@ def take_over(trainer: Trainer, begun: Path) -> None:
     """Puts the end of another run's stage 0 into a trainer that has not begun, and its log beside it.
 
     Nothing is done where that run has no such checkpoint or is of another machine, which rounds otherwise.
-    Raises CheckpointError where the weights are not of this network's Baseline, TrainingError where its data are others.
+    Raises CheckpointError where the weights are not of this network's Baseline, TrainingError where data differ.
     """
     found = newest_checkpoint(begun)
     if found is None or found.progress["step"] != trainer.schedule.stage0_steps:
