@@ -70,6 +70,18 @@ def test_an_export_is_near_torch_in_fp32_and_says_what_it_is(kind, precision, ma
     assert facts["checkpoint"] == own["checkpoint"] and facts["trained_on"] == own["trained_on"]
 
 
+@pytest.mark.slow
+def test_int8_weights_leave_room_for_sums_of_16_bits(made):
+    """Half of their range: where a CPU has no VNNI, two products of full range overflow when they are added."""
+    import openvino
+
+    folder = made("openvino", "int8")
+    graphs = [openvino.Core().read_model(str(folder / f"{modality}.xml")) for modality in ("visible", "infrared")]
+    nodes = [node for graph in graphs for node in graph.get_ops() if node.get_type_name() == "Constant"]
+    weights = [node.get_data() for node in nodes if str(node.get_element_type()) == "<Type: 'int8_t'>"]
+    assert len(weights) > 20 and max(abs(tensor.astype(int)).max() for tensor in weights) <= 64
+
+
 @pytest.mark.parametrize(("kind", "batch"), [("openvino", "3"), ("onnx", "dynamic")])
 def test_graphs_of_any_batch_give_the_same_vectors(kind, batch, made, people):
     folder = made(kind, "fp32", batch)

@@ -63,8 +63,7 @@ def test_updates_are_the_same_to_the_bit_however_often_they_are_logged(way, data
 
 @pytest.mark.slow
 def test_two_processes_measure_together_and_train_as_if_nothing_were_logged(tree, tmp_path):
-    for every in ("1", "10"):
-        by_two(tree, tmp_path / every, [*OVERRIDES, *TOGETHER, f"train.log_every={every}"])
+    by_two(tree, tmp_path, **{every: [*OVERRIDES, *TOGETHER, f"train.log_every={every}"] for every in ("1", "10")})
     assert digest(tmp_path / "1") == digest(tmp_path / "10")
     rows = read_log(tmp_path / "1" / "log.csv")
     assert [("confusion_share" in row) for row in rows] == [True, True, True, False, False, False]

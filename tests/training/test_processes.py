@@ -1,5 +1,6 @@
 """Two processes, started by torchrun as a user would, against one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -27,17 +28,19 @@ ONE_STEP = ["train.optimizer=sgd", "train.lr=0.01", "train.clip_norm=1000"]
 ONE_STEP += ["train.steps_per_epoch=1", "train.stage2_epochs=0", "train.warmup_steps=0"]
 LITE = ["model.backbone=efficientnet_lite0", "model.width=0.25", "model.branch_start=0.3", "train.stage0_frames=1"]
 PROGRAM = """
-import sys
+import json, sys
 from pathlib import Path
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
 from duskmatch.training import train
-train(load_settings("tiny", overrides=sys.argv[3:]), open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
+for name, overrides in json.loads(sys.argv[3]).items():
+    train(load_settings("tiny", overrides=overrides), open_dataset(sys.argv[1]), Path(sys.argv[2]) / name, device="cpu")
 """
 
 
-def by_two(tree: Path, run: Path, overrides: list[str]) -> None:
-    processes(run, overrides, tree)
+def by_two(tree: Path, out: Path, **runs: list[str]) -> None:
+    """Trains `out`/NAME for each NAME=overrides, one after the other in the same two processes."""
+    processes(out, [json.dumps(runs)], tree)
 
 
 def processes(out: Path, overrides: list[str], tree: Path | None = None, *, n: int = 2, program: str = PROGRAM) -> Path:
@@ -54,7 +57,7 @@ def processes(out: Path, overrides: list[str], tree: Path | None = None, *, n: i
 
 @pytest.mark.slow
 def test_two_processes_train_together_and_write_one_run(tree, tmp_path):
-    by_two(tree, tmp_path / "run", OVERRIDES)
+    by_two(tree, tmp_path, run=OVERRIDES)
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [1, 2, 3, 4, 5, 6]
     weights = load_file(tmp_path / "run" / "model.safetensors")
     assert all(bool(torch.isfinite(t).all()) for t in weights.values())
@@ -64,8 +67,7 @@ def test_two_processes_train_together_and_write_one_run(tree, tmp_path):
 def test_two_processes_as_one_batch_take_the_steps_of_one_process(tree, tmp_path):
     overrides = [*OVERRIDES, *ONE_STEP]
     train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
-    by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
-    by_two(tree, tmp_path / "apart", overrides)
+    by_two(tree, tmp_path, two=[*overrides, *TOGETHER], apart=overrides)
     one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
     start = load_file(tmp_path / "one" / "model.safetensors").keys()
     together = max(float((one[k] - two[k]).abs().max()) for k in start if one[k].is_floating_point())
@@ -114,8 +116,7 @@ def test_two_processes_as_one_batch_with_efficientnet(tree, tmp_path, monkeypatc
     overrides = [*OVERRIDES, *LITE, *ONE_STEP, "train.stage0_epochs=1", "train.stage1_epochs=0"]
     settings, dataset = load_settings("tiny", overrides=overrides), open_dataset(tree)
     train(settings, dataset, tmp_path / "one", device="cpu")
-    by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
-    by_two(tree, tmp_path / "apart", overrides)
+    by_two(tree, tmp_path, two=[*overrides, *TOGETHER], apart=overrides)
     monkeypatch.setattr(sooner, "compiled", lambda: None)
     train(settings, dataset, tmp_path / "plain", device="cpu")
     names = dict(build_model(settings, 4).named_parameters())
@@ -125,21 +126,22 @@ def test_two_processes_as_one_batch_with_efficientnet(tree, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_two_processes_train_efficientnet_through_all_stages(precision, tree, tmp_path):
+def test_two_processes_train_efficientnet_through_all_stages(tree, tmp_path):
     stages = ["train.stage0_epochs=1", "train.stage1_epochs=1", "train.stage2_epochs=1", "train.steps_per_epoch=1"]
-    by_two(tree, tmp_path / "run", [*OVERRIDES, *LITE, *stages, f"train.precision={precision}", "train.log_every=1"])
-    assert [row["stage"] for row in read_log(tmp_path / "run" / "log.csv")] == [0, 1, 2]
-    weights = load_file(tmp_path / "run" / "model.safetensors")
-    assert all(bool(torch.isfinite(t).all()) for t in weights.values())
+    overrides = [*OVERRIDES, *LITE, *stages, "train.log_every=1"]
+    runs = {precision: [*overrides, f"train.precision={precision}"] for precision in ("fp32", "bf16")}
+    by_two(tree, tmp_path, **runs)
+    for precision in runs:
+        assert [row["stage"] for row in read_log(tmp_path / precision / "log.csv")] == [0, 1, 2]
+        weights = load_file(tmp_path / precision / "model.safetensors")
+        assert all(bool(torch.isfinite(t).all()) for t in weights.values())
 
 
 @pytest.mark.slow
 def test_two_processes_as_one_batch_with_every_setting_for_studies(tree, tmp_path):
     overrides = [*OVERRIDES, *ALL, *ONE_STEP, "loss.triplet_weight=0"]  # contrasts alone have to be gathered
     train(load_settings("tiny", overrides=overrides), open_dataset(tree), tmp_path / "one", device="cpu")
-    by_two(tree, tmp_path / "two", [*overrides, *TOGETHER])
-    by_two(tree, tmp_path / "apart", [*overrides, "train.sync_batchnorm=true"])
+    by_two(tree, tmp_path, two=[*overrides, *TOGETHER], apart=[*overrides, "train.sync_batchnorm=true"])
     one, two, apart = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "apart"))
     together = max(float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point())
     on_their_own = max(float((one[k] - apart[k]).abs().max()) for k in one if one[k].is_floating_point())

@@ -43,10 +43,11 @@ class WholePath(nn.Module):
 
 
 def to_openvino(path: WholePath, batch: int | None) -> Any:
-    """An openvino.Model; `batch` None leaves the number of clips open."""
+    """An openvino.Model; `batch` None leaves the number of clips open, which takes three times as long to trace."""
     ov = quiet_import("openvino")
+    example, dynamic = example_of(path, batch)
     with torch.no_grad(), quietly():
-        graph = ov.convert_model(torch.export.export(path, (path.example(2),), dynamic_shapes=any_batch()))
+        graph = ov.convert_model(torch.export.export(path, (example,), dynamic_shapes=dynamic))
     graph.inputs[0].get_tensor().set_names({INPUT})
     graph.outputs[0].get_tensor().set_names({OUTPUT})
     graph.reshape({INPUT: ov.PartialShape([-1 if batch is None else batch, *path.example(1).shape[1:]])})
@@ -61,8 +62,7 @@ def write_openvino(graph: Any, file: Path) -> None:
 def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
     """FILE.onnx, with its weights inside."""
     quiet_import("onnx"), quiet_import("onnxscript")
-    example = path.example(2 if batch is None else batch)
-    dynamic = any_batch() if batch is None else None
+    example, dynamic = example_of(path, batch)
     with torch.no_grad(), quietly():
         program = torch.onnx.export(
             path,
@@ -77,8 +77,11 @@ def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
     program.save(str(file), external_data=False)
 
 
-def any_batch() -> tuple[dict[int, Any]]:
-    return ({0: torch.export.Dim("b", min=1, max=4096)},)
+def example_of(path: WholePath, batch: int | None) -> tuple[UInt8[Tensor, "b t 3 h w"], tuple[dict[int, Any]] | None]:
+    """Clips to trace with, and what of their shape stays open; a batch of 1 would be taken for a constant."""
+    if batch is not None:
+        return path.example(batch), None
+    return path.example(2), ({0: torch.export.Dim("b", min=1, max=4096)},)
 
 
 @contextmanager

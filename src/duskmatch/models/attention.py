@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -62,6 +63,8 @@ class NonLocal(nn.Module):
     ) -> Float[Tensor, "m 1 p c"]:
         """What each position gets: a mean of values by softmax of products."""
         # scale 1: the embedded Gaussian has no square root of the width in its exponent
+        if torch.compiler.is_exporting():  # OpenVINO 2026.4 joins the one call with the reshapes around it, wrongly
+            return (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
         return F.scaled_dot_product_attention(query, key, value, scale=1.0)
 
 
