@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from duskmatch.pictures.charts import SERIES
-from duskmatch.pictures.dots import Dot, DotChart, Dots, dots_figure, save_dots
+from duskmatch.pictures.dots import Dot, DotChart, Dots, dots_figure, row_in_lines, save_dots
 
 CHART = DotChart(
     "rank-1 (SYNTHETIC)",
@@ -77,3 +77,9 @@ def test_an_interval_that_leaves_its_figure_out_is_drawn_without_that_end() -> N
     (axes,) = dots_figure([odd]).axes
     (segment,) = axes.containers[0].lines[2][0].get_segments()
     assert np.allclose(segment[:, 0], [0.5, 0.7])
+
+
+def test_a_long_rows_name_breaks_behind_a_plus_and_not_inside_a_part():
+    assert row_in_lines("Baseline+ASAM+ADM+FRM-STIG*") == "Baseline+ASAM+ADM+\nFRM-STIG*"
+    assert row_in_lines("Baseline+ADM") == "Baseline+ADM"
+    assert row_in_lines("15, triplet of the group's code") == "15, triplet of the\ngroup's code"

@@ -91,6 +91,11 @@ def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> No
     write_bytes(path, out.getvalue())
 
 
+def row_in_lines(row: str) -> str:
+    """A row's name in lines, broken behind a space or a plus: "ASAM+ADM+FRM-STIG" keeps its parts whole."""
+    return textwrap.fill(row.replace("+", "+ "), ROW_LETTERS, break_on_hyphens=False).replace("+ ", "+")
+
+
 def draw_dots(chart: DotChart, axes: Axes) -> None:
     """One panel."""
     lines = lines_of(chart)
@@ -111,7 +116,7 @@ def draw_dots(chart: DotChart, axes: Axes) -> None:
     if chart.chance is not None:
         axes.axvline(chart.chance, color=INK, linestyle=":", linewidth=1.0, label=chart.line)
     axes.set_ylim(len(chart.rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(chart.rows)), [textwrap.fill(row, ROW_LETTERS) for row in chart.rows])
+    axes.set_yticks(range(len(chart.rows)), [row_in_lines(row) for row in chart.rows])
     axes.grid(visible=False, axis="y")
     if chart.x_range:
         axes.set_xlim(*chart.x_range)
