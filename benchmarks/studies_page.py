@@ -2,7 +2,7 @@
 
 python -m benchmarks.studies_page                             # after the files have changed
 python -m benchmarks.studies_page record NAME DIR/table1.json  # first keeps an experiment's JSON as study_NAME.json
-                                                               # and draws docs/pictures/study_NAME.png of a grid
+                                                               # and its picture as docs/pictures/study_NAME.png
 python -m benchmarks.studies_page keep DIR                     # keeps the finished cells of a grid; the same command
                                                                # goes on after cp -r benchmarks/results/cells DIR
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 PAGES = [DOCS / "studies.md", *sorted((DOCS / "studies").glob("*.md"))]
 PICTURES = DOCS / "pictures"
+BESIDE = {"counterfactual": "shift.png"}  # the picture of several that a person looks at first
 BLOCK = re.compile(r"(<!-- begin: (\w+)( differences)? -->\n).*?(<!-- end -->\n)", re.DOTALL)
 Document = dict[str, Any]
 
@@ -50,15 +52,18 @@ def folded_numbers(source: Path) -> str:
     return numbers.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text) + "\n"
 
 
-def draw(name: str, document: Document) -> None:
-    """A grid's rank-1 and differences, where the page shows them; other experiments draw their own pictures."""
+def draw(name: str, source: Path, document: Document) -> None:
+    """The picture that a page shows of it: a grid's rank-1 and differences, of others the one beside their JSON."""
     from duskmatch.experiments.grids.charts import grid_charts
     from duskmatch.pictures.dots import save_dots
 
     picture = PICTURES / f"study_{name}.png"
-    shown = any(picture.name in page.read_text(encoding="utf-8") for page in PAGES)
-    if "differences" in document and shown:
+    if not any(picture.name in page.read_text(encoding="utf-8") for page in PAGES):
+        return
+    if "differences" in document:
         save_dots(grid_charts(document), picture, columns=1)
+    else:
+        shutil.copyfile(source.parent / BESIDE.get(name, f"{name}.png"), picture)
 
 
 def grid(document: Document) -> str:
@@ -139,7 +144,7 @@ def main(words: list[str]) -> None:
         if len(words) != 3:
             raise SystemExit("record takes a name and a JSON file")
         kept = record(words[1], Path(words[2]))
-        draw(words[1], json.loads(kept.read_text(encoding="utf-8")))
+        draw(words[1], Path(words[2]), json.loads(kept.read_text(encoding="utf-8")))
         print(kept)
     if words[:1] == ["keep"]:
         if len(words) != 2:
