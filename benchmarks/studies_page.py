@@ -60,10 +60,10 @@ def draw(name: str, source: Path, document: Document) -> None:
     picture = PICTURES / f"study_{name}.png"
     if not any(picture.name in page.read_text(encoding="utf-8") for page in PAGES):
         return
-    if "differences" in document:
-        save_dots(grid_charts(document), picture, columns=1)
-    else:
+    if name in KINDS:
         shutil.copyfile(source.parent / BESIDE.get(name, f"{name}.png"), picture)
+    else:
+        save_dots(grid_charts(document), picture, columns=1)
 
 
 def grid(document: Document) -> str:
