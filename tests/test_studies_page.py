@@ -83,3 +83,21 @@ def test_cells_that_are_kept_say_what_they_said(tmp_path, monkeypatch):
     (kept,) = studies_page.keep(tmp_path / "grid")
     assert kept == tmp_path / "cells" / "0123" / "seed1" / "test.json"
     assert json.loads(kept.read_text()) == found and "[1, 2, 3]" in kept.read_text()
+
+
+def test_a_study_is_recorded_with_the_picture_that_its_page_shows(tmp_path, monkeypatch):
+    page = tmp_path / "studies.md"
+    page.write_text(
+        "![](pictures/study_motion.png) ![](pictures/study_table2.png)\n\n<!-- begin: motion -->\n<!-- end -->\n"
+    )
+    for name, place in {"RESULTS": tmp_path, "PICTURES": tmp_path, "PAGES": [page]}.items():
+        monkeypatch.setattr(studies_page, name, place)
+    older = Path(__file__).parent / "fixtures" / "older"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "motion.json").write_bytes((older / "motion.json").read_bytes())
+    (tmp_path / "out" / "motion.png").write_bytes(b"drawn by the experiment")
+    studies_page.main(["record", "motion", str(tmp_path / "out" / "motion.json")])
+    assert (tmp_path / "study_motion.png").read_bytes() == b"drawn by the experiment"
+    assert "rank-1" in page.read_text(encoding="utf-8")
+    studies_page.main(["record", "table2", str(older / "table2.json")])
+    assert (tmp_path / "study_table2.png").read_bytes().startswith(b"\x89PNG")
