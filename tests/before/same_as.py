@@ -32,10 +32,11 @@ from duskmatch.data import open_dataset
 from duskmatch.training import train
 train(load_settings("tiny", overrides=sys.argv[3:]), open_dataset(sys.argv[1]), Path(sys.argv[2]), device="cpu")
 """
+ANY = ["--camera-rule", "none"]
 ON_DEMO = {  # NAME: words of the command line, in the folder of the demo
     "evaluate": ["evaluate", "demo/run", "--data", "demo/data", "--out", "evaluate/scores.json"],
     "embed": ["embed", "demo/run", "demo/data:query", "--out", "embed/query.safetensors"],
-    "rank": ["rank", "demo/run", "--query", "demo/data:query", "--gallery", "demo/data:gallery", "--out", "rank"],
+    "rank": ["rank", "demo/run", "--query", "demo/data:query", "--gallery", "demo/data:gallery", "--out", "rank", *ANY],
     "compare": ["compare", "demo/run", "demo/run", "--names", "a,b", "--data", "demo/data", "--out", "compare"],
     "export": ["export", "demo/run", "--format", "torch", "--data", "demo/data", "--out", "export"],
     "check": ["check", "demo/data", "--frames", "all"],
