@@ -49,7 +49,7 @@ def tracklets() -> list[Any]:
 
 def network() -> Any:
     from duskmatch.config import load_settings
-    from duskmatch.embedding.run import build_model
+    from duskmatch.models.building import build_model
 
     settings = load_settings("paper")
     return build_model(settings, 100).eval(), settings
@@ -141,8 +141,9 @@ def decode_ours(jpeg_scaling: bool) -> Numbers:
     import cv2
     import torch
 
-    from duskmatch.data import Augment, normalise, read_clip
+    from duskmatch.data import Augment, read_clip
     from duskmatch.data.augmentation import apply_augmentation, draw_augmentation
+    from duskmatch.pixels import normalise
 
     cv2.setNumThreads(1)
     augment, rng = Augment(), np.random.default_rng(0)
@@ -193,7 +194,8 @@ def run_folder() -> Path:
     from safetensors.torch import save_file
 
     from duskmatch.data import write_tracklets
-    from duskmatch.embedding.run import HEADER_KEY, LAYOUT_VERSION
+    from duskmatch.embedding.run import LAYOUT_VERSION
+    from duskmatch.weights import HEADER_KEY
 
     run = PLACE / "run"
     if not (run / "VERSION").exists():

@@ -36,7 +36,7 @@ def export(run: str, data: str, form: str, precision: str, folder: Path) -> dict
 
 def main(run: str, data: str) -> None:
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import describe, versions
+    from duskmatch.machine import describe, versions
 
     dataset = open_dataset(data)
     with tempfile.TemporaryDirectory() as folder:

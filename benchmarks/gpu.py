@@ -20,10 +20,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from duskmatch.config import Settings, load_settings
-from duskmatch.data import normalise
-from duskmatch.embedding.machine import describe, versions
-from duskmatch.embedding.run import build_model
+from duskmatch.machine import describe, versions
 from duskmatch.models.algorithm1 import Forward, sub_steps
+from duskmatch.models.building import build_model
+from duskmatch.pixels import normalise
 from duskmatch.synthetic import PRESETS
 from duskmatch.synthetic.film import shoot
 from duskmatch.synthetic.walks import plan

@@ -109,7 +109,7 @@ def _copied() -> float:
 
 def _register_peak() -> float | None:
     """GFLOP/s of bf16 between registers, where the CPU has AVX-512's and there is a compiler."""
-    from duskmatch.embedding.machine import describe
+    from duskmatch.machine import describe
 
     compiler = shutil.which("cc")
     if not compiler or "AVX-512 bf16" not in describe():  # with AMX another unit is the faster one
@@ -185,7 +185,7 @@ def in_fresh_process(script: str, work: str, who: str) -> Numbers:
 def result(work: Work, found: dict[str, list[Numbers]], peaks: dict[str, float]) -> dict[str, Any]:
     import torch
 
-    from duskmatch.embedding.machine import describe, versions
+    from duskmatch.machine import describe, versions
 
     sides = {who: side(numbers) for who, numbers in found.items()}
     pairs = zip(found["ours"], found["alternative"], strict=True)

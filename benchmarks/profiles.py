@@ -73,8 +73,9 @@ def profile_clip() -> Profile:
     import cv2
     import torch
 
-    from duskmatch.data import Augment, decode_frame, normalise, resize
+    from duskmatch.data import Augment, decode_frame, resize
     from duskmatch.data.augmentation import apply_augmentation, draw_augmentation
+    from duskmatch.pixels import normalise
 
     cv2.setNumThreads(1)
     path = bench.frames()[0][0]
@@ -193,7 +194,7 @@ PROFILES = {
 
 
 def main(names: list[str]) -> None:
-    from duskmatch.embedding.machine import describe, set_threads, versions
+    from duskmatch.machine import describe, set_threads, versions
 
     unknown = sorted(set(names) - set(PROFILES))
     if unknown:

@@ -85,7 +85,7 @@ def measured(data: str) -> dict[str, Any]:
     import torch
 
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import describe, keep_memory, versions
+    from duskmatch.machine import describe, keep_memory, versions
 
     torch.set_num_threads(1)
     keep_memory()

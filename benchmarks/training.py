@@ -19,10 +19,10 @@ from torch import Tensor
 
 from duskmatch.config import Settings, load_settings
 from duskmatch.data import open_dataset
-from duskmatch.embedding.machine import fast_bf16, keep_memory
-from duskmatch.embedding.run import build_model
+from duskmatch.machine import fast_bf16, keep_memory
 from duskmatch.models import SelfAttackDefense, sooner
 from duskmatch.models.algorithm1 import Forward, SubStep, sub_steps
+from duskmatch.models.building import build_model
 from duskmatch.synthetic import PRESETS, generate
 from duskmatch.training import Watcher, train
 from duskmatch.training.monitor import read_log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -127,6 +128,12 @@ def check_file(path: Path) -> None:
     finally:
         with suppress(OSError):
             probe.unlink()
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refusal(path: Path, error: OSError) -> OutputError:

@@ -20,9 +20,9 @@ from duskmatch import __version__
 from duskmatch.cli import COMMANDS, build_parser, main, reproduce_motion, reproduce_probes
 from duskmatch.cli import evaluate as evaluate_command
 from duskmatch.config import PRESETS, known_keys, load_settings
-from duskmatch.embedding.pickled import plain_name
 from duskmatch.models.backbone import load_backbone
 from duskmatch.models.resnet import Stages, Stem
+from duskmatch.pickled import plain_name
 from tests.data.tree import Tree
 
 Capture = pytest.CaptureFixture[str]

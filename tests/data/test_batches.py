@@ -16,7 +16,6 @@ from duskmatch.data import (
     PairedIdentitySampler,
     TrainingBatches,
     decode_frame,
-    normalise,
     open_dataset,
     read_clip,
     read_clips,
@@ -27,6 +26,7 @@ from duskmatch.data import (
 from duskmatch.data.augmentation import apply_augmentation, crop, draw_augmentation, mirror
 from duskmatch.data.sampling import Stream, generator
 from duskmatch.errors import DataError, FrameError, SettingsError
+from duskmatch.pixels import normalise
 from duskmatch.records import Tracklet
 from tests.data.tree import Tree
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from duskmatch.config import parse_settings
-from duskmatch.data import normalise
 from duskmatch.errors import SettingsError
+from duskmatch.pixels import normalise
 
 
 def clips(seed: int = 0) -> torch.Tensor:

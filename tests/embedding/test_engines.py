@@ -19,10 +19,10 @@ from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder, engines
 from duskmatch.embedding.engines import choose_engine, in_batches
 from duskmatch.embedding.folding import at_test
-from duskmatch.embedding.machine import fast_bf16
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import FrameError, SettingsError
 from duskmatch.evaluation import load_embeddings
+from duskmatch.machine import fast_bf16
 
 OPTIONAL = ("openvino", "onnxruntime")
 ALL = ("torch", *OPTIONAL)

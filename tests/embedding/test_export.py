@@ -10,8 +10,8 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.data import Dataset
 from duskmatch.embedding import engines, export
-from duskmatch.embedding.calibration import around_the_convolutions
 from duskmatch.embedding.exported import read_export
+from duskmatch.embedding.quantisation import around_the_convolutions
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.evaluation import count_test_reads, load_embeddings
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from duskmatch.config import Settings, load_settings
-from duskmatch.data import normalise, read_clip
+from duskmatch.data import read_clip
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.knockouts import embed_without
-from duskmatch.embedding.run import build_model
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.building import build_model
 from duskmatch.models.mitml import MITML
 from duskmatch.models.parts import part_pool
+from duskmatch.pixels import normalise
 from duskmatch.records import Tracklet
 from tests.data.tree import Tree
 from tests.oracle import health as oracle

@@ -10,12 +10,14 @@ import torch
 
 from duskmatch.cli import main
 from duskmatch.config import load_settings
-from duskmatch.data import Dataset, normalise, read_clip
+from duskmatch.data import Dataset, read_clip
 from duskmatch.embedding import load_embedder
 from duskmatch.embedding.layers import LAYERS, layer_vectors, layers_of, load_whole, stem_statistics
-from duskmatch.embedding.run import build_model, load_model
+from duskmatch.embedding.run import load_model
 from duskmatch.errors import CheckpointError
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.building import build_model
+from duskmatch.pixels import normalise
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -15,9 +15,10 @@ from duskmatch import load_embedder
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
 from duskmatch.embedding import Embedder
-from duskmatch.embedding.run import HEADER_KEY, build_model, read_weights
 from duskmatch.errors import CheckpointError, DataError, FrameError, SettingsError
+from duskmatch.models.building import build_model
 from duskmatch.training import train
+from duskmatch.weights import HEADER_KEY, read_weights
 from tests.data.tree import Tree
 from tests.training.conftest import FAST
 

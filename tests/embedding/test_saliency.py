@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from duskmatch.config import load_settings
-from duskmatch.data import normalise, read_clip
+from duskmatch.data import read_clip
 from duskmatch.embedding import Embedder, load_embedder
 from duskmatch.embedding.highlights import RunningSpread, note_highlights
 from duskmatch.embedding.saliency import activation, grad_cam, look, stretched
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.parts import part_pool
+from duskmatch.pixels import normalise
 from duskmatch.records import Clip
 
 PARTS = {"attack": False, "defense": False, "sequence": "none"}

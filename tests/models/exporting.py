@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from duskmatch.config import Settings
-from duskmatch.data import normalise
 from duskmatch.embedding import engines
 from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.graphs import WholePath, to_openvino
 from duskmatch.models import Network
+from duskmatch.pixels import normalise
 from duskmatch.records import Modality
 
 

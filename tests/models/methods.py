@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import torch
 
 from duskmatch.config import Settings, load_settings
-from duskmatch.embedding.run import build_model, find_method
 from duskmatch.models import Due, Forward, Network
+from duskmatch.models.building import build_model, find_method
 from duskmatch.training.updates import Outcome, Updater
 
 LABELS = torch.tensor([0, 0, 1, 2])

@@ -6,7 +6,6 @@ import torch
 from torch.nn import functional as F
 
 from duskmatch import load_embedder
-from duskmatch.data import normalise
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.export import export_run, save_export
 from duskmatch.embedding.run import LAYOUT_VERSION
@@ -15,6 +14,7 @@ from duskmatch.losses.squared_difference import squared_difference_loss
 from duskmatch.models import Due, Forward, cajl
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import AREA, LUMA, MEAN_COLOUR, erased, one_channel
+from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import write_model
 from duskmatch.training.trainer import make_optimizer
 from tests.data.tree import Tree

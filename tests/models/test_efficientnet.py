@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from duskmatch.embedding.folding import at_test
-from duskmatch.embedding.start import read_imagenet
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import MODELS
 from duskmatch.models.backbone import load_backbone, make_stages
 from duskmatch.models.efficientnet import HEAD, LiteStages, LiteStem, published_names, same_padding
+from duskmatch.models.start import read_imagenet
 from duskmatch.training.synchronised import synchronise
 from tests.models import methods
 from tests.models.exporting import least_cosine

@@ -5,8 +5,8 @@ import torch
 
 from duskmatch import load_embedder
 from duskmatch.config import load_settings
-from duskmatch.embedding.run import build_model
 from duskmatch.errors import SettingsError
+from duskmatch.models.building import build_model
 from duskmatch.models.hc_tri import centres, hetero_centre_triplet
 from duskmatch.training import train
 from duskmatch.training.monitor import read_log

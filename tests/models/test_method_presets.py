@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from duskmatch.config import load_settings
-from duskmatch.embedding.run import NoRandomStart, build_model
+from duskmatch.models.building import NoRandomStart, build_model
 
 # Source: REFERENCE 5.2, 5.4, 5.6: size, people and clips of each, optimiser and rate, weight decay, epochs, drops.
 OWN = {

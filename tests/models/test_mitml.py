@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from duskmatch.embedding.run import fill_model
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, mitml
 from duskmatch.models.backbone import load_backbone
 from duskmatch.models.mitml import MITML, ModalityClassifier, guide_of_frame, undecided_loss
 from duskmatch.training.trainer import make_optimizer
+from duskmatch.weights import fill_model
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
 from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, moved, parameters, updated

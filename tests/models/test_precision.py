@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from duskmatch.config import Settings
-from duskmatch.data import normalise
-from duskmatch.embedding.run import find_method
 from duskmatch.models import MODELS, Due, Forward, Network
+from duskmatch.models.building import find_method
 from duskmatch.models.method import FullPrecisionLinear
 from duskmatch.models.self_attack import DefenseMaps
 from duskmatch.models.vsd import ChannelAttention
+from duskmatch.pixels import normalise
 from tests.models.methods import LABELS, clips, made
 from tests.precision import HANDED, as_in_fp32, parallel
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from duskmatch.embedding.machine import numerics
+from duskmatch.machine import numerics
 from duskmatch.models import sooner
 from duskmatch.models.efficientnet import EPSILON, LiteStages, LiteStem
 from duskmatch.models.sooner import Norm, convolved
@@ -140,9 +140,9 @@ def test_a_whole_networks_gradients_are_torchs(monkeypatch):
 def test_switched_off_by_the_variable(monkeypatch):
     monkeypatch.setattr(sooner, "compiled", COMPILED.__wrapped__)  # it reads the variable once in a process
     monkeypatch.setenv(sooner.VARIABLE, "off")
-    assert sooner.switched_off() and sooner.state() == numerics()["kernels"] == "off"
+    assert sooner.switched_off() and sooner.state() == numerics(sooner.state())["kernels"] == "off"
     monkeypatch.setenv(sooner.VARIABLE, "on")
-    assert not sooner.switched_off() and sooner.state() == numerics()["kernels"] != "off"
+    assert not sooner.switched_off() and sooner.state() == numerics(sooner.state())["kernels"] != "off"
 
 
 def test_kernels_that_cannot_be_compiled_are_not_said_to_run(monkeypatch):

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from duskmatch.data import normalise
 from duskmatch.errors import SettingsError
 from duskmatch.losses import distillation_loss, rank_loss, sinkhorn_distance
 from duskmatch.models import Due, vsd
 from duskmatch.models.vsd import VSD, ChannelAttention, different_modality, grey_copy
+from duskmatch.pixels import normalise
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
 from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated

@@ -8,8 +8,8 @@ import pytest
 from duskmatch.config import load_settings
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.highlights import note_highlights
-from duskmatch.embedding.run import build_model
 from duskmatch.evaluation import DataFacts, evaluate_dataset, scores_document
+from duskmatch.models.building import build_model
 from duskmatch.pictures.compared import Compared, mapped_tracklets
 from tests.evaluation.people import FakeEmbedder, make_people
 

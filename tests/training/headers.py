@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.numpy import load_file, save_file
 
-from duskmatch.embedding.run import HEADER_KEY, read_weights
+from duskmatch.weights import HEADER_KEY, read_weights
 
 
 def with_data(run: Path, target: Path, data: dict[str, Any] | None) -> Path:

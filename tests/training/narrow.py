@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from duskmatch.config import load_settings
-from duskmatch.embedding.run import build_model
+from duskmatch.models.building import build_model
 
 NARROW = ["model.backbone=efficientnet_lite0", "model.width=0.25"]
 

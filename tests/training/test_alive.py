@@ -8,12 +8,13 @@ import torch
 
 from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
 from duskmatch.embedding import start as weights
-from duskmatch.embedding.run import NoRandomStart, build_model, load_model
-from duskmatch.embedding.start import check_imagenet, load_start_weights
+from duskmatch.embedding.run import load_model
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Due, SelfAttackDefense
 from duskmatch.models.algorithm1 import sub_steps
+from duskmatch.models.building import NoRandomStart, build_model
 from duskmatch.models.parts import SpatialTemporalGuidance
+from duskmatch.models.start import check_imagenet, load_start_weights
 from duskmatch.training import train
 from duskmatch.training.iteration import epoch_batches
 from duskmatch.training.monitor import read_log

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from duskmatch import load_embedder
-from duskmatch.embedding.run import build_model
 from duskmatch.errors import CheckpointError
+from duskmatch.models.building import build_model
 from duskmatch.training import train
 from duskmatch.training.average import decay_at
 from tests.training.test_options import chosen, same, weights

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from duskmatch.config import Settings, load_settings
-from duskmatch.embedding.run import build_model
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import Forward, sub_steps
+from duskmatch.models.building import build_model
 
 RECORD = Path(__file__).with_name("defaults.json")
 SHAPES = {"tiny": ("tiny", []), "scratch": ("scratch", []), "paper-shaped": ("paper", ["model.width=0.125"])}

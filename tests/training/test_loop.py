@@ -10,16 +10,17 @@ from safetensors.torch import load_file
 from duskmatch import load_embedder
 from duskmatch.config import load_settings, parse_settings
 from duskmatch.data import open_dataset
-from duskmatch.embedding.run import build_model, read_weights
 from duskmatch.errors import SettingsError, TrainingError
 from duskmatch.evaluation import score
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.building import build_model
 from duskmatch.training import Watcher, train
 from duskmatch.training import iteration as iteration_module
 from duskmatch.training import loop as loop_module
 from duskmatch.training.iteration import self_pair_drawn
 from duskmatch.training.monitor import CollapseDetector, Log, read_log
 from duskmatch.training.trainer import prepare
+from duskmatch.weights import read_weights
 from tests.data.tree import Tree
 from tests.training.conftest import FAST
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
-from duskmatch.embedding.run import build_model
 from duskmatch.models import sooner
+from duskmatch.models.building import build_model
 from duskmatch.training import train
 from duskmatch.training.monitor import read_log
 from duskmatch.training.synchronised import SynchronisedBatchNorm, synchronise
@@ -83,7 +83,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 from duskmatch.config import load_settings
-from duskmatch.embedding.run import build_model
+from duskmatch.models.building import build_model
 from duskmatch.training.synchronised import synchronise
 dist.init_process_group("gloo")
 rank, world = dist.get_rank(), dist.get_world_size()

@@ -10,14 +10,14 @@ from torch import nn
 
 from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
 from duskmatch.embedding.cost import count_parameters
-from duskmatch.embedding.run import build_model
-from duskmatch.embedding.start import load_start_weights
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import Forward, attack_terms, sub_steps
+from duskmatch.models.building import build_model
 from duskmatch.models.parts import SpatialTemporalGuidance
 from duskmatch.models.pooling import pool_clip
+from duskmatch.models.start import load_start_weights
 from duskmatch.synthetic.presets import PRESETS as DUSKWALK
 from duskmatch.training import Watcher
 from duskmatch.training.trainer import make_optimizer, prepare

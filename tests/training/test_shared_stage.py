@@ -8,12 +8,12 @@ from safetensors.torch import load_file, save_file
 
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
-from duskmatch.embedding.run import read_weights
 from duskmatch.errors import CheckpointError, TrainingError
 from duskmatch.training import Watcher, shared_stage, train
 from duskmatch.training.checkpoint import valid_steps
 from duskmatch.training.monitor import read_log
 from duskmatch.training.shared_stage import baseline_of
+from duskmatch.weights import read_weights
 from tests.data.tree import Tree
 from tests.training.narrow import narrow_start
 

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import given_protocol
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.files import check_folder, prepare_folder, write_json
+    from duskmatch.machine import set_threads
     from duskmatch.pictures.comparison import write_comparison
 
     names = names_of(args.runs, args.names)

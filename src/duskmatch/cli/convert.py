@@ -18,8 +18,8 @@ def run(args: argparse.Namespace) -> None:
     from safetensors.torch import save
 
     from duskmatch.cli import console
-    from duskmatch.embedding.pickled import read_pickle
     from duskmatch.files import write_bytes
+    from duskmatch.pickled import read_pickle
 
     if args.out.suffix != ".safetensors":
         raise OutputError(f"{args.out}: the name must end in .safetensors")

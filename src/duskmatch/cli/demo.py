@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli.train import train_with_progress
     from duskmatch.config import load_settings
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import describe, pick_device, set_threads
-    from duskmatch.embedding.start import check_imagenet
     from duskmatch.files import prepare_folder
+    from duskmatch.machine import describe, pick_device, set_threads
+    from duskmatch.models.start import check_imagenet
 
     begin = time.perf_counter()
     settings = load_settings(PRESETS[args.preset], seed=args.seed)

@@ -53,8 +53,8 @@ def examine() -> dict[str, Any]:
     import torch
 
     from duskmatch.embedding.engines import ENGINES, FROM_RUN, missing_packages
-    from duskmatch.embedding.machine import describe, fast_bf16, pick_device
     from duskmatch.evaluation import compiled
+    from duskmatch.machine import describe, fast_bf16, pick_device
 
     report |= {
         "machine": describe(),

@@ -41,11 +41,11 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.embedding.shards import Shards, share_of_process
     from duskmatch.errors import OutputError
     from duskmatch.evaluation import save_embeddings
     from duskmatch.files import check_file
+    from duskmatch.machine import set_threads
 
     if args.out.suffix != ".safetensors":
         raise OutputError(f"{args.out}: the name must end in .safetensors")

@@ -119,7 +119,7 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
 
 def _trained(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import set_threads
+    from duskmatch.machine import set_threads
 
     set_threads(args.threads)
     suffix = "" if args.split == "test" else f".{args.split}"

@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.export import N_GENERATED, check_export, export_run, generated_clips, save_export
     from duskmatch.embedding.exported import load_exported
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.errors import CheckpointError
     from duskmatch.files import check_folder, prepare_folder
+    from duskmatch.machine import set_threads
 
     batch = batch_size(args.batch)
     check_export(args.format, args.precision, calibrated=args.data is not None)

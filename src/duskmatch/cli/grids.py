@@ -88,10 +88,10 @@ def run_grid(
     """Runs what is not done, then writes NAME.json, .md, .csv, .html (and .png where there are curves)."""
     from duskmatch.cli import console
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.machine import describe, pick_device
-    from duskmatch.embedding.start import check_imagenet
     from duskmatch.experiments.grids.cells import Order
     from duskmatch.experiments.grids.grid import check_data, check_machine, make_grid
+    from duskmatch.machine import describe, pick_device
+    from duskmatch.models.start import check_imagenet
 
     if args.seed is not None:
         raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")

@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli.embed import embed_with_progress, tracklets_of
     from duskmatch.data import is_synthetic, split_spec
     from duskmatch.embedding import load_embedder
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.errors import EvaluationError, SettingsError
     from duskmatch.evaluation import rank, score
     from duskmatch.files import check_folder, prepare_folder, write_csv, write_json
+    from duskmatch.machine import set_threads
     from duskmatch.pictures import ranked_strips
 
     if args.top < 1:

@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Asks, shows progress, prints the shift and rank-1 of each RUN."""
     from duskmatch.cli import console
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.experiments.counterfactual.experiment import Question, Watcher, counterfactual
+    from duskmatch.machine import set_threads
 
     set_threads(args.threads)
     question = Question(

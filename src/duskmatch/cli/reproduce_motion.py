@@ -41,13 +41,13 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import check_split, given_protocol
     from duskmatch.embedding import load_embedder
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.experiments.motion.experiment import check_order, motion
     from duskmatch.experiments.motion.orders import ORDERS
     from duskmatch.experiments.motion.twins import twin_groups
     from duskmatch.experiments.motion.words import motion_charts, motion_table
     from duskmatch.experiments.outputs import check_place, write_results
     from duskmatch.experiments.subjects import open_sets, run_names
+    from duskmatch.machine import set_threads
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)

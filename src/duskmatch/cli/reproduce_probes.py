@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import check_split, given_protocol
     from duskmatch.embedding.layers import LAYERS, load_whole
-    from duskmatch.embedding.machine import set_threads
     from duskmatch.experiments.outputs import check_place, write_results
     from duskmatch.experiments.probes.experiment import probes
     from duskmatch.experiments.probes.places import with_places
     from duskmatch.experiments.probes.words import probes_charts, probes_table
     from duskmatch.experiments.subjects import open_sets, run_names
+    from duskmatch.machine import set_threads
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)

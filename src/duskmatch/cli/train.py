@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import given_protocol
     from duskmatch.config import dump_settings
-    from duskmatch.embedding.machine import describe, pick_device, set_threads
+    from duskmatch.machine import describe, pick_device, set_threads
 
     settings = settings_from(args)
     if args.print_config:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     pick_device(args.device)
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
-    from duskmatch.embedding.start import check_imagenet
+    from duskmatch.models.start import check_imagenet
     from duskmatch.training.trainer import make_sampler
 
     check_imagenet(settings.model)

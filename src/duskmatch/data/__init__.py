@@ -13,7 +13,7 @@ from duskmatch.data import bupt_protocol, duskwalk, llcm, own, regdb, sysu
 from duskmatch.data.augmentation import Augment
 from duskmatch.data.batches import Batch, TrainingBatches, training_batches
 from duskmatch.data.bupt import lies_in_bupt, open_bupt
-from duskmatch.data.clips import IMAGENET_MEAN, IMAGENET_STD, normalise, read_clip, read_clips
+from duskmatch.data.clips import read_clip, read_clips
 from duskmatch.data.dataset import Dataset, DirectionPair, Reader, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.duskwalk import open_duskwalk
@@ -92,8 +92,6 @@ def is_synthetic(spec: str) -> bool:
 
 __all__ = [
     "DATASETS",
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
     "SAMPLINGS",
     "Augment",
     "BadFrames",
@@ -112,7 +110,6 @@ __all__ = [
     "dataset_kind",
     "decode_frame",
     "is_synthetic",
-    "normalise",
     "open_dataset",
     "open_tracklets",
     "read_clip",

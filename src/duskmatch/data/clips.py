@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from duskmatch.data.decoding import BadFrames, OnBadFrame, Picture, Size, read_frame
 from duskmatch.data.sampling import SAMPLINGS, Sampling
@@ -23,69 +20,6 @@ from duskmatch.records import Clip, Tracklet
 T = TypeVar("T")
 R = TypeVar("R")
 ReadFrame = Callable[[Path, Size], Picture]
-
-# Source: ImageNet's channel statistics (RGB, of pixels in [0, 1]), which pretrained backbones expect.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-LUMA = (0.299, 0.587, 0.114)  # Source: ITU-R BT.601
-
-
-def normalise(
-    clips: UInt8[Tensor, "*n t 3 h w"],
-    *,
-    grey: bool = False,
-    per_clip: bool = False,
-    local_contrast: tuple[int, ...] = (),
-) -> Float[Tensor, "*n t 3 h w"]:
-    """Pixels as float32 with ImageNet's mean taken off and its deviation divided out.
-
-    grey: colours become their brightness first, which is all that the other modality can have in common; per_clip:
-    each clip's own mean and deviation instead, which takes the exposure and the illuminator's strength away;
-    local_contrast: windows (pixels, odd) at which the brightness is compared with its surroundings, in place of the
-    last channels: what two kinds of light agree on is which of two neighbours is the brighter one.
-    """
-    pixels = clips.to(torch.float32, copy=True)
-    if grey:
-        luma = torch.tensor(LUMA, device=clips.device).view(3, 1, 1)
-        pixels = (pixels * luma).sum(dim=-3, keepdim=True).expand(clips.shape)
-    if per_clip:
-        of_clip = (-4, -3, -2, -1)
-        mean, std = pixels.mean(dim=of_clip, keepdim=True), pixels.std(dim=of_clip, keepdim=True)
-        pixels = (pixels - mean) / std.clamp_min(1.0)  # a flat clip stays flat: one grey level is its least deviation
-        return with_local_contrast(pixels, local_contrast) if local_contrast else pixels
-    mean = 255 * torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
-    std = 255 * torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
-    shifted = pixels - mean if grey else pixels.sub_(mean)  # grey ones are a single channel, seen three times
-    return shifted.div_(std)
-
-
-def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, ...]) -> Float[Tensor, "*n 3 h w"]:
-    """The first channels as they are, the last each replaced by the first one's contrast within a window.
-
-    Contrast: distance from the window's mean in window deviations, which count as 0.3 of the clip's at least, or
-    noise in flat places would be all there is to see. Source: divisive normalisation (Jarrett et al. 2009).
-    """
-    brightness = pixels[..., :1, :, :].flatten(0, -4)  # (n 1 h w)
-    contrasts = []
-    for window in windows:
-        mean = box_mean(brightness, window)
-        variance = box_mean(brightness.square(), window) - mean.square()
-        contrasts.append((brightness - mean) / (variance.clamp_min(0).sqrt() + 0.3))
-    kept = pixels[..., : 3 - len(windows), :, :].flatten(0, -4)
-    return torch.cat([kept, *contrasts], dim=1).reshape(pixels.shape)
-
-
-def box_mean(pictures: Float[Tensor, "n 1 h w"], window: int) -> Float[Tensor, "n 1 h w"]:
-    """The mean over a square around each pixel, over what of it lies inside the picture."""
-    down, across = (window_weights(n, window, pictures.device) for n in pictures.shape[-2:])
-    return down @ pictures @ across.T  # a product of bands: many times as fast as pooling with stride 1
-
-
-def window_weights(n: int, window: int, device: torch.device) -> Float[Tensor, "n n"]:
-    """Row i: equal weights for the places within half a window of i."""
-    place = torch.arange(n, device=device)
-    near = ((place[:, None] - place[None, :]).abs() <= window // 2).float()
-    return near / near.sum(dim=1, keepdim=True)
 
 
 def read_clip(

@@ -14,9 +14,9 @@ from duskmatch.config import Settings
 from duskmatch.data import BadFrames, read_clips
 from duskmatch.embedding.cost import count_flops, count_parameters
 from duskmatch.embedding.engines import Engine, Vectors
-from duskmatch.embedding.machine import pick_device, versions
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import DataError
+from duskmatch.machine import pick_device, versions
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Clip, Embeddings, Modality, Tracklet
 

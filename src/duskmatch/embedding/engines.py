@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from duskmatch.embedding.machine import pick_device
 from duskmatch.errors import SettingsError
+from duskmatch.machine import pick_device
 from duskmatch.records import Modality
 
 Frames = npt.NDArray[np.uint8]  # (b t 3 h w)

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 
 from duskmatch.config import Settings
-from duskmatch.embedding.calibration import openvino_nodes, quantise, quantise_onnx
 from duskmatch.embedding.cost import count_flops, count_parameters
 from duskmatch.embedding.engines import Engine, Frames, Precision, check_installed, quiet_import
-from duskmatch.embedding.exported import FILE, RUNS, Export, Format, Tensor, file_hash, open_export
+from duskmatch.embedding.exported import FILE, RUNS, Export, Format, Tensor, open_export
 from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.graphs import INPUT, OUTPUT, WholePath, to_openvino, write_onnx, write_openvino
-from duskmatch.embedding.machine import versions
+from duskmatch.embedding.quantisation import openvino_nodes, quantise, quantise_onnx
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import SettingsError
-from duskmatch.files import write_json
+from duskmatch.files import file_hash, write_json
+from duskmatch.machine import versions
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Modality
 

@@ -10,7 +10,6 @@ DIR/model.safetensors                     format torch: folded weights, without 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,13 +29,15 @@ from duskmatch.embedding.engines import (
     quiet_import,
 )
 from duskmatch.embedding.folding import at_test
-from duskmatch.embedding.machine import pick_device
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
-from duskmatch.embedding.run import NoRandomStart, build_model, fill_model, read_weights
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import CheckpointError, SettingsError
+from duskmatch.files import file_hash
+from duskmatch.machine import pick_device
+from duskmatch.models.building import NoRandomStart, build_model
 from duskmatch.records import MODALITIES
+from duskmatch.weights import fill_model, read_weights
 
 FILE = "export.json"
 Format = Literal["onnx", "openvino", "torch"]
@@ -159,11 +160,6 @@ def checked(folder: Path, export: Export, name: str) -> Path:
             what = "is not the file that was verified" if path.is_file() else "is missing"
             raise CheckpointError(f"{path} {what}; export again")
     return folder / name
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _chosen(export: Export, folder: Path, engine: str | None, precision: str | None, device: str) -> EngineName:

@@ -18,9 +18,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from duskmatch.config import DataSettings
-from duskmatch.data import normalise
 from duskmatch.embedding.engines import quiet_import
 from duskmatch.models import Network
+from duskmatch.pixels import normalise
 from duskmatch.records import Modality
 
 INPUT, OUTPUT = "frames", "embedding"

@@ -23,14 +23,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from duskmatch.config import DataSettings
-from duskmatch.data import normalise
 from duskmatch.embedding.embedder import Embedder, Progress
 from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors
 from duskmatch.embedding.exported import is_exported
 from duskmatch.embedding.run import load_model
-from duskmatch.embedding.start import untrained_model
 from duskmatch.errors import CheckpointError
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.start import untrained_model
+from duskmatch.pixels import normalise
 from duskmatch.records import Embeddings, Modality, Tracklet
 
 Layer = Literal["stem", "attack", "defense", "sequence"]

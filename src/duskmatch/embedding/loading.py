@@ -14,13 +14,13 @@ from duskmatch.embedding.engines import Engine, EngineName, Precision, choose_en
 from duskmatch.embedding.exported import is_exported, load_exported
 from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.graphs import WholePath, to_openvino, write_onnx, write_openvino
-from duskmatch.embedding.machine import pick_device
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
 from duskmatch.embedding.run import load_model
-from duskmatch.embedding.start import untrained_model
 from duskmatch.embedding.torch_engine import TorchEngine
+from duskmatch.machine import pick_device
 from duskmatch.models import Network
+from duskmatch.models.start import untrained_model
 from duskmatch.records import MODALITIES
 
 

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from duskmatch.data import normalise
 from duskmatch.embedding.embedder import Embedder, evaluating
 from duskmatch.errors import SettingsError
 from duskmatch.models import Network
+from duskmatch.pixels import normalise
 from duskmatch.records import Clip, Floats
 
 

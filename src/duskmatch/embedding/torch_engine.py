@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from duskmatch.config import DataSettings
-from duskmatch.data import normalise
 from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors, in_batches
 from duskmatch.models import Network
+from duskmatch.pixels import normalise
 from duskmatch.records import Modality
 
 COMPILED_CLIPS = {"cpu": 4, "cuda": 32}  # clips in a compiled batch

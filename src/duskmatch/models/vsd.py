@@ -36,6 +36,7 @@ from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.gauges import Gauge, branch_over_trunk
 from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
+from duskmatch.pixels import IMAGENET_MEAN, IMAGENET_STD, LUMA
 from duskmatch.records import Modality
 
 BRANCHES = ("visible", "infrared", "shared")
@@ -53,8 +54,6 @@ WEIGHTS = {
 }
 WITHIN = {"margin": 0.9, "radius": 2.2}  # of the rank loss: clips of one modality
 ACROSS = {"margin": 1.0, "radius": 2.0}  # of two
-# ImageNet's statistics and the luma of ITU-R BT.601, by which `data.normalise` works.
-MEAN, STD, LUMA = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (0.299, 0.587, 0.114)
 
 Dropout = Callable[[Tensor, float], Tensor]
 
@@ -264,7 +263,8 @@ class VSD(Network):
 def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """What `normalise(grey=True)` would have made of the same pixels, from frames in ImageNet's normalisation."""
     mean, std, luma = (
-        torch.tensor(x, dtype=frames.dtype, device=frames.device).view(3, 1, 1) for x in (MEAN, STD, LUMA)
+        torch.tensor(x, dtype=frames.dtype, device=frames.device).view(3, 1, 1)
+        for x in (IMAGENET_MEAN, IMAGENET_STD, LUMA)
     )
     brightness = ((frames * std + mean) * luma).sum(dim=1, keepdim=True)  # (n 1 h w)
     return (brightness - mean) / std

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from duskmatch.embedding.start import began_elsewhere
 from duskmatch.evaluation import separation
+from duskmatch.models.start import began_elsewhere
 from duskmatch.pictures.charts import drawn_svg, save_drawn
 from duskmatch.pictures.compared import Compared, source
 from duskmatch.pictures.html import Html, element

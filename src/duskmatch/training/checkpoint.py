@@ -23,9 +23,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from duskmatch.embedding.run import HEADER_KEY, fill_model, read_weights
 from duskmatch.errors import CheckpointError, OutputError, TrainingError
 from duskmatch.files import refusal, sync, write_bytes, write_whole
+from duskmatch.weights import HEADER_KEY, fill_model, read_weights
 
 if sys.platform != "win32":
     import fcntl

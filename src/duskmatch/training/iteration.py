@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from duskmatch.config import LossSettings, Settings
-from duskmatch.data import Augment, Batch, normalise, training_batches
-from duskmatch.embedding.run import find_method
+from duskmatch.data import Augment, Batch, training_batches
 from duskmatch.errors import TrainingError
 from duskmatch.models import Due, Forward, SubStep
+from duskmatch.models.building import find_method
+from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import last_good
 from duskmatch.training.health import branch_ratios, gauged, means
 from duskmatch.training.schedule import stage_frames

@@ -16,10 +16,11 @@ import torch
 
 from duskmatch.config import Settings, dump_settings
 from duskmatch.data import Dataset
-from duskmatch.embedding.machine import describe, fast_bf16, keep_memory, numerics, pick_device
 from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.files import make_folder, write_text
+from duskmatch.machine import describe, fast_bf16, keep_memory, numerics, pick_device
+from duskmatch.models import sooner
 from duskmatch.training.checkpoint import (
     check_finite,
     check_same_data,
@@ -111,7 +112,7 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
     run, settings = trainer.run, trainer.settings
     trainer.progress = {
         "fingerprint": trainer.dataset.fingerprint,
-        "numerics": numerics(),
+        "numerics": numerics(sooner.state()),
         "n_clipped": 0,
         "defense_accuracy": 0.0,
         "seconds": 0.0,
@@ -128,13 +129,13 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
             load_checkpoint(run, found.path, trainer.model, trainer.optimizer)
             if trainer.average is not None:
                 load_average(found.path, trainer.average.model)
-            for name, now in numerics().items():
+            for name, now in numerics(sooner.state()).items():
                 then = found.progress["numerics"].get(name)
                 if then == now:
                     continue
                 trainer.watcher.on_note(f"resumed with {name} {now} instead of {then}: the last bits may differ")
             trainer.step = int(found.progress.pop("step"))
-            trainer.progress.update(found.progress, numerics=numerics())
+            trainer.progress.update(found.progress, numerics=numerics(sooner.state()))
             trainer.watcher.on_note(f"resumed after iteration {trainer.step}")
     if trainer.processes.first:
         write_text(run / "VERSION", LAYOUT_VERSION + "\n")

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from duskmatch.config import DataSettings
-from duskmatch.data import Batch, normalise
+from duskmatch.data import Batch
 from duskmatch.models import Network
+from duskmatch.pixels import normalise
 
 
 @torch.no_grad()

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from duskmatch.config import Settings
-from duskmatch.embedding.machine import describe
-from duskmatch.embedding.run import build_model, read_weights
-from duskmatch.embedding.start import load_start_weights
 from duskmatch.errors import CheckpointError
 from duskmatch.files import write_bytes
+from duskmatch.machine import describe
+from duskmatch.models.building import build_model
+from duskmatch.models.start import load_start_weights
 from duskmatch.training.checkpoint import check_same_data, fill_optimizer, newest_checkpoint
 from duskmatch.training.trainer import Trainer
+from duskmatch.weights import read_weights
 
 MAIN = "self_attack"
 OFF = {"attack": False, "defense": False, "sequence": "none", "embedding": "auto"}

@@ -11,13 +11,13 @@ import torch
 
 from duskmatch.config import LossSettings, Settings, nearest
 from duskmatch.data import BadFrames, Dataset, FrameCache, PairedIdentitySampler
-from duskmatch.embedding.machine import describe, pick_device, versions
-from duskmatch.embedding.run import build_model
-from duskmatch.embedding.start import load_start_weights
 from duskmatch.errors import SettingsError
+from duskmatch.machine import describe, pick_device, versions
 from duskmatch.models import Network
+from duskmatch.models.building import build_model
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.self_attack import SWITCHED_PARTS
+from duskmatch.models.start import load_start_weights
 from duskmatch.training.average import Average
 from duskmatch.training.processes import Processes
 from duskmatch.training.schedule import Schedule

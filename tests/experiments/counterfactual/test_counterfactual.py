@@ -18,7 +18,6 @@ from safetensors.numpy import load_file, save_file
 
 from duskmatch import load_embedder
 from duskmatch.data import open_dataset
-from duskmatch.embedding.run import HEADER_KEY, read_weights
 from duskmatch.errors import CheckpointError, DataError, EvaluationError, OutputError, SettingsError
 from duskmatch.evaluation import count_test_reads, evaluate_dataset, score
 from duskmatch.experiments.counterfactual import films as films_module
@@ -28,6 +27,7 @@ from duskmatch.experiments.counterfactual.experiment import Watcher, counterfact
 from duskmatch.records import DIRECTIONS
 from duskmatch.synthetic import generate
 from duskmatch.training.checkpoint import only_writer
+from duskmatch.weights import HEADER_KEY, read_weights
 from tests.data.tree import Tree
 from tests.experiments.counterfactual.conftest import SEED
 from tests.training.headers import with_data

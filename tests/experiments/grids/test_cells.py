@@ -16,7 +16,6 @@ from duskmatch.cli import main
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
 from duskmatch.data.dataset import DirectionPair
-from duskmatch.embedding.run import HEADER_KEY, read_weights
 from duskmatch.errors import OutputError, SettingsError
 from duskmatch.experiments.grids import running, selection
 from duskmatch.experiments.grids.cells import Cell, Order, find_result
@@ -28,6 +27,7 @@ from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from duskmatch.training import shared_stage, train
 from duskmatch.training.checkpoint import only_writer, valid_steps
 from duskmatch.training.monitor import read_log
+from duskmatch.weights import HEADER_KEY, read_weights
 from tests.experiments.grids.conftest import FAST, FLAGS
 from tests.training.narrow import narrow_start
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.data import Dataset
-from duskmatch.embedding.machine import describe, versions
 from duskmatch.evaluation import bootstrap_interval
 from duskmatch.evaluation.document import PROTOCOL
 from duskmatch.evaluation.intervals import LEVEL, RESAMPLES
@@ -32,6 +31,7 @@ from duskmatch.experiments.counterfactual.measures import CAMERA_RULE, Baseline,
 from duskmatch.experiments.counterfactual.plan import Plan
 from duskmatch.experiments.counterfactual.shelf import Subject, training_data
 from duskmatch.experiments.counterfactual.shift import DEFINITION
+from duskmatch.machine import describe, versions
 from duskmatch.records import DIRECTIONS, Ints, Scores
 
 Doubles = npt.NDArray[np.float64]

@@ -14,11 +14,12 @@ import torch
 from duskmatch import __version__
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder, load_embedder
-from duskmatch.embedding.exported import FILE, file_hash, is_exported
-from duskmatch.embedding.machine import pick_device
+from duskmatch.embedding.exported import FILE, is_exported
 from duskmatch.embedding.shards import Shards
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation import load_embeddings, save_embeddings
+from duskmatch.files import file_hash
+from duskmatch.machine import pick_device
 from duskmatch.records import Embeddings, Tracklet
 
 Progress = Callable[[int, int], None]

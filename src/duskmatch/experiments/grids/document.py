@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from duskmatch.data import Dataset
-from duskmatch.embedding.machine import describe, versions
 from duskmatch.errors import EvaluationError
 from duskmatch.experiments.grids.cells import CellResult, LegacyBest, Order, Part, People
 from duskmatch.experiments.grids.comparison import COMPARED, Difference, Scored, compare
@@ -16,6 +15,7 @@ from duskmatch.experiments.grids.given import Budget, RowSettings, SettingsFile,
 from duskmatch.experiments.grids.grid import Base, Grid
 from duskmatch.experiments.grids.variants import PRINTED
 from duskmatch.health import in_short
+from duskmatch.machine import describe, versions
 from duskmatch.records import DIRECTIONS, Direction
 
 SCHEMA_VERSION = 1

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from duskmatch.config import Settings, known_keys, read_settings
-from duskmatch.embedding.run import read_weights
 from duskmatch.errors import CheckpointError, OutputError, SettingsError
+from duskmatch.weights import read_weights
 
 
 def weights_digest(run: Path) -> str:

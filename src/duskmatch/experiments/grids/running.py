@@ -13,7 +13,6 @@ from duskmatch.config import Settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding import Embedder, load_embedder
 from duskmatch.embedding.cost import count_flops
-from duskmatch.embedding.machine import describe, pick_device, set_threads, versions
 from duskmatch.evaluation import dataset_facts, direction_scores
 from duskmatch.evaluation.trials import pooled
 from duskmatch.experiments.grids.cells import (
@@ -30,6 +29,7 @@ from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run,
 from duskmatch.experiments.grids.selection import evaluated, last_step, legacy_best, with_selection
 from duskmatch.files import make_folder, write_json
 from duskmatch.health import Health, read_health
+from duskmatch.machine import describe, pick_device, set_threads, versions
 from duskmatch.records import DIRECTIONS, Scores
 from duskmatch.training import Watcher, train
 from duskmatch.training.checkpoint import only_writer, valid_steps

@@ -7,15 +7,16 @@ from pathlib import Path
 from duskmatch.config import Settings
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
-from duskmatch.embedding.run import build_model, fill_model, read_weights
 from duskmatch.errors import DataError
 from duskmatch.evaluation import Evaluation, evaluate_dataset
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.grids.cells import LegacyBest, Order, SelectionHabit
+from duskmatch.models.building import build_model
 from duskmatch.records import DIRECTIONS, Direction
 from duskmatch.training.checkpoint import valid_steps
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.trainer import make_sampler
+from duskmatch.weights import fill_model, read_weights
 
 
 def last_step(settings: Settings, dataset: Dataset) -> int:

@@ -15,8 +15,6 @@ import numpy as np
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
-from duskmatch.embedding.machine import describe
-from duskmatch.embedding.start import began_elsewhere
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
@@ -34,6 +32,8 @@ from duskmatch.experiments.probes.recalls import Recalls
 from duskmatch.experiments.probes.ridge import STRENGTHS
 from duskmatch.experiments.probes.scatter import scatter
 from duskmatch.experiments.subjects import note_read, run_facts, set_facts
+from duskmatch.machine import describe
+from duskmatch.models.start import began_elsewhere
 from duskmatch.records import Floats, Ints
 
 SHUFFLES = 5  # of the labels, their accuracies averaged

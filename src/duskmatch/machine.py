@@ -11,7 +11,6 @@ import torch
 
 from duskmatch import __version__
 from duskmatch.errors import SettingsError
-from duskmatch.models import sooner
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # Source: glibc's malloc.h
 
@@ -90,14 +89,14 @@ def fast_bf16(device: torch.device) -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
 
 
-def numerics() -> dict[str, str | int]:
-    """What must be the same for a resumed run to end with the same bits."""
+def numerics(kernels: str) -> dict[str, str | int]:
+    """What must be the same for a resumed run to end with the same bits; kernels: which of our own are at work."""
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
-        "kernels": sooner.state(),
+        "kernels": kernels,
     }
 
 

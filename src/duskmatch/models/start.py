@@ -9,13 +9,14 @@ from pathlib import Path
 from torch import Tensor
 
 from duskmatch.config import ModelSettings, Settings
-from duskmatch.embedding.exported import file_hash
-from duskmatch.embedding.pickled import read_pickle
-from duskmatch.embedding.run import build_model, read_weights
 from duskmatch.errors import CheckpointError, SettingsError
+from duskmatch.files import file_hash
 from duskmatch.models import Network
 from duskmatch.models.backbone import LITE0, load_backbone
+from duskmatch.models.building import build_model
 from duskmatch.models.efficientnet import renamed
+from duskmatch.pickled import read_pickle
+from duskmatch.weights import read_weights
 
 log = logging.getLogger("duskmatch")
 
