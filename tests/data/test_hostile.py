@@ -71,7 +71,7 @@ def test_any_boxes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     except DataError as error:
         assert str(error).startswith(str(path))
     else:
-        assert all(np.isfinite([box.x, box.y, box.w, box.h, box.confidence]).all() for box in boxes)
+        assert all(np.isfinite([box.x, box.y, box.w, box.h, box.confidence or 0.0]).all() for box in boxes)
 
 
 @given(st.lists(st.lists(words, min_size=6, max_size=8).map(",".join), max_size=4))

@@ -23,6 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-gap", metavar="N", type=int, default=30, help="empty frames that end a track (30)")
     parser.add_argument("--min-frames", metavar="N", type=int, default=1, help="shorter tracks are dropped (default 1)")
     parser.add_argument("--drop-outside", action="store_true", help="drop boxes outside the picture")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        metavar="N",
+        type=int,
+        action="append",
+        default=[],
+        help="only boxes with this number in column 8 (once or more)",
+    )
+    parser.add_argument("--min-confidence", metavar="X", type=float, help="drop boxes below it (column 7); 0 keeps all")
     parser.add_argument("--png", action="store_true", help="write PNG; the default is JPEG of quality 95")
     parser.add_argument("--overwrite", action="store_true", help="remove what lies in OUT first")
 
@@ -44,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
         split_halves=args.split_halves,
         png=args.png,
         drop_outside=args.drop_outside,
+        classes=tuple(args.classes),
+        min_confidence=args.min_confidence,
     )
     with console.progress() as bar:
         task = bar.add_task("cutting tracks, frames", note="", total=None)
@@ -67,8 +79,7 @@ def show(account: dict[str, Any]) -> str:
         f"({boxes['clipped']} of them clipped to the picture), {boxes['dropped']} dropped"
         + (f" ({why})" if why else "")
     ]
-    if account["counts_from_0"]:
-        lines.append("  the boxes fit the picture to the pixel if they count from 0: then pass --pixels-from 0")
+    lines += [f"  {hint}" for hint in account["hints"]]
     for track in account["tracks"]:
         begin_s, end_s = ("?" if s is None else f"{s:.2f} s" for s in (track["begin_s"], track["end_s"]))
         lines.append(f"  {track['tracklet_id']}: {track['frames']} frames, {begin_s} to {end_s}")

@@ -136,7 +136,7 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
     kept = plan.kept()
     if not cut.split_halves:
         _sync(out)
-        write_tracklets(out, [_tracklet(track, slice(None), track.pictures, cut) for track in kept])
+        write_tracklets(out, [_tracklet(plan, track, slice(None), track.pictures) for track in kept])
         return
     halves: dict[str, list[Tracklet]] = {half: [] for half in HALVES}
     for track in kept:
@@ -144,7 +144,7 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
         for half, part in zip(HALVES, (slice(0, middle), slice(middle, None)), strict=True):
             pictures = [_move(path, out / half / track.name / path.name) for path in track.pictures[part]]
             if pictures:
-                halves[half].append(_tracklet(track, part, pictures, cut))
+                halves[half].append(_tracklet(plan, track, part, pictures))
         (out / track.name).rmdir()
     for half in HALVES:
         (out / half).mkdir(exist_ok=True)
@@ -153,10 +153,10 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
         write_tracklets(out / half, tracklets)
 
 
-def _tracklet(track: Track, part: slice, pictures: list[Path], cut: Cut) -> Tracklet:
+def _tracklet(plan: Plan, track: Track, part: slice, pictures: list[Path]) -> Tracklet:
     begin_s, end_s = span(track.times[part])
-    pid = track.boxes[0].track
-    return Tracklet(tuple(pictures), pid, cut.camid, cut.modality, track.name, begin_s, end_s)
+    pid = plan.pids[track.boxes[0].track]
+    return Tracklet(tuple(pictures), pid, plan.cut.camid, plan.cut.modality, track.name, begin_s, end_s)
 
 
 def _move(path: Path, to: Path) -> Path:
