@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duskmatch.data import Problem, open_dataset, open_tracklets
-from duskmatch.data.decoding import _decoded, decode_bytes
+from duskmatch.data.decoding import decode_bgr, decode_bytes
 from duskmatch.data.mot import read_boxes
 from duskmatch.data.tracklets import COLUMNS
 from duskmatch.errors import DataError, FrameError
@@ -101,7 +101,7 @@ def test_any_bytes_are_a_picture_or_refused(at: int, junk: bytes, cut: int) -> N
     else:
         assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     try:
-        small = _decoded(data, "x.jpg", at_least=(12, 6))
+        small = decode_bgr(data, "x.jpg", at_least=(12, 6))
     except FrameError as error:
         assert str(error).startswith("x.jpg: ")
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="the video file")
+    parser.add_argument("video", metavar="VIDEO", type=Path, help="the video file, or a folder of numbered pictures")
     parser.add_argument("--boxes", metavar="MOT.txt", type=Path, required=True, help="frame,id,x,y,w,h,confidence,...")
     parser.add_argument("--modality", choices=("visible", "infrared"), required=True, help="what the camera sees by")
     parser.add_argument("--camera", metavar="N", type=int, required=True, help="the camera's number")
@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only boxes with this number in column 8 (once or more)",
     )
     parser.add_argument("--min-confidence", metavar="X", type=float, help="drop boxes below it (column 7); 0 keeps all")
+    parser.add_argument("--levels", metavar="LOW,HIGH", type=low_high, help="black and white of 16-bit grey")
+    parser.add_argument("--fps", metavar="N", type=float, help="frames a second, where the video holds no times")
     parser.add_argument("--png", action="store_true", help="write PNG; the default is JPEG of quality 95")
     parser.add_argument("--overwrite", action="store_true", help="remove what lies in OUT first")
 
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> None:
         drop_outside=args.drop_outside,
         classes=tuple(args.classes),
         min_confidence=args.min_confidence,
+        levels=args.levels,
+        fps=args.fps,
     )
     with console.progress() as bar:
         task = bar.add_task("cutting tracks, frames", note="", total=None)
@@ -65,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
             args.out,
             cut,
             overwrite=args.overwrite,
-            on_frame=lambda number: bar.update(task, completed=number),
+            on_frame=lambda number, last: bar.update(task, completed=number, total=last),
         )
     console.result({**account, "out": str(args.out)}, show)
 
@@ -93,6 +97,15 @@ def pair_of_floats(text: str) -> tuple[float, float]:
         return float(across), float(down or across)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be SX or SX,SY, like 0.5 or 0.5,0.4; got {text!r}") from None
+
+
+def low_high(text: str) -> tuple[float, float]:
+    """The two values of `7000,9000`."""
+    low, _, high = text.partition(",")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be LOW,HIGH, like 7000,9000; got {text!r}") from None
 
 
 def pair_of_ints(text: str) -> tuple[int, int]:

@@ -24,6 +24,7 @@ NO_AREA = "no area"
 NO_CONFIDENCE = "confidence 0"
 OTHER_CLASS = "of another class"
 OUTSIDE = "outside the picture"
+NO_PICTURE = "no picture of that number"
 AFTER_END = "after the video's last frame"
 SHORT = "in a track of too few frames"
 
@@ -36,7 +37,8 @@ class Cut:
     scale: what box coordinates are multiplied by (across, down); boxes_size: or the (width, height) they were made
     for; pixels_from: the number of the first pixel in the boxes; drop_outside: boxes wholly outside the picture are
     counted and dropped instead of refused; classes: only boxes of these, where any are named; min_confidence: boxes
-    below it are dropped. Without it those of confidence 0 are, if any box of the file has another confidence.
+    below it are dropped. Without it those of confidence 0 are, if any box of the file has another confidence;
+    levels: the (low, high) of grey deeper than 8 bits that become black and white; fps: frames a second to count times.
     """
 
     modality: Modality
@@ -51,6 +53,8 @@ class Cut:
     drop_outside: bool = False
     classes: tuple[int, ...] = ()
     min_confidence: float | None = None
+    levels: tuple[float, float] | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_gap", 0), ("min_frames", 1)):
@@ -60,6 +64,10 @@ class Cut:
             raise SettingsError(f"pixels-from must be 0 or 1; got {self.pixels_from}")
         if self.min_confidence is not None and not math.isfinite(self.min_confidence):
             raise SettingsError(f"min-confidence must be a finite number; got {self.min_confidence}")
+        if self.levels is not None and not -math.inf < self.levels[0] < self.levels[1] < math.inf:
+            raise SettingsError(f"levels must be LOW,HIGH, HIGH the larger; got {self.levels[0]:g},{self.levels[1]:g}")
+        if self.fps is not None and not 0 < self.fps < 1e6:
+            raise SettingsError(f"fps must be above 0; got {self.fps:g}")
         if self.scale is not None and self.boxes_size is not None:
             raise SettingsError("scale and boxes-size say the same thing; give one of them")
         for name, pair in (("scale", self.scale), ("boxes-size", self.boxes_size)):
@@ -128,11 +136,10 @@ class Plan:
             if place.clipped:
                 self.clipped.add(box.line)
 
-    def settle(self, n_read: int, path: Path) -> None:
-        """Says why what is left was not cut, and takes out tracks that came out too short."""
+    def settle(self, last: int, path: Path) -> None:
+        """Says why what is left was not cut after frame `last`, and takes out tracks that came out too short."""
         for frame, rest in self.wanted_boxes.items():
-            assert frame > n_read
-            self.dropped |= {box.line: AFTER_END for box, _, _ in rest}
+            self.dropped |= {box.line: AFTER_END if frame > last else NO_PICTURE for box, _, _ in rest}
         for track in self.tracks.values():
             if len(track.pictures) < self.cut.min_frames:
                 self.dropped |= dict.fromkeys(track.lines, SHORT)
