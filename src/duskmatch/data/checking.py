@@ -118,7 +118,8 @@ def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threa
         to_open += [(entry, index) for index in chosen]
         others += [(entry, index) for index in there if frames == "sample" and index not in chosen]
     found.opened = len(to_open)
-    looks = [(decode_frame, *one) for one in to_open] + [(look_at_end, *one) for one in others]
+    looks: list[tuple[Callable[[Path], object], Listed, int]] = [(decode_frame, *one) for one in to_open]
+    looks += [(look_at_end, *one) for one in others]
     for problem in in_order(lambda one: _look(root, *one), looks, n_threads):
         if problem is not None:
             found.unreadable += 1

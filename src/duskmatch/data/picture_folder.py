@@ -75,9 +75,7 @@ class PictureFolder:
         picture = self._read(number)
         height, width = picture.shape[:2]
         if (width, height) != self.size:
-            text = (
-                f"all pictures must have one size; the first has {self.size[0]}x{self.size[1]}, this {width}x{height}"
-            )
+            text = f"all pictures must have one size; it changes from {self.size[0]}x{self.size[1]} to {width}x{height}"
             raise DataError(f"{self.pictures[number]}: {text}")
         return picture
 
@@ -141,9 +139,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
         if (before := found.setdefault(int(digits), path)) is not path:
             raise DataError(f"{path}: each number must be there once; {before.name} has it too; take one away")
     if not found:
-        raise DataError(
-            f"{folder}: a folder of frames must hold pictures called by their number, 000001.jpg; none does"
-        )
+        raise DataError(f"{folder}: a folder of frames must hold pictures called by number, 000001.jpg; none does")
     return {number + 1: path for number, path in found.items()} if 0 in found else found
 
 
