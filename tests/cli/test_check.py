@@ -51,12 +51,29 @@ def test_frames_are_opened_as_asked(tree: Tree, capsys: pytest.CaptureFixture[st
 
 def test_a_sample_is_the_middle_picture_of_each_track(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
     frames = open_dataset(tree.root).train[0].frames  # 12 of them, the second track in its list
-    for at in (0, 11):
-        frames[at].write_bytes(b"")
-    assert check(capsys, str(tree.root))[1]["problems"] == []
-    frames[6].write_bytes(b"")
+    for at in (0, 6, 11):
+        data = bytearray(frames[at].read_bytes())
+        data[20:-2] = bytes(len(data) - 22)  # begins and ends like a JPEG
+        frames[at].write_bytes(data)
     problems = check(capsys, str(tree.root))[1]["problems"]
     assert [(p["kind"], p["line"]) for p in problems] == [("unreadable", 11 + 7)]
+
+
+def test_a_sample_looks_at_the_size_and_end_of_all_pictures(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = open_dataset(tree.root).train[0].frames
+    frames[0].write_bytes(b"")
+    size = frames[11].stat().st_size // 2
+    frames[11].write_bytes(frames[11].read_bytes()[:size])
+    frames[3].write_bytes(frames[3].read_bytes() + bytes(100))  # bytes after the end do no harm
+    status, found, _ = check(capsys, str(tree.root))
+    assert [(p["kind"], p["line"]) for p in found["problems"]] == [("unreadable", 12), ("unreadable", 23)]
+    texts = [p["text"].split(": ", 1)[1] for p in found["problems"]]
+    assert texts == [
+        "the picture is empty (0 bytes); copy it from the data set",
+        f"the file is cut off ({size} bytes); copy it from the data set",
+    ]
+    assert (status, found["frames"]["opened"], found["frames"]["unreadable"]) == (2, 32, 2)
+    assert check(capsys, str(tree.root), "--frames", "none")[1]["problems"] == []
 
 
 def test_all_problems_are_listed_with_file_and_line(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,7 @@ def test_words_for_a_person(command: list[str], tmp_path: Path, capsys: pytest.C
     assert main([*command, "-q"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "4 boxes in 1 tracks: 3 cut (0 of them clipped to the picture), 1 dropped (1 confidence 0)",
+        "  boxes of confidence 0 were left out, as in ground truth; --min-confidence 0 keeps them",
         "  0002: 3 frames, 0.00 s to 0.30 s",
         f"written: {tmp_path / 'out'}",
     ]

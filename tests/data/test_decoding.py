@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from duskmatch.data import FrameCache, decode_frame, resize
-from duskmatch.errors import FrameError
+from duskmatch.data.decoding import look_at_end
+from duskmatch.errors import FrameError, SettingsError
 from tests.data.tree import write_picture
 
 NEXT = "copy it again or pass --on-bad-frame skip"
@@ -171,3 +173,44 @@ def test_cached_pictures_lie_side_by_side_in_large_blocks(tmp_path: Path) -> Non
     assert [picture.base is block for picture in pictures] == [True] * 4 + [False] * 2
     assert not any(picture.flags.writeable for picture in pictures)
     assert cache.n_bytes == 4 * n
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.jpg")
+    text = f"{tmp_path / '1.jpg'}: a picture must be a regular file; it is a pipe, socket or device; {NEXT}"
+    for read in (decode_frame, look_at_end):
+        with pytest.raises(FrameError) as error:
+            read(tmp_path / "1.jpg")
+        assert str(error.value) == text
+
+
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".jpg", ".tif"])
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = encoded(tmp_path / f"1{ending}", np.zeros((300, 400, 3), np.uint8))
+    monkeypatch.setenv("DUSKMATCH_MAX_PIXELS", "120000")
+    assert decode_frame(path).shape == (300, 400, 3)
+    monkeypatch.setenv("DUSKMATCH_MAX_PIXELS", "119999")
+    monkeypatch.setattr(cv2, "imdecode", None)  # nothing may be decoded
+    rule = "a picture must have at most 0.119999 million pixels; it has 400x300"
+    assert refusal(path) == f"{path}: {rule}; make it smaller or set DUSKMATCH_MAX_PIXELS"
+    monkeypatch.setenv("DUSKMATCH_MAX_PIXELS", "many")
+    with pytest.raises(SettingsError, match="DUSKMATCH_MAX_PIXELS must be a whole number above 0; got 'many'"):
+        decode_frame(path)
+
+
+def test_the_ceiling_stands_without_being_set(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "1.png", np.zeros((8, 8, 3), np.uint8))
+    data = bytearray(path.read_bytes())
+    data[16:24] = (30_000).to_bytes(4, "big") * 2
+    path.write_bytes(data)
+    assert "a picture must have at most 100 million pixels; it has 30000x30000" in refusal(path)
+
+
+def test_floats_are_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "1.tif"
+    path.write_bytes(cv2.imencode(".tif", np.random.default_rng(0).random((9, 7)).astype(np.float32))[1].tobytes())
+    text = "the picture holds 32-bit floats, not 8 or 16-bit values: save it as such"
+    assert refusal(path) == f"{path}: {text} ({path.stat().st_size} bytes); {NEXT}"

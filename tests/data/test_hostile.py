@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duskmatch.data import Problem, open_dataset, open_tracklets
-from duskmatch.data.decoding import _decoded, decode_bytes
+from duskmatch.data.decoding import decode_bgr, decode_bytes
 from duskmatch.data.mot import read_boxes
 from duskmatch.data.tracklets import COLUMNS
 from duskmatch.errors import DataError, FrameError
@@ -71,7 +71,7 @@ def test_any_boxes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     except DataError as error:
         assert str(error).startswith(str(path))
     else:
-        assert all(np.isfinite([box.x, box.y, box.w, box.h, box.confidence]).all() for box in boxes)
+        assert all(np.isfinite([box.x, box.y, box.w, box.h, box.confidence or 0.0]).all() for box in boxes)
 
 
 @given(st.lists(st.lists(words, min_size=6, max_size=8).map(",".join), max_size=4))
@@ -101,7 +101,7 @@ def test_any_bytes_are_a_picture_or_refused(at: int, junk: bytes, cut: int) -> N
     else:
         assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     try:
-        small = _decoded(data, "x.jpg", at_least=(12, 6))
+        small = decode_bgr(data, "x.jpg", at_least=(12, 6))
     except FrameError as error:
         assert str(error).startswith("x.jpg: ")
     else:

@@ -98,7 +98,7 @@ def test_the_size_of_the_smaller_picture_decides(tmp_path: Path) -> None:
     ]:
         path = encoded(tmp_path / "1.jpg", np.zeros((*stored, 3), np.uint8))
         assert reduction(path.read_bytes(), wanted) == times
-        assert decoding_module._decoded(path.read_bytes(), path, wanted).shape[:2] == (
+        assert decoding_module.decode_bgr(path.read_bytes(), path, wanted).shape[:2] == (
             -(-stored[0] // times),
             -(-stored[1] // times),
         )

@@ -28,7 +28,7 @@ def test_rows_in_any_order_come_out_by_frame(tmp_path: Path) -> None:
 
 
 def test_confidence_and_commas_may_be_missing(tmp_path: Path) -> None:
-    assert boxes(tmp_path, "1 1 1 2 3 4\n") == [Box(1, 1, 1, 1.0, 2.0, 3.0, 4.0, 1.0)]
+    assert boxes(tmp_path, "1 1 1 2 3 4\n") == [Box(1, 1, 1, 1.0, 2.0, 3.0, 4.0)]
 
 
 ROWS = [
@@ -43,8 +43,8 @@ ROWS = [
     ("one,1,1,2,3,4,1", "frame must be a whole number; got 'one'"),
     ("1.5,1,1,2,3,4,1", "frame must be a whole number; got '1.5'"),
     ("0,1,1,2,3,4,1", "frames count from 1; got 0; add 1 to each if they count from 0"),
-    ("1,-1,1,2,3,4,1", "id must be the number of a track, at least 0; got -1; run a tracker first"),
-    ("9,9,1,2,3,4,1", "each track has one box in a frame; frame 9, track 9 is in line 1 too; remove one"),
+    ("9" * 11 + ",1,1,2,3,4,1", "frame must be at most 1000000000; got '99999999999'"),
+    ("1," + "9" * 41 + ",1,2,3,4,1", "id must have at most 40 digits; got '" + "9" * 41 + "'"),
 ]  # fmt: skip
 
 

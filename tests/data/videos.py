@@ -47,6 +47,35 @@ def write_lossless(path: Path, n: int) -> Path:
     return path
 
 
+def write_coded(
+    path: Path, n: int, codec: str, *, form: str | None = None, options: dict[str, str] | None = None, rate: int = 10
+) -> Path:
+    """`n` moving pictures of 64x48 by any encoder; `form` is the container where the name does not say it."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (48, 64 + n, 3), dtype=np.uint8)
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for i in range(n):
+            picture = np.ascontiguousarray(noise[:, i : i + 64])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_deep(path: Path, pictures: Sequence[np.ndarray], pix_fmt: str = "gray16le") -> Path:
+    """Grey of 16 bits without loss, 10 frames a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width = pictures[0].shape
+        stream.pix_fmt = pix_fmt
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format=pix_fmt)))
+        container.mux(stream.encode())
+    return path
+
+
 def turn(path: Path) -> Path:
     """Gives an MP4 a display matrix that turns it by a quarter, as telephones write it."""
     data = path.read_bytes()

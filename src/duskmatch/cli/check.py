@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames",
         choices=("all", "sample", "none"),
         default="sample",
-        help="which pictures to open: all, the middle one of each track, none (default sample)",
+        help="which pictures to open: all, the middle one of each track (of others the end), none (default sample)",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="the video file")
+    parser.add_argument("video", metavar="VIDEO", type=Path, help="the video file, or a folder of numbered pictures")
     parser.add_argument("--boxes", metavar="MOT.txt", type=Path, required=True, help="frame,id,x,y,w,h,confidence,...")
     parser.add_argument("--modality", choices=("visible", "infrared"), required=True, help="what the camera sees by")
     parser.add_argument("--camera", metavar="N", type=int, required=True, help="the camera's number")
@@ -23,6 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-gap", metavar="N", type=int, default=30, help="empty frames that end a track (30)")
     parser.add_argument("--min-frames", metavar="N", type=int, default=1, help="shorter tracks are dropped (default 1)")
     parser.add_argument("--drop-outside", action="store_true", help="drop boxes outside the picture")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        metavar="N",
+        type=int,
+        action="append",
+        default=[],
+        help="only boxes with this number in column 8 (once or more)",
+    )
+    parser.add_argument("--min-confidence", metavar="X", type=float, help="drop boxes below it (column 7); 0 keeps all")
+    parser.add_argument("--levels", metavar="LOW,HIGH", type=low_high, help="black and white of 16-bit grey")
+    parser.add_argument("--fps", metavar="N", type=float, help="frames a second, where the video holds no times")
     parser.add_argument("--png", action="store_true", help="write PNG; the default is JPEG of quality 95")
     parser.add_argument("--overwrite", action="store_true", help="remove what lies in OUT first")
 
@@ -44,6 +56,10 @@ def run(args: argparse.Namespace) -> None:
         split_halves=args.split_halves,
         png=args.png,
         drop_outside=args.drop_outside,
+        classes=tuple(args.classes),
+        min_confidence=args.min_confidence,
+        levels=args.levels,
+        fps=args.fps,
     )
     with console.progress() as bar:
         task = bar.add_task("cutting tracks, frames", note="", total=None)
@@ -53,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
             args.out,
             cut,
             overwrite=args.overwrite,
-            on_frame=lambda number: bar.update(task, completed=number),
+            on_frame=lambda number, last: bar.update(task, completed=number, total=last),
         )
     console.result({**account, "out": str(args.out)}, show)
 
@@ -67,8 +83,7 @@ def show(account: dict[str, Any]) -> str:
         f"({boxes['clipped']} of them clipped to the picture), {boxes['dropped']} dropped"
         + (f" ({why})" if why else "")
     ]
-    if account["counts_from_0"]:
-        lines.append("  the boxes fit the picture to the pixel if they count from 0: then pass --pixels-from 0")
+    lines += [f"  {hint}" for hint in account["hints"]]
     for track in account["tracks"]:
         begin_s, end_s = ("?" if s is None else f"{s:.2f} s" for s in (track["begin_s"], track["end_s"]))
         lines.append(f"  {track['tracklet_id']}: {track['frames']} frames, {begin_s} to {end_s}")
@@ -82,6 +97,15 @@ def pair_of_floats(text: str) -> tuple[float, float]:
         return float(across), float(down or across)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be SX or SX,SY, like 0.5 or 0.5,0.4; got {text!r}") from None
+
+
+def low_high(text: str) -> tuple[float, float]:
+    """The two values of `7000,9000`."""
+    low, _, high = text.partition(",")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be LOW,HIGH, like 7000,9000; got {text!r}") from None
 
 
 def pair_of_ints(text: str) -> tuple[int, int]:

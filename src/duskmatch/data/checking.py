@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from duskmatch.data.clips import in_order
 from duskmatch.data.dataset import WALK_SPLITS, Dataset
-from duskmatch.data.decoding import decode_frame
+from duskmatch.data.decoding import NEXT, decode_frame, look_at_end
 from duskmatch.data.layout import Place, SplitRows
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
@@ -94,11 +94,13 @@ def describe_tracklets(
 def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threads: int) -> Found:
     """Which pictures are missing, and which of those opened cannot be read; every one with file and line.
 
-    "all" opens each picture, "sample" the middle one of each tracklet, "none" only asks whether they are there.
+    "all" opens each picture, "sample" the middle one of each tracklet and looks at size and end of the others, "none"
+    only asks whether they are there.
     """
     found = Found()
     folders: dict[Path, set[str]] = {}
     to_open: list[tuple[Listed, int]] = []
+    others: list[tuple[Listed, int]] = []
     for entry in listed:
         found.listed += len(entry.tracklet)
         there = []
@@ -114,8 +116,11 @@ def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threa
                 found.problems.append(Problem("missing", *entry.place(index), text))
         chosen = {"all": there, "sample": there[len(there) // 2 :][:1], "none": []}[frames]
         to_open += [(entry, index) for index in chosen]
+        others += [(entry, index) for index in there if frames == "sample" and index not in chosen]
     found.opened = len(to_open)
-    for problem in in_order(lambda one: _open(root, *one), to_open, n_threads):
+    looks: list[tuple[Callable[[Path], object], Listed, int]] = [(decode_frame, *one) for one in to_open]
+    looks += [(look_at_end, *one) for one in others]
+    for problem in in_order(lambda one: _look(root, *one), looks, n_threads):
         if problem is not None:
             found.unreadable += 1
             found.problems.append(problem)
@@ -137,13 +142,13 @@ def _listed(dataset: Dataset) -> Iterator[Listed]:
             yield Listed(tracklet, rows.places[row])
 
 
-def _open(root: Path, entry: Listed, index: int) -> Problem | None:
+def _look(root: Path, look: Callable[[Path], object], entry: Listed, index: int) -> Problem | None:
     frame = entry.tracklet.frames[index]
     try:
-        decode_frame(frame)
+        look(frame)
     except FrameError as error:
-        text = str(error).replace(str(frame), _relative(root, frame), 1).rsplit("; ", 1)[0]
-        return Problem("unreadable", *entry.place(index), f"{text}; copy it from the data set")
+        text = str(error).replace(str(frame), _relative(root, frame), 1).replace(NEXT, "copy it from the data set")
+        return Problem("unreadable", *entry.place(index), text)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,15 +13,18 @@ import cv2
 import numpy as np
 
 from duskmatch import files
+from duskmatch.data import box_hints
 from duskmatch.data.decoding import Picture
-from duskmatch.data.mot import Box, Rectangle, rectangle, split_tracks
+from duskmatch.data.mot import Box, Rectangle, check_tracks, rectangle, split_tracks, table_pids
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.records import Modality
 
 JPEG_QUALITY = 95
 NO_AREA = "no area"
 NO_CONFIDENCE = "confidence 0"
+OTHER_CLASS = "of another class"
 OUTSIDE = "outside the picture"
+NO_PICTURE = "no picture of that number"
 AFTER_END = "after the video's last frame"
 SHORT = "in a track of too few frames"
 
@@ -32,7 +36,9 @@ class Cut:
     max_gap: empty frames after which an id that comes back is a new tracklet; min_frames: shorter ones are dropped;
     scale: what box coordinates are multiplied by (across, down); boxes_size: or the (width, height) they were made
     for; pixels_from: the number of the first pixel in the boxes; drop_outside: boxes wholly outside the picture are
-    counted and dropped instead of refused.
+    counted and dropped instead of refused; classes: only boxes of these, where any are named; min_confidence: boxes
+    below it are dropped. Without it those of confidence 0 are, if any box of the file has another confidence;
+    levels: the (low, high) of grey deeper than 8 bits that become black and white; fps: frames a second to count times.
     """
 
     modality: Modality
@@ -45,6 +51,10 @@ class Cut:
     split_halves: bool = False
     png: bool = False
     drop_outside: bool = False
+    classes: tuple[int, ...] = ()
+    min_confidence: float | None = None
+    levels: tuple[float, float] | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_gap", 0), ("min_frames", 1)):
@@ -52,6 +62,12 @@ class Cut:
                 raise SettingsError(f"{name.replace('_', '-')} must be at least {least}; got {getattr(self, name)}")
         if self.pixels_from not in (0, 1):
             raise SettingsError(f"pixels-from must be 0 or 1; got {self.pixels_from}")
+        if self.min_confidence is not None and not math.isfinite(self.min_confidence):
+            raise SettingsError(f"min-confidence must be a finite number; got {self.min_confidence}")
+        if self.levels is not None and not -math.inf < self.levels[0] < self.levels[1] < math.inf:
+            raise SettingsError(f"levels must be LOW,HIGH, HIGH the larger; got {self.levels[0]:g},{self.levels[1]:g}")
+        if self.fps is not None and not 0 < self.fps < 1e6:
+            raise SettingsError(f"fps must be above 0; got {self.fps:g}")
         if self.scale is not None and self.boxes_size is not None:
             raise SettingsError("scale and boxes-size say the same thing; give one of them")
         for name, pair in (("scale", self.scale), ("boxes-size", self.boxes_size)):
@@ -85,12 +101,18 @@ class Plan:
         self.dropped: dict[int, str] = {}  # line -> why
         self.clipped: set[int] = set()
         self.wanted_boxes: dict[int, list[tuple[Box, Rectangle, Track]]] = defaultdict(list)
+        _check_columns(boxes, cut, path)
+        self.zero_is_ignore = cut.min_confidence is None and any(box.confidence for box in boxes)
         good = [box for box in boxes if self._usable(box)]
+        box_hints.refuse_fractions(good, cut.scale or cut.boxes_size, path)
         rectangles = {box.line: rectangle(box, self.scale, *self.size, cut.pixels_from) for box in good}
         self._outside([box for box in good if rectangles[box.line] is None], path)
         inside = [box for box in good if rectangles[box.line] is not None]
         if not inside:
             raise DataError(f"{path} must hold at least one box to cut; all are dropped: {self._why()}")
+        check_tracks(path, inside)
+        self.pids = table_pids(inside)
+        self.hints = box_hints.hints(inside, self.scale, self.size, cut.pixels_from) + self._column_hints(good)
         self.tracks = {name: Track(name, own) for name, own in split_tracks(inside, cut.max_gap).items()}
         for track in self.tracks.values():
             for box in track.boxes:
@@ -114,11 +136,10 @@ class Plan:
             if place.clipped:
                 self.clipped.add(box.line)
 
-    def settle(self, n_read: int, path: Path) -> None:
-        """Says why what is left was not cut, and takes out tracks that came out too short."""
+    def settle(self, last: int, path: Path) -> None:
+        """Says why what is left was not cut after frame `last`, and takes out tracks that came out too short."""
         for frame, rest in self.wanted_boxes.items():
-            assert frame > n_read
-            self.dropped |= {box.line: AFTER_END for box, _, _ in rest}
+            self.dropped |= {box.line: AFTER_END if frame > last else NO_PICTURE for box, _, _ in rest}
         for track in self.tracks.values():
             if len(track.pictures) < self.cut.min_frames:
                 self.dropped |= dict.fromkeys(track.lines, SHORT)
@@ -147,7 +168,8 @@ class Plan:
             "boxes_file": boxes.name,
             "settings": asdict(self.cut),
             "scale": list(self.scale),
-            "counts_from_0": self._counts_from_0(),
+            "counts_from_0": box_hints.COUNT_FROM_0 in self.hints,
+            "hints": self.hints,
             "boxes": {
                 "total": len(self.boxes),
                 "cut": n_cut,
@@ -160,7 +182,7 @@ class Plan:
             "tracks": [
                 {
                     "tracklet_id": track.name,
-                    "pid": track.boxes[0].track,
+                    "pid": self.pids[track.boxes[0].track],
                     "frames": len(track.pictures),
                     "first_frame": int(track.pictures[0].stem),
                     "last_frame": int(track.pictures[-1].stem),
@@ -174,20 +196,31 @@ class Plan:
     def _why(self) -> str:
         return ", ".join(f"{n} {why}" for why, n in sorted(Counter(self.dropped.values()).items()))
 
-    def _counts_from_0(self) -> bool:
-        """Whether the boxes fit the picture to the pixel if its first one is 0, and not if it is 1."""
-        if self.cut.pixels_from != 1:
-            return False
-        across, down = self.scale
-        starts = [min(box.x, box.y) for box in self.boxes]
-        ends = [((box.x + box.w) * across, (box.y + box.h) * down) for box in self.boxes]
-        return min(starts) == 0 and all(x <= self.size[0] and y <= self.size[1] for x, y in ends)
+    def _column_hints(self, good: list[Box]) -> list[str]:
+        """What was made of the columns for confidence and class, where it can be meant otherwise."""
+        found = []
+        if NO_CONFIDENCE in self.dropped.values():
+            found.append("boxes of confidence 0 were left out, as in ground truth; --min-confidence 0 keeps them")
+        elif self.cut.min_confidence is None and all(box.confidence == 0 for box in self.boxes):
+            found.append("the confidence is 0 in every row, so it says nothing and no box was left out for it")
+        classes = Counter(box.class_number for box in good)
+        if len(classes) > 1 and not self.cut.classes:
+            said = ", ".join(f"{n} ({classes[n]} boxes)" for n in sorted(classes, key=lambda n: -1 if n is None else n))
+            found.append(f"column 8 holds {len(classes)} classes, and all were cut: {said}; choose with --class N")
+        if any(track != pid for track, pid in self.pids.items()):
+            found.append("ids are too long for tracklets.csv: its pid counts them from 1, tracklet_id holds them")
+        return found
 
     def _usable(self, box: Box) -> bool:
+        least = self.cut.min_confidence
         if box.w <= 0 or box.h <= 0:
             self.dropped[box.line] = NO_AREA
-        elif box.confidence == 0:
+        elif self.cut.classes and box.class_number not in self.cut.classes:
+            self.dropped[box.line] = OTHER_CLASS
+        elif box.confidence == 0 and self.zero_is_ignore:
             self.dropped[box.line] = NO_CONFIDENCE  # MOTChallenge: a box that is to be ignored
+        elif least is not None and box.confidence is not None and box.confidence < least:
+            self.dropped[box.line] = f"confidence below {least:g}"
         return box.line not in self.dropped
 
     def _outside(self, boxes: list[Box], path: Path) -> None:
@@ -200,6 +233,16 @@ class Plan:
                 f"the first is {shown}; say what size they were made for with --boxes-size WxH, or pass --drop-outside"
             )
         self.dropped |= {box.line: OUTSIDE for box in boxes}
+
+
+def _check_columns(boxes: list[Box], cut: Cut, path: Path) -> None:
+    """Refuses a choice by a column that the file does not have."""
+    if cut.classes and all(box.class_number is None for box in boxes):
+        raise DataError(f"{path}: --class needs a class in column 8, a whole number; the file has none; leave it out")
+    if cut.min_confidence is not None and boxes[0].confidence is None:
+        raise DataError(
+            f"{path}: --min-confidence needs a confidence in column 7; the file has 6 columns; leave it out"
+        )
 
 
 def _write_picture(path: Path, crop: Picture) -> None:

@@ -1,22 +1,33 @@
-"""Pictures from files: decoded from bytes, one resize for training and test, and what happens to a bad one."""
+"""Pictures from files: decoded from bytes, one resize for training and test, and what happens to a bad one.
+
+A picture of more pixels than the ceiling is refused by its header, before it takes memory; DUSKMATCH_MAX_PIXELS is
+another ceiling.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+import stat
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from duskmatch.data import jpeg
-from duskmatch.errors import FrameError
+from duskmatch.data import headers, jpeg
+from duskmatch.errors import FrameError, SettingsError
 
 Size = tuple[int, int]
 Picture = npt.NDArray[np.uint8]
 OnBadFrame = Literal["stop", "skip"]
+
+NEXT = "copy it again or pass --on-bad-frame skip"
+MAX_PIXELS = 100_000_000  # of one picture: 300 MB as RGB, and as much again while it is decoded
+MAX_PIXELS_VARIABLE = "DUSKMATCH_MAX_PIXELS"
 
 # An fp32 copy of a picture of more numbers than this (8 MiB) is slower to average than the picture itself.
 _AVERAGED_IN_FP32 = 1 << 21
@@ -32,27 +43,56 @@ def decode_frame(path: Path) -> Picture:
     """The picture in a file: (h w 3) uint8, RGB, turned upright as its EXIF entry says.
 
     Grey becomes three equal channels, 16 bits are divided by 256, alpha is dropped. A file that is missing, empty,
-    cut off or no picture is a FrameError with its name.
+    cut off, no picture or too large is a FrameError with its name.
     """
-    return decode_bytes(_bytes(path), path)
+    return decode_bytes(read_bytes(path), path)
 
 
 def decode_bytes(data: bytes, path: Path | str) -> Picture:
     """As `decode_frame`, of bytes; `path` is for the message."""
-    return np.asarray(cv2.cvtColor(_decoded(data, path), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(decode_bgr(data, path), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What a regular file holds; a pipe or device would be read for ever."""
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise FrameError(f"{path}: a picture must be a regular file; it is a pipe, socket or device; {NEXT}")
         return path.read_bytes()
     except OSError as error:
-        raise FrameError(f"{path}: the picture cannot be read ({error.strerror or error}); {_NEXT}") from error
+        raise FrameError(f"{path}: the picture cannot be read ({error.strerror or error}); {NEXT}") from error
 
 
-def _decoded(data: bytes, path: Path | str, at_least: Size | None = None) -> Picture:
+def look_at_end(path: Path) -> None:
+    """Refuses a file that is empty or lacks its format's end, in the words of `decode_frame`; decodes nothing."""
+    if not _ends(path):
+        data = read_bytes(path)
+        if not data:
+            raise FrameError(f"{path}: the picture is empty (0 bytes); {NEXT}")
+        if data.startswith(jpeg.START) and not jpeg.is_whole(data):
+            raise FrameError(f"{path}: {_what_is_wrong(data, False)} ({len(data)} bytes); {NEXT}")
+        if data.startswith(headers.PNG) and headers.PNG_END not in data:
+            raise FrameError(f"{path}: {_what_is_wrong(data, True)} ({len(data)} bytes); {NEXT}")
+
+
+def _ends(path: Path) -> bool:
+    """Whether a regular file's last bytes are the end of a JPEG or PNG; the whole file has to be read otherwise."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - len(headers.PNG_END)))
+            return file.read().endswith((jpeg.END_OF_IMAGE, headers.PNG_END))
+    except OSError:
+        return False
+
+
+def decode_bgr(data: bytes, path: Path | str, at_least: Size | None = None) -> Picture:
     """(h w 3) uint8, BGR; a JPEG of which half, a quarter or an eighth is still `at_least` (H, W) is that small."""
     if not data:
-        raise FrameError(f"{path}: the picture is empty (0 bytes); {_NEXT}")
+        raise FrameError(f"{path}: the picture is empty (0 bytes); {NEXT}")
+    _check_size(data, path)
     times = jpeg.reduction(data, at_least) if at_least else 1
     picture = _decode(data, times)
     if at_least and times > 1 and picture is not None and not _covers(picture, at_least):
@@ -60,25 +100,60 @@ def _decoded(data: bytes, path: Path | str, at_least: Size | None = None) -> Pic
     # A JPEG that lacks only its end marker still decodes, and so may one that ends in a hole of zeros.
     whole = not data.startswith(jpeg.START) or jpeg.is_whole(data)
     if picture is None or not whole:
-        what = "damaged or no picture" if whole else "cut off"
-        raise FrameError(f"{path}: the file is {what} ({len(data)} bytes); {_NEXT}")
+        raise FrameError(f"{path}: {_what_is_wrong(data, whole)} ({len(data)} bytes); {NEXT}")
     return picture
 
 
+def decode_grey16(data: bytes) -> npt.NDArray[np.uint16] | None:
+    """(h w) of a PNG or TIFF of 16-bit grey, whole; None of any other picture."""
+    if not headers.may_be_deep(data):
+        return None
+    picture = _imdecode(data, cv2.IMREAD_UNCHANGED)
+    deep = picture is not None and picture.dtype == np.uint16 and picture.ndim == 2
+    return np.asarray(picture, dtype=np.uint16) if deep else None
+
+
+def max_pixels() -> int:
+    """The ceiling: that of the environment, or MAX_PIXELS."""
+    text = os.environ.get(MAX_PIXELS_VARIABLE, "")
+    if not text:
+        return MAX_PIXELS
+    if not (text.isascii() and text.isdecimal() and int(text[:18]) > 0):
+        raise SettingsError(f"{MAX_PIXELS_VARIABLE} must be a whole number above 0; got {text[:40]!r}")
+    return int(text[:18])
+
+
+def _check_size(data: bytes, path: Path | str) -> None:
+    size = headers.stored_size(data)
+    if size is not None and math.prod(size) > (ceiling := max_pixels()):
+        rule = f"a picture must have at most {ceiling / 1e6:g} million pixels; it has {size[1]}x{size[0]}"
+        raise FrameError(f"{path}: {rule}; make it smaller or set {MAX_PIXELS_VARIABLE}")
+
+
+def _what_is_wrong(data: bytes, whole: bool) -> str:
+    if not whole:
+        return "the file is cut off"
+    picture = _imdecode(data, cv2.IMREAD_UNCHANGED)
+    if picture is not None and picture.dtype.kind == "f":
+        return f"the picture holds {8 * picture.itemsize}-bit floats, not 8 or 16-bit values: save it as such"
+    return "the file is damaged or no picture"
+
+
 def _decode(data: bytes, times: int) -> Picture | None:
+    picture = _imdecode(data, _FLAGS[times])
+    return None if picture is None else np.asarray(picture, dtype=np.uint8)
+
+
+def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
     # imdecode, never imread: half a JPEG comes back from imread as a picture filled up with grey.
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[times])
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         return None
-    return None if picture is None else np.asarray(picture, dtype=np.uint8)
 
 
 def _covers(picture: Picture, size: Size) -> bool:
     return bool(picture.shape[0] >= size[0] and picture.shape[1] >= size[1])
-
-
-_NEXT = "copy it again or pass --on-bad-frame skip"
 
 
 def resize(picture: Picture, size: Size) -> Picture:
@@ -114,7 +189,7 @@ def read_frame(path: Path, size: Size, jpeg_scaling: bool = False) -> Picture:
     jpeg_scaling: a JPEG is decoded at a half, a quarter or an eighth where that is no smaller than (H, W), in the
     JPEG's own transform: faster, and other pixels, by one to four grey levels on average.
     """
-    picture = resize(_decoded(_bytes(path), path, size if jpeg_scaling else None), size)
+    picture = resize(decode_bgr(read_bytes(path), path, size if jpeg_scaling else None), size)
     return np.stack(cv2.split(picture)[::-1])
 
 

@@ -2,6 +2,10 @@
 
 Frames count from 1, and so do pixels by the format's rule: x = 1 is the left edge of the picture. Many trackers count
 pixels from 0 all the same, which the caller says. Rows may come in any order.
+
+Column 7 is a flag in ground truth (0: not to be counted) and a score in a tracker's results; column 8 is a class where
+all of it are whole numbers (-1: none given). Columns 9 and 10 (visibility, or places in the world) are not read.
+Source: motchallenge.net, instructions; Milan et al., MOT16, section 3.3.
 """
 
 from __future__ import annotations
@@ -9,17 +13,21 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from duskmatch.errors import DataError
 
 MIN_COLUMNS, MAX_COLUMNS = 6, 10
+MAX_DIGITS = 40  # of an id: more than 128 bits hold
+TABLE_IDS = 10**18  # from here on an id does not fit the pid of a tracklet table
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box as the file has it, in the file's own pixels."""
+    """One box as the file has it, in the file's own pixels; None where the file has no such column."""
 
     line: int
     frame: int
@@ -28,7 +36,8 @@ class Box:
     y: float
     w: float
     h: float
-    confidence: float
+    confidence: float | None = None
+    class_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +57,40 @@ def read_boxes(path: Path) -> list[Box]:
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: the boxes cannot be read ({error.strerror or error}); check the path") from error
-    boxes, seen, n_columns = [], dict[tuple[int, int], int](), 0
-    for line, row in enumerate(text.split("\n"), start=1):
-        if not row.strip():
-            continue
-        cells = [cell.strip() for cell in (row.split(",") if "," in row else row.split())]
-        n_columns = n_columns or len(cells)
-        box = _box(path, line, cells, n_columns)
-        if (before := seen.setdefault((box.frame, box.track), line)) != line:
-            text_ = f"each track has one box in a frame; frame {box.frame}, track {box.track} is in line {before} too"
-            raise DataError(f"{path}, line {line}: {text_}; remove one")
-        boxes.append(box)
-    if not boxes:
+    rows = [
+        (line, [cell.strip() for cell in (row.rstrip().removesuffix(",").split(",") if "," in row else row.split())])
+        for line, row in enumerate(text.split("\n"), start=1)
+        if row.strip()
+    ]
+    if not rows:
         raise DataError(f"{path} must hold boxes, one a line: frame,id,x,y,w,h,confidence; it holds none")
+    with_class = all(len(cells) > 7 and _whole(cells[7]) is not None for _, cells in rows)
+    boxes = [_box(path, line, cells, len(rows[0][1]), with_class) for line, cells in rows]
     return sorted(boxes, key=lambda box: (box.frame, box.line))
+
+
+def check_tracks(path: Path, boxes: Collection[Box]) -> None:
+    """Refuses a box of no track, and two boxes of one track in a frame."""
+    seen: dict[tuple[int, int], Box] = {}
+    for box in sorted(boxes, key=lambda box: box.line):
+        if box.track < 0:
+            text = f"id must be the number of a track, at least 0; got {box.track}; run a tracker first"
+            raise DataError(f"{path}, line {box.line}: {text}")
+        if (before := seen.setdefault((box.frame, box.track), box)) is not box:
+            rule = f"each track has one box in a frame; frame {box.frame}, track {box.track} is in line {before.line}"
+            raise DataError(f"{path}, line {box.line}: {rule} too{_twice(before, box)}")
+
+
+def _twice(one: Box, other: Box) -> str:
+    if one.class_number == other.class_number:
+        return "; remove one"
+    return f", of another class ({one.class_number}, {other.class_number}); choose one with --class N"
+
+
+def table_pids(boxes: Collection[Box]) -> dict[int, int]:
+    """Each id's pid in a tracklet table: the id itself, or its place from 1 where an id is too long for the table."""
+    ids = sorted({box.track for box in boxes})
+    return dict(zip(ids, ids, strict=True)) if ids[-1] < TABLE_IDS else {track: n for n, track in enumerate(ids, 1)}
 
 
 def split_tracks(boxes: list[Box], max_gap: int) -> dict[str, list[Box]]:
@@ -92,31 +121,55 @@ def rectangle(box: Box, scale: tuple[float, float], width: int, height: int, pix
     return Rectangle(*inside, clipped=inside != (left, top, right, bottom))
 
 
-def _box(path: Path, line: int, cells: list[str], n_columns: int) -> Box:
+def _box(path: Path, line: int, cells: list[str], n_columns: int, with_class: bool) -> Box:
     where = f"{path}, line {line}"
     if not MIN_COLUMNS <= len(cells) <= MAX_COLUMNS or len(cells) != n_columns:
         rule = f"a row must have {MIN_COLUMNS} to {MAX_COLUMNS} columns, as many as the first one ({n_columns})"
         raise DataError(f"{where}: {rule}: frame,id,x,y,w,h,confidence,...; got {len(cells)}")
-    numbers = [_number(cell) for cell in cells]
-    for name, number, cell in zip(("frame", "id"), numbers, cells, strict=False):
-        if not number.is_integer() or abs(number) > 10**9:
-            raise DataError(f"{where}: {name} must be a whole number; got {cell!r}")
+    frame, track = (_whole_cell(where, name, cell) for name, cell in zip(("frame", "id"), cells, strict=False))
+    if abs(frame) > 10**9:
+        raise DataError(f"{where}: frame must be at most {10**9}; got {cells[0]!r}")
     names = ("x", "y", "w", "h", "confidence")
-    for name, number, cell in zip(names, numbers[2:], cells[2:], strict=False):
+    numbers = [_number(cell) for cell in cells[2:7]]
+    for name, number, cell in zip(names, numbers, cells[2:], strict=False):
         if not math.isfinite(number) or abs(number) > 10**9:
             raise DataError(f"{where}: {name} must be a finite number; got {cell!r}; remove the row or mend it")
-    frame, track = int(numbers[0]), int(numbers[1])
     if frame < 1:
         raise DataError(f"{where}: frames count from 1; got {frame}; add 1 to each if they count from 0")
-    if track < 0:
-        raise DataError(f"{where}: id must be the number of a track, at least 0; got {track}; run a tracker first")
-    x, y, w, h, confidence = [*numbers[2:7], 1.0][:5]
-    return Box(line, frame, track, x, y, w, h, confidence)
+    x, y, w, h = numbers[:4]
+    confidence = numbers[4] if len(numbers) > 4 else None
+    class_number = _whole(cells[7]) if with_class else None
+    return Box(line, frame, track, x, y, w, h, confidence, None if class_number == -1 else class_number)
+
+
+def _whole_cell(where: str, name: str, cell: str) -> int:
+    number = _whole(cell)
+    if number is None and abs(_number(cell)) >= 10**MAX_DIGITS:
+        raise DataError(f"{where}: {name} must have at most {MAX_DIGITS} digits; got {cell[:60]!r}")
+    if number is None:
+        raise DataError(f"{where}: {name} must be a whole number; got {cell!r}")
+    return number
+
+
+def _whole(cell: str) -> int | None:
+    """The whole number, exact at any length, also of 7.0 or 7e0; None for anything else."""
+    try:
+        number = Decimal(cell) if _is_number(cell) else None
+    except InvalidOperation:
+        return None
+    if number is None or number.adjusted() >= MAX_DIGITS or number != number.to_integral_value():
+        return None
+    return int(number)
 
 
 def _number(cell: str) -> float:
     """The number, NaN for anything else."""
     try:
-        return float(cell) if re.fullmatch(r"[-+.\deE]+", cell, re.ASCII) else math.nan
+        return float(cell) if _is_number(cell) else math.nan
     except ValueError:
         return math.nan
+
+
+def _is_number(cell: str) -> bool:
+    """Digits as in 1, -1.5 or 1e3; no word (nan, inf), no underscore, no other script's digits."""
+    return re.fullmatch(r"[-+.\deE]+", cell, re.ASCII) is not None

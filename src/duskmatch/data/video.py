@@ -16,12 +16,15 @@ import numpy as np
 from duskmatch import files
 from duskmatch.data.cutting import Cut, Plan, Track, span
 from duskmatch.data.decoding import Picture
+from duskmatch.data.levels import Levels
 from duskmatch.data.mot import read_boxes
+from duskmatch.data.picture_folder import PictureFolder
 from duskmatch.data.tracklets import write_tracklets
 from duskmatch.errors import DataError, OutputError
 from duskmatch.records import Tracklet
 
 HALVES = ("first", "second")
+NO_TIMES = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS
 
 
 def ingest(
@@ -31,26 +34,31 @@ def ingest(
     cut: Cut,
     *,
     overwrite: bool = False,
-    on_frame: Callable[[int], None] | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """What was done with every box, as in ingest.json; the tracklets lie in `out`, or in `out`/first and /second.
 
-    `on_frame` hears the number of each frame that was read. tracklets.csv is written last, after the pictures are on
-    the disk: a folder without it was interrupted.
+    `video` is a file, or a folder of numbered pictures. `on_frame` hears the number of each frame that was read, and
+    that of the last one to read. tracklets.csv is written last, after the pictures are on the disk: a folder without it
+    was interrupted.
     """
     found = read_boxes(boxes)
-    with Video(video) as source:
+    levels = Levels(cut.levels)
+    with PictureFolder(video, levels, cut.fps) if video.is_dir() else Video(video, levels, cut.fps) as source:
         plan = Plan(found, cut, source.size, boxes)
+        levels.check(video)
         _keep_inputs(out, video, boxes)
         files.prepare_folder(out, overwrite=overwrite)
-        n_read = 0
-        for n_read, time, picture in source.frames(plan.last_frame, plan.wanted):
+        n_read, number, last = 0, 0, min(plan.last_frame, source.n_frames or plan.last_frame)
+        for number, time, picture in source.frames(plan.last_frame, plan.wanted):
+            n_read += 1
             if picture is not None:
-                plan.write(out, n_read, time, picture)
+                plan.write(out, number, time, picture)
             if on_frame is not None:
-                on_frame(n_read)
-    plan.settle(n_read, boxes)
-    account = plan.account(video, boxes, n_read)
+                on_frame(number, last)
+    plan.settle(number, boxes)
+    plan.hints += [*source.hints(), *levels.hints()]
+    account = plan.account(video, boxes, n_read) | {"times": source.times(), "levels": levels.account()}
     files.write_json(out / "ingest.json", account)
     _finish(out, plan, cut)
     return account
@@ -59,10 +67,10 @@ def ingest(
 class Video:
     """A video file read as a stream; nothing but the file is ever opened, no address in a playlist."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, levels: Levels, fps: float | None = None) -> None:
         if not path.is_file():
             raise DataError(f"{path}: the video must be a file; there is none; check the path")
-        self.path = path
+        self.path, self.levels, self.fps = path, levels, fps
         try:
             self.container = av.open(os.fspath(path.resolve()), options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -72,13 +80,18 @@ class Video:
             raise DataError(f"{path}: the file must hold a video; it holds none or is cut off; copy it again")
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
+        # Some decoders pass over damage without a word unless they are told to stop at it.
+        self.stream.codec_context.options = {"err_detect": "explode"}
+        self.n_frames = _n_frames(self.stream, self.container.duration)
+        self._lost_packet, self._end = False, list[str]()
         self._rest = self._decode()
         head = next(self._rest, None)
         if head is None:
             raise DataError(f"{path}: the video must hold at least one frame; it holds none; copy it again")
         self._head = head
-        height, width = _upright(head).shape[:2]
+        height, width = self._upright(head).shape[:2]
         self.size = (width, height)  # as it is shown
+        self._count = self._rate()
 
     def __enter__(self) -> Video:
         return self
@@ -93,42 +106,111 @@ class Video:
             if number >= last:
                 return
 
+    def times(self) -> str:
+        """Where the times come from."""
+        if self._count is not None:
+            return f"{self._count:g} frames a second"
+        return "none" if self._has_no_times() else "video"
+
+    def hints(self) -> list[str]:
+        """What a person should know of the times, and of an end that is not whole."""
+        return [*self._end, *self._of_times()]
+
+    def _of_times(self) -> list[str]:
+        if self.times() == "none":
+            return ["the video holds no times, so begin_s and end_s are empty; say its rate with --fps N"]
+        if self.fps is None and self._has_no_times():
+            return [f"the video holds no times; they are counted at {self._count:g} frames a second, which it names"]
+        return []
+
     def _all(self) -> Iterator[Any]:
         yield self._head
         yield from self._rest
 
     def _decode(self) -> Iterator[Any]:
+        """The frames, up to the first sign of damage: it would spoil those after it, or shift their numbers."""
         number = 0
         try:
-            for frame in self.container.decode(self.stream):
+            for frame in self._undamaged():
+                if frame.is_corrupt:
+                    raise self._damage(number, "the next one is marked as damaged")
                 number += 1
                 yield frame
         except av.error.FFmpegError as error:
-            text = f"the video is damaged after frame {number} ({_reason(error)}); copy it again or re-encode it"
-            raise DataError(f"{self.path}: {text}") from error
+            raise self._damage(number, _reason(error)) from error
+        if self._lost_packet:
+            raise self._damage(number, "what follows is incomplete in the file")
+
+    def _undamaged(self) -> Iterator[Any]:
+        """The frames of the packets before the first one with a hole; a hole at the very end is the end."""
+        packets = self.container.demux(self.stream)
+        for packet in packets:
+            if packet.is_corrupt:
+                self._lost_packet = any(following.size for following in packets)
+                self._end = [] if self._lost_packet else ["the video's last picture is incomplete and was left out"]
+                yield from self.stream.codec_context.decode(None)
+                return
+            yield from packet.decode()
+
+    def _damage(self, number: int, reason: str) -> DataError:
+        text = f"the video is damaged after frame {number} ({reason}); copy it again or re-encode it"
+        return DataError(f"{self.path}: {text}")
+
+    def _has_no_times(self) -> bool:
+        """A raw stream: the times that FFmpeg gives are made up, from 25 frames a second."""
+        return bool(self.container.format.flags & NO_TIMES)
+
+    def _rate(self) -> float | None:
+        """Frames a second to count the times by, where they do not come from the video."""
+        if self.fps is not None or not self._has_no_times():
+            return self.fps
+        rate = self.stream.codec_context.framerate  # what the stream itself says
+        return float(rate) if rate else None
 
     def _time(self, number: int, frame: Any) -> float | None:
+        if self._count is not None:
+            return (number - 1) / self._count
+        if self._has_no_times():
+            return None
         if frame.time is not None:
             return float(frame.time)
-        rate = self.stream.average_rate  # a raw stream has no times, at best a rate
+        rate = self.stream.average_rate
         return (number - 1) / float(rate) if rate else None
 
     def _picture(self, frame: Any) -> Picture:
-        picture = _upright(frame)
+        picture = self._upright(frame)
         height, width = picture.shape[:2]
         if (width, height) != self.size:
             text = f"all frames must have one size; it changes from {self.size[0]}x{self.size[1]} to {width}x{height}"
             raise DataError(f"{self.path}: {text}; re-encode it")
         return picture
 
+    def _upright(self, frame: Any) -> Picture:
+        """BGR as it is shown; the display matrix turns counter-clockwise, as rot90 does.
 
-def _upright(frame: Any) -> Picture:
-    """BGR as it is shown; the display matrix turns counter-clockwise, as rot90 does.
+        Players and OpenCV turn the picture before anyone sees it, so the tracker's boxes are of the turned one.
+        """
+        turned = np.rot90(self._bgr(frame), k=round(getattr(frame, "rotation", 0) / 90) % 4)
+        return np.asarray(turned, dtype=np.uint8)
 
-    Players and OpenCV turn the picture before anyone sees it, so the tracker's boxes are of the turned one.
-    """
-    turned = np.rot90(frame.to_ndarray(format="bgr24"), k=round(getattr(frame, "rotation", 0) / 90) % 4)
-    return np.asarray(turned, dtype=np.uint8)
+    def _bgr(self, frame: Any) -> Picture:
+        plain = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+        components = frame.format.components
+        if len(components) > 1 or components[0].bits <= 8:
+            return plain
+        bits = components[0].bits
+        if bits > 16:  # floats
+            return self.levels.picture(frame.to_ndarray(format="grayf32le"), bits, plain)
+        return self.levels.picture(frame.to_ndarray(format="gray16le") >> (16 - bits), bits, plain)
+
+
+def _n_frames(stream: Any, duration: int | None) -> int | None:
+    """How many frames the container says there are, by count or by length and rate; None where it does not."""
+    if stream.frames or not stream.average_rate:
+        return stream.frames or None
+    if stream.duration and stream.time_base:
+        return round(stream.duration * stream.time_base * stream.average_rate) or None
+    return round(duration / av.time_base * stream.average_rate) or None if duration else None
 
 
 def _finish(out: Path, plan: Plan, cut: Cut) -> None:
@@ -136,7 +218,7 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
     kept = plan.kept()
     if not cut.split_halves:
         _sync(out)
-        write_tracklets(out, [_tracklet(track, slice(None), track.pictures, cut) for track in kept])
+        write_tracklets(out, [_tracklet(plan, track, slice(None), track.pictures) for track in kept])
         return
     halves: dict[str, list[Tracklet]] = {half: [] for half in HALVES}
     for track in kept:
@@ -144,7 +226,7 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
         for half, part in zip(HALVES, (slice(0, middle), slice(middle, None)), strict=True):
             pictures = [_move(path, out / half / track.name / path.name) for path in track.pictures[part]]
             if pictures:
-                halves[half].append(_tracklet(track, part, pictures, cut))
+                halves[half].append(_tracklet(plan, track, part, pictures))
         (out / track.name).rmdir()
     for half in HALVES:
         (out / half).mkdir(exist_ok=True)
@@ -153,10 +235,10 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
         write_tracklets(out / half, tracklets)
 
 
-def _tracklet(track: Track, part: slice, pictures: list[Path], cut: Cut) -> Tracklet:
+def _tracklet(plan: Plan, track: Track, part: slice, pictures: list[Path]) -> Tracklet:
     begin_s, end_s = span(track.times[part])
-    pid = track.boxes[0].track
-    return Tracklet(tuple(pictures), pid, cut.camid, cut.modality, track.name, begin_s, end_s)
+    pid = plan.pids[track.boxes[0].track]
+    return Tracklet(tuple(pictures), pid, plan.cut.camid, plan.cut.modality, track.name, begin_s, end_s)
 
 
 def _move(path: Path, to: Path) -> Path:

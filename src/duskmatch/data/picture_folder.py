@@ -1,0 +1,147 @@
+"""A video that lies as numbered pictures in a folder, as MOTChallenge and `ffmpeg -i v.mp4 %06d.jpg` write it."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from duskmatch.data.decoding import NEXT, Picture, decode_bgr, decode_grey16, read_bytes
+from duskmatch.data.images import is_picture
+from duskmatch.data.levels import Levels
+from duskmatch.errors import DataError, FrameError
+
+INFO = "seqinfo.ini"
+
+
+class PictureFolder:
+    """The pictures by number: the number in a name is the frame's, one more where they count from 0."""
+
+    def __init__(self, path: Path, levels: Levels, fps: float | None = None) -> None:
+        self.path, self.levels = path, levels
+        self.info = _read_info(path)
+        self.folder = _folder(path, self.info)
+        self.pictures = _numbered(self.folder)
+        self.first, self.n_frames = min(self.pictures), max(self.pictures)
+        self.fps = fps or _positive(self.info, "framerate")
+        height, width = self._read(self.first).shape[:2]
+        self.size = (width, height)
+
+    def __enter__(self) -> PictureFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def frames(self, last: int, wanted: Callable[[int], bool]) -> Iterator[tuple[int, float | None, Picture | None]]:
+        """(number, seconds, BGR picture) up to frame `last`; no picture where none is wanted, missing ones left out."""
+        for number in sorted(self.pictures):
+            if number > last:
+                return
+            time = (number - 1) / self.fps if self.fps else None
+            yield number, time, self._of_one_size(number) if wanted(number) else None
+
+    def times(self) -> str:
+        """Where the times come from."""
+        return f"{self.fps:g} frames a second" if self.fps else "none"
+
+    def hints(self) -> list[str]:
+        """What does not fit together in the folder."""
+        n_missing = self.n_frames - self.first + 1 - len(self.pictures)
+        found = []
+        if self.pictures[self.first].stem.endswith("0") and self.first == 1:
+            found.append(f"the pictures count from 0: frame 1 is {self.pictures[1].name}")
+        if n_missing:
+            gap = next(n for n in range(self.first, self.n_frames) if n not in self.pictures)
+            found.append(f"{n_missing} pictures are missing among the numbers, the first for frame {gap}")
+        if self.first > 1:
+            found.append(f"the pictures begin with frame {self.first}, after which frames are counted")
+        return found + self._against_info()
+
+    def _against_info(self) -> list[str]:
+        said = tuple(_positive(self.info, key) for key in ("imwidth", "imheight"))
+        found = []
+        if all(said) and said != self.size:
+            size = f"{said[0]:.0f}x{said[1]:.0f}"
+            now = f"{self.size[0]}x{self.size[1]}"
+            found.append(f"{INFO} says {size}, the pictures are {now}: boxes made for it need --boxes-size {size}")
+        length = _positive(self.info, "seqlength")
+        if length and length != len(self.pictures):
+            found.append(f"{INFO} says {length:.0f} pictures; there are {len(self.pictures)}")
+        return found
+
+    def _of_one_size(self, number: int) -> Picture:
+        picture = self._read(number)
+        height, width = picture.shape[:2]
+        if (width, height) != self.size:
+            text = f"all pictures must have one size; it changes from {self.size[0]}x{self.size[1]} to {width}x{height}"
+            raise DataError(f"{self.pictures[number]}: {text}")
+        return picture
+
+    def _read(self, number: int) -> Picture:
+        path = self.pictures[number]
+        try:
+            data = read_bytes(path)
+            plain, grey = decode_bgr(data, path), decode_grey16(data)
+        except FrameError as error:
+            raise DataError(str(error).replace(NEXT, "copy it again")) from error
+        return plain if grey is None else self.levels.picture(grey, 16, plain)
+
+
+def _folder(path: Path, info: dict[str, str]) -> Path:
+    """The folder of the pictures themselves: the one named, or the imDir of a sequence."""
+    name = info.get("imdir", "")
+    inner = path / name
+    return inner if name and name == Path(name).name and inner.is_dir() else path
+
+
+def _read_info(path: Path) -> dict[str, str]:
+    """What seqinfo.ini in the folder or the one above says; nothing where there is none."""
+    above = path.resolve().parent / INFO
+    if (path / INFO).is_file():
+        return _sequence(path / INFO)
+    if above.is_file() and (info := _sequence(above)).get("imdir") == path.resolve().name:
+        return info
+    return {}
+
+
+def _sequence(place: Path) -> dict[str, str]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(place.read_bytes().decode("utf-8-sig", errors="replace"))
+        return dict(parser["Sequence"])
+    except (configparser.Error, KeyError) as error:
+        rule = "it must hold a section [Sequence] with lines like frameRate=30"
+        raise DataError(f"{place}: {rule}; mend it or take it away") from error
+
+
+def _positive(info: dict[str, str], key: str) -> float | None:
+    text = info.get(key, "").strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) <= 0:
+        raise DataError(f"{INFO}: {key} must be a number above 0; got {text[:40]!r}; mend it or take it away")
+    return float(text)
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """The pictures by the last number in their names, moved up by one where they count from 0."""
+    found: dict[int, Path] = {}
+    prefixes: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if _is_frame(path.name)):
+        prefix, digits = re.fullmatch(r"(.*?)(\d*)", path.stem, re.ASCII | re.DOTALL).groups()  # type: ignore[union-attr]
+        prefixes.setdefault(prefix, path)
+        if not digits or len(digits) > 9 or len(prefixes) > 1:
+            first = next(iter(prefixes.values())).name
+            rule = f"frames must be called alike, by a number at the end, 000001.jpg; the first is {first}"
+            raise DataError(f"{path}: {rule}; take other pictures out of the folder")
+        if (before := found.setdefault(int(digits), path)) is not path:
+            raise DataError(f"{path}: each number must be there once; {before.name} has it too; take one away")
+    if not found:
+        raise DataError(f"{folder}: a folder of frames must hold pictures called by number, 000001.jpg; none does")
+    return {number + 1: path for number, path in found.items()} if 0 in found else found
+
+
+def _is_frame(name: str) -> bool:
+    return is_picture(name) or (name.lower().endswith((".tif", ".tiff")) and not name.startswith("."))
