@@ -301,8 +301,12 @@ def test_files_that_are_no_pictures_are_counted_and_named(tmp_path: Path, caplog
 @pytest.mark.parametrize(
     ("names", "where", "text"),
     [
-        (["walk/1.heic", "walk/2.heic"], "cam9/walk", "a tracklet's folder must hold pictures; it holds 2 other files"),
-        (["notes.txt"], "cam9", "a camera's folder must hold pictures or folders of pictures; it holds 1 other file"),
+        (
+            ["walk/1.heic", "walk/2.heic"],
+            "cam9/walk",
+            "a tracklet's folder must hold pictures; it holds 1.heic and 1 more that are none;",
+        ),
+        (["notes.txt"], "cam9", "a camera's folder must hold pictures or folders of pictures; it holds notes.txt;"),
         (["1.jpg", "1.webp"], "cam9/1.webp", "pictures must differ by more than their ending; 1.jpg is there too"),
     ],
 )

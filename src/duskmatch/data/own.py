@@ -7,7 +7,6 @@ numbers in it as numbers. `validation/`, or the word in the column, holds people
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -82,9 +81,9 @@ def open_folders(root: Path, report: Report, protocol: Protocol = OWN) -> Datase
 
 def _ignored(root: Path, splits: Iterable[Rows]) -> list[str]:
     """The files below the splits' folders that are in no tracklet; how many and which is said."""
-    used = {os.fspath(frame) for rows in splits for t in rows.rows.tracklets.values() for frame in t.frames}
+    used = {frame for rows in splits for t in rows.rows.tracklets.values() for frame in t.frames}
     files = [path for split in SPLITS for path in files_below(root / split) if path not in used]
-    names = [relative(root, Path(path)) for path in files]
+    names = [relative(root, path) for path in files]
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         what = f"{', '.join(names[:NAMED])}{more}"
@@ -176,7 +175,5 @@ def _instead(folder: Path) -> str:
     files = list(files_below(folder))
     if not files:
         return "it is empty; fill or remove it"
-    names = (
-        f"{len(files)} other file{'s' if len(files) > 1 else ''}, {Path(files[0]).name}{' ...' if files[1:] else ''}"
-    )
+    names = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more that are none"
     return f"it holds {names}; pictures end in {', '.join(READABLE)}; convert them or remove the folder"
