@@ -167,7 +167,8 @@ class Scores:
     """How well one direction went, as fractions of 1, and everything needed to read the figures.
 
     cmc[k-1] is the share of scored queries with a match among the first k.
-    `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule;
+    `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule; of
+    `n_gallery` entries `n_junk` have pid -1 and are passed over;
     per-query arrays hold the scored ones in order, `scored` their row numbers.
     """
 
@@ -186,6 +187,7 @@ class Scores:
     average_precision: npt.NDArray[np.float64]
     inp: npt.NDArray[np.float64]
     query_pids: Ints
+    n_junk: int = 0
 
     @property
     def rank1(self) -> float:
@@ -200,6 +202,7 @@ class ScoredPair:
     query: str
     gallery: str
     published: bool = True  # False: the data set's own tables do not have it
+    public_rule: CameraRule | None = None  # what public code removes, where that is not what the protocol says
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,24 @@ def test_llcm_draws_one_picture_of_each_person_and_camera_of_the_gallery_s_side(
     assert {t.camid for t in dataset.train} == {1, 2, 3}  # from the pictures' names
 
 
+@pytest.mark.parametrize("harm", [lambda r: None, lambda r: (r / "0004").mkdir(parents=True)], ids=["none", "empty"])
+def test_llcm_s_empty_infrared_camera_is_accepted(harm: Callable[[Path], object], copied) -> None:
+    root = copied("LLCM")
+    shutil.rmtree(root / "test_nir" / "cam3")
+    harm(root / "test_nir" / "cam3")
+    assert problems_of(root) == [] and 3 not in {t.camid for t in open_dataset(root).test if t.modality == "infrared"}
+    (root / "test_vis" / "cam9" / "0004").mkdir(parents=True)
+    assert [(p.kind, p.file) for p in problems_of(root)] == [("missing", "test_vis/cam9/0004")]
+
+
+def test_sysu_says_that_public_code_removes_nothing_where_the_visible_side_asks() -> None:
+    for protocol in DATASETS["SYSU-MM01"].protocols:
+        assert {p.name: p.public_rule for p in protocol.pairs} == {
+            "infrared_to_visible": None,
+            "visible_to_infrared": "none",
+        }
+
+
 # Own data
 
 
@@ -304,7 +322,7 @@ def test_files_that_are_no_pictures_are_counted_and_named(tmp_path: Path, caplog
         (
             ["walk/1.heic", "walk/2.heic"],
             "cam9/walk",
-            "a tracklet's folder must hold pictures; it holds 1.heic and 1 more that are none;",
+            "a tracklet's folder must hold pictures; it holds 1.heic and 1 more",
         ),
         (["notes.txt"], "cam9", "a camera's folder must hold pictures or folders of pictures; it holds notes.txt;"),
         (["1.jpg", "1.webp"], "cam9/1.webp", "pictures must differ by more than their ending; 1.jpg is there too"),
