@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from duskmatch import Tracklet
-from duskmatch.data import write_tracklets
+from duskmatch.data import in_time_order, write_tracklets
 
 
 def main(folder: str) -> None:
@@ -15,7 +15,7 @@ def main(folder: str) -> None:
     tracklets = []
     for place in sorted(p for p in root.glob("*/*/*") if p.is_dir()):
         modality, camera, person = place.relative_to(root).parts
-        frames = tuple(sorted(place.glob("*.jpg")))  # names must sort in order of time
+        frames = tuple(place / name for name in in_time_order(p.name for p in place.glob("*.jpg")))  # 2.jpg, 10.jpg
         if frames:
             name = f"{person}-{modality}-{camera}"
             tracklets.append(Tracklet(frames, int(person), int(camera), modality, tracklet_id=name))

@@ -88,7 +88,8 @@ class Embeddings:
     """Vectors to search with, and whose they are.
 
     vectors (n d) float32, finite; pids (n,), camids (n,); modality one word or n of them;
-    sources: n names of where each came from (empty when unknown); meta: precision, run, frames per clip, ...
+    sources: n names of where each came from (empty when unknown); meta: precision, run, frames per clip, ...;
+    begin_s, end_s: n times of the tracklets, None where one is unknown (empty when all are).
     """
 
     vectors: Floats
@@ -97,6 +98,8 @@ class Embeddings:
     modality: Modality | Sequence[Modality]
     sources: Sequence[str] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+    begin_s: Sequence[float | None] = ()
+    end_s: Sequence[float | None] = ()
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # frozen: the only place that converts
@@ -116,8 +119,9 @@ class Embeddings:
         for word in {self.modality} if isinstance(self.modality, str) else set(self.modality):
             if word not in MODALITIES:
                 raise DataError(f"embeddings: modality must be visible or infrared; got {word!r}")
-        if self.sources and len(self.sources) != n:
-            raise DataError(f"embeddings: sources must be empty or have {n} entries; got {len(self.sources)}")
+        for name in ("sources", "begin_s", "end_s"):
+            if (given := len(getattr(self, name))) not in (0, n):
+                raise DataError(f"embeddings: {name} must be empty or have {n} entries; got {given}")
         bad = np.flatnonzero(~np.isfinite(self.vectors).all(axis=1))
         if len(bad):
             raise DataError(
@@ -136,14 +140,15 @@ class Embeddings:
         """The chosen rows, in the order given."""
         index = np.arange(len(self))[np.asarray(rows)]
         modality = self.modality if isinstance(self.modality, str) else [self.modality[i] for i in index]
-        sources = [self.sources[i] for i in index] if self.sources else ()
+        lists = {name: getattr(self, name) for name in ("sources", "begin_s", "end_s")}
+        chosen: dict[str, Any] = {name: [own[i] for i in index] if own else () for name, own in lists.items()}
         return replace(
             self,
             vectors=self.vectors[index],
             pids=self.pids[index],
             camids=self.camids[index],
             modality=modality,
-            sources=sources,
+            **chosen,
         )
 
 
@@ -167,7 +172,8 @@ class Scores:
     """How well one direction went, as fractions of 1, and everything needed to read the figures.
 
     cmc[k-1] is the share of scored queries with a match among the first k.
-    `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule;
+    `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule; of
+    `n_gallery` entries `n_junk` have pid -1 and are passed over;
     per-query arrays hold the scored ones in order, `scored` their row numbers.
     """
 
@@ -186,6 +192,7 @@ class Scores:
     average_precision: npt.NDArray[np.float64]
     inp: npt.NDArray[np.float64]
     query_pids: Ints
+    n_junk: int = 0
 
     @property
     def rank1(self) -> float:
@@ -200,6 +207,7 @@ class ScoredPair:
     query: str
     gallery: str
     published: bool = True  # False: the data set's own tables do not have it
+    public_rule: CameraRule | None = None  # what public code removes, where that is not what the protocol says
 
 
 @dataclass(frozen=True, slots=True)

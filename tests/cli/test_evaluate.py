@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from duskmatch.cli import main
+from duskmatch.evaluation import read_scores
 from tests.evaluation.people import FakeEmbedder, make_people
 from tests.test_health import DEAD
 from tests.test_health import document as health_document
@@ -150,9 +152,63 @@ def test_validation_people_are_scored_apart_and_no_test_reading_is_counted(train
     assert [p.name for p in run.iterdir()] == ["scores.validation.json"]
 
 
+def unknown(path):
+    """Features whose visible side holds two rows of nobody known."""
+    rng = np.random.default_rng(1)
+    pids, modalities = np.repeat(np.arange(1, 7), 4), np.tile(["infrared", "infrared", "visible", "visible"], 6)
+    vectors = np.eye(7)[pids] + 0.4 * rng.standard_normal((24, 7))
+    pids[[3, 7]] = -1
+    np.savez(path, vectors=vectors, pids=pids, camids=np.tile([1, 1, 2, 2], 6), modalities=modalities)
+    return path
+
+
+def test_rows_of_nobody_known_are_passed_over_and_counted(tmp_path, capsys):
+    assert main(["evaluate", "--features", str(unknown(tmp_path / "f.npz")), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    there, back = document["infrared_to_visible"], document["visible_to_infrared"]
+    assert (there["n_queries"], there["n_left_out"], there["n_gallery"], there["n_junk"]) == (12, 0, 12, 2)
+    assert (back["n_queries"], back["n_left_out"]) == (12, 2) and "n_junk" not in back
+    assert main(["evaluate", "--features", str(tmp_path / "f.npz")]) == 0
+    assert "12 in the gallery, 2 of them passed over (pid -1);" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("direction", ["infrared_to_visible", "visible_to_infrared"])
+def test_one_direction_of_features(features, tmp_path, direction, capsys):
+    both, one = tmp_path / "both.json", tmp_path / "one.json"
+    assert main(["evaluate", "--features", str(features), "--out", str(both)]) == 0
+    assert main(["evaluate", "--features", str(features), "--direction", direction, "--out", str(one)]) == 0
+    capsys.readouterr()
+    whole, document = json.loads(both.read_text()), read_scores(one)
+    (other,) = {"infrared_to_visible", "visible_to_infrared"} - {direction}
+    assert document[direction] == whole[direction] and other not in document
+    assert list(document["protocol"]["pairs"]) == [direction]
+    assert main(["evaluate", "--features", str(features), "--direction", direction]) == 0
+    printed = capsys.readouterr().out
+    assert (printed.count("visible → infrared"), printed.count("infrared → visible")) == (
+        (0, 2) if direction == "infrared_to_visible" else (2, 0)
+    )
+
+
+def test_a_pt_file_of_plain_tensors_is_scored_and_any_other_refused(features, tmp_path, capsys):
+    arrays = np.load(features)
+    tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    torch.save({**tensors, "vectors": tensors["vectors"].bfloat16()}, tmp_path / "f.pt")
+    assert main(["evaluate", "--features", str(tmp_path / "f.pt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["infrared_to_visible"]["rank1"] > 0.5
+    torch.save({"vectors": arrays["vectors"]}, tmp_path / "g.pt")
+    assert main(["evaluate", "--features", str(tmp_path / "g.pt")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"duskmatch: {tmp_path / 'g.pt'} asks for numpy")
+    assert said.endswith(" and was not opened; save a dictionary of plain tensors\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["run", "--data", "d", "--direction", "infrared_to_visible"],
+            "--direction is for --features; of data every direction is scored; leave it out",
+        ),
         ([], "evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one"),
         (
             ["run", "--features", "f.npz"],

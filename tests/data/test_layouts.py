@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from duskmatch.data import DATASETS, Dataset, PairedIdentitySampler, Problem, dataset_kind, open_dataset
 from duskmatch.data.checking import describe_dataset
+from duskmatch.data.draws import by_person_and_camera
+from duskmatch.data.images import pictures_in
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.records import Tracklet
 from tests.data import layouts
@@ -217,6 +220,24 @@ def test_llcm_draws_one_picture_of_each_person_and_camera_of_the_gallery_s_side(
     assert {t.camid for t in dataset.train} == {1, 2, 3}  # from the pictures' names
 
 
+@pytest.mark.parametrize("harm", [lambda r: None, lambda r: (r / "0004").mkdir(parents=True)], ids=["none", "empty"])
+def test_llcm_s_empty_infrared_camera_is_accepted(harm: Callable[[Path], object], copied) -> None:
+    root = copied("LLCM")
+    shutil.rmtree(root / "test_nir" / "cam3")
+    harm(root / "test_nir" / "cam3")
+    assert problems_of(root) == [] and 3 not in {t.camid for t in open_dataset(root).test if t.modality == "infrared"}
+    (root / "test_vis" / "cam9" / "0004").mkdir(parents=True)
+    assert [(p.kind, p.file) for p in problems_of(root)] == [("missing", "test_vis/cam9/0004")]
+
+
+def test_sysu_says_that_public_code_removes_nothing_where_the_visible_side_asks() -> None:
+    for protocol in DATASETS["SYSU-MM01"].protocols:
+        assert {p.name: p.public_rule for p in protocol.pairs} == {
+            "infrared_to_visible": None,
+            "visible_to_infrared": "none",
+        }
+
+
 # Own data
 
 
@@ -229,6 +250,94 @@ def test_folders_of_pictures_are_tracklets_and_a_table_has_three_splits(source: 
         assert [len(dataset.splits[s].tracklets) for s in ("train", "validation", "test")] == [6, 6, len(source.test)]
         assert dataset.pair("infrared_to_visible", "validation").query
     assert {(t.pid, t.camid, t.modality) for t in tracks.test} == {(t.pid, t.camid, t.modality) for t in source.test}
+
+
+def walks(root: Path, names: Sequence[str]) -> Path:
+    """Own folders of two training and two test people, one tracklet of pictures with these names in each camera."""
+    for split, person in (("train", 1), ("train", 2), ("test", 3), ("test", 4)):
+        for modality in ("visible", "infrared"):
+            for name in names:
+                picture(root / split / str(person) / modality / "cam1" / "walk" / name)
+    return root
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((8, 4, 3), 90, np.uint8))
+    return path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{k}.png" for k in range(1, 13)],
+        [f"frame_{k}.png" for k in range(98, 103)],
+        [f"{k:04d}.png" for k in range(8, 12)],
+        ["a9_2.png", "a9_10.png", "a10_1.png", "b1.png"],
+    ],
+)
+def test_pictures_of_a_walk_are_in_order_of_time(tmp_path: Path, names: list[str]) -> None:
+    dataset = open_dataset(walks(tmp_path / "own", names))
+    assert [[f.name for f in t.frames] for t in dataset.train + dataset.test] == [names] * 8
+
+
+def test_public_galleries_are_drawn_from_names_in_text_order(tmp_path: Path) -> None:
+    names = [f"{k}.png" for k in (1, 10, 11, 2, 3)]
+    for name in names:
+        picture(tmp_path / "0001" / name)
+    assert pictures_in(tmp_path / "0001") == names
+    tracklets = [Tracklet((tmp_path / "0001" / name,), 1, 1, "visible", name) for name in reversed(names)]
+    assert [t.tracklet_id for t in by_person_and_camera(tracklets)[1, 1]] == names
+
+
+@pytest.mark.parametrize("ending", ["webp", "tif", "tiff", "TIF", "bmp", "jpe", "ppm"])
+def test_what_opencv_reads_is_read_from_folders(tmp_path: Path, ending: str) -> None:
+    root = walks(tmp_path / "own", ["1.png", f"2.{ending}"])
+    picture(root / "test" / "3" / "visible" / "cam2" / f"1.{ending}")
+    dataset = open_dataset(root)
+    assert [f.name for f in dataset.test[0].frames] == ["1.png", f"2.{ending}"]
+    assert [t.tracklet_id for t in dataset.test if t.camid == 2] == ["test/3/visible/cam2/1"]
+    assert problems_of(root, "all") == []
+
+
+def test_files_that_are_no_pictures_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = walks(tmp_path / "own", ["1.png"])
+    place = "test/3/visible/cam1/walk"
+    left = [f"{place}/{name}" for name in ("2.heic", "10.heic", "inner/1.png")] + ["test/4/visible/loose.png"]
+    for name in left:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / place / ".hidden").write_bytes(b"x")
+    dataset = open_dataset(root)
+    assert dataset.facts["ignored"] == left
+    assert f"{root}: 4 files are not used: {', '.join(left[:3])} and 1 more; pictures end in .jpg" in caplog.text
+    caplog.clear()
+    assert open_dataset(walks(tmp_path / "clean", ["1.png"])).facts["ignored"] == []
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "where", "text"),
+    [
+        (
+            ["walk/1.heic", "walk/2.heic"],
+            "cam9/walk",
+            "a tracklet's folder must hold pictures; it holds 1.heic and 1 more",
+        ),
+        (["notes.txt"], "cam9", "a camera's folder must hold pictures or folders of pictures; it holds notes.txt;"),
+        (["1.jpg", "1.webp"], "cam9/1.webp", "pictures must differ by more than their ending; 1.jpg is there too"),
+    ],
+)
+def test_a_folder_without_its_pictures_says_what_it_holds(
+    tmp_path: Path, names: list[str], where: str, text: str
+) -> None:
+    root = walks(tmp_path / "own", ["1.png"])
+    for name in names:
+        (root / "test/3/visible/cam9" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "test/3/visible/cam9" / name).write_bytes(b"x")
+    with pytest.raises(DataError) as caught:
+        open_dataset(root)
+    assert str(caught.value).startswith(f"{root}: test/3/visible/{where}: {text}")
 
 
 # What is refused

@@ -6,9 +6,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
+from scipy.io import savemat
 
 from duskmatch.errors import EvaluationError
+from duskmatch.evaluation import arrays as arrays_module
 from duskmatch.evaluation import load_embeddings, load_features, save_embeddings
 from duskmatch.records import Embeddings
 
@@ -32,6 +36,7 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
         ["infrared", "visible", "visible", "infrared", "infrared"],
         sources=["a", "<b>", "ü", "", "e/../e"],
         meta={"precision": "fp32", "n_frames": 6, "nested": {"x": None}},
+        begin_s=[0.0, None, 1.5, 2.25, None],
     )
     save_embeddings(tmp_path / "e.safetensors", given)
     back = load_embeddings(tmp_path / "e.safetensors")
@@ -40,6 +45,7 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
     np.testing.assert_array_equal(back.camids, given.camids)
     assert back.modalities == given.modalities
     assert (list(back.sources), back.meta) == (list(given.sources), given.meta)
+    assert (back.begin_s, back.end_s) == (given.begin_s, [])
     assert [p.name for p in tmp_path.iterdir()] == ["e.safetensors"]
 
 
@@ -85,6 +91,24 @@ BAD_NPZ = [
     ),
     (arrays(vectors=np.ones((4, 2), int)), "vectors must be (n, d) floating-point numbers; got shape (4, 2) of int64"),
     (arrays(pids=np.ones(4)), "pids must be (n,) whole numbers; got shape (4,) of float64"),
+    (
+        arrays(vectors=np.array([[1.0], [1e300], [1.0], [1.0]])),
+        "vectors must be numbers that fp32 holds, up to 3e38; row 1 has 1e+300 in column 0; scale its vector",
+    ),
+    (
+        arrays(vectors=np.array([[1.0], [1.0], [1e-300], [1.0]])),
+        "vectors must be numbers that fp32 holds, up to 3e38; row 2 has 1e-300 in column 0; scale its vector",
+    ),
+    (
+        arrays(pids=np.array([1, 2**64 - 1, 1, 2], np.uint64)),
+        "pids must be below 2**63; row 1 has 18446744073709551615; number them anew",
+    ),
+    (arrays(pids=np.array([1, 2, -5, 1])), "pids must be -1 (nobody known), 0 or more; row 2 has -5; mend it"),
+    (
+        arrays(vectors=np.ones((4, 2), complex)),
+        "vectors must be (n, d) floating-point numbers; got shape (4, 2) of complex128",
+    ),
+    (arrays(pids=np.ones(4, bool)), "pids must be (n,) whole numbers; got shape (4,) of bool"),
     (
         arrays(modalities=np.array([1, 2, 3, 1])),
         "modalities must be 1 or infrared, 2 or visible; row 2 has '3'; correct it",
@@ -172,7 +196,10 @@ def test_a_missing_file_and_another_kind_are_refused(tmp_path):
     (tmp_path / "f.pkl").write_bytes(b"x")
     with pytest.raises(EvaluationError) as caught:
         load_features(tmp_path / "f.pkl")
-    assert str(caught.value) == f"{tmp_path / 'f.pkl'} must end in .npz or .safetensors; got '.pkl'"
+    assert str(caught.value) == (
+        f"{tmp_path / 'f.pkl'} must end in .mat, .npz, .safetensors, or be one of two .npy files, vectors and labels; "
+        "got '.pkl'"
+    )
 
 
 def test_two_files_are_two_sides(tmp_path):
@@ -197,3 +224,135 @@ def test_two_files_of_unlike_width_are_refused(tmp_path):
         f"vectors must be of one width; got 2 in {tmp_path / '2.npz'}, 3 in {tmp_path / '3.npz'}; "
         "embed both with the same model"
     )
+
+
+def made(dtype):
+    return torch.eye(4).to(dtype)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2]
+)
+def test_every_float_that_safetensors_knows_is_read(tmp_path, dtype):
+    tensors = {name: torch.from_numpy(array) for name, array in arrays(vectors=None).items()}
+    save_tensors({**tensors, "vectors": made(dtype)}, tmp_path / "f.safetensors")
+    found = load_embeddings(tmp_path / "f.safetensors")
+    np.testing.assert_array_equal(found.vectors, np.eye(4, dtype=np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint32, np.uint64])
+def test_every_whole_number_is_an_identity(tmp_path, dtype):
+    save_file(arrays(pids=np.array([1, 2, 1, 2], dtype)), tmp_path / "f.safetensors")
+    assert load_embeddings(tmp_path / "f.safetensors").pids.tolist() == [1, 2, 1, 2]
+
+
+def test_a_format_that_is_no_vector_is_refused_by_its_name(tmp_path):
+    path = tmp_path / "f.safetensors"
+    save_tensors({"vectors": made(torch.complex64), "pids": torch.ones(4, dtype=torch.int64)}, path)
+    with pytest.raises(EvaluationError, match="camids, modalities missing"):
+        load_embeddings(path)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays(vectors=None).items()}
+    save_tensors({**tensors, "vectors": made(torch.complex64)}, path)
+    with pytest.raises(EvaluationError, match=r"vectors must be \(n, d\) floating-point numbers; got .* of complex64"):
+        load_embeddings(path)
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat"])
+def test_what_unpacks_to_far_more_than_it_is_is_not_read(tmp_path, monkeypatch, kind):
+    path = tmp_path / f"f.{kind}"
+    big = np.zeros((4, 1 << 19), np.float32)  # 8 MiB
+    if kind == "npz":
+        np.savez_compressed(path, **arrays(vectors=big))
+    else:
+        savemat(str(path), {"query_f": big, "gallery_f": big}, do_compression=True)
+    monkeypatch.setattr(arrays_module, "LARGE_BYTES", 1 << 20)
+    monkeypatch.setattr(np, "load", None)  # nothing of it is read
+    with pytest.raises(EvaluationError) as caught:
+        load_embeddings(path, query="infrared")
+    assert str(caught.value).startswith(f"{path}: ") and " bytes from " in str(caught.value)
+    assert "would unpack to 8,388," in str(caught.value)
+
+
+def market(**changes):
+    """Two queries and three entries, as Market-1501's programs write them."""
+    rng = np.random.default_rng(0)
+    plain = {
+        "query_f": rng.standard_normal((2, 4)).astype(np.float32),
+        "query_label": [1, 2],
+        "query_cam": [1, 1],
+        "gallery_f": rng.standard_normal((3, 4)).astype(np.float32),
+        "gallery_label": [1.0, -1.0, 2.0],  # MATLAB keeps whole numbers in floats
+        "gallery_cam": [2, 2, 3],
+    }
+    return {name: value for name, value in {**plain, **changes}.items() if value is not None}
+
+
+@pytest.mark.parametrize("cams", [True, False])
+@pytest.mark.parametrize("query", ["infrared", "visible"])
+def test_a_matlab_file_of_query_and_gallery(tmp_path, cams, query):
+    given = market(**({} if cams else {"query_cam": None, "gallery_cam": None}))
+    savemat(str(tmp_path / "f.mat"), given)
+    infrared, visible = load_features(tmp_path / "f.mat", query=query)
+    asked, searched = (infrared, visible) if query == "infrared" else (visible, infrared)
+    np.testing.assert_array_equal(asked.vectors, given["query_f"])
+    np.testing.assert_array_equal(searched.vectors, given["gallery_f"])
+    assert (asked.pids.tolist(), searched.pids.tolist()) == ([1, 2], [1, -1, 2])
+    assert searched.camids.tolist() == ([2, 2, 3] if cams else [-1] * 3)
+
+
+SIDED_FAULTS = [
+    ({}, None, "it holds a query and a gallery, and not which is infrared; pass --direction infrared_to_visible or "),
+    ({"gallery_f": None}, "visible", "must hold query_f, query_label, gallery_f, gallery_label; gallery_f missing"),
+    ({"gallery_label": [1.5, 2, 3]}, "visible", "gallery_label must be (n,) whole numbers; got shape (3,) of float64"),
+    ({"gallery_f": np.ones((3, 5))}, "visible", "query_f and gallery_f must be of one width; got (2, 4) and (3, 5)"),
+]
+
+
+@pytest.mark.parametrize(("changes", "query", "message"), SIDED_FAULTS, ids=[m[:30] for *_, m in SIDED_FAULTS])
+def test_what_is_wrong_with_query_and_gallery_is_named(tmp_path, changes, query, message):
+    path = tmp_path / "f.mat"
+    savemat(str(path), market(**changes))
+    with pytest.raises(EvaluationError) as caught:
+        load_features(path, query=query)
+    assert str(caught.value).startswith(f"{path}: {message}")
+    path.write_bytes(b"no matrix")
+    with pytest.raises(EvaluationError, match="is damaged or no MATLAB file"):
+        load_features(path, query="visible")
+
+
+def saved(tmp_path, **arrays_by_name):
+    for name, array in arrays_by_name.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return [tmp_path / f"{name}.npy" for name in arrays_by_name]
+
+
+def test_pairs_of_npy_files(tmp_path):
+    plain = arrays()
+    table = np.stack([plain["pids"], plain["camids"], plain["modalities"]], axis=1)
+    infrared, visible = load_features(*saved(tmp_path, v=plain["vectors"], t=table))
+    assert (len(infrared), visible.pids.tolist(), visible.camids.tolist()) == (2, [1, 2], [2, 2])
+    sides = saved(
+        tmp_path, q=np.eye(4)[:2], ql=np.array([7, 8]), g=np.eye(4)[1:], gl=np.array([[7, 2], [8, 2], [-1, 2]])
+    )
+    infrared, visible = load_features(*sides, query="visible")
+    assert (visible.pids.tolist(), infrared.pids.tolist()) == ([7, 8], [7, 8, -1])
+    assert (visible.camids.tolist(), infrared.camids.tolist()) == ([-1, -1], [2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ("v", "v.npy: a .npy file of vectors needs one of labels behind it; got none"),
+        ("v l", "l.npy does not say which side is infrared; pass --direction infrared_to_visible or "),
+        ("v wide", "wide.npy: labels must be (n,) pids or (n, 3) pids, camids, modalities; got (2, 4)"),
+        ("v no", "no.npy is missing; name two .npy files, vectors and their labels"),
+        ("v objects", "objects.npy holds Python objects, which are never loaded; save plain numbers and words"),
+        ("v short", "v.npy: embeddings: pids must have 2 entries, one for each vector; got 1"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_refused(tmp_path, chosen, message):
+    saved(tmp_path, v=np.eye(2), l=np.array([1, 2]), wide=np.ones((2, 4), int), short=np.array([[1, 2, 1]]))
+    np.save(tmp_path / "objects.npy", np.array([1, None], object), allow_pickle=True)
+    with pytest.raises(EvaluationError) as caught:
+        load_features(*(tmp_path / f"{name}.npy" for name in chosen.split()))
+    assert str(caught.value).startswith(f"{tmp_path}/{message}")

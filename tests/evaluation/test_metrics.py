@@ -243,11 +243,18 @@ ONE = embeddings([[1.0, 0.0]], [1], [1])
             "leave them out or embed them again",
         ),
         (
-            embeddings([[1.0, 0.0], [1.0, 0.0]], [1, -1]),
+            embeddings([[1.0, 0.0], [1.0, 0.0]], [-1, -1]),
             ONE,
             "none",
-            "queries must have a known pid to be scored; 1 of 2 have -1 (unknown), the first in row 1; "
-            "leave them out, or use `duskmatch rank`, which needs no pids",
+            "queries must have a known pid to be scored; all 2 have -1 (unknown); "
+            "give them pids, or use `duskmatch rank`, which needs none",
+        ),
+        (
+            embeddings([[1.0, 0.0], [1.0, 0.0]], [1, -1]),
+            embeddings([[1.0, 0.0]], [-1]),
+            "none",
+            "no query has a match: none of the 1 query pids is in the gallery of 0; "
+            "check that both sides show the same people and number them alike",
         ),
         (
             ONE,
@@ -295,6 +302,18 @@ def test_a_matrix_of_the_wrong_shape_is_refused():
     )
 
 
-def test_unknown_people_in_the_gallery_are_nobodys_match():
-    got = score(ONE, embeddings([[1.0, 0.0], [1.0, 1.0]], [-1, 1], [2, 2]))
-    assert got.first_hit.tolist() == [2] and got.chance == pytest.approx(1 / 2)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("nearest", "rank1", "precision"), [(-1, 1.0, 1.0), (0, 0.0, 0.5), (9, 0.0, 0.5)])
+def test_minus_one_is_passed_over_and_zero_counts_as_wrong(rule, nearest, rank1, precision):
+    """By hand: a list of somebody else or nobody known, the match, a stranger, two of them from the query's camera."""
+    got = by_distance(np.array([[0.1, 0.2, 0.3]]), [5], [1], [nearest, 5, 6], [1, 2, 1], camera_rule=rule)
+    assert (got.rank1, got.mean_average_precision) == (rank1, precision)
+    assert (got.n_gallery, got.n_junk) == (3, int(nearest == -1))
+    assert got.chance == pytest.approx(1 / (3 - got.n_junk))
+
+
+def test_unknown_queries_are_left_out_and_counted():
+    query = embeddings([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]], [1, -1, 2])
+    gallery = embeddings([[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]], [1, 2, -1], [2, 2, 2])
+    got = score(query, gallery)
+    assert got.left_out.tolist() == [1] and got.scored.tolist() == [0, 2] and got.rank1 == 1

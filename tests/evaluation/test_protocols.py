@@ -21,6 +21,7 @@ from duskmatch.evaluation import (
 )
 from duskmatch.evaluation.identities import IdentityRanks
 from duskmatch.evaluation.separation import separation
+from duskmatch.evaluation.words import percent
 from duskmatch.records import CAMERA_RULES, HITSZ_VCM, Embeddings, Protocol, ScoredPair
 from tests.evaluation.people import FakeEmbedder, Pair, make_people
 from tests.oracle import metrics as oracle
@@ -34,6 +35,7 @@ def test_every_rule_and_counting_against_the_slow_list(camera_rule, cmc, levels)
     for _ in range(6):
         q, g = 17, 40
         labels = rng.integers(1, 7, q), rng.integers(1, 4, q), rng.integers(1, 9, g), rng.integers(1, 4, g)
+        labels[0][:2] = labels[2][:5] = -1  # unknown queries, and junk in the gallery
         dist = rng.integers(0, levels, (q, g)).astype(np.float32)
         expected = oracle.evaluate(dist, *labels, camera_rule, cmc)
         found = score_distances(dist, *labels, camera_rule=camera_rule, cmc=cmc)
@@ -159,6 +161,25 @@ def test_every_pair_and_trial_is_scored_and_trials_are_averaged(many):
         assert mean.mean_average_precision == pytest.approx(np.mean([s.mean_average_precision for s in trials]))
         assert mean.cmc[-1] == 1 and len(evaluation.query[name].tracklets) == trials[0].n_queries
     assert len({s.mean_average_precision for s in evaluation.trials["infrared_to_visible"]}) > 1
+
+
+def test_pairs_from_which_public_code_removes_something_else_are_scored_both_ways(many):
+    there, back, *_ = DRAWN.pairs
+    rule = "same-pid-same-camera"
+    protocol = replace(DRAWN, camera_rule=rule, pairs=(there, replace(back, public_rule="none")))
+    evaluation = evaluate_dataset(FakeEmbedder(noise=3).embed, Many(many.people, protocol))
+    public = evaluate_dataset(FakeEmbedder(noise=3).embed, Many(many.people), camera_rule="none")
+    facts = dataset_facts(many, evaluation)
+    document = scores_document(evaluation, facts, synthetic=False, untrained=evaluation)
+    assert list(document["public_code"]) == list(document["untrained"]["public_code"]) == ["visible_to_infrared"]
+    expected = scores_document(public, facts, synthetic=False)["visible_to_infrared"]
+    assert document["public_code"]["visible_to_infrared"] == expected != document["visible_to_infrared"]
+    words = scores_in_words(document).splitlines()
+    row = next(i for i, line in enumerate(words) if line.startswith("visible → infrared"))
+    assert words[row + 1].startswith("  before training") and words[row + 2].startswith("  as public code")
+    assert percent(expected["rank1"]) in words[row + 2]
+    said = "visible → infrared, as public code: removed: nothing; in the line above it, entries of the query's person"
+    assert any(line.startswith(said) for line in words)
 
 
 def test_a_score_carries_its_protocol(many, tmp_path):

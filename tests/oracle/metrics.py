@@ -6,13 +6,21 @@ import numpy as np
 
 
 def evaluate(dist, query_pids, query_camids, gallery_pids, gallery_camids, camera_rule, cmc="entries"):
-    """CMC, mAP, mINP, chance and the rows left out: sort each query's row, drop what the rule removes, walk down."""
+    """CMC, mAP, mINP, chance and the rows left out: sort each query's row, drop what the rule removes, walk down.
+
+    Entries of pid -1 are dropped too, and queries of pid -1 have no hit.
+    """
     first_hits, precisions, inps, chances, left_out, tied = [], [], [], [], [], 0
     n_gallery = len(gallery_pids)
     for q in range(len(query_pids)):
         order = sorted(range(n_gallery), key=lambda g, q=q: (dist[q][g], g))
         kept = []
+        if query_pids[q] == -1:
+            left_out.append(q)
+            continue
         for g in order:
+            if gallery_pids[g] == -1:
+                continue
             same_pid = gallery_pids[g] == query_pids[q]
             same_camera = gallery_camids[g] == query_camids[q]
             if camera_rule == "same-pid-same-camera" and same_pid and same_camera:

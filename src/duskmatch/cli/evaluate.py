@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from duskmatch.errors import DuskmatchError, EvaluationError, OutputError, SettingsError
+from duskmatch.errors import CheckpointError, DuskmatchError, EvaluationError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
     from duskmatch.embedding import Embedder
     from duskmatch.evaluation import Evaluation
+    from duskmatch.evaluation.arrays import Arrays
     from duskmatch.evaluation.protocol import AnyReRanking, ScoredSplit
     from duskmatch.records import CameraRule, Embeddings, Tracklet
 
@@ -41,7 +42,7 @@ def split_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
-    from duskmatch.records import CAMERA_RULES, COUNTED
+    from duskmatch.records import CAMERA_RULES, COUNTED, DIRECTIONS
 
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a trained run, or an exported folder")
     parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
@@ -51,7 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="FILE",
-        help=".npz or .safetensors to score instead of a RUN",
+        help="vectors to score instead of a RUN: .npz, .safetensors, .mat, .pt, or pairs of .npy (vectors, labels)",
+    )
+    parser.add_argument(
+        "--direction",
+        choices=DIRECTIONS,
+        help="score this direction of --features alone; files that name a query and a gallery need it",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
     parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")
@@ -100,14 +106,17 @@ def run(args: argparse.Namespace) -> None:
 
 def _features(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.evaluation import evaluate_embeddings, features_facts, load_features, scores_document
+    from duskmatch.records import DIRECTIONS
 
-    infrared, visible = load_features(*args.features)
+    query = args.direction and args.direction.partition("_")[0]
+    infrared, visible = load_features(*args.features, query=query, readers={".pt": _tensors, ".pth": _tensors})
     evaluation = evaluate_embeddings(
         infrared,
         visible,
         camera_rule=args.camera_rule or "same-pid-same-camera",
         cmc=args.cmc or "entries",
         re_ranking=_re_ranking(args),
+        directions=[args.direction] if args.direction else DIRECTIONS,
     )
     return scores_document(
         evaluation,
@@ -115,6 +124,19 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
         synthetic=args.synthetic or infrared.meta.get("synthetic") is True or None,
         facts={"precision": _text(infrared.meta.get("precision")), "test_time_extras": None},
     )
+
+
+def _tensors(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays of a .pt file, by the loader that executes nothing."""
+    from duskmatch.embedding.pickled import read_pickle
+    from duskmatch.evaluation.arrays import NAMES, as_array
+
+    try:
+        tensors = read_pickle(path)
+    except CheckpointError as error:
+        rule = "save a dictionary of plain tensors"
+        raise EvaluationError(f"{str(error).partition('; ')[0]}; {rule}") from error
+    return {name: as_array(tensor) for name, tensor in tensors.items() if name in NAMES}, {}
 
 
 def _trained(args: argparse.Namespace) -> dict[str, Any]:
@@ -260,6 +282,8 @@ def _check(args: argparse.Namespace) -> None:
         raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")
     if args.run and not args.data:
         raise SettingsError("evaluate RUN needs --data DATASET, the data set to score it on; name one")
+    if args.run and args.direction:
+        raise SettingsError("--direction is for --features; of data every direction is scored; leave it out")
     if args.run and args.cmc:
         raise SettingsError("--cmc is for --features; a data set says itself what CMC counts; leave it out")
     useless = {

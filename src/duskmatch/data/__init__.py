@@ -17,6 +17,7 @@ from duskmatch.data.clips import read_clip, read_clips
 from duskmatch.data.dataset import Dataset, DirectionPair, Reader, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.duskwalk import open_duskwalk
+from duskmatch.data.images import in_time_order
 from duskmatch.data.problems import Problem, Report, stop_in
 from duskmatch.data.sampling import (
     SAMPLINGS,
@@ -109,6 +110,7 @@ __all__ = [
     "chosen_protocol",
     "dataset_kind",
     "decode_frame",
+    "in_time_order",
     "is_synthetic",
     "open_dataset",
     "open_tracklets",

@@ -13,6 +13,10 @@ from duskmatch.data.problems import Problem, Report
 from duskmatch.records import Modality, Tracklet
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+# What OpenCV reads into 8 bits a channel; a build without one of them refuses such a picture by its name.
+READABLE = (
+    *PICTURES, ".jpe", ".dib", ".webp", ".tif", ".tiff", ".jp2", ".avif", ".gif", ".pbm", ".pgm", ".ppm", ".pnm",
+)  # fmt: skip
 
 
 class Rows:
@@ -39,13 +43,27 @@ class Rows:
         return self.add(tracklet, place or Place(name, None), query=modality == "infrared")
 
 
-def pictures_in(folder: Path) -> list[str]:
-    """The names of a folder's pictures, sorted as text; none where there is no such folder."""
+def pictures_in(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[str]:
+    """The names of a folder's pictures, sorted as text; none where there is no such folder.
+
+    SYSU-MM01 and LLCM need this order: their public galleries are drawn by number from lists sorted as text. The
+    pictures of a walk need `in_time_order`.
+    """
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if is_picture(entry.name))
+            return sorted(entry.name for entry in entries if is_picture(entry.name, endings))
     except OSError:
         return []
+
+
+def in_time_order(names: Iterable[str]) -> list[str]:
+    """Names sorted with their numbers compared as numbers: frame_2.jpg stands before frame_10.jpg."""
+
+    def key(name: str) -> tuple[list[str | int], str]:
+        words = re.split(r"([0-9]+)", name)  # text, number, text, ...: like is compared with like
+        return [int(word) if i % 2 else word for i, word in enumerate(words)], name
+
+    return sorted(names, key=key)
 
 
 def folders_in(folder: Path) -> list[str]:
@@ -57,8 +75,15 @@ def folders_in(folder: Path) -> list[str]:
         return []
 
 
-def is_picture(name: str) -> bool:
-    return name.lower().endswith(PICTURES) and not name.startswith(".")
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, hidden ones left out."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in in_time_order(names) if not name.startswith("."))
+
+
+def is_picture(name: str, endings: tuple[str, ...] = PICTURES) -> bool:
+    return name.lower().endswith(endings) and not name.startswith(".")
 
 
 def read_lines(root: Path, path: Path, report: Report) -> list[tuple[int, str]]:

@@ -1,21 +1,27 @@
 """Your own data: folders `train/` and `test/` with person/modality/camera, or a tracklets.csv with a `split` column.
 
-Pictures in a camera's folder are tracklets of one frame; folders in it are tracklets, their pictures sorted by name.
-`validation/`, or the word in the column, holds people kept for choices.
+Pictures in a camera's folder are tracklets of one frame; folders in it are tracklets, their pictures sorted by name,
+numbers in it as numbers. `validation/`, or the word in the column, holds people kept for choices.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, people_are_apart
-from duskmatch.data.images import Rows, finish, folders_in, pictures_in
+from duskmatch.data.images import READABLE, Rows, files_below, finish, folders_in, in_time_order, pictures_in
 from duskmatch.data.layout import Place, Split
+from duskmatch.data.lists import relative
 from duskmatch.data.problems import Problem, Report
 from duskmatch.data.tracklets import SPLIT_COLUMN, TABLE, has_splits, read_split_tracklets
 from duskmatch.records import Modality, Protocol, ScoredPair, Tracklet
 
+log = logging.getLogger("duskmatch")
+
+NAMED = 3  # ignored files whose names are said
 SPLITS: tuple[Split, ...] = ("train", "test", "validation")
 NEEDED: tuple[Split, ...] = ("train", "test")
 MODALITY: dict[str, Modality] = {
@@ -69,11 +75,30 @@ def open_folders(root: Path, report: Report, protocol: Protocol = OWN) -> Datase
                 report(Problem("malformed", split, None, text))
                 continue
             _add_person(root, rows, f"{split}/{person}", int(person), report)
-    return _dataset(root, splits, report, protocol, {split: split for split in SPLITS})
+    ignored = _ignored(root, splits.values())
+    return _dataset(root, splits, report, protocol, {split: split for split in SPLITS}, ignored)
+
+
+def _ignored(root: Path, splits: Iterable[Rows]) -> list[str]:
+    """The files below the splits' folders that are in no tracklet; how many and which is said."""
+    used = {frame for rows in splits for t in rows.rows.tracklets.values() for frame in t.frames}
+    files = [path for split in SPLITS for path in files_below(root / split) if path not in used]
+    names = [relative(root, path) for path in files]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        what = f"{', '.join(names[:NAMED])}{more}"
+        rule = f"pictures end in {', '.join(READABLE)} and lie in a camera's folder or a tracklet's"
+        log.warning("%s: %d files are not used: %s; %s", root, len(names), what, rule)
+    return names
 
 
 def _dataset(
-    root: Path, splits: dict[Split, Rows], report: Report, protocol: Protocol, files: dict[Split, str]
+    root: Path,
+    splits: dict[Split, Rows],
+    report: Report,
+    protocol: Protocol,
+    files: dict[Split, str],
+    ignored: Sequence[str] = (),
 ) -> Dataset:
     for split in NEEDED:
         if not splits[split].rows.tracklets:
@@ -83,7 +108,7 @@ def _dataset(
         del splits["validation"]
     found = finish(root, splits, report)
     people_are_apart(found, report, files)
-    return Dataset(root, "own data", "", False, found, {}, protocol)
+    return Dataset(root, "own data", "", False, found, {"ignored": list(ignored)}, protocol)
 
 
 def _add_person(root: Path, rows: Rows, where: str, pid: int, report: Report) -> None:
@@ -108,24 +133,47 @@ def _add_person(root: Path, rows: Rows, where: str, pid: int, report: Report) ->
 
 def _add_camera(root: Path, rows: Rows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
     """A camera's pictures, each for itself, or its folders, each a tracklet."""
-    pid, camid, modality = who
-    pictures, folders = pictures_in(root / where), folders_in(root / where)
+    pictures, folders = pictures_in(root / where, READABLE), folders_in(root / where)
     if not pictures and not folders:
-        text = "a camera's folder must hold pictures or folders of pictures; it is empty; fill or remove it"
+        text = f"a camera's folder must hold pictures or folders of pictures; {_instead(root / where)}"
         report(Problem("missing", where, None, text))
     if pictures and folders:
         text = "a camera's folder must hold pictures or folders of pictures, not both; move the pictures into folders"
         report(Problem("contradictory", where, None, text))
         return
-    for name in pictures:
-        rows.add_picture(root / where / name, pid, camid, modality)
+    _add_pictures(root, rows, where, pictures, who, report)
     for folder in folders:
-        names = pictures_in(root / where / folder)
-        if not names:
-            text = "a tracklet's folder must hold pictures; it is empty; fill or remove it"
-            report(Problem("missing", f"{where}/{folder}", None, text))
-            continue
-        place = Place(f"{where}/{folder}", None)
-        frames = tuple(root / where / folder / name for name in names)
-        tracklet = Tracklet(frames, pid, camid, modality, f"{where}/{folder}")
-        rows.add(tracklet, place, query=modality == "infrared")
+        _add_track(root, rows, f"{where}/{folder}", who, report)
+
+
+def _add_pictures(
+    root: Path, rows: Rows, where: str, names: list[str], who: tuple[int, int, Modality], report: Report
+) -> None:
+    """Each picture as a tracklet, called by its name without the ending."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (before := seen.setdefault(name.rsplit(".", 1)[0], name)) != name:
+            text = f"pictures must differ by more than their ending; {before} is there too; remove or rename one"
+            report(Problem("duplicate", f"{where}/{name}", None, text))
+        else:
+            rows.add_picture(root / where / name, *who)
+
+
+def _add_track(root: Path, rows: Rows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
+    """A folder's pictures as one tracklet, in order of time."""
+    pid, camid, modality = who
+    names = in_time_order(pictures_in(root / where, READABLE))
+    if not names:
+        report(Problem("missing", where, None, f"a tracklet's folder must hold pictures; {_instead(root / where)}"))
+        return
+    tracklet = Tracklet(tuple(root / where / name for name in names), pid, camid, modality, where)
+    rows.add(tracklet, Place(where, None), query=modality == "infrared")
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without pictures holds, and what to do."""
+    files = list(files_below(folder))
+    if not files:
+        return "it is empty; fill or remove it"
+    names = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more that are none"
+    return f"it holds {names}; pictures end in {', '.join(READABLE)}; convert them or remove the folder"

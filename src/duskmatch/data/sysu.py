@@ -33,6 +33,10 @@ OFFICIAL = "the data set's own permutations, rand_perm_cam.mat"
 
 
 def _protocol(search: str, shot: str, official: bool) -> Protocol:
+    """One of the protocols.
+
+    Source: REFERENCE 6b. Public code removes nothing where the visible side asks, so that is scored too, beside ours.
+    """
     cameras = ", ".join(map(str, SEARCHED[search]))
     each = "1 image" if shot == "single" else "up to 10 images"
     return Protocol(
@@ -49,6 +53,7 @@ def _protocol(search: str, shot: str, official: bool) -> Protocol:
                 f"every visible test image (cameras {cameras})",
                 f"{each} of each person and infrared camera (3, 6)",
                 published=False,
+                public_rule="none",
             ),
         ),
         camera_rule="camera-3-skips-camera-2",

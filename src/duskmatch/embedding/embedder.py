@@ -146,7 +146,13 @@ class Embedder:
             words[0] if len(set(words)) == 1 else words,
             [source_of(t) for t in tracklets],
             {**self.header, **made, "frames_per_clip": self.settings.data.frames_per_clip},
+            begin_s=_if_known([t.begin_s for t in tracklets]),
+            end_s=_if_known([t.end_s for t in tracklets]),
         )
+
+
+def _if_known(times: list[float | None]) -> list[float | None]:
+    return times if any(time is not None for time in times) else []
 
 
 def source_of(tracklet: Tracklet) -> str:

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from typing import Protocol as Structure
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import map_interval, rank1_interval
 from duskmatch.evaluation.protocol import Evaluation
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
-from duskmatch.evaluation.trials import pooled
+from duskmatch.evaluation.trials import mean_of_trials, pooled
 from duskmatch.health import Health
-from duskmatch.records import DIRECTIONS, HITSZ_VCM, REMOVED, CameraRule, CmcCounting, PairName, Protocol, Scores
+from duskmatch.records import (
+    DIRECTIONS,
+    HITSZ_VCM,
+    PAIR_NAMES,
+    REMOVED,
+    CameraRule,
+    CmcCounting,
+    PairName,
+    Protocol,
+    Scores,
+)
 
 SCHEMA_VERSION = 1
 PROTOCOL = HITSZ_VCM.name
@@ -32,11 +50,24 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
+    """A piece of the document; an entry named in `may_be_absent` is left out where it is nothing."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+    may_be_absent: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        return {key: value for key, value in found.items() if value is not None or key not in self.may_be_absent}
 
 
 class DirectionScores(Part):
-    """One direction, in fractions of 1; intervals are [low, high], 95 %, bootstrap over people."""
+    """One direction, in fractions of 1; intervals are [low, high], 95 %, bootstrap over people.
+
+    `n_junk` entries of the gallery have pid -1 and are passed over; absent where there is none.
+    """
+
+    may_be_absent = ("n_junk",)
 
     rank1: Fraction
     rank5: Fraction
@@ -51,14 +82,20 @@ class DirectionScores(Part):
     n_gallery: Count
     n_left_out: Count
     n_ties: Count
+    n_junk: Count | None = None
 
 
 class BothDirections(Part):
-    """Both directions; `pairs` holds the further ones of a protocol that has more."""
+    """Both directions, or the one that was asked for; `pairs` holds the further ones of a protocol that has more.
 
-    infrared_to_visible: DirectionScores
-    visible_to_infrared: DirectionScores
+    `public_code`: the pairs from which public code removes something else, scored as it does.
+    """
+
+    may_be_absent: ClassVar[tuple[str, ...]] = ("infrared_to_visible", "visible_to_infrared", "pairs", "public_code")
+    infrared_to_visible: DirectionScores | None = None
+    visible_to_infrared: DirectionScores | None = None
     pairs: dict[PairName, DirectionScores] | None = None
+    public_code: dict[PairName, DirectionScores] | None = None
 
 
 class TrialScores(Part):
@@ -77,11 +114,16 @@ class TrialScores(Part):
 
 
 class PairFacts(Part):
-    """Who was looked for among whom; `published`: whether the data set's own tables have this pair."""
+    """Who was looked for among whom; `published`: whether the data set's own tables have this pair.
 
+    `public_rule`: the camera rule of public code, where it is another one; absent where not.
+    """
+
+    may_be_absent = ("public_rule",)
     query: str
     gallery: str
     published: bool
+    public_rule: CameraRule | None = None
 
 
 class ProtocolFacts(Part):
@@ -119,15 +161,17 @@ class DataFacts(Part):
 class ScoresDocument(Part):
     """scores.json as a whole; `synthetic` is null where nobody said.
 
-    `pairs` holds a protocol's further pairs, `trials` each trial of each pair, `health` RUN/health.json; each is absent
-    where there is none.
+    The scores are those of `BothDirections`; `trials` holds each trial of each pair, `health` RUN/health.json; each is
+    absent where there is none.
     """
 
+    may_be_absent = (*BothDirections.may_be_absent, "trials", "health")
     schema_version: int
     synthetic: bool | None
-    infrared_to_visible: DirectionScores
-    visible_to_infrared: DirectionScores
+    infrared_to_visible: DirectionScores | None = None
+    visible_to_infrared: DirectionScores | None = None
     pairs: dict[PairName, DirectionScores] | None = None
+    public_code: dict[PairName, DirectionScores] | None = None
     trials: dict[PairName, list[TrialScores]] | None = None
     untrained: BothDirections | None
     protocol: ProtocolFacts
@@ -138,6 +182,12 @@ class ScoresDocument(Part):
     data: DataFacts
     versions: dict[str, str]
     health: Health | None = None
+
+    @model_validator(mode="after")
+    def _holds_scores(self) -> Self:
+        if self.infrared_to_visible is None and self.visible_to_infrared is None:
+            raise ValueError("infrared_to_visible or visible_to_infrared must be there; neither is")
+        return self
 
 
 class Described(Structure):
@@ -176,7 +226,7 @@ def scores_document(
         trials=_trials(evaluation),
         untrained=None if untrained is None else BothDirections(**_both(untrained, bootstrap_seed)),
         protocol=ProtocolFacts(
-            **protocol_facts(evaluation.protocol),
+            **protocol_facts(evaluation.protocol, evaluation.scores),
             split=evaluation.split,
             frames_per_clip=facts.get("n_frames"),
             sampling=facts.get("sampling"),
@@ -191,15 +241,19 @@ def scores_document(
         versions={**versions(), **{str(k): str(v) for k, v in (facts.get("versions") or {}).items()}},
         health=None if health is None else Health.model_validate(health),
     )
-    return _dumped(document)
+    return document.model_dump(mode="json")
 
 
-def protocol_facts(protocol: Protocol) -> dict[str, Any]:
+def protocol_facts(protocol: Protocol, scored: Container[PairName] = PAIR_NAMES) -> dict[str, Any]:
     """What a score says of the protocol: who, whom, removed, how counted, which trials."""
     return {
         "name": protocol.name,
         "variant": protocol.variant,
-        "pairs": {p.name: PairFacts(query=p.query, gallery=p.gallery, published=p.published) for p in protocol.pairs},
+        "pairs": {
+            p.name: PairFacts(query=p.query, gallery=p.gallery, published=p.published, public_rule=p.public_rule)
+            for p in protocol.pairs
+            if p.name in scored
+        },
         "camera_rule": protocol.camera_rule,
         "removed": REMOVED[protocol.camera_rule],
         "cmc": protocol.cmc,
@@ -245,6 +299,7 @@ def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int
         n_gallery=scores.n_gallery,
         n_left_out=scores.n_left_out,
         n_ties=scores.n_ties,
+        n_junk=scores.n_junk or None,
     )
 
 
@@ -252,7 +307,7 @@ def read_scores(path: str | Path) -> dict[str, Any]:
     """A scores.json, checked against the schema."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return _dumped(ScoresDocument.model_validate_json(text))
+        return ScoresDocument.model_validate_json(text).model_dump(mode="json")
     except (OSError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
@@ -280,7 +335,11 @@ def _both(evaluation: Evaluation, seed: int) -> dict[str, Any]:
         for name, scores in evaluation.scores.items()
     }
     further = {name: scores for name, scores in found.items() if name not in DIRECTIONS}
-    return {**{direction: found[direction] for direction in DIRECTIONS}, "pairs": further or None}
+    public = {
+        name: direction_scores(mean_of_trials(trials), trials, seed=seed) for name, trials in evaluation.public.items()
+    }
+    directions: dict[str, Any] = {name: found[name] for name in DIRECTIONS if name in found}
+    return {**directions, "pairs": further or None, "public_code": public or None}
 
 
 def _trials(evaluation: Evaluation) -> dict[PairName, list[TrialScores]] | None:
@@ -296,16 +355,6 @@ def _trial(trial: int, scores: Scores) -> TrialScores:
     counts: dict[str, int] = {key: getattr(scores, key) for key in ("n_queries", "n_gallery", "n_left_out")}
     at: dict[str, Any] = {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
     return TrialScores(trial=trial, **at, mAP=scores.mean_average_precision, mINP=scores.mean_inp, **counts)
-
-
-def _dumped(document: ScoresDocument) -> dict[str, Any]:
-    """Plain values; what a protocol does not have is not there."""
-    found = document.model_dump(mode="json")
-    for part in filter(None, (found, found["untrained"])):
-        for key in ("pairs", "trials", "health"):
-            if key in part and part[key] is None:
-                del part[key]
-    return found
 
 
 def _listed(value: Any) -> list[str] | None:

@@ -3,49 +3,51 @@
 | array | of | is |
 |---|---|---|
 | vectors | (n d), any float | one embedding a row |
-| pids, camids | (n), any integer | who, and which camera |
+| pids, camids | (n), any integer | who (-1: nobody known), and which camera |
 | modalities | (n) | 1 = infrared, 2 = visible, or in .npz the words |
 
 A .safetensors file may carry a JSON header under "duskmatch": {"modality_words": {"1": "infrared", "2": "visible"},
-"sources": [n names], "meta": {...}}. Nothing pickled is read.
+"sources": [n names], "begin_s": [n seconds or null], "end_s": ..., "meta": {...}}. Nothing pickled is read.
+
+A file may instead hold a query and a gallery, query_f, query_label, query_cam, gallery_f, ...; a pair of .npy files is
+vectors and their labels, of columns pid, camid, modality or the first of these. Who asks is then to be said.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from duskmatch.errors import DataError, EvaluationError
+from duskmatch.evaluation.arrays import (
+    ARRAYS,
+    HEADER_KEY,
+    Array,
+    Arrays,
+    Header,
+    Reader,
+    read_mat,
+    read_npy,
+    read_npz,
+    read_safetensors,
+)
 from duskmatch.files import write_whole
-from duskmatch.records import MODALITIES, Embeddings, Modality
+from duskmatch.records import DIRECTIONS, MODALITIES, Embeddings, Ints, Modality
 
-HEADER_KEY = "duskmatch"
 FORMAT = 1
 # Source: REFERENCE.md 1.1, HITSZ-VCM's own coding.
 MODALITY_CODES: dict[int, Modality] = {1: "infrared", 2: "visible"}
-ARRAYS = ("vectors", "pids", "camids", "modalities")
-# What NumPy and zipfile raise on damaged archives.
-DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-Arrays = Mapping[str, npt.NDArray[Any]]
+READERS: dict[str, Reader] = {".npz": read_npz, ".safetensors": read_safetensors, ".mat": read_mat}
+LABELS = ("pids", "camids", "modalities")  # what the columns of a pair's labels are
+TIMES = ("begin_s", "end_s")
+SIDES = ("query", "gallery")
+WHO_ASKS = f"pass --direction {' or '.join(DIRECTIONS)}: the query is the first of its two words"
 
 
 def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
@@ -61,39 +63,44 @@ def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
         "format": FORMAT,
         "modality_words": {str(code): word for code, word in MODALITY_CODES.items()},
         "sources": list(embeddings.sources),
+        **{
+            name: list(getattr(embeddings, name))
+            for name in TIMES
+            if any(t is not None for t in getattr(embeddings, name))
+        },
         "meta": embeddings.meta,
     }
     metadata = {HEADER_KEY: json.dumps(header)}
     write_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
-def load_embeddings(path: str | Path) -> Embeddings:
-    """All rows of a .safetensors or .npz file, in its order; anything wrong in it is refused by name."""
+def load_embeddings(
+    path: str | Path, *, query: Modality | None = None, readers: Mapping[str, Reader] | None = None
+) -> Embeddings:
+    """All rows of a file, in its order, a query before its gallery; anything wrong in it is refused by name.
+
+    `query` is the modality of the side that asks, for files that hold a query and a gallery and no modalities;
+    `readers` reads further kinds of files, by their ending.
+    """
     path = Path(path)
+    known = {**READERS, **(readers or {})}
     if not path.is_file():
         raise EvaluationError(f"{path} is missing; name a .npz or .safetensors file with {', '.join(ARRAYS)}")
-    if path.suffix not in READERS:
-        raise EvaluationError(f"{path} must end in {' or '.join(READERS)}; got {path.suffix or 'no ending'!r}")
-    arrays, header = READERS[path.suffix](path)
-    missing = [name for name in ARRAYS if name not in arrays]
-    if missing:
-        raise EvaluationError(f"{path} must hold {', '.join(ARRAYS)}; {', '.join(missing)} missing; add them to it")
-    try:
-        return Embeddings(
-            vectors=_numbers(arrays["vectors"], "vectors", "f"),
-            pids=_numbers(arrays["pids"], "pids", "iu"),
-            camids=_numbers(arrays["camids"], "camids", "iu"),
-            modality=_words(arrays["modalities"], header),
-            sources=_sources(header),
-            meta=_meta(header),
+    if path.suffix not in known:
+        raise EvaluationError(
+            f"{path} must end in {', '.join(sorted(known))}, or be one of two .npy files, vectors and labels; "
+            f"got {path.suffix or 'no ending'!r}"
         )
-    except (DataError, EvaluationError) as error:
-        raise EvaluationError(f"{path}: {error}") from error
+    arrays, header = known[path.suffix](path)
+    return _embeddings(path, arrays, header, query)
 
 
-def load_features(*paths: str | Path) -> tuple[Embeddings, Embeddings]:
+def load_features(
+    *paths: str | Path, query: Modality | None = None, readers: Mapping[str, Reader] | None = None
+) -> tuple[Embeddings, Embeddings]:
     """(infrared, visible): the two sides of one file or of several, in the files' order."""
-    everyone = _joined([load_embeddings(path) for path in paths], paths)
+    parts = list(_parts([Path(path) for path in paths], query, readers))
+    everyone = _joined([part for _, part in parts], [path for path, _ in parts])
     words = np.array(everyone.modalities)
     for word in MODALITIES:
         if word not in words:
@@ -102,6 +109,89 @@ def load_features(*paths: str | Path) -> tuple[Embeddings, Embeddings]:
                 f"no row is {word}; put both sides into one file, or name a file for each"
             )
     return everyone.take(words == "infrared"), everyone.take(words == "visible")
+
+
+def _parts(
+    paths: list[Path], query: Modality | None, readers: Mapping[str, Reader] | None
+) -> Iterator[tuple[Path, Embeddings]]:
+    """(file, its rows); a .npy file takes the next one as its labels."""
+    roles = iter(MODALITIES if query == MODALITIES[0] else MODALITIES[::-1])  # of pairs: the query, then the gallery
+    waiting = iter(paths)
+    for path in waiting:
+        if path.suffix != ".npy":
+            yield path, load_embeddings(path, query=query, readers=readers)
+            continue
+        labels = next(waiting, None)
+        if labels is None or labels.suffix != ".npy":
+            raise EvaluationError(
+                f"{path}: a .npy file of vectors needs one of labels behind it; got {labels or 'none'}"
+            )
+        yield path, _pair(path, labels, next(roles, None) if query else None)
+
+
+def _pair(path: Path, labels: Path, modality: Modality | None) -> Embeddings:
+    """Vectors and labels (n,) or (n, up to 3): pid, camid, modality; `modality` where there is no third column."""
+    for file in (path, labels):
+        if not file.is_file():
+            raise EvaluationError(f"{file} is missing; name two .npy files, vectors and their labels")
+    vectors, table = read_npy(path), read_npy(labels)
+    columns = table[:, None] if table.ndim == 1 else table
+    if columns.ndim != 2 or not 1 <= columns.shape[1] <= len(LABELS):
+        raise EvaluationError(f"{labels}: labels must be (n,) pids or (n, 3) {', '.join(LABELS)}; got {table.shape}")
+    arrays = {"vectors": vectors, **{name: columns[:, i] for i, name in enumerate(LABELS[: columns.shape[1]])}}
+    if "modalities" not in arrays:
+        if modality is None:
+            raise EvaluationError(f"{labels} does not say which side is infrared; {WHO_ASKS}, and the first pair")
+        arrays["modalities"] = np.full(len(columns), modality)
+    arrays.setdefault("camids", np.full(len(columns), -1))
+    return _embeddings(path, arrays, {}, None)
+
+
+def _embeddings(path: Path, arrays: Arrays, header: Header, query: Modality | None) -> Embeddings:
+    try:
+        if "query_f" in arrays or "gallery_f" in arrays:
+            arrays = _one_table(arrays, query)
+        missing = [name for name in ARRAYS if name not in arrays]
+        if missing:
+            rule = f"must hold {', '.join(ARRAYS)}; {', '.join(missing)} missing; add them to it"
+            raise EvaluationError(rule)
+        begin_s, end_s = (_times(header, name) for name in TIMES)
+        return Embeddings(
+            vectors=_vectors(arrays["vectors"], "vectors"),
+            pids=_people(arrays["pids"], "pids"),
+            camids=_whole(arrays["camids"], "camids"),
+            modality=_words(arrays["modalities"], header),
+            sources=_sources(header),
+            meta=_meta(header),
+            begin_s=begin_s,
+            end_s=end_s,
+        )
+    except (DataError, EvaluationError) as error:
+        raise EvaluationError(f"{path}: {error}") from error
+
+
+def _one_table(arrays: Arrays, query: Modality | None) -> Arrays:
+    """A query and a gallery as one table, the query first; cameras may be missing, and are then unknown (-1)."""
+    missing = [f"{side}_{what}" for side in SIDES for what in ("f", "label") if f"{side}_{what}" not in arrays]
+    if missing:
+        raise EvaluationError(f"must hold query_f, query_label, gallery_f, gallery_label; {', '.join(missing)} missing")
+    if query is None:
+        raise EvaluationError(f"it holds a query and a gallery, and not which is infrared; {WHO_ASKS}")
+    vectors = [_vectors(arrays[f"{side}_f"], f"{side}_f") for side in SIDES]
+    if len({part.shape[1] for part in vectors}) > 1:
+        raise EvaluationError(
+            f"query_f and gallery_f must be of one width; got {' and '.join(str(v.shape) for v in vectors)}"
+        )
+    unknown = [np.full(len(part), -1) for part in vectors]
+    asked = [query, next(word for word in MODALITIES if word != query)]
+    return {
+        "vectors": np.concatenate(vectors),
+        "pids": np.concatenate([_people(arrays[f"{side}_label"], f"{side}_label") for side in SIDES]),
+        "camids": np.concatenate(
+            [_whole(arrays.get(f"{side}_cam", none), f"{side}_cam") for side, none in zip(SIDES, unknown, strict=True)]
+        ),
+        "modalities": np.repeat(asked, [len(part) for part in vectors]),
+    }
 
 
 def _joined(parts: list[Embeddings], paths: Sequence[str | Path]) -> Embeddings:
@@ -122,48 +212,47 @@ def _joined(parts: list[Embeddings], paths: Sequence[str | Path]) -> Embeddings:
         modality=[word for part in parts for word in part.modalities],
         sources=[name for part in parts for name in part.sources] if named else (),
         meta=meta,
+        **{name: _all_times(parts, name) for name in TIMES},
     )
 
 
-def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    try:
-        with safe_open(str(path), framework="np") as file:
-            metadata = file.metadata() or {}
-            names = set(file.keys())
-            arrays = {name: file.get_tensor(name) for name in ARRAYS if name in names}
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, MemoryError) as error:
-        raise EvaluationError(f"{path} is damaged or no safetensors file: {error}; write it again") from error
-    try:
-        header = json.loads(metadata.get(HEADER_KEY, "{}"))
-    except (ValueError, RecursionError) as error:
-        raise EvaluationError(f"{path}: its {HEADER_KEY} header is not JSON: {error}; write it again") from error
-    if not isinstance(header, dict):
-        raise EvaluationError(f"{path}: its {HEADER_KEY} header must be an object; got {type(header).__name__}")
-    return arrays, header
+def _all_times(parts: list[Embeddings], name: str) -> list[float | None]:
+    """Everyone's times, None where a part has none; nothing where none has."""
+    times = [list(getattr(part, name)) or [None] * len(part) for part in parts]
+    return [time for own in times for time in own] if any(getattr(part, name) for part in parts) else []
 
 
-def _read_npz(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no zip file")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ARRAYS if name in file.files}, {}
-    except DAMAGE as error:
-        if "Object arrays" in str(error):
-            rule = "holds Python objects, which are never loaded; save plain numbers and words"
-            raise EvaluationError(f"{path} {rule}") from error
-        raise EvaluationError(f"{path} is damaged or no .npz archive: {error}; write it again") from error
+def _vectors(array: Array, name: str) -> npt.NDArray[np.float32]:
+    """(n d) in fp32; a finite number that fp32 cannot hold is refused, not made infinite or nothing."""
+    if array.dtype.kind != "f" or array.ndim != 2:
+        raise EvaluationError(f"{name} must be (n, d) floating-point numbers; got shape {array.shape} of {array.dtype}")
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        narrow = array.astype(np.float32)
+    if array.dtype.itemsize > narrow.itemsize:
+        lost = np.isfinite(array) & ~np.isfinite(narrow)
+        lost[array.any(axis=1) & ~narrow.any(axis=1)] = True
+        if lost.any():
+            row, column = np.argwhere(lost)[0]
+            value = f"row {row} has {array[row, column]:.6g} in column {column}"
+            raise EvaluationError(f"{name} must be numbers that fp32 holds, up to 3e38; {value}; scale its vector")
+    return narrow
 
 
-READERS = {".npz": _read_npz, ".safetensors": _read_safetensors}
+def _whole(array: Array, name: str) -> Ints:
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise EvaluationError(f"{name} must be (n,) whole numbers; got shape {array.shape} of {array.dtype}")
+    if array.dtype.kind == "u" and (far := np.flatnonzero(array > np.iinfo(np.int64).max)).size:
+        raise EvaluationError(f"{name} must be below 2**63; row {far[0]} has {array[far[0]]}; number them anew")
+    return np.asarray(array, np.int64)
 
 
-def _numbers(array: npt.NDArray[Any], name: str, kinds: str) -> npt.NDArray[Any]:
-    n_axes = 2 if name == "vectors" else 1
-    if array.dtype.kind not in kinds or array.ndim != n_axes:
-        shape = "(n, d) floating-point" if name == "vectors" else "(n,) whole"
-        raise EvaluationError(f"{name} must be {shape} numbers; got shape {array.shape} of {array.dtype}")
-    return array
+def _people(array: Array, name: str) -> Ints:
+    pids = _whole(array, name)
+    if (wrong := np.flatnonzero(pids < -1)).size:
+        raise EvaluationError(
+            f"{name} must be -1 (nobody known), 0 or more; row {wrong[0]} has {pids[wrong[0]]}; mend it"
+        )
+    return pids
 
 
 def _words(array: npt.NDArray[Any], header: Mapping[str, Any]) -> list[Modality]:
@@ -186,6 +275,13 @@ def _sources(header: Mapping[str, Any]) -> list[str]:
     if not isinstance(sources, list) or not all(isinstance(name, str) for name in sources):
         raise EvaluationError("sources in the header must be a list of names; write the file again")
     return sources
+
+
+def _times(header: Mapping[str, Any], name: str) -> list[float | None]:
+    times = header.get(name, [])
+    if not isinstance(times, list) or not all(t is None or type(t) in (int, float) for t in times):
+        raise EvaluationError(f"{name} in the header must be a list of seconds or null; write the file again")
+    return times
 
 
 def _meta(header: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,10 @@
-"""Which gallery entries are a query's matches, and which the camera rule takes away."""
+"""Which gallery entries are a query's matches, and which are taken away: by the camera rule, or as junk.
+
+Pid -1 is junk, nobody knows who it is: its entries are passed over, neither right nor wrong, and its queries have no
+match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.
+
+Source: REFERENCE 6b, the habit of Market-1501's evaluators.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +29,23 @@ class SamePerson:
 
     columns (q m) in rising order, 0 where padded; matches (q m) True where the entry counts;
     removed (q m) True where the camera rule takes it away; skipped (q g) True where it takes an entry away whoever it
-    shows, None where the rule asks for the person.
+    shows, None where the rule asks for the person; junk (j,) the columns of nobody known, passed over in every list.
     """
 
     columns: Ints
     matches: npt.NDArray[np.bool_]
     removed: npt.NDArray[np.bool_]
+    junk: Ints
     skipped: npt.NDArray[np.bool_] | None = None
 
     def n_removed(self) -> Ints:
         """(q,) how many gallery entries the rule takes away."""
         return np.asarray((self.removed if self.skipped is None else self.skipped).sum(axis=1), np.int64)
+
+    def n_taken_away(self) -> Ints:
+        """(q,) how many entries are in no place of the list: those and the junk, each once."""
+        twice = 0 if self.skipped is None else self.skipped[:, self.junk].sum(axis=1)
+        return np.asarray(self.n_removed() + len(self.junk) - twice, np.int64)
 
 
 class SamePersonTable:
@@ -48,6 +60,7 @@ class SamePersonTable:
             raise EvaluationError(f"camera rule must be one of {', '.join(CAMERA_RULES)}; got {rule!r}")
         self.rule = rule
         self.camids = camids
+        self.junk = np.flatnonzero(pids == UNKNOWN_PID)
         self.order = np.argsort(pids, kind="stable")
         self.sorted_pids = pids[self.order]
 
@@ -56,14 +69,14 @@ class SamePersonTable:
         first = np.searchsorted(self.sorted_pids, pids, "left")
         count = np.searchsorted(self.sorted_pids, pids, "right") - first
         place = np.arange(max(1, count.max(initial=0)))
-        there = place < count[:, None]  # (q m)
+        there = (place < count[:, None]) & (pids != UNKNOWN_PID)[:, None]  # (q m); two unknown people may be two
         columns = self.order[np.where(there, first[:, None] + place, 0)]
         skipped = self._skipped(camids)
         if skipped is not None:
             taken = np.take_along_axis(skipped, columns, axis=1)
         else:
             taken = (self.camids[columns] == camids[:, None]) & (self.rule == "same-pid-same-camera")
-        return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, skipped)
+        return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, self.junk, skipped)
 
     def _skipped(self, camids: Int64[np.ndarray, " q"]) -> npt.NDArray[np.bool_] | None:
         """(q g) what a rule of places takes away."""

@@ -132,6 +132,7 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
         n_queries=len(query_pids),
         n_gallery=len(gallery_pids),
         n_left_out=len(query_pids) - len(scored),
+        n_junk=len(table.junk),
         n_ties=int(found.tied[scored].sum()),
         chance=float((found.n_matches[scored] / found.n_kept[scored]).mean()),
         camera_rule=camera_rule,
@@ -154,7 +155,7 @@ def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
     last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
     return _Found(
         n_matches=n_matches,
-        n_kept=dist.shape[1] - same.n_removed(),
+        n_kept=dist.shape[1] - same.n_taken_away(),
         tied=tied,
         first_hit=ranks[:, 0],
         average_precision=np.where(there, hits / ranks, 0.0).sum(axis=1) / np.maximum(n_matches, 1),
@@ -163,7 +164,8 @@ def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
 
 
 def take_away(dist: Numbers, same: SamePerson) -> None:
-    """Puts what the camera rule removes beyond everything else."""
+    """Puts what the camera rule removes, and junk, beyond everything else."""
+    dist[:, same.junk] = np.inf
     row, place = np.nonzero(same.removed)
     dist[row, same.columns[row, place]] = np.inf
     if same.skipped is not None:
@@ -231,15 +233,15 @@ def _check_sides(query_pids: Ints, gallery_pids: Ints) -> None:
             raise EvaluationError(
                 f"the {role} must hold at least one embedding; it is empty; choose another split or file"
             )
-    unknown = np.flatnonzero(query_pids == UNKNOWN_PID)
-    if len(unknown):
+    if (query_pids == UNKNOWN_PID).all():
         raise EvaluationError(
-            f"queries must have a known pid to be scored; {len(unknown)} of {len(query_pids)} have -1 (unknown), the "
-            f"first in row {unknown[0]}; leave them out, or use `duskmatch rank`, which needs no pids"
+            f"queries must have a known pid to be scored; all {len(query_pids)} have -1 (unknown); "
+            "give them pids, or use `duskmatch rank`, which needs none"
         )
 
 
 def _no_match(query_pids: Ints, gallery_pids: Ints, camera_rule: CameraRule) -> str:
+    query_pids, gallery_pids = (pids[pids != UNKNOWN_PID] for pids in (query_pids, gallery_pids))
     shared = int(np.isin(query_pids, gallery_pids).sum())
     if not shared:
         return (

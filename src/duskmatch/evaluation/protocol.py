@@ -19,7 +19,18 @@ from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reranking import ReRanking, rerank
 from duskmatch.evaluation.temporal import Embed, Halved, TemporalReRanking, embed_halves, rerank_temporally
 from duskmatch.evaluation.trials import mean_of_trials
-from duskmatch.records import HITSZ_VCM, CameraRule, CmcCounting, Embeddings, PairName, Ranking, Scores, Tracklet
+from duskmatch.records import (
+    DIRECTIONS,
+    HITSZ_VCM,
+    CameraRule,
+    CmcCounting,
+    Direction,
+    Embeddings,
+    PairName,
+    Ranking,
+    Scores,
+    Tracklet,
+)
 
 RANKED = 10
 ScoredSplit = Literal["test", "validation"]
@@ -72,7 +83,8 @@ class Evaluation:
     """Scores of every pair of a protocol, and what they were made from.
 
     Of several trials `scores` holds the means, `trials` each one by itself; `rankings`, `query` and `gallery` are the
-    first trial's. `unreadable` names the tracklets that no pair holds because none of their frames could be read.
+    first trial's. `public` holds the trials of pairs from which public code removes something else, scored as it does.
+    `unreadable` names the tracklets that no pair holds because none of their frames could be read.
     """
 
     scores: Mapping[PairName, Scores]
@@ -85,6 +97,7 @@ class Evaluation:
     re_ranking: AnyReRanking | None = None
     protocol: records.Protocol = HITSZ_VCM
     trials: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
+    public: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
 
 
 def evaluate_embeddings(
@@ -94,14 +107,15 @@ def evaluate_embeddings(
     camera_rule: CameraRule = "same-pid-same-camera",
     cmc: CmcCounting = "entries",
     re_ranking: AnyReRanking | None = None,
+    directions: Sequence[Direction] = DIRECTIONS,
 ) -> Evaluation:
-    """Both directions of two sides, for vectors made by any program."""
+    """Both directions of two sides, or the chosen one, for vectors made by any program."""
     protocol = replace(HITSZ_VCM, camera_rule=camera_rule, cmc=cmc)
     sides: dict[PairName, list[Sides]] = {
         "infrared_to_visible": [(Side(infrared), Side(visible))],
         "visible_to_infrared": [(Side(visible), Side(infrared))],
     }
-    return _evaluation(sides, protocol, re_ranking=re_ranking)
+    return _evaluation({name: sides[name] for name in directions}, protocol, re_ranking=re_ranking)
 
 
 def evaluate_dataset(
@@ -155,6 +169,12 @@ def _evaluation(
     """`sides` holds query and gallery of each trial of each pair."""
     found = {name: [_found(*pair, protocol, re_ranking, k) for pair in pairs] for name, pairs in sides.items()}
     trials = {name: [scores for scores, _ in of_trials] for name, of_trials in found.items()}
+    rules = {p.name: p.public_rule for p in protocol.pairs if p.public_rule not in (None, protocol.camera_rule)}
+    public = {
+        name: [_found(*pair, replace(protocol, camera_rule=rule), re_ranking, k)[0] for pair in sides[name]]
+        for name, rule in rules.items()
+        if rule is not None
+    }
     return Evaluation(
         scores={name: mean_of_trials(scores) for name, scores in trials.items()},
         rankings={name: of_trials[0][1] for name, of_trials in found.items()},
@@ -166,6 +186,7 @@ def _evaluation(
         re_ranking=re_ranking,
         protocol=protocol,
         trials=trials,
+        public=public,
     )
 
 

@@ -47,8 +47,8 @@ def _nearest(
     def of_band(rows: slice) -> tuple[Ints, Floats]:
         dist = distances(rows)
         same = table.of(query.pids[rows], query.camids[rows])
-        row, place = np.nonzero(same.removed & (query.pids[rows] != UNKNOWN_PID)[:, None])
-        dist[row, same.columns[row, place]] = np.inf  # two unknown people are not the same person: those stay
+        row, place = np.nonzero(same.removed)
+        dist[row, same.columns[row, place]] = np.inf
         if same.skipped is not None:
             dist[same.skipped] = np.inf
         columns = nearest(dist, width)

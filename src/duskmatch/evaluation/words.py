@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from duskmatch import health
-from duskmatch.records import COUNTED, HITSZ_VCM
+from duskmatch.records import COUNTED, HITSZ_VCM, REMOVED
 
 ARROWS = {"infrared_to_visible": "infrared → visible", "visible_to_infrared": "visible → infrared"}
 FURTHER = {
@@ -14,6 +14,7 @@ FURTHER = {
     "infrared_to_infrared": "infrared → infrared",
     "omni": "all → all",
 }
+PUBLIC = "  as public code"
 FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -43,10 +44,16 @@ def scores_in_words(document: Mapping[str, Any]) -> str:
 
 
 def scored_pairs(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]:
-    """(words, scores, scores before training) of each pair of the protocol: both directions, then further ones."""
+    """(words, scores, scores before training) of each pair of the protocol: both directions, then further ones.
+
+    Where public code removes something else from a direction, its figures follow those of the protocol.
+    """
     untrained = document["untrained"]
     for key, arrow in ARROWS.items():
-        yield arrow, document[key], untrained and untrained[key]
+        if key in document:
+            yield arrow, document[key], untrained and untrained[key]
+        if scores := document.get("public_code", {}).get(key):
+            yield PUBLIC, scores, untrained and untrained.get("public_code", {}).get(key)
     for key, scores in document.get("pairs", {}).items():
         yield FURTHER[key], scores, untrained and untrained.get("pairs", {}).get(key)
 
@@ -100,6 +107,9 @@ def _drawn_and_counted(protocol: Mapping[str, Any]) -> dict[str, str]:
     for key, pair in (protocol.get("pairs") or {}).items():
         unpublished = "" if pair["published"] else "; not in the data set's own tables"
         found[{**ARROWS, **FURTHER}[key]] = f"{pair['query']} among {pair['gallery']}{unpublished}"
+        if rule := pair.get("public_rule"):
+            what = f"removed: {REMOVED[rule]}; in the line above it, {protocol['removed']}"
+            found[f"{ARROWS[key]}, as public code"] = what
     return found
 
 
@@ -110,8 +120,9 @@ def _row(name: str, scores: Mapping[str, Any]) -> str:
 def _small_print(arrow: str, scores: Mapping[str, Any]) -> str:
     left_out = f", {scores['n_left_out']} left out (no match)" if scores["n_left_out"] else ""
     ties = f", {scores['n_ties']} with an ambiguous tie" if scores["n_ties"] else ""
+    junk = f", {scores['n_junk']} of them passed over (pid -1)" if scores.get("n_junk") else ""
     return (
-        f"{arrow}: {scores['n_queries']} queries{left_out}{ties}, {scores['n_gallery']} in the gallery; "
+        f"{arrow}: {scores['n_queries']} queries{left_out}{ties}, {scores['n_gallery']} in the gallery{junk}; "
         f"95 %: rank-1 {interval(scores['rank1_interval'])}, mAP {interval(scores['mAP_interval'])}"
     )
 

@@ -1,0 +1,158 @@
+"""Arrays out of other programs' files, looked at before they are read: .npz, .npy, .safetensors, .mat.
+
+What a file declares is compared with its size first, and nothing pickled is read.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+
+from duskmatch.errors import EvaluationError, SettingsError
+
+HEADER_KEY = "duskmatch"
+ARRAYS = ("vectors", "pids", "camids", "modalities")
+# A query and a gallery in one file, as Market-1501's programs write them.
+SIDED = tuple(f"{side}_{what}" for side in ("query", "gallery") for what in ("f", "label", "cam"))
+NAMES = (*ARRAYS, *SIDED)
+# Vectors of networks pack to no less than a tenth; an array of this size that packs to less than this share is a bomb.
+LARGE_BYTES, MOST_PACKED = 1 << 28, 50
+DAMAGE = (  # what NumPy, zipfile, scipy and safetensors raise on damaged files
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+Header = dict[str, Any]
+Reader = Callable[[Path], tuple[Arrays, Header]]
+
+
+def read_safetensors(path: Path) -> tuple[Arrays, Header]:
+    """The known arrays and the header under `duskmatch`; number formats that NumPy lacks become fp32."""
+    arrays: dict[str, Array] = {}
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            for name in set(file.keys()) & set(NAMES):
+                arrays[name] = _tensor(file, name)
+    except DAMAGE as error:
+        raise EvaluationError(f"{path} is damaged or no safetensors file: {error}; write it again") from error
+    except EvaluationError as error:
+        raise EvaluationError(f"{path}: {error}") from error
+    try:
+        header = json.loads(metadata.get(HEADER_KEY, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise EvaluationError(f"{path}: its {HEADER_KEY} header is not JSON: {error}; write it again") from error
+    if not isinstance(header, dict):
+        raise EvaluationError(f"{path}: its {HEADER_KEY} header must be an object; got {type(header).__name__}")
+    return arrays, header
+
+
+def _tensor(file: Any, name: str) -> Array:
+    declared = file.get_slice(name).get_dtype()
+    try:
+        tensor = file.get_tensor(name)
+    except (SafetensorError, AttributeError, KeyError, TypeError) as error:
+        raise EvaluationError(f"{name} is {declared}, which is not read; save float32 or whole numbers") from error
+    return as_array(tensor)
+
+
+def as_array(tensor: torch.Tensor) -> Array:
+    """A tensor's numbers in NumPy, where need be (bf16, 8-bit floats) as fp32, which holds them exactly."""
+    known = (torch.float16, torch.float32, torch.float64)
+    plain = tensor.float() if tensor.is_floating_point() and tensor.dtype not in known else tensor
+    return np.asarray(plain.numpy())
+
+
+def read_npz(path: Path) -> tuple[Arrays, Header]:
+    """The known arrays of an archive that does not unpack to far more than it is."""
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip file")
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.filename.removesuffix(".npy") in NAMES:
+                    _refuse_bomb(path, entry.filename, entry.file_size, entry.compress_size)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in NAMES if name in file.files}, {}
+    except DAMAGE as error:
+        raise _refusal(path, error, "no .npz archive") from error
+
+
+def read_npy(path: Path) -> Array:
+    """The one array of a .npy file, mapped: what it declares is compared with its size before anything is read."""
+    try:
+        return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
+    except DAMAGE as error:
+        raise _refusal(path, error, "no .npy array") from error
+
+
+def read_mat(path: Path) -> tuple[Arrays, Header]:
+    """The known arrays of a MATLAB file (before 7.3): rows of labels as lists, whole numbers in floats as such."""
+    try:
+        from scipy.io import loadmat, whosmat
+    except ImportError as error:
+        raise SettingsError(f"{path} is a MATLAB file, which needs scipy; pip install 'duskmatch[sysu]'") from error
+    try:
+        for name, shape, kind in whosmat(str(path)):
+            if name in NAMES:
+                item = {"double": 8, "int64": 8, "uint64": 8}.get(kind, 4)
+                _refuse_bomb(path, name, item * int(np.prod(shape, dtype=object)), path.stat().st_size)
+        found = loadmat(str(path), variable_names=list(NAMES))
+    except NotImplementedError as error:
+        raise EvaluationError(f"{path} is a MATLAB 7.3 file, which is not read; save it with -v7") from error
+    except EvaluationError:
+        raise
+    except Exception as error:  # a damaged file raises almost anything
+        raise EvaluationError(f"{path} is damaged or no MATLAB file: {error}; write it again") from error
+    return {
+        name: found[name] if name.endswith(("_f", "vectors")) else _listed(found[name])
+        for name in NAMES
+        if name in found
+    }, {}
+
+
+def _listed(array: Array) -> Array:
+    """A row or column as a list; MATLAB keeps whole numbers in floats."""
+    flat = array.reshape(-1)
+    whole = (
+        flat.dtype.kind == "f"
+        and np.isfinite(flat).all()
+        and (flat == np.rint(flat)).all()
+        and (abs(flat) < 2**53).all()
+    )
+    return flat.astype(np.int64) if whole else flat
+
+
+def _refuse_bomb(path: Path, name: str, unpacked: int, packed: int) -> None:
+    if unpacked > LARGE_BYTES and unpacked > MOST_PACKED * packed:
+        raise EvaluationError(
+            f"{path}: {name} would unpack to {unpacked:,} bytes from {packed:,}, which no real vectors do; "
+            "it was not read; write the file again"
+        )
+
+
+def _refusal(path: Path, error: Exception, what: str) -> EvaluationError:
+    if "Object arrays" in str(error) or "Python objects" in str(error):
+        return EvaluationError(f"{path} holds Python objects, which are never loaded; save plain numbers and words")
+    return EvaluationError(f"{path} is damaged or {what}: {error}; write it again")
