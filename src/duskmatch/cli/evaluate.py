@@ -252,9 +252,12 @@ def _text(value: Any) -> str | None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses flags that contradict each other before anything is read."""
+    from duskmatch.config import nearest
+
     if args.rerank and args.rerank not in RE_RANKINGS:
-        if args.run:
-            raise SettingsError(f"--rerank must be {' or '.join(RE_RANKINGS)}; got {args.rerank}")
+        if args.run or args.features or not Path(args.rerank).exists():
+            near = nearest(args.rerank, RE_RANKINGS)
+            raise SettingsError(f"--rerank must be {' or '.join(RE_RANKINGS)}; got {args.rerank}{near}")
         args.run, args.rerank = Path(args.rerank), RE_RANKINGS[0]  # `evaluate --rerank RUN`: KIND may be left out
     if bool(args.run) == bool(args.features):
         raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")

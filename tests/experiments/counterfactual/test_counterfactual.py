@@ -25,9 +25,9 @@ from duskmatch.experiments.counterfactual import films as films_module
 from duskmatch.experiments.counterfactual import shelf as subjects_module
 from duskmatch.experiments.counterfactual.document import read_counterfactual
 from duskmatch.experiments.counterfactual.experiment import Watcher, counterfactual
+from duskmatch.files import only_writer
 from duskmatch.records import DIRECTIONS
 from duskmatch.synthetic import generate
-from duskmatch.training.checkpoint import only_writer
 from tests.data.tree import Tree
 from tests.experiments.counterfactual.conftest import SEED
 from tests.training.headers import with_data
