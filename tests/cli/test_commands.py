@@ -173,6 +173,31 @@ def test_help_of_a_command_loads_neither_torch_nor_opencv(command: str) -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+@pytest.mark.parametrize("words", [*((name,) for name in COMMANDS), ("reproduce", "motion"), ("reproduce", "table2")])
+def test_help_of_a_command_has_an_example_that_its_parser_takes(words: tuple[str, ...], capsys: Capture) -> None:
+    assert status("help", *words) == 0
+    shown = capsys.readouterr().out
+    assert status(*words, "--help") == 0
+    assert capsys.readouterr().out == shown
+    example = shown.split("example:\n  ")[1].strip()
+    assert example.startswith(" ".join(["duskmatch", *words]))
+    build_parser(words[0]).parse_args(example.split()[1:])
+
+
+def test_help_alone_is_the_list_and_help_of_nothing_is_refused(capsys: Capture) -> None:
+    assert status("help") == 0
+    assert "duskmatch help COMMAND" in capsys.readouterr().out
+    assert refused(capsys, "help", "trian").endswith("; did you mean train? (see duskmatch --help)")
+
+
+def test_presets_are_listed_once(capsys: Capture) -> None:
+    listed = {}
+    for words in (("train",), ("sweep",), ("reproduce", "table1")):
+        assert status(*words, "--help") == 0
+        listed[words[0]] = capsys.readouterr().out.count("mpanet-own")
+    assert listed == {"train": 1, "sweep": 0, "reproduce": 0}
+
+
 def test_the_module_is_the_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "duskmatch", "check", str(tmp_path / "no")], capture_output=True, text=True
@@ -402,6 +427,25 @@ def test_convert_finds_the_tensors_however_they_were_wrapped(wrap, capsys: Captu
     load_backbone([Stem(8), Stages("resnet18", 0.125, 1)], read, "w.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (
+            lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+            "w must hold plain numbers; it is a quantised tensor; save the network from before that step",
+        ),
+        (
+            lambda: torch.ones(3, dtype=torch.complex128),
+            "w holds torch.complex128, which a .safetensors file cannot; save it as float32",
+        ),
+    ],
+)
+def test_convert_refuses_numbers_that_it_cannot_write(tensor, message: str, capsys: Capture, tmp_path: Path) -> None:
+    torch.save({"w": tensor()}, tmp_path / "w.pth")
+    line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
+    assert line == f"duskmatch: {tmp_path / 'w.pth'}: {message}"
+
+
 def test_convert_never_runs_what_a_pickle_holds(capsys: Capture, tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -550,7 +594,7 @@ def test_overwrite_empties_nothing_when_the_data_do_not_suit(capsys: Capture, ru
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     flags = ("--preset", "tiny", "--train.pids_per_batch", "400")
     line = refused(capsys, "train", "--data", tree, "--out", run, "--overwrite", *flags)
-    assert "people per batch must not be more than the people" in line
+    assert "people per batch must not be more than the people" in line and "lower train.pids_per_batch" in line
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 

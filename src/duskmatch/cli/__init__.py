@@ -39,6 +39,25 @@ COMMANDS = {
 }
 
 
+# Command -> how it is called, for its --help.
+EXAMPLES = {
+    "demo": "duskmatch demo --out demo",
+    "synth": "duskmatch synth people --preset demo --seed 1",
+    "check": "duskmatch check people --frames all",
+    "ingest": "duskmatch ingest night.mp4 --boxes night.txt --modality infrared --camera 2 --out night",
+    "train": "duskmatch train --data people --preset small --train.lr 0.001 --out run",
+    "evaluate": "duskmatch evaluate run --data people",
+    "compare": "duskmatch compare baseline full --data people --out compared",
+    "embed": "duskmatch embed run people:gallery --out gallery.safetensors",
+    "rank": "duskmatch rank run --query people:query --gallery people:gallery --camera-rule none --out ranked",
+    "reproduce": "duskmatch reproduce table1 --data people --preset small --seeds 0,1,2 --out table1",
+    "sweep": "duskmatch sweep --data people --loss.attack_weight 0.1,1,9 --out sweep",
+    "export": "duskmatch export run --format openvino --data people --out exported",
+    "convert": "duskmatch convert resnet50.pth resnet50.safetensors",
+    "doctor": "duskmatch doctor",
+}
+
+
 # What stands for a character that the encoding of a terminal or pipe lacks; for any other a question mark.
 PLAIN = {
     "→": "->", "←": "<-", "–": "-", "—": "-", "−": "-", "×": "x", "·": ".", "•": "*", "…": "...", "±": "+-",
@@ -85,12 +104,24 @@ def common_arguments(**defaults: Any) -> Parser:
 
 def build_parser(command: str | None) -> Parser:
     """The parser; only the named command's module is imported for its own flags."""
-    parser = Parser(prog="duskmatch", description="Visible-infrared video person re-identification.")
+    parser = Parser(
+        prog="duskmatch",
+        description="Visible-infrared video person re-identification.",
+        epilog="`duskmatch help COMMAND` says how a command is called, with an example.",
+    )
     parser.add_argument("--version", action="version", version=f"duskmatch {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     common = common_arguments()
     for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+            allow_abbrev=False,
+        )
         if name == command:
             importlib.import_module(f"duskmatch.cli.{name}").add_arguments(sub)
     return parser
@@ -114,6 +145,8 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
     command = next((word for word in argv if word in COMMANDS), None)
     use_plain_characters()
     try:

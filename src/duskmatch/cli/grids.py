@@ -26,7 +26,12 @@ def grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="cells and tables; goes on with what is there"
     )
-    parser.add_argument("--preset", choices=PRESETS, help="where all settings start (default small, or the file's)")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        metavar="NAME",
+        help="where all settings start, see train --help (default small, or what the settings file names)",
+    )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change in all rows")
     parser.add_argument(
         "--seeds", default="0", metavar="A,B", help="training seeds (default 0); the first of all rows first"

@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set of any known layout")
     protocol_argument(parser)
-    parser.add_argument("--preset", choices=PRESETS, help="where the settings start (default small, or the file's)")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        metavar="NAME",
+        help=f"where the settings start, of {', '.join(PRESETS)} (default small, or what the settings file names)",
+    )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write")
     parser.add_argument("--resume", action="store_true", help="go on with the RUN in --out")
