@@ -1,6 +1,6 @@
 import pytest
 
-from duskmatch.config import PRESETS, Settings, dump_settings, known_keys, load_settings, parse_settings
+from duskmatch.config import PRESETS, Settings, dump_settings, file_preset, known_keys, load_settings, parse_settings
 from duskmatch.errors import SettingsError
 from duskmatch.records import CAMERA_RULES
 
@@ -10,7 +10,7 @@ def test_every_preset_loads_and_survives_a_round_trip(preset, tmp_path):
     settings = load_settings(preset, seed=3)
     assert (settings.preset, settings.seed) == (preset, 3)
     (tmp_path / "s.yaml").write_text(dump_settings(settings))
-    assert load_settings("tiny", file=tmp_path / "s.yaml").model_dump() == settings.model_dump()
+    assert load_settings(preset, file=tmp_path / "s.yaml").model_dump() == settings.model_dump()
 
 
 def test_every_camera_rule_can_be_set():
@@ -87,6 +87,35 @@ def test_a_file_that_holds_no_settings_is_refused_by_name(text, tmp_path):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(SettingsError, match=r"s\.yaml: "):
         load_settings("tiny", file=tmp_path / "s.yaml")
+
+
+def test_a_file_begins_from_its_preset_or_is_refused(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("preset: paper\n")
+    assert file_preset(file) == "paper" and load_settings("paper", file=file) == load_settings("paper")
+    message = rf"^{file}: its preset paper must be the preset in use, tiny; leave --preset out to begin from paper$"
+    with pytest.raises(SettingsError, match=message):
+        load_settings("tiny", file=file)
+    assert load_settings("mitml-small", file=file, file_begins_from="paper").preset == "mitml-small"
+    file.write_text("preset: papre\n")
+    with pytest.raises(SettingsError, match=rf"^{file}: preset must be one of .*; got papre; did you mean paper\?$"):
+        load_settings("paper", file=file)
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("train:\n  lr: 1\n  momentum: 0.5\n  lr: 2\n")
+    with pytest.raises(SettingsError, match=rf"^{file}, line 4: lr must stand once; line 2 has it already$"):
+        load_settings("tiny", file=file)
+
+
+@pytest.mark.parametrize("text", ["{deep}", "a: 2020-02-31", "train: {{lr: {deep}}}"])
+def test_yaml_that_cannot_be_held_is_one_error(text, tmp_path):
+    (tmp_path / "s.yaml").write_text(text.format(deep="[" * 20000 + "]" * 20000))
+    with pytest.raises(SettingsError, match=r"s\.yaml: not YAML: (brackets or lists are nested too deep|day is out)"):
+        load_settings("tiny", file=tmp_path / "s.yaml")
+    with pytest.raises(SettingsError, match=r"^--train\.lr: '\[+\.\.\. is no YAML value$"):
+        load_settings("tiny", overrides=[f"train.lr={'[' * 20000}"])
 
 
 def test_known_keys_are_the_settings():

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from duskmatch.errors import OutputError
-from duskmatch.files import check_file, check_folder, prepare_folder, write_text
+from duskmatch.files import (
+    MARK,
+    check_file,
+    check_folder,
+    claimed,
+    prepare_folder,
+    refusal,
+    write_text,
+    write_whole,
+)
 
 
 def full(folder: Path) -> Path:
@@ -17,8 +31,113 @@ def full(folder: Path) -> Path:
 
 
 def test_overwrite_empties_a_folder(tmp_path: Path) -> None:
-    place = full(tmp_path / "out")
+    place = tmp_path / "out"
+    write_text(place / "ranking.csv", "")
+    write_text(place / "strips-001.png", "")
     assert list(prepare_folder(place, overwrite=True).iterdir()) == []
+
+
+# What each command leaves, finished, by versions without a mark as well.
+FINISHED = {
+    "train": ("settings.yaml", "VERSION", "log.csv", "curves.png", "state/000000002/progress.json", "scores.json",
+              "scores.validation.json", "report.html", "report.validation.html", "model.safetensors", "health.json"),
+    "rank": ("ranking.csv", "ranking.json", "strips-001.png"),
+    "synth": ("duskwalk.json", "info/test_name.txt", "0001/ir/D1/1.jpg"),
+    "film": ("duskwalk.json", "film.json"),
+    "ingest": ("ingest.json", "tracklets.csv", "0001/000001.jpg", "0001-2/000009.jpg"),
+    "halves": ("ingest.json", "first/tracklets.csv", "second/tracklets.csv"),
+    "export": ("export.json", "visible.xml", "visible.bin", "infrared.onnx"),
+    "compare": ("compare.json", "compare.html", "side-by-side-infrared-to-visible-001.png", "embedding-maps.png"),
+    "counterfactual": ("plan.json", "films/view-1/duskwalk.json", "rank1_infrared_to_visible.png", "shift.png",
+                       "counterfactual.md"),
+    "demo": ("data/duskwalk.json", "run/settings.yaml", "scores.json", "report.html"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", FINISHED)
+def test_overwrite_knows_what_each_command_wrote_and_spares_what_is_not_of_it(command: str, tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    for name in FINISHED[command]:
+        write_text(place / name, "")
+    check_folder(place, overwrite=True)
+    (place / "my notes.txt").write_text("keep")
+    message = f"--overwrite must not remove what duskmatch did not write; {place} holds my notes.txt; move it away or"
+    with pytest.raises(OutputError, match=f"^{message} choose another OUT$"):
+        prepare_folder(place, overwrite=True)
+    assert (place / "my notes.txt").read_text() == "keep" and (place / FINISHED[command][0]).is_file()
+
+
+@pytest.mark.parametrize("names", [("VERSION",), ("data/mine.txt", "run/mine.txt"), ("0001/a.jpg",)])
+def test_overwrite_spares_a_folder_that_nothing_marks_as_ours(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        write_text(tmp_path / name, "keep")
+    with pytest.raises(OutputError, match=r"holds no file that tells it wrote it .* empty it yourself or choose"):
+        prepare_folder(tmp_path, overwrite=True)
+    assert all((tmp_path / name).is_file() for name in names)
+
+
+def test_a_folder_that_a_killed_command_left_can_be_overwritten(tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    process = multiprocessing.get_context("fork").Process(target=begin_and_die, args=(place,))
+    process.start()
+    process.join()
+    assert {path.name for path in place.iterdir()} == {"0001", MARK}
+    with claimed(place, overwrite=True):
+        assert {path.name for path in place.iterdir()} == {MARK}
+        write_text(place / "duskwalk.json", "{}")
+    assert [path.name for path in place.iterdir()] == ["duskwalk.json"]
+
+
+def begin_and_die(place: Path) -> None:
+    with claimed(place, overwrite=False):
+        write_text(place / "0001" / "a.jpg", "")
+        os._exit(9)
+
+
+def test_a_second_writer_is_refused_and_takes_nothing_away(tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    with claimed(place, overwrite=False):
+        write_text(place / "ranking.csv", "first")
+        message = "out is being written by another process; wait for it or choose another OUT$"
+        with pytest.raises(OutputError, match=message), claimed(place, overwrite=True):
+            raise AssertionError
+        assert {path.name for path in place.iterdir()} == {"ranking.csv", MARK}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_ends_before_anything_is_written_leaves_nothing(there: bool, tmp_path: Path) -> None:
+    place = tmp_path / "new" / "out"
+    if there:
+        place.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), claimed(place, overwrite=False):
+        raise KeyboardInterrupt
+    assert list(tmp_path.rglob("*")) == ([place.parent, place] if there else [])
+
+
+def test_threads_may_write_one_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "one.txt"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: write_text(path, f"{n}" * 1000), range(240)))
+    text = path.read_text()
+    assert len(set(text.split(text[:1]))) == 1 or text in {f"{n}" * 1000 for n in range(240)}
+    assert [p.name for p in tmp_path.iterdir()] == ["one.txt"]
+
+
+def test_a_full_disk_is_named_with_its_room_and_what_to_do(tmp_path: Path) -> None:
+    said = str(refusal(tmp_path / "x", OSError(errno.ENOSPC, "No space left on device")))
+    assert said.startswith(f"cannot write {tmp_path / 'x'}: the disk is full (/")
+    assert " MiB free); free some space there, then run the command again, with --overwrite where it left" in said
+
+
+def test_what_a_library_in_rust_says_of_a_full_disk_is_understood(tmp_path: Path) -> None:
+    class SafetensorError(Exception):
+        pass
+
+    def write(_: Path) -> Any:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(OutputError, match=r"x\.safetensors: the disk is full \("):
+        write_whole(tmp_path / "x.safetensors", write)
 
 
 @pytest.mark.parametrize("which", ["home", "above home", "here", "above here", "..", "root"])
@@ -43,6 +162,7 @@ def test_overwrite_never_removes_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as refused:
         check_folder(place, overwrite=True, inputs=[place / "mine.txt"])
     assert str(refused.value) == message
+    (place / "mine.txt").rename(place / "ranking.csv")
     check_folder(place, overwrite=True, inputs=[tmp_path / "other"])
 
 

@@ -51,7 +51,7 @@ class DataSettings(Section):
     local_contrast: tuple[int, ...] = ()  # windows (pixels, odd); then the last channels hold contrast, not colour
     jpeg_scaling: bool = False  # large JPEGs are decoded at 1/2, 1/4 or 1/8: faster, and pixels move a little
     on_bad_frame: Literal["stop", "skip"] = "stop"
-    workers: Annotated[int, Field(ge=0)] = 0  # threads that read ahead
+    workers: Annotated[int, Field(ge=0, le=256)] = 0  # threads that read ahead
     cache_gib: NotNegative = 1.0  # decoded frames kept in memory
 
     @model_validator(mode="after")
@@ -260,10 +260,12 @@ def load_settings(
     overrides: Iterable[str] = (),
     seed: int | None = None,
     defaults: Iterable[str] = (),
+    file_begins_from: str | None = None,
 ) -> Settings:
     """The preset's settings, changed by a YAML file and by `section.key=value` texts, each in its turn.
 
-    `defaults` are such texts too and come before the file: what a data set brings along.
+    `defaults` are such texts too and come before the file: what a data set brings along. A file may name the preset
+    that its changes are meant for, which must be `file_begins_from` (None: the preset itself).
     """
     if preset not in PRESETS:
         raise SettingsError(f"--preset must be one of {', '.join(PRESETS)}; got {preset}{nearest(preset, PRESETS)}")
@@ -271,23 +273,71 @@ def load_settings(
     for default in defaults:
         _override(tree, default)
     if file is not None:
-        try:
-            _take_sections(tree, _mapping(file.read_text(encoding="utf-8"), str(file)))
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file}: cannot be read as settings: {error}") from error
+        _check_begin(file, file_begins_from or preset)
+    return _changed({"preset": preset, **tree}, file, overrides, seed)
+
+
+def changed_settings(
+    settings: Settings, *, file: Path | None = None, overrides: Iterable[str] = (), seed: int | None = None
+) -> Settings:
+    """These settings with a file's and the overrides put on them."""
+    if file is not None:
+        _check_begin(file, settings.preset)
+    return _changed(settings.model_dump(mode="json"), file, overrides, seed)
+
+
+def differing(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
+    """The settings in which two differ, by their dotted names, with both values."""
+    first, second = a.model_dump(mode="json"), b.model_dump(mode="json")
+
+    def value(tree: Any, key: str) -> Any:
+        for part in key.split("."):
+            tree = tree[part]
+        return tree
+
+    both = [(key, value(first, key), value(second, key)) for key in known_keys()]
+    return [(key, one, other) for key, one, other in both if one != other]
+
+
+def _changed(tree: dict[str, Any], file: Path | None, overrides: Iterable[str], seed: int | None) -> Settings:
+    if file is not None:
+        _take_sections(tree, {key: value for key, value in _read(file).items() if key != "preset"})
     for override in overrides:
         _override(tree, override)
     if seed is not None:
         tree["seed"] = seed
-    return parse_settings({"preset": preset, **tree})
+    return parse_settings(tree)
+
+
+def file_preset(file: Path | None) -> str | None:
+    """The preset that a settings file says its settings begin from; None where it says none."""
+    found = None if file is None else _read(file).get("preset")
+    if found is not None and found not in PRESETS:
+        near = nearest(str(found), PRESETS)
+        raise SettingsError(f"{file}: preset must be one of {', '.join(PRESETS)}; got {found}{near}")
+    return found
+
+
+def _check_begin(file: Path, preset: str) -> None:
+    """Refuses a file that names another preset than the one that its changes are put on."""
+    found = file_preset(file)
+    if found not in (None, preset):
+        raise SettingsError(
+            f"{file}: its preset {found} must be the preset in use, {preset}; leave --preset out to begin from {found}"
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The sections of a YAML file."""
+    try:
+        return _mapping(file.read_text(encoding="utf-8"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: cannot be read as settings: {error}") from error
 
 
 def read_settings(path: Path) -> Settings:
     """The settings that a RUN's settings.yaml holds, whole."""
-    try:
-        return parse_settings(_mapping(path.read_text(encoding="utf-8"), str(path)))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as settings: {error}") from error
+    return parse_settings(_read(path))
 
 
 def parse_settings(tree: Mapping[str, Any]) -> Settings:
@@ -338,12 +388,55 @@ def _words(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown setting {key}{nearest(key, known_keys())}"
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("Input", "it")
-    return f"{key} {message}; got {first['input']!r}" if key else message
+    return f"{key} {message}; got {shortened(first['input'])}" if key else message
+
+
+def shortened(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "values nested too deep"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
+
+
+class OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, where YAML would keep the last; what `<<` brings may be changed.
+
+    Looks while the text is read, before `<<` is taken over: after that a changed key would stand twice.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise SettingsError(f"line {line}: {key.value} must stand once; line {seen[key.value]} has it already")
+            seen[key.value] = line
+        return node
+
+
+def load_yaml(text: str) -> Any:
+    """What a YAML text holds; yaml.YAMLError or SettingsError where it is none that can be meant."""
+    try:
+        return yaml.load(text, OnceLoader)
+    except RecursionError as error:
+        raise yaml.YAMLError("brackets or lists are nested too deep") from error
+    except ValueError as error:  # a day that no month has, a number of too many digits
+        raise yaml.YAMLError(str(error)) from error
 
 
 def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(text)
+        tree = load_yaml(text)
+    except SettingsError as error:
+        raise SettingsError(f"{source}, {error}") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"{source}: not YAML: {error}") from error
     if not isinstance(tree, dict):
@@ -353,9 +446,9 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
 
 def _value(key: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--{key}: {text!r} is no YAML value") from error
+        value = load_yaml(text)
+    except (yaml.YAMLError, SettingsError) as error:
+        raise SettingsError(f"--{key}: {shortened(text)} is no YAML value") from error
     if isinstance(value, str):
         try:
             return float(value)  # YAML 1.1 reads 1e-4 as text

@@ -6,20 +6,52 @@ import csv
 import errno
 import hashlib
 import io
+import itertools
 import json
+import logging
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from duskmatch.errors import OutputError
 
+if sys.platform != "win32":
+    import fcntl
+
+logger = logging.getLogger("duskmatch")
+BUSY = "is being written by another process; wait for it or choose another OUT"
+AGAIN = "run the command again, with --overwrite where it left files"
+
+MARK = ".duskmatch"  # in a folder while a command writes it; of one that was killed it stays
+# One of these says whose a finished folder is, also where an earlier version wrote it.
+SIGNS = (
+    "settings.yaml", "ranking.csv", "ranking.json", "duskwalk.json", "ingest.json", "export.json", "compare.json",
+    "plan.json", "data/duskwalk.json", "run/settings.yaml",
+)  # fmt: skip
+# Everything that a command writes at the top of its folder, what killed processes leave, and what systems put there.
+WRITTEN = re.compile(
+    r"VERSION|settings\.yaml|log\.csv|state|tensorboard|health\.json|curves\.png|(model|best)\.safetensors"
+    r"|(scores|report)(\.\w+)?\.(json|html)"
+    r"|ranking\.(csv|json)|strips-\d+\.png"
+    r"|duskwalk\.json|film\.json|info|\d{4,}(-\d+)?"
+    r"|tracklets\.csv|ingest\.json|first|second"
+    r"|export\.json|(visible|infrared)\.(onnx|onnx\.data|xml|bin)"
+    r"|compare\.(json|html)|side-by-side-[\w-]+\.png|(attention|part-weights|distances|embedding-maps)\.png"
+    r"|plan\.json|films|check|embeddings|counterfactual\.\w+|shift\.png|(rank1|mAP)_\w+\.png"
+    r"|data|run"
+    r"|\.duskmatch|\..*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
+)
+_numbers = itertools.count()  # so that threads that write one file write beside each other
+
 
 def write_whole(path: Path, write: Callable[[Path], None], *, make_folder: bool = True) -> None:
     """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +61,10 @@ def write_whole(path: Path, write: Callable[[Path], None], *, make_folder: bool 
         sync(path.parent)
     except OSError as error:
         raise refusal(path, error) from error
+    except Exception as error:
+        if refused := system_error(error):
+            raise refusal(path, refused) from error
+        raise
     finally:
         with suppress(OSError):  # where the folder itself is not there, the error above says so
             temporary.unlink()
@@ -39,12 +75,31 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
+    write_bytes(path, spelled(text).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
     """JSON with two spaces and a last newline; NaN and infinity are refused, they are not JSON."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, as_json(value) + "\n")
+
+
+def as_json(value: Any) -> str:
+    """Any JSON reader's text, also where a name holds bytes that are not UTF-8."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    return json.dumps(_spelled_inside(value), indent=2, allow_nan=False) if "\\udc" in text else text
+
+
+def spelled(text: str) -> str:
+    """Text whose bytes that are not UTF-8, which Python keeps as half characters, are written out: \\xff."""
+    return re.sub("[\udc80-\udcff]", lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}", text)
+
+
+def _spelled_inside(value: Any) -> Any:
+    if isinstance(value, str):
+        return spelled(value)
+    if isinstance(value, Mapping):
+        return {_spelled_inside(key): _spelled_inside(item) for key, item in value.items()}
+    return [_spelled_inside(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -81,13 +136,76 @@ def make_folder(path: Path) -> None:
         raise refusal(path, error) from error
 
 
+@contextmanager
+def claimed(path: Path, *, overwrite: bool | None = None, busy: str = BUSY) -> Iterator[Path]:
+    """`path`, made where it is not there, which no other process writes into while this lasts.
+
+    overwrite: it must be empty, or is emptied, as `prepare_folder` does; None: what lies there stays. Folders that were
+    made and in which nothing was written go again.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    _check_place(path)
+    make_folder(path)
+    try:
+        with only_writer(path, busy):
+            if overwrite is not None:
+                prepare_folder(path, overwrite=overwrite)
+            with _marked(path):
+                yield path
+    finally:
+        for folder in made:
+            with suppress(OSError):  # only an empty one goes
+                folder.rmdir()
+
+
+@contextmanager
+def only_writer(folder: Path, busy: str | None = BUSY) -> Iterator[None]:
+    """While it lasts no other process writes into this folder; a killed process leaves nothing behind.
+
+    busy: what is said where another process does; None: wait for it.
+    """
+    if sys.platform == "win32":  # which cannot lock a folder
+        yield
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise refusal(folder, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        os.close(handle)
+        raise OutputError(f"{folder} {busy}") from error
+    except OSError:
+        logger.debug("%s: this file system has no locks", folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _marked(path: Path) -> Iterator[None]:
+    """The mark in an empty folder or one of ours, so that what a killed command leaves can be told and overwritten."""
+    mark = path / MARK
+    if not entries(path) or (_signed(path) and not strangers(path)):
+        write_text(mark, "Written by duskmatch and not finished, or finished while this file could not be removed.\n")
+    try:
+        yield
+    except BaseException:
+        if not entries(path) or _signed(path):
+            mark.unlink(missing_ok=True)
+        raise
+    mark.unlink(missing_ok=True)
+
+
 def prepare_folder(path: Path, *, overwrite: bool = False) -> Path:
-    """An empty folder at `path`; what lies there is refused, or removed where `overwrite` says so."""
+    """An empty folder at `path`; what lies there is refused, or removed where `overwrite` says so and it is ours."""
     check_folder(path, overwrite=overwrite)
     try:
-        if path.is_dir() and any(path.iterdir()):
-            shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        for entry in entries(path):  # the folder itself stays: it may be locked
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     except OSError as error:
         raise refusal(path, error) from error
     return path
@@ -96,9 +214,8 @@ def prepare_folder(path: Path, *, overwrite: bool = False) -> Path:
 def check_folder(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] = ()) -> None:
     """Refuses what `prepare_folder` would refuse, and a folder that holds one of the `inputs`; touches nothing."""
     try:
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise OutputError(f"{path} must be a folder; a file or link has that name; choose another OUT")
-        if not path.is_dir() or not any(path.iterdir()):
+        _check_place(path)
+        if not path.is_dir() or not entries(path):
             return
     except OSError as error:
         raise refusal(path, error) from error
@@ -113,13 +230,48 @@ def check_folder(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] 
     for kept in inputs:
         if kept.expanduser().resolve().is_relative_to(place):
             raise OutputError(f"--overwrite must not remove what is read; {kept} lies in {path}; choose another OUT")
+    _check_ours(path)
+
+
+def _check_place(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise OutputError(f"{path} must be a folder; a file or link has that name; choose another OUT")
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder besides our mark."""
+    return [entry for entry in folder.iterdir() if entry.name != MARK]
+
+
+def strangers(folder: Path) -> list[str]:
+    """The names in a folder that no command of duskmatch writes."""
+    return sorted(entry.name for entry in entries(folder) if not WRITTEN.fullmatch(entry.name))
+
+
+def _signed(folder: Path) -> bool:
+    return any((folder / sign).is_file() for sign in SIGNS)
+
+
+def _check_ours(path: Path) -> None:
+    """Refuses to empty a folder that holds what duskmatch did not write."""
+    if found := strangers(path):
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        raise OutputError(
+            f"--overwrite must not remove what duskmatch did not write; {path} holds {found[0]}{more}; "
+            "move it away or choose another OUT"
+        )
+    if not (path / MARK).is_file() and not _signed(path):
+        raise OutputError(
+            f"--overwrite must not remove what duskmatch did not write; {path} holds no file that tells it wrote it "
+            f"({', '.join(SIGNS[:-2])}); empty it yourself or choose another OUT"
+        )
 
 
 def check_file(path: Path) -> None:
     """Refuses a place where a file cannot be written, before the work whose result it is to hold."""
     if path.is_dir():
         raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
-    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    probe = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.probe")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_and_close(probe, b"0")
@@ -136,15 +288,34 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refusal(path: Path, error: OSError) -> OutputError:
-    """The error for a place that cannot be written, in words."""
+def refusal(path: Path, error: OSError, then: str = AGAIN) -> OutputError:
+    """The error for a place that cannot be written, in words; `then` is what to do once a full disk has room."""
     reason = {
-        errno.ENOSPC: "the disk is full; free some space and run the same command again",
-        errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+        errno.ENOSPC: f"the disk is full{_room(path)}; free some space there, then {then}",
+        errno.EDQUOT: f"the disk quota is used up{_room(path)}; free some space there, then {then}",
+        errno.EFBIG: "the file would be larger than this disk or `ulimit -f` allows; choose another place",
         errno.EACCES: "no permission to write there; choose another place",
         errno.EROFS: "the disk is read-only; choose another place",
     }.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {reason}")
+
+
+def system_error(error: Exception) -> OSError | None:
+    """The system's refusal that a library in Rust, such as safetensors, passes on as text: "(os error 28)"."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
+
+
+def _room(path: Path) -> str:
+    """Which disk a path lies on and how much of it is free, in brackets."""
+    place = next((folder for folder in path.absolute().parents if folder.is_dir()), Path(path.anchor))
+    try:
+        size = shutil.disk_usage(place)
+    except OSError:
+        return ""
+    while not os.path.ismount(place) and place != place.parent:
+        place = place.parent
+    return f" ({place}: {size.free / 2**20:.0f} of {size.total / 2**20:.0f} MiB free)"
 
 
 def _precious() -> list[Path]:

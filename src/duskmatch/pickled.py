@@ -56,6 +56,11 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             )
         if tensor.layout != torch.strided:
             raise CheckpointError(f"{path}: {name} must be a plain tensor; got {tensor.layout}; save it dense")
+        if tensor.is_quantized or tensor.is_meta:
+            kind = "a quantised" if tensor.is_quantized else "an empty"
+            raise CheckpointError(
+                f"{path}: {name} must hold plain numbers; it is {kind} tensor; save the network from before that step"
+            )
         found[short], long_names[short] = tensor, name
     return {name: tensor.detach().clone().contiguous() for name, tensor in found.items()}
 

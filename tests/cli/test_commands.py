@@ -20,6 +20,7 @@ from duskmatch import __version__
 from duskmatch.cli import COMMANDS, build_parser, main, reproduce_motion, reproduce_probes
 from duskmatch.cli import evaluate as evaluate_command
 from duskmatch.config import PRESETS, known_keys, load_settings
+from duskmatch.files import claimed
 from duskmatch.models.backbone import load_backbone
 from duskmatch.models.resnet import Stages, Stem
 from duskmatch.pickled import plain_name
@@ -172,6 +173,31 @@ def test_help_of_a_command_loads_neither_torch_nor_opencv(command: str) -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+@pytest.mark.parametrize("words", [*((name,) for name in COMMANDS), ("reproduce", "motion"), ("reproduce", "table2")])
+def test_help_of_a_command_has_an_example_that_its_parser_takes(words: tuple[str, ...], capsys: Capture) -> None:
+    assert status("help", *words) == 0
+    shown = capsys.readouterr().out
+    assert status(*words, "--help") == 0
+    assert capsys.readouterr().out == shown
+    example = shown.split("example:\n  ")[1].strip()
+    assert example.startswith(" ".join(["duskmatch", *words]))
+    build_parser(words[0]).parse_args(example.split()[1:])
+
+
+def test_help_alone_is_the_list_and_help_of_nothing_is_refused(capsys: Capture) -> None:
+    assert status("help") == 0
+    assert "duskmatch help COMMAND" in capsys.readouterr().out
+    assert refused(capsys, "help", "trian").endswith("; did you mean train? (see duskmatch --help)")
+
+
+def test_presets_are_listed_once(capsys: Capture) -> None:
+    listed = {}
+    for words in (("train",), ("sweep",), ("reproduce", "table1")):
+        assert status(*words, "--help") == 0
+        listed[words[0]] = capsys.readouterr().out.count("mpanet-own")
+    assert listed == {"train": 1, "sweep": 0, "reproduce": 0}
+
+
 def test_the_module_is_the_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "duskmatch", "check", str(tmp_path / "no")], capture_output=True, text=True
@@ -217,8 +243,13 @@ def test_train_writes_only_into_an_empty_place(capsys: Capture, tree: Path, run:
     assert (tmp_path / "mine.txt").read_text() == "keep"
     line = refused(capsys, "train", "--data", tree, "--out", run, *SMALL)
     assert line == f"duskmatch: {run} holds a run; pass --resume to go on with it, or --overwrite to begin again"
+    line = refused(capsys, "train", "--data", tree, "--out", tmp_path, "--overwrite", *SMALL)
+    assert f"must not remove what duskmatch did not write; {tmp_path} holds mine.txt; move it away" in line
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+    (tmp_path / "mine.txt").rename(tmp_path / "log.csv")
+    (tmp_path / "settings.yaml").write_text("of an earlier run")
     assert status("train", "--data", tree, "--out", tmp_path, "--overwrite", "-q", *SMALL) == 0
-    assert not (tmp_path / "mine.txt").exists() and (tmp_path / "model.safetensors").is_file()
+    assert "keep" not in (tmp_path / "log.csv").read_text() and (tmp_path / "model.safetensors").is_file()
 
 
 def test_what_is_there_is_not_written_over(capsys: Capture, run: Path, tree: Path, tmp_path: Path) -> None:
@@ -241,9 +272,17 @@ def test_what_is_not_given_is_named(capsys: Capture) -> None:
 
 
 def test_resume_takes_no_other_settings(capsys: Capture, run: Path, tree: Path, tmp_path: Path) -> None:
-    rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"
-    for flags in (("--train.lr", "1"), ("--seed", "3")):
-        assert refused(capsys, "train", "--data", tree, "--out", run, "--resume", *flags) == f"duskmatch: {rule}"
+    rule = f"duskmatch: --resume goes on with the RUN's own settings; {run} was begun with"
+    (tmp_path / "other.yaml").write_text("loss: {margin: 0.9}")
+    for flags, text in (
+        (("--train.lr", "1"), f"train.lr {load_settings('tiny').train.lr}; got 1.0"),
+        (("--seed", "3"), "seed 0; got 3"),
+        (("--settings", tmp_path / "other.yaml"), "loss.margin 0.3; got 0.9"),
+    ):
+        line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", *flags)
+        assert line == f"{rule} {text}; leave it out"
+    same = (*SMALL, "--seed", "0", "--train.precision", "auto", "-q")
+    assert status("train", "--data", tree, "--out", run, "--resume", *same) == 0
     line = refused(capsys, "train", "--data", tree, "--out", tmp_path / "no", "--resume")
     assert line == f"duskmatch: {tmp_path / 'no'} does not exist; there is nothing to resume; leave out --resume"
 
@@ -293,7 +332,7 @@ def test_ctrl_c_is_130(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("duskmatch.cli.doctor.run", interrupt)
     assert status("doctor") == 130
-    assert capsys.readouterr().err == "duskmatch: interrupted; what was finished is saved\n"
+    assert capsys.readouterr().err == "duskmatch: interrupted\n"
 
 
 def test_a_reader_who_leaves_early_is_no_error() -> None:
@@ -386,6 +425,25 @@ def test_convert_finds_the_tensors_however_they_were_wrapped(wrap, capsys: Captu
     assert read.keys() == tensors.keys()
     assert all(torch.equal(read[key], tensors[key]) for key in tensors)
     load_backbone([Stem(8), Stages("resnet18", 0.125, 1)], read, "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (
+            lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+            "w must hold plain numbers; it is a quantised tensor; save the network from before that step",
+        ),
+        (
+            lambda: torch.ones(3, dtype=torch.complex128),
+            "w holds torch.complex128, which a .safetensors file cannot; save it as float32",
+        ),
+    ],
+)
+def test_convert_refuses_numbers_that_it_cannot_write(tensor, message: str, capsys: Capture, tmp_path: Path) -> None:
+    torch.save({"w": tensor()}, tmp_path / "w.pth")
+    line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
+    assert line == f"duskmatch: {tmp_path / 'w.pth'}: {message}"
 
 
 def test_convert_never_runs_what_a_pickle_holds(capsys: Capture, tmp_path: Path) -> None:
@@ -536,8 +594,35 @@ def test_overwrite_empties_nothing_when_the_data_do_not_suit(capsys: Capture, ru
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     flags = ("--preset", "tiny", "--train.pids_per_batch", "400")
     line = refused(capsys, "train", "--data", tree, "--out", run, "--overwrite", *flags)
-    assert "people per batch must not be more than the people" in line
+    assert "people per batch must not be more than the people" in line and "lower train.pids_per_batch" in line
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--loss.weights.nonsense", "1"),
+        ("--train.rates.nonsense", "1"),
+        ("--model.weights", "missing.safetensors"),
+        ("--train.pids_per_batch", "400"),
+    ],
+)
+def test_a_refused_run_leaves_nothing_and_takes_nothing(
+    flags: tuple[str, ...], capsys: Capture, tree: Path, run: Path, tmp_path: Path
+) -> None:
+    refused(capsys, "train", "--data", tree, "--out", tmp_path / "new" / "run", *SMALL, *flags)
+    assert not list(tmp_path.iterdir())
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    refused(capsys, "train", "--data", tree, "--out", run, "--overwrite", *SMALL, *flags)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_second_rank_into_one_folder_is_refused(capsys: Capture, tree: Path, run: Path, tmp_path: Path) -> None:
+    sides = ("--query", f"{tree}:query", "--gallery", f"{tree}:gallery", "--camera-rule", "none")
+    with claimed(tmp_path / "out", overwrite=False):
+        line = refused(capsys, "rank", run, *sides, "--out", tmp_path / "out")
+    message = "is being written by another process; wait for it or choose another OUT"
+    assert line == f"duskmatch: {tmp_path / 'out'} {message}"
 
 
 def test_resume_and_overwrite_contradict_each_other(capsys: Capture, run: Path, tree: Path) -> None:

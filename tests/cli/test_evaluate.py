@@ -239,7 +239,13 @@ def test_a_pt_file_of_plain_tensors_is_scored_and_any_other_refused(features, tm
             ["--features", "f.npz", "--rerank", "--rerank-k2", "30"],
             "re-ranking: k2 must be from 1 to k1 (20); got 30; the paper has 6, 1 is no expansion",
         ),
-        (["run", "--data", "d", "--rerank", "tempral"], "--rerank must be k-reciprocal or temporal; got tempral"),
+        *(
+            (
+                [*given, "--rerank", "tempral"],
+                "--rerank must be k-reciprocal or temporal; got tempral; did you mean temporal?",
+            )
+            for given in (["run", "--data", "d"], ["--features", "f.npz"], ["--data", "d"])
+        ),
         (
             ["run", "--data", "d", "--rerank", "temporal", "--rerank-lambda", "0.3"],
             "--rerank temporal has lambda 0; got --rerank-lambda; leave it out",

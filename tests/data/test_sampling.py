@@ -182,9 +182,9 @@ def test_people_seen_in_one_modality_are_never_drawn_and_counted() -> None:
 
 REFUSALS = [
     ({"n_pids": 6}, "people per batch must not be more than the people seen in both modalities, 5; got 6; "
-     "take fewer people per batch or more data"),
+     "lower train.pids_per_batch or take more data"),
     ({"n_pids": 5, "n_tracks": 5}, "a batch must not be larger than the tracks of either modality (20 infrared, "
-     "24 visible); got 5 people x 5 tracks; take fewer"),
+     "24 visible); got 5 people x 5 tracks; lower train.pids_per_batch or train.tracklets_per_pid"),
     ({"n_pids": 0}, "people and tracks per batch must be at least 1; got 0 people and 2 tracks"),
     ({"n_pids": 3, "world": 2}, "people per batch must be a multiple of the 2 processes, each with a rank below that; "
      "got 3 people and rank 0"),

@@ -150,7 +150,10 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_stays_valid(settings, datas
                         file.write(b"0" * 65536)
                         file.flush()
 
-        with pytest.raises(OutputError, match="the disk is full; free some space and run the same command again"):
+        with pytest.raises(
+            OutputError,
+            match=r"the disk is full \(.*disk: 0 of 16 MiB free\); free some space there, then .* with --resume",
+        ):
             train(settings, dataset, disk / "run", watcher=Watcher(on_step=fill))
         assert checkpoint_module.valid_steps(disk / "run") == [2]
         (disk / "ballast").unlink()

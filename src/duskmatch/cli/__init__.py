@@ -6,8 +6,10 @@ Exit status: 0 done, 2 refused with one line, 130 interrupted (state saved).
 from __future__ import annotations
 
 import argparse
+import codecs
 import difflib
 import importlib
+import io
 import os
 import re
 import sys
@@ -16,6 +18,7 @@ from typing import Any, NoReturn
 
 from duskmatch import __version__
 from duskmatch.errors import DuskmatchError, SettingsError
+from duskmatch.files import spelled
 
 # Command -> what it does; the module of the same name has add_arguments(parser) and run(args).
 COMMANDS = {
@@ -34,6 +37,33 @@ COMMANDS = {
     "convert": "turn pickled weights (.pth) into safetensors",
     "doctor": "show versions, devices and what is missing",
 }
+
+
+# Command -> how it is called, for its --help.
+EXAMPLES = {
+    "demo": "duskmatch demo --out demo",
+    "synth": "duskmatch synth people --preset demo --seed 1",
+    "check": "duskmatch check people --frames all",
+    "ingest": "duskmatch ingest night.mp4 --boxes night.txt --modality infrared --camera 2 --out night",
+    "train": "duskmatch train --data people --preset small --train.lr 0.001 --out run",
+    "evaluate": "duskmatch evaluate run --data people",
+    "compare": "duskmatch compare baseline full --data people --out compared",
+    "embed": "duskmatch embed run people:gallery --out gallery.safetensors",
+    "rank": "duskmatch rank run --query people:query --gallery people:gallery --camera-rule none --out ranked",
+    "reproduce": "duskmatch reproduce table1 --data people --preset small --seeds 0,1,2 --out table1",
+    "sweep": "duskmatch sweep --data people --loss.attack_weight 0.1,1,9 --out sweep",
+    "export": "duskmatch export run --format openvino --data people --out exported",
+    "convert": "duskmatch convert resnet50.pth resnet50.safetensors",
+    "doctor": "duskmatch doctor",
+}
+
+
+# What stands for a character that the encoding of a terminal or pipe lacks; for any other a question mark.
+PLAIN = {
+    "→": "->", "←": "<-", "–": "-", "—": "-", "−": "-", "×": "x", "·": ".", "•": "*", "…": "...", "±": "+-",
+    "²": "2", "‖": "||", "≤": "<=", "≥": ">=", "λ": "lambda", "°": " degrees", "’": "'", "“": '"', "”": '"',
+    "█": "#", "✓": "yes", "✗": "no", "●": "*", "△": "^",
+}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,21 +104,51 @@ def common_arguments(**defaults: Any) -> Parser:
 
 def build_parser(command: str | None) -> Parser:
     """The parser; only the named command's module is imported for its own flags."""
-    parser = Parser(prog="duskmatch", description="Visible-infrared video person re-identification.")
+    parser = Parser(
+        prog="duskmatch",
+        description="Visible-infrared video person re-identification.",
+        epilog="`duskmatch help COMMAND` says how a command is called, with an example.",
+    )
     parser.add_argument("--version", action="version", version=f"duskmatch {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     common = common_arguments()
     for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+            allow_abbrev=False,
+        )
         if name == command:
             importlib.import_module(f"duskmatch.cli.{name}").add_arguments(sub)
     return parser
 
 
+def use_plain_characters() -> None:
+    """Makes stdout and stderr take any text, whatever their encoding: a result must not be lost to an arrow in it."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = spelled(error.object[error.start : error.end])
+    return "".join(PLAIN.get(c, c if c.isascii() else "?") for c in lacking), error.end
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
     command = next((word for word in argv if word in COMMANDS), None)
+    use_plain_characters()
     try:
         args = build_parser(command).parse_args(argv)
         from duskmatch.cli import console
@@ -101,9 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has left
         return 0
-    except KeyboardInterrupt:
-        print("duskmatch: interrupted; what was finished is saved", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(["duskmatch: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 130
+    except UnicodeEncodeError as error:
+        return _refuse(f"{error.object}: cannot be written as {error.encoding}; rename the file or folder")
     except OSError as error:
         return _refuse(f"{error.filename or 'the system'}: {error.strerror or error}")
     return 0
@@ -111,10 +173,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses values of the common flags that no command can use, before anything is read or removed."""
-    if args.threads is not None and args.threads < 1:
-        raise SettingsError(f"--threads must be at least 1; got {args.threads}")
+    if args.threads is not None:
+        check_at_once("--threads", args.threads)
     if args.seed is not None and not 0 <= args.seed < 2**63:
         raise SettingsError(f"--seed must be from 0 to 2**63 - 1; got {args.seed}")
+
+
+def check_at_once(flag: str, n: int) -> None:
+    """Refuses fewer than one thread or process, and more than any use can be made of: the system would end us."""
+    cores = os.cpu_count() or 1
+    most = max(64, 4 * cores)
+    if n < 1:
+        raise SettingsError(f"{flag} must be at least 1; got {n}")
+    if n > most:
+        raise SettingsError(f"{flag} must be at most {most} on this machine of {cores} cores; got {n}")
 
 
 def _refuse(message: str) -> int:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import given_protocol
     from duskmatch.data import open_dataset
-    from duskmatch.files import check_folder, prepare_folder, write_json
+    from duskmatch.files import check_folder, claimed, write_json
     from duskmatch.machine import set_threads
     from duskmatch.pictures.comparison import write_comparison
 
@@ -59,12 +59,12 @@ def run(args: argparse.Namespace) -> None:
         n_people=args.people,
         any_split=args.any_split,
     )
-    out = prepare_folder(args.out, overwrite=args.overwrite)
-    console.say("drawing")
-    outcome = {"out": str(out), **write_comparison(out, compared, n_queries=args.queries)}
-    for figures, place in zip(outcome["runs"], args.runs, strict=True):
-        figures["run"] = str(place)
-    write_json(out / "compare.json", outcome)
+    with claimed(args.out, overwrite=args.overwrite) as out:
+        console.say("drawing")
+        outcome = {"out": str(out), **write_comparison(out, compared, n_queries=args.queries)}
+        for figures, place in zip(outcome["runs"], args.runs, strict=True):
+            figures["run"] = str(place)
+        write_json(out / "compare.json", outcome)
     console.result(outcome, words)
 
 

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from threading import Event, Thread
 from typing import Any, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from duskmatch.files import as_json
 
 T = TypeVar("T")
 
@@ -33,7 +48,7 @@ def say(text: str) -> None:
 
 def result(value: dict[str, Any], show: Callable[[dict[str, Any]], str]) -> None:
     """The command's result: JSON under --json, else the words that `show` makes of it."""
-    print(json.dumps(value, indent=2, allow_nan=False) if _state["json"] else show(value), flush=True)
+    print(as_json(value) if _state["json"] else show(value), flush=True)
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -46,15 +61,96 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 
 def progress() -> Progress:
-    """A progress bar on stderr, hidden under -q and --json."""
-    return Progress(
-        TextColumn("{task.description}"),
+    """A progress bar on stderr; plain lines where no terminal is; nothing under -q and --json."""
+    kind = Bars if _notes.is_terminal or _state["quiet"] else Lines
+    return kind(
+        Cut("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        Cut("{task.fields[note]}"),
         console=_notes,
-        disable=_state["quiet"],
+        disable=_state["quiet"] or kind is Lines,
         transient=False,
     )
+
+
+class Cut(TextColumn):
+    """Text that ends in an ellipsis where it is longer than `most`."""
+
+    most = 1000
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.truncate(self.most, overflow="ellipsis")
+        return text
+
+
+class Bars(Progress):
+    """Bars of which a narrow terminal shortens the description, the note and the bar, never counts and times."""
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        tasks = [task for task in tasks if task.visible]
+        description, bar, count, _, _, note = self.columns
+        assert isinstance(description, Cut) and isinstance(bar, BarColumn) and isinstance(note, Cut)
+        assert isinstance(count, ProgressColumn)
+        description.most = note.most = Cut.most
+        longest = [
+            max((cell_len(str(column(task))) for task in tasks), default=0) for column in (description, count, note)
+        ]
+        description.most, bar.bar_width, note.most = shares(_notes.width, *longest)
+        return super().make_tasks_table(tasks)
+
+
+TIMES, GAPS = 2 * len("0:00:00"), 5  # characters of both times and between six columns
+LONGEST_BAR, LEAST_BAR, LEAST_WORDS = 40, 8, 12
+
+
+def shares(width: int, description: int, count: int, note: int) -> tuple[int, int, int]:
+    """How many characters of a line the description, the bar and the note get."""
+    room = max(0, width - TIMES - GAPS - count)
+    if (bar := room - description - note) >= LEAST_BAR:
+        return description, min(bar, LONGEST_BAR), note
+    bar = min(LEAST_BAR, room)
+    words = min(description, max(LEAST_WORDS, room - bar - note), room - bar)
+    return words, bar, min(note, room - bar - words)
+
+
+LINE_EVERY_S = 30.0
+
+
+class Lines(Progress):
+    """Where no terminal is: a plain line each half minute that says what, how far, how long, and one at the end."""
+
+    def start(self) -> None:
+        self._over = Event()
+        self._thread = Thread(target=self._speak, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        self._say([task for task in self.tasks if task.completed])
+
+    def _speak(self) -> None:
+        while not self._over.wait(LINE_EVERY_S):
+            self._say([task for task in self.tasks if not task.finished])
+
+    def _say(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            if task.visible:
+                say(in_a_line(task))
+
+
+def in_a_line(task: Task) -> str:
+    """`training: 40 of 400, 0:01:10, 0:10:30 left, stage 1`."""
+    total = "" if task.total is None else f" of {task.total:.0f}"
+    parts = [f"{task.completed:.0f}{total}", duration(task.elapsed or 0)]
+    if task.time_remaining:
+        parts.append(f"{duration(task.time_remaining)} left")
+    return f"{Text.from_markup(task.description).plain}: {', '.join([*parts, *filter(None, [task.fields['note']])])}"
+
+
+def duration(seconds: float) -> str:
+    return str(timedelta(seconds=int(seconds)))

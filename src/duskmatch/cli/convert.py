@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from duskmatch.errors import OutputError
+from duskmatch.errors import CheckpointError, OutputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +26,13 @@ def run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.overwrite:
         raise OutputError(f"{args.out} exists; choose another name or pass --overwrite")
     tensors = read_pickle(args.weights)
-    write_bytes(args.out, save(tensors))
+    try:
+        data = save(tensors)
+    except KeyError as error:  # of the number format
+        name = next(name for name, tensor in tensors.items() if tensor.dtype == error.args[0])
+        raise CheckpointError(
+            f"{args.weights}: {name} holds {error.args[0]}, which a .safetensors file cannot; save it as float32"
+        ) from error
+    write_bytes(args.out, data)
     outcome = {"out": str(args.out), "tensors": len(tensors), "parameters": sum(t.numel() for t in tensors.values())}
     console.result(outcome, lambda o: f"{o['tensors']} tensors, {o['parameters'] / 1e6:.2f} M numbers: {o['out']}")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duskmatch.config import Settings
 
 PRESETS = {"demo": "small", "tiny": "tiny"}  # Duskwalk's preset -> the training preset
 
@@ -22,13 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.evaluate import evaluate_run
-    from duskmatch.cli.synth import generate_with_progress
-    from duskmatch.cli.train import train_with_progress
     from duskmatch.config import load_settings
-    from duskmatch.data import open_dataset
-    from duskmatch.files import prepare_folder
-    from duskmatch.machine import describe, pick_device, set_threads
+    from duskmatch.files import claimed
+    from duskmatch.machine import pick_device, set_threads
     from duskmatch.models.start import check_imagenet
 
     begin = time.perf_counter()
@@ -36,7 +35,22 @@ def run(args: argparse.Namespace) -> None:
     check_imagenet(settings.model)
     pick_device(args.device)
     threads = set_threads(args.threads)
-    out = prepare_folder(args.out, overwrite=args.overwrite)
+    with claimed(args.out, overwrite=args.overwrite) as out:
+        document = make(out, args, settings, threads)
+    outcome = {**document, "report": str(out / "report.html"), "scores": str(out / "scores.json")}
+    outcome["seconds"] = round(time.perf_counter() - begin, 1)
+    console.result(outcome, words)
+
+
+def make(out: Path, args: argparse.Namespace, settings: Settings, threads: int) -> dict[str, Any]:
+    """The data, the RUN and its report; returns the scores document."""
+    from duskmatch.cli import console
+    from duskmatch.cli.evaluate import evaluate_run
+    from duskmatch.cli.synth import generate_with_progress
+    from duskmatch.cli.train import train_with_progress
+    from duskmatch.data import open_dataset
+    from duskmatch.machine import describe
+
     console.say(
         f"duskmatch demo on {describe()}, {threads} threads: generated people, no download, nothing leaves this machine"
     )
@@ -44,12 +58,9 @@ def run(args: argparse.Namespace) -> None:
     generate_with_progress(out / "data", preset=args.preset, seed=args.seed)
     dataset = open_dataset(out / "data")
     train_with_progress(settings, dataset, out / "run", resume=False, device=args.device)
-    document = evaluate_run(
+    return evaluate_run(
         out / "run", dataset, device=args.device, scores=out / "scores.json", report=out / "report.html"
     )
-    outcome = {**document, "report": str(out / "report.html"), "scores": str(out / "scores.json")}
-    outcome["seconds"] = round(time.perf_counter() - begin, 1)
-    console.result(outcome, words)
 
 
 def words(outcome: dict[str, Any]) -> str:

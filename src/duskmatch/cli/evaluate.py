@@ -128,8 +128,8 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
 
 def _tensors(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """The arrays of a .pt file, by the loader that executes nothing."""
-    from duskmatch.embedding.pickled import read_pickle
     from duskmatch.evaluation.arrays import NAMES, as_array
+    from duskmatch.pickled import read_pickle
 
     try:
         tensors = read_pickle(path)
@@ -274,9 +274,12 @@ def _text(value: Any) -> str | None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses flags that contradict each other before anything is read."""
+    from duskmatch.config import nearest
+
     if args.rerank and args.rerank not in RE_RANKINGS:
-        if args.run:
-            raise SettingsError(f"--rerank must be {' or '.join(RE_RANKINGS)}; got {args.rerank}")
+        if args.run or args.features or not Path(args.rerank).exists():
+            near = nearest(args.rerank, RE_RANKINGS)
+            raise SettingsError(f"--rerank must be {' or '.join(RE_RANKINGS)}; got {args.rerank}{near}")
         args.run, args.rerank = Path(args.rerank), RE_RANKINGS[0]  # `evaluate --rerank RUN`: KIND may be left out
     if bool(args.run) == bool(args.features):
         raise SettingsError("evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one")

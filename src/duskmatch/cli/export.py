@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.embedding.export import N_GENERATED, check_export, export_run, generated_clips, save_export
     from duskmatch.embedding.exported import load_exported
     from duskmatch.errors import CheckpointError
-    from duskmatch.files import check_folder, prepare_folder
+    from duskmatch.files import check_folder, claimed
     from duskmatch.machine import set_threads
 
     batch = batch_size(args.batch)
@@ -56,12 +56,12 @@ def run(args: argparse.Namespace) -> None:
     dataset = open_dataset(args.data) if args.data else None
     clips = training_clips(reference, dataset) if dataset else generated_clips(reference.settings, N_GENERATED)
     seen = training_clips(reference, dataset, N_CALIBRATED) if dataset and args.precision == "int8" else None
-    out = prepare_folder(args.out, overwrite=args.overwrite)
-    console.say(f"writing {args.format}, {args.precision}: {out}")
-    export = export_run(args.run, out, args.format, args.precision, batch, seen)
-    exported = load_exported(out, "cpu", None, None, unverified=True)
-    wrong = verify(export, exported, reference, clips, dataset, args.split)
-    save_export(out, export)
+    with claimed(args.out, overwrite=args.overwrite) as out:
+        console.say(f"writing {args.format}, {args.precision}: {out}")
+        export = export_run(args.run, out, args.format, args.precision, batch, seen)
+        exported = load_exported(out, "cpu", None, None, unverified=True)
+        wrong = verify(export, exported, reference, clips, dataset, args.split)
+        save_export(out, export)
     if wrong:
         raise CheckpointError(f"{out} is marked verified: false and is not loaded: {'; '.join(wrong)}")
     console.result({"out": str(out), **export.model_dump(mode="json", exclude={"settings", "source"})}, words)

@@ -26,7 +26,12 @@ def grid_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="cells and tables; goes on with what is there"
     )
-    parser.add_argument("--preset", choices=PRESETS, default="small", help="where all settings start (default small)")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        metavar="NAME",
+        help="where all settings start, see train --help (default small, or what the settings file names)",
+    )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change in all rows")
     parser.add_argument(
         "--seeds", default="0", metavar="A,B", help="training seeds (default 0); the first of all rows first"
@@ -72,10 +77,17 @@ def seeds_of(text: str) -> tuple[int, ...]:
 
 def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
     from duskmatch.cli.train import of_protocol
+    from duskmatch.config import file_preset
     from duskmatch.experiments.grids.grid import Base
 
     overrides = tuple(f"{key}={value}" for key, value in shared.items())
-    return Base(args.preset, args.settings, overrides, args.budget, tuple(of_protocol(args)))
+    return Base(
+        args.preset or file_preset(args.settings) or "small",
+        args.settings,
+        overrides,
+        args.budget,
+        tuple(of_protocol(args)),
+    )
 
 
 def run_grid(
@@ -86,7 +98,7 @@ def run_grid(
     charts: Callable[[Document], list[Chart]] = lambda _: [],
 ) -> None:
     """Runs what is not done, then writes NAME.json, .md, .csv, .html (and .png where there are curves)."""
-    from duskmatch.cli import console
+    from duskmatch.cli import check_at_once, console
     from duskmatch.data import open_dataset
     from duskmatch.experiments.grids.cells import Order
     from duskmatch.experiments.grids.grid import check_data, check_machine, make_grid
@@ -95,8 +107,7 @@ def run_grid(
 
     if args.seed is not None:
         raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")
-    if args.at_once < 1:
-        raise SettingsError(f"--at-once must be at least 1; got {args.at_once}")
+    check_at_once("--at-once", args.at_once)
     pick_device(args.device)
     grid = make_grid(rows, seeds_of(args.seeds), base, args.out)
     order = Order(args.data, args.split, args.selection, args.device, args.threads or 1)
@@ -116,7 +127,10 @@ def run_grid(
             check_imagenet(cell.settings.model)
         grid.check_folders(order, fingerprint)
         console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")
-        failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))
+        try:
+            failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on from what is done") from None
         for cell in waiting:
             if cell.result_path(args.split).is_file():
                 failed.pop(str(cell.folder), None)  # another process has done it meanwhile

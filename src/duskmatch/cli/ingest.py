@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.data.cutting import Cut
     from duskmatch.data.video import ingest
+    from duskmatch.files import claimed
 
     cut = Cut(
         modality=args.modality,
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         levels=args.levels,
         fps=args.fps,
     )
-    with console.progress() as bar:
+    with claimed(args.out), console.progress() as bar:
         task = bar.add_task("cutting tracks, frames", note="", total=None)
         account = ingest(
             args.video,

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.embedding import load_embedder
     from duskmatch.errors import EvaluationError, SettingsError
     from duskmatch.evaluation import rank, score
-    from duskmatch.files import check_folder, prepare_folder, write_csv, write_json
+    from duskmatch.files import check_folder, claimed, write_csv, write_json
     from duskmatch.machine import set_threads
     from duskmatch.pictures import ranked_strips
 
@@ -68,32 +68,32 @@ def run(args: argparse.Namespace) -> None:
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
-    out = prepare_folder(args.out, overwrite=args.overwrite)
-    query = embed_with_progress(embedder, sought, "embedding queries")
-    gallery = embed_with_progress(embedder, searched, "embedding gallery")
-    ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
-    rows = table(query, gallery, ranking)
-    write_csv(out / "ranking.csv", rows, COLUMNS)
-    pages = ranked_strips(out, query, gallery, ranking, _by_name(sought), gallery_tracklets=_by_name(searched))
-    outcome: dict[str, Any] = {
-        "out": str(out),
-        "queries": len(query),
-        "gallery": len(gallery),
-        "camera_rule": args.camera_rule,
-        "synthetic": is_synthetic(args.query) or is_synthetic(args.gallery),
-        "trained_on_synthetic": bool((embedder.header.get("data") or {}).get("synthetic")),
-        "precision": query.meta["precision"],
-        "engine": query.meta["engine"],
-        "pictures": [str(page) for page in pages],
-        "rank1": None,
-        "bad_frames": len(embedder.bad_frames.frames),
-    }
-    try:
-        scores = score(query, gallery, camera_rule=args.camera_rule)
-        outcome |= {"rank1": scores.rank1, "mAP": scores.mean_average_precision, "n_left_out": scores.n_left_out}
-    except EvaluationError as error:
-        outcome["not_scored"] = strangers or str(error)  # people without known pids can be ranked, not scored
-    write_json(out / "ranking.json", {**outcome, "ranking": rows})
+    with claimed(args.out, overwrite=args.overwrite) as out:
+        query = embed_with_progress(embedder, sought, "embedding queries")
+        gallery = embed_with_progress(embedder, searched, "embedding gallery")
+        ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
+        rows = table(query, gallery, ranking)
+        write_csv(out / "ranking.csv", rows, COLUMNS)
+        pages = ranked_strips(out, query, gallery, ranking, _by_name(sought), gallery_tracklets=_by_name(searched))
+        outcome: dict[str, Any] = {
+            "out": str(out),
+            "queries": len(query),
+            "gallery": len(gallery),
+            "camera_rule": args.camera_rule,
+            "synthetic": is_synthetic(args.query) or is_synthetic(args.gallery),
+            "trained_on_synthetic": bool((embedder.header.get("data") or {}).get("synthetic")),
+            "precision": query.meta["precision"],
+            "engine": query.meta["engine"],
+            "pictures": [str(page) for page in pages],
+            "rank1": None,
+            "bad_frames": len(embedder.bad_frames.frames),
+        }
+        try:
+            scores = score(query, gallery, camera_rule=args.camera_rule)
+            outcome |= {"rank1": scores.rank1, "mAP": scores.mean_average_precision, "n_left_out": scores.n_left_out}
+        except EvaluationError as error:
+            outcome["not_scored"] = strangers or str(error)  # people without known pids can be ranked, not scored
+        write_json(out / "ranking.json", {**outcome, "ranking": rows})
     console.result(outcome, words)
 
 

@@ -6,6 +6,13 @@ import argparse
 import importlib
 from typing import Any
 
+EXAMPLES = {
+    "table1": "duskmatch reproduce table1 --data people --preset small --seeds 0,1,2 --out table1",
+    "table2": "duskmatch reproduce table2 --data people --preset small --seeds 0,1,2 --out table2",
+    "counterfactual": "duskmatch reproduce counterfactual run --data people --factors view,pose --out counterfactual",
+    "motion": "duskmatch reproduce motion run --data people --out motion",
+    "probes": "duskmatch reproduce probes run --data people --out probes",
+}
 # What -> what it does; cli/reproduce_WHAT.py has add_arguments(parser) and run(args).
 EXPERIMENTS = {
     "table1": "the paper's Table I: eight variants, the same budget and seeds",
@@ -27,7 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.default = argparse.SUPPRESS
     kinds = parser.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=Parser)
     for name, summary in EXPERIMENTS.items():
-        sub = kinds.add_parser(name, help=summary, description=summary, parents=[common], allow_abbrev=False)
+        sub = kinds.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+            allow_abbrev=False,
+        )
         module(name).add_arguments(sub)
 
 

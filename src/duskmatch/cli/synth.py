@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from duskmatch.cli import console
+    from duskmatch.cli import check_at_once, console
 
+    if args.processes is not None:
+        check_at_once("--processes", args.processes)
     options = ("preset", "seed", "vary", "severity", "twins", "test_people", "overwrite")
     chosen = {k: getattr(args, k) for k in options}
     record = generate_with_progress(args.out, n_processes=args.processes, size=size_of(args.size), **chosen)

@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set of any known layout")
     protocol_argument(parser)
-    parser.add_argument("--preset", choices=PRESETS, help="where the settings start (default small)")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        metavar="NAME",
+        help=f"where the settings start, of {', '.join(PRESETS)} (default small, or what the settings file names)",
+    )
     parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change")
     parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write")
     parser.add_argument("--resume", action="store_true", help="go on with the RUN in --out")
@@ -63,42 +68,52 @@ def run(args: argparse.Namespace) -> None:
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
     from duskmatch.models.start import check_imagenet
-    from duskmatch.training.trainer import make_sampler
 
     check_imagenet(settings.model)
 
     dataset = open_dataset(args.data, **given_protocol(args))
-    if args.overwrite:
-        make_sampler(settings, dataset)  # refused before anything is emptied
     first = os.environ.get("RANK", "0") == "0"  # torchrun starts many; one of them speaks and prepares the folder
     if not first:
         console.setup(quiet=True, verbose=False, as_json=args.json)
     console.say(f"training on {dataset.name} with {threads} threads ({describe()}), preset {settings.preset}")
     if first:
-        prepare_run(args.out, args.data, resume=args.resume, overwrite=args.overwrite)
-    outcome = train_with_progress(settings, dataset, args.out, resume=args.resume, device=args.device)
+        check_run(args.out, args.data, resume=args.resume, overwrite=args.overwrite)
+    outcome = train_with_progress(
+        settings, dataset, args.out, resume=args.resume, overwrite=args.overwrite, device=args.device
+    )
     if first:
         console.result(outcome, words)
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
     """Preset, file and overrides of one command line; on --resume the RUN's own settings."""
-    from duskmatch.config import load_settings, read_settings
+    from duskmatch.config import file_preset, load_settings, read_settings
 
     overrides = [f"{key}={value}" for key, value in given_settings(args).items()]
     if getattr(args, "resume", False) and args.out is not None and (args.out / "settings.yaml").is_file():
-        if overrides or args.settings or args.seed is not None:
-            rule = "--resume takes the RUN's own settings; leave out --settings, --seed and --section.key flags"
-            raise SettingsError(rule)
         settings = read_settings(args.out / "settings.yaml")
         if args.preset not in (None, settings.preset):
             raise SettingsError(
                 f"{args.out} was begun with --preset {settings.preset}; got {args.preset}; leave it out"
             )
+        check_as_begun(args, settings, overrides)
         return settings
-    return load_settings(
-        args.preset or "small", file=args.settings, overrides=overrides, seed=args.seed, defaults=of_protocol(args)
-    )
+    preset = args.preset or file_preset(args.settings) or "small"
+    return load_settings(preset, file=args.settings, overrides=overrides, seed=args.seed, defaults=of_protocol(args))
+
+
+def check_as_begun(args: argparse.Namespace, settings: Settings, overrides: list[str]) -> None:
+    """Refuses a setting on the command line of --resume that is not the RUN's own."""
+    from duskmatch.config import changed_settings, differing
+
+    asked = changed_settings(settings, file=args.settings, overrides=overrides, seed=args.seed)
+    for key, there, value in differing(settings, asked):
+        if (key, value) == ("train.precision", "auto"):
+            continue  # the RUN holds what auto was on its machine
+        raise SettingsError(
+            f"--resume goes on with the RUN's own settings; {args.out} was begun with {key} {there}; got {value}; "
+            "leave it out"
+        )
 
 
 def of_protocol(args: argparse.Namespace) -> list[str]:
@@ -114,10 +129,9 @@ def of_protocol(args: argparse.Namespace) -> list[str]:
     return [f"data.frames_per_clip={protocol.frames_per_clip}", f"data.sampling={protocol.sampling}"]
 
 
-def prepare_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None:
-    """An empty folder, or the one to resume in."""
-    from duskmatch.files import check_folder, prepare_folder
-    from duskmatch.training.checkpoint import only_writer
+def check_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder that is not empty, or one in which there is nothing to resume."""
+    from duskmatch.files import check_folder
 
     if resume:
         if not out.is_dir():
@@ -126,20 +140,14 @@ def prepare_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None
     if not overwrite and (out / "settings.yaml").is_file():
         raise OutputError(f"{out} holds a run; pass --resume to go on with it, or --overwrite to begin again")
     check_folder(out, overwrite=overwrite, inputs=[data])
-    if out.is_dir():
-        with only_writer(out):  # not under the hands of a run that is being trained
-            prepare_folder(out, overwrite=overwrite)
-    prepare_folder(out)
 
 
 def train_with_progress(
-    settings: Settings, dataset: Dataset, out: Path, *, resume: bool, device: str
+    settings: Settings, dataset: Dataset, out: Path, *, resume: bool, device: str, overwrite: bool = False
 ) -> dict[str, Any]:
     """Trains under a progress bar and draws the curves, also of a run that stopped early."""
     from duskmatch.cli import console
-    from duskmatch.pictures import curves
     from duskmatch.training import Watcher, train
-    from duskmatch.training.monitor import read_log
 
     with console.progress() as bar:
         task = bar.add_task("training", total=None, note="")
@@ -151,16 +159,27 @@ def train_with_progress(
 
         watcher = Watcher(on_step=on_step, on_note=console.say)
         try:
-            return train(settings, dataset, out, resume=resume, device=device, watcher=watcher)
+            return train(settings, dataset, out, resume=resume, overwrite=overwrite, device=device, watcher=watcher)
         except DuskmatchError:
             bar.update(task, visible=bar.tasks[task].completed > 0)  # refused before it began: no bar of nothing
             raise
         finally:
-            if os.environ.get("RANK", "0") == "0" and (out / "log.csv").is_file():
-                try:
-                    curves(read_log(out / "log.csv"), out / "curves.png")
-                except (DuskmatchError, OSError) as error:
-                    console.say(f"no picture of the curves: {error}")
+            if bar.tasks[task].completed or resume:
+                draw_curves(out)
+
+
+def draw_curves(out: Path) -> None:
+    """RUN/curves.png, where there is a log to draw it from."""
+    from duskmatch.cli import console
+    from duskmatch.pictures import curves
+    from duskmatch.training.monitor import read_log
+
+    if os.environ.get("RANK", "0") != "0" or not (out / "log.csv").is_file():
+        return
+    try:
+        curves(read_log(out / "log.csv"), out / "curves.png")
+    except (DuskmatchError, OSError) as error:
+        console.say(f"no picture of the curves: {error}")
 
 
 def summary(row: dict[str, Any]) -> str:

@@ -160,10 +160,11 @@ class PairedIdentitySampler:
         if self.n_pids > len(self.pids):
             raise SettingsError(
                 f"people per batch must not be more than the people seen in both modalities, {len(self.pids)}; "
-                f"got {self.n_pids}; take fewer people per batch or more data"
+                f"got {self.n_pids}; lower train.pids_per_batch or take more data"
             )
         if self.steps_per_epoch < 1:
             raise SettingsError(
                 f"a batch must not be larger than the tracks of either modality ({counts['infrared']} infrared, "
-                f"{counts['visible']} visible); got {self.n_pids} people x {self.n_tracks} tracks; take fewer"
+                f"{counts['visible']} visible); got {self.n_pids} people x {self.n_tracks} tracks; "
+                "lower train.pids_per_batch or train.tracklets_per_pid"
             )

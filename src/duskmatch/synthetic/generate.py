@@ -9,7 +9,6 @@ import itertools
 import logging
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,6 +22,7 @@ import torch
 
 from duskmatch import files
 from duskmatch.errors import OutputError, SettingsError
+from duskmatch.interrupts import deaf_to_interrupts
 from duskmatch.synthetic import layout
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import shoot
@@ -76,23 +76,29 @@ def generate(
     out = Path(out)
     order = Order(out, _sized(PRESETS[preset], size), seed, Change(vary, severity or 0), twins)
     tracks = _wanted(plan(order.preset, seed), only_test=vary is not None, test_people=test_people)
-    files.prepare_folder(out, overwrite=overwrite)
-    starts = layout.first_frames(tracks)
-    truths = _film_all(order, tracks, starts, n_processes or default_processes(), on_progress)
-    layout.write_lists(out, tracks, starts)
-    layout.write_walks(out, tracks, starts, truths)
-    if hasattr(os, "sync"):
-        os.sync()  # the pictures reach the disk before the file that vouches for them
-    record = {
-        "name": "Duskwalk", "data_version": order.preset.version, "synthetic": True, "preset": preset, "seed": seed,
-        "vary": vary, "severity": severity, "twins": twins, "test_people": test_people,
+    with files.claimed(out, overwrite=overwrite):
+        starts = layout.first_frames(tracks)
+        truths = _film_all(order, tracks, starts, n_processes or default_processes(), on_progress)
+        layout.write_lists(out, tracks, starts)
+        layout.write_walks(out, tracks, starts, truths)
+        if hasattr(os, "sync"):
+            os.sync()  # the pictures reach the disk before the file that vouches for them
+        record = _record(order, tracks, preset, test_people, round(time.perf_counter() - started, 2))
+        files.write_json(out / "duskwalk.json", record)
+    return record
+
+
+def _record(order: Order, tracks: Sequence[Track], preset: str, test_people: int | None, seconds: float) -> Truth:
+    """What duskwalk.json says."""
+    vary, severity = order.change.factor, order.change.severity if order.change.factor else None
+    return {
+        "name": "Duskwalk", "data_version": order.preset.version, "synthetic": True, "preset": preset,
+        "seed": order.seed, "vary": vary, "severity": severity, "twins": order.twins, "test_people": test_people,
         "size": list(order.preset.size), "cameras": order.preset.cameras, "frames_per_s": 12,
         "pools": {pool: _counts(tracks, pool) for pool in POOLS},
         "n_tracks": len(tracks), "n_frames": sum(track.n_frames for track in tracks),
-        "seconds": round(time.perf_counter() - started, 2),
+        "seconds": seconds,
     }  # fmt: skip
-    files.write_json(out / "duskwalk.json", record)
-    return record
 
 
 def default_processes() -> int:
@@ -184,7 +190,8 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
         try:
             while True:
                 for number, job in itertools.islice(queue, 2 * n_processes - len(running)):
-                    running[pool.submit(film_person, order, job)] = number
+                    with deaf_to_interrupts():  # a submitted job may start a process
+                        running[pool.submit(film_person, order, job)] = number
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -200,7 +207,6 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
 
 def _start() -> None:
     """What each process does first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and stops the rest
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

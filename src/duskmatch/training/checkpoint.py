@@ -8,12 +8,8 @@ there is average.safetensors as well, and RUN/model.safetensors is that.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -23,15 +19,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from duskmatch.errors import CheckpointError, OutputError, TrainingError
+from duskmatch.errors import CheckpointError, TrainingError
 from duskmatch.files import refusal, sync, write_bytes, write_whole
 from duskmatch.weights import HEADER_KEY, fill_model, read_weights
-
-if sys.platform != "win32":
-    import fcntl
-
-logger = logging.getLogger("duskmatch")
-
 
 # What progress.json must hold for a run to go on.
 PROGRESS: dict[str, type | tuple[type, ...]] = {
@@ -84,7 +74,7 @@ def save_checkpoint(
         sync(final.parent)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise refusal(final, error) from error
+        raise refusal(final, error, RESUME) from error
     publish(final / known, run / "model.safetensors")
     for old in valid_steps(run)[:-keep]:
         shutil.rmtree(run / "state" / f"{old:09d}", ignore_errors=True)
@@ -106,29 +96,7 @@ def last_good(run: Path) -> str:
 
 
 BUSY = "is being trained by another process; wait for it or choose another RUN"
-
-
-@contextmanager
-def only_writer(run: Path, busy: str | None = BUSY) -> Iterator[None]:
-    """While it lasts no other process writes into this folder; a killed process leaves nothing behind.
-
-    busy: what is said where another process does; None: wait for it.
-    """
-    if sys.platform == "win32":  # which cannot lock a folder
-        yield
-        return
-    handle = os.open(run, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        os.close(handle)
-        raise OutputError(f"{run} {busy}") from error
-    except OSError:
-        logger.debug("%s: this file system has no locks", run)
-    try:
-        yield
-    finally:
-        os.close(handle)
+RESUME = "run the command again with --resume, and without --overwrite"
 
 
 def publish(source: Path, target: Path) -> None:

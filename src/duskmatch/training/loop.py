@@ -18,16 +18,16 @@ from duskmatch.config import Settings, dump_settings
 from duskmatch.data import Dataset
 from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import CheckpointError, OutputError
-from duskmatch.files import make_folder, write_text
+from duskmatch.files import claimed, write_text
 from duskmatch.machine import describe, fast_bf16, keep_memory, numerics, pick_device
 from duskmatch.models import sooner
 from duskmatch.training.checkpoint import (
+    BUSY,
     check_finite,
     check_same_data,
     load_average,
     load_checkpoint,
     newest_checkpoint,
-    only_writer,
     publish,
     save_checkpoint,
     valid_steps,
@@ -50,12 +50,14 @@ def train(
     *,
     resume: bool = False,
     device: str = "auto",
+    overwrite: bool = False,
     watcher: Watcher | None = None,
     stage0_of: Path | None = None,
     stage0_only: bool = False,
 ) -> dict[str, Any]:
     """Trains and leaves a RUN folder; returns what `duskmatch train --json` prints.
 
+    overwrite: empties RUN first, once settings and data are known to fit.
     stage0_of: a run whose stage 0 is this one's too (`shared_stage`), taken over where this one has not begun.
     stage0_only: ends with stage 0 saved, nothing recalibrated or measured.
 
@@ -66,7 +68,7 @@ def train(
     keep_memory()
     trainer = prepare(settings, dataset, run, device=device, watcher=watcher or Watcher())
     begin = time.perf_counter()
-    with _writing(trainer):
+    with _writing(trainer, overwrite=overwrite):
         restore(trainer, resume=resume)
         if stage0_of is not None and not trainer.step:
             take_over(trainer, stage0_of)
@@ -91,12 +93,11 @@ def train(
     }
 
 
-def _writing(trainer: Trainer) -> AbstractContextManager[None]:
+def _writing(trainer: Trainer, *, overwrite: bool) -> AbstractContextManager[Any]:
     """The folder, locked against other runs by the process that writes it."""
     if not trainer.processes.first:
         return nullcontext()
-    make_folder(trainer.run)
-    return only_writer(trainer.run)
+    return claimed(trainer.run, overwrite=True if overwrite else None, busy=BUSY)
 
 
 def settle_precision(settings: Settings, device: torch.device) -> Settings:
@@ -190,7 +191,7 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
                 if trainer.step % settings.train.checkpoint_every == 0 or trainer.step == n_steps or asked:
                     _save(trainer, clock)
                 if asked:
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(f"iteration {trainer.step} is saved; go on with --resume")
     finally:
         if log is not None:
             log.close()

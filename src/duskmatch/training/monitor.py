@@ -14,6 +14,7 @@ from typing import Any
 from duskmatch.errors import SettingsError
 from duskmatch.files import refusal, write_csv
 from duskmatch.models.method import Watched
+from duskmatch.training.checkpoint import RESUME
 
 logger = logging.getLogger("duskmatch")
 
@@ -35,7 +36,7 @@ class Log:
         try:
             self.file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
-            raise refusal(path, error) from error
+            raise refusal(path, error, RESUME) from error
         self.writer = csv.DictWriter(self.file, self.columns, restval="", lineterminator="\n")
 
     def write(self, row: dict[str, Any]) -> None:
@@ -43,7 +44,7 @@ class Log:
             self.writer.writerow({key: _short(value) for key, value in row.items() if key in self.columns})
             self.file.flush()
         except OSError as error:
-            raise refusal(self.path, error) from error
+            raise refusal(self.path, error, RESUME) from error
         if self.board is not None:
             for key, value in row.items():
                 self.board.add_scalar(key, value, row["step"])

@@ -24,9 +24,9 @@ from duskmatch.experiments.counterfactual import films as films_module
 from duskmatch.experiments.counterfactual import shelf as subjects_module
 from duskmatch.experiments.counterfactual.document import read_counterfactual
 from duskmatch.experiments.counterfactual.experiment import Watcher, counterfactual
+from duskmatch.files import only_writer
 from duskmatch.records import DIRECTIONS
 from duskmatch.synthetic import generate
-from duskmatch.training.checkpoint import only_writer
 from duskmatch.weights import HEADER_KEY, read_weights
 from tests.data.tree import Tree
 from tests.experiments.counterfactual.conftest import SEED

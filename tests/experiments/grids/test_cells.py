@@ -22,10 +22,11 @@ from duskmatch.experiments.grids.cells import Cell, Order, find_result
 from duskmatch.experiments.grids.queue import run_cells
 from duskmatch.experiments.grids.running import run_cell, speed
 from duskmatch.experiments.grids.selection import legacy_best, with_selection
+from duskmatch.files import only_writer
 from duskmatch.health import read_health
 from duskmatch.records import DIRECTIONS, HITSZ_VCM
 from duskmatch.training import shared_stage, train
-from duskmatch.training.checkpoint import only_writer, valid_steps
+from duskmatch.training.checkpoint import valid_steps
 from duskmatch.training.monitor import read_log
 from duskmatch.weights import HEADER_KEY, read_weights
 from tests.experiments.grids.conftest import FAST, FLAGS

@@ -22,9 +22,9 @@ from duskmatch.experiments.counterfactual.page import write_outputs
 from duskmatch.experiments.counterfactual.results import Outcome, document_of
 from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, training_data
 from duskmatch.experiments.subjects import run_names
+from duskmatch.files import only_writer
 from duskmatch.synthetic import FACTORS
 from duskmatch.synthetic.variations import MOST_SEVERE
-from duskmatch.training.checkpoint import only_writer
 
 
 @dataclass(frozen=True)

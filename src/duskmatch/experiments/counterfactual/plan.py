@@ -17,8 +17,7 @@ from duskmatch.errors import OutputError
 from duskmatch.evaluation import count_test_reads, note_test_read
 from duskmatch.experiments.counterfactual.cast import film_again
 from duskmatch.experiments.counterfactual.films import Cast
-from duskmatch.files import check_folder, prepare_folder, write_json
-from duskmatch.training.checkpoint import only_writer
+from duskmatch.files import check_folder, only_writer, prepare_folder, write_json
 
 FILE = "plan.json"
 BUSY = "is being written by another process; wait for it or choose another DIR"

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from duskmatch.config import Settings, TrainSettings
+from duskmatch.config import Settings, TrainSettings, load_yaml
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.grids.cells import Part
@@ -97,7 +97,7 @@ def settings_file(grid: Grid, base: Base) -> SettingsFile | None:
     row, seed = grid.rows[0], grid.seeds[0]
     try:
         same = settings_of(row, seed, base) == grid.cells[row.name, seed].settings
-        content = (yaml.safe_load(base.file.read_text(encoding="utf-8")) or {}) if same else None
+        content = (load_yaml(base.file.read_text(encoding="utf-8")) or {}) if same else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, SettingsError):
         content = None
     return SettingsFile(name=base.file.name, content=content)

@@ -90,7 +90,14 @@ def settings_of(row: Row, seed: int, base: Base) -> Settings:
     preset, named = start_of(row, base)
     try:
         overrides = (*named, *base.overrides, *row.overrides)
-        settings = load_settings(preset, file=base.file, overrides=overrides, seed=seed, defaults=base.defaults)
+        settings = load_settings(
+            preset,
+            file=base.file,
+            overrides=overrides,
+            seed=seed,
+            defaults=base.defaults,
+            file_begins_from=base.preset,
+        )
     except SettingsError as error:
         raise SettingsError(f"row {row.name}: {error}") from error
     if settings.train.selection != "last":

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from duskmatch.errors import DuskmatchError
 from duskmatch.experiments.grids.cells import Cell, Order
 from duskmatch.experiments.grids.running import run_cell
+from duskmatch.interrupts import deaf_to_interrupts
 
 Told = Callable[[Cell, int, int], None]  # a cell, its iterations done, and of how many
 
@@ -61,7 +62,8 @@ def _begin(cell: Cell, order: Order) -> Running:
     process = context.Process(
         target=_work, args=(cell, order, theirs, os.getpid()), name=f"{cell.row}, seed {cell.seed}"
     )
-    process.start()
+    with deaf_to_interrupts():
+        process.start()
     theirs.close()
     return Running(cell, process, ours)
 

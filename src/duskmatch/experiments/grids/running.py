@@ -27,12 +27,12 @@ from duskmatch.experiments.grids.cells import (
 )
 from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run, weights_digest
 from duskmatch.experiments.grids.selection import evaluated, last_step, legacy_best, with_selection
-from duskmatch.files import make_folder, write_json
+from duskmatch.files import make_folder, only_writer, write_json
 from duskmatch.health import Health, read_health
 from duskmatch.machine import describe, pick_device, set_threads, versions
 from duskmatch.records import DIRECTIONS, Scores
 from duskmatch.training import Watcher, train
-from duskmatch.training.checkpoint import only_writer, valid_steps
+from duskmatch.training.checkpoint import valid_steps
 from duskmatch.training.loop import settle_precision
 from duskmatch.training.monitor import read_log
 from duskmatch.training.schedule import stage_frames

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from duskmatch.config import load_yaml
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation.words import ARROWS
 from duskmatch.experiments.grids.variants import Row
@@ -50,8 +51,8 @@ def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
 def meaning(text: str) -> Any:
     """The value that an override's text stands for."""
     try:
-        meant = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # a day that no month has is a ValueError
+        meant = load_yaml(text)
+    except (yaml.YAMLError, SettingsError) as error:
         raise SettingsError(f"{text!r} is no YAML value") from error
     if not isinstance(meant, str):
         return meant

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from duskmatch.config import nearest
+from duskmatch.config import load_yaml, nearest
 from duskmatch.errors import SettingsError
 from duskmatch.records import Direction
 
@@ -129,35 +129,13 @@ def rows_of(table: Mapping[str, Row], names: Sequence[str] | None = None) -> lis
     return [row for name, row in table.items() if not names or name in names]
 
 
-MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
-
-
-class OnceLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping, where YAML would keep the last; what `<<` brings may be changed.
-
-    Looks while the text is read, before `<<` is taken over: after that a changed key would stand twice.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
-                continue
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise SettingsError(f"line {line}: {key.value} must stand once; line {seen[key.value]} has it already")
-            seen[key.value] = line
-        return node
-
-
 def read_rows(path: Path) -> list[Row]:
     """Rows from a YAML file, `name: {section.key: value, ..., builds_on: name, method: name}`.
 
     Without `builds_on` a row stands against the first; with `method` it starts from that method's own preset.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=OnceLoader)
+        tree = load_yaml(path.read_text(encoding="utf-8"))
     except SettingsError as error:
         raise SettingsError(f"{path}, {error}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
