@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from duskmatch.data import open_dataset, open_tracklets, write_tracklets
-from duskmatch.data.tracklets import split_spec
+from duskmatch.data import Problem, open_dataset, open_tracklets, write_tracklets
+from duskmatch.data.tracklets import open_folder, split_spec
 from duskmatch.errors import DataError
 from duskmatch.records import Tracklet
 from tests.data.tree import Tree, write_picture
@@ -70,7 +70,7 @@ def test_a_spreadsheet_runs_nothing(folder: Path) -> None:
 
 
 def test_a_very_long_track_is_read(folder: Path) -> None:
-    frames = made(folder).frames * 20_000
+    frames = tuple(folder / "walk" / f"{i}.jpg" for i in range(60_000))
     write_tracklets(folder, [made(folder, frames=frames)])
     assert len(open_tracklets(str(folder))[0]) == 60_000
 
@@ -118,6 +118,9 @@ def test_no_folder_is_said(tmp_path: Path) -> None:
 
 
 ROWS = [
+    ("a,-5,2,infrared,,,walk/0.jpg", "pid must be -1 (unknown), 0 or more; got -5"),
+    ("a,7,2,infrared,,,walk/0.jpg;walk/1.jpg;./walk/0.jpg", "each picture must be in a tracklet once; "
+     "0.jpg is there twice; remove one"),
     (",7,2,infrared,,,walk/0.jpg", "tracklet_id must not be empty"),
     ("a,x,2,infrared,,,walk/0.jpg", "pid must be a whole number (-1: unknown); got 'x'"),
     ("a,7,2.5,infrared,,,walk/0.jpg", "camid must be a whole number (-1: unknown); got '2.5'"),
@@ -148,6 +151,32 @@ def test_a_picture_that_is_a_link_out_is_refused(folder: Path, tmp_path_factory:
     (folder / "walk" / "link.jpg").symlink_to(away)
     message = refusal(folder, "a,7,2,infrared,,,walk/link.jpg")
     assert message == "pictures must lie inside the folder of tracklets.csv; got 'walk/link.jpg'; copy it there"
+
+
+def test_a_table_without_rows_is_refused(folder: Path) -> None:
+    (folder / "tracklets.csv").write_text(HEADER)
+    with pytest.raises(DataError) as error:
+        open_tracklets(folder)
+    text = "the table must have rows below the names of its columns; it has none; add a row for each tracklet"
+    assert str(error.value) == f"{folder}: tracklets.csv, line 1: {text}"
+
+
+def test_rows_that_lead_out_are_said_once_with_their_number(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (folder / "away").symlink_to(tmp_path_factory.mktemp("away"))
+    rows = [f"t{i},7,2,infrared,,,away/{i}.jpg" for i in range(24)] + ["good,7,2,infrared,,,walk/0.jpg"]
+    (folder / "tracklets.csv").write_text(HEADER + "\n".join(rows) + "\n")
+    found: list[Problem] = []
+    assert [t.tracklet_id for t in open_folder(folder, found.append).values()] == ["good"]
+    text = "pictures must lie inside the folder of tracklets.csv; got 'away/0.jpg'; copy it there"
+    more = "the same holds for 23 more rows, left out of the counts"
+    assert found == [Problem("outside", "tracklets.csv", 2, f"{text}; {more}")]
+
+
+def test_a_picture_twice_in_a_tracklet_is_not_written(folder: Path) -> None:
+    with pytest.raises(DataError, match="tracklet seven: each picture must be there once"):
+        write_tracklets(folder, [made(folder, frames=made(folder).frames * 2)])
 
 
 def test_a_name_used_twice_and_a_missing_column_are_refused(folder: Path) -> None:

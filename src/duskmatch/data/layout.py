@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from duskmatch.data.lists import Name, Row, leaves, read_names, read_query, read_rows, relative
-from duskmatch.data.problems import Problem, Report
+from duskmatch.data.problems import Problem, Report, others_left_out
 from duskmatch.errors import DataError
 from duskmatch.records import Tracklet
 
@@ -113,7 +113,7 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
 
 
 def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> None:
-    """Reports each folder or picture that is a link to somewhere outside the data set, and drops its tracks.
+    """Reports folders and pictures that are links out of the data set, once with their number; drops their tracks.
 
     `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
     """
@@ -121,9 +121,10 @@ def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> No
     # A row's pictures share one folder.
     folders = {os.fspath(track.frames[0].parent) for rows in splits for track in rows.tracklets.values()}
     links = [link for folder in sorted(folders) for link in _links(root, folder)]
-    for link in links:
+    if links:
         rule = "pictures must lie inside the data set's own folder; this is a link that leaves it"
-        report(Problem("outside", os.path.relpath(link, root), None, f"{rule}; copy the pictures in its place"))
+        text = f"{rule}; copy the pictures in its place{others_left_out(len(links) - 1, 'link')}"
+        report(Problem("outside", os.path.relpath(links[0], root), None, text))
     gone = {Path(link) for link in links}
     for rows in splits if gone else []:
         for row, track in list(rows.tracklets.items()):

@@ -28,6 +28,11 @@ class Problem:
         return f"{place}: {self.text}"
 
 
+def others_left_out(n: int, what: str) -> str:
+    """How many more have the same problem, to be said once behind its text; nothing of none."""
+    return f"; the same holds for {n} more {what}{'s' if n > 1 else ''}, left out of the counts" if n else ""
+
+
 Report = Callable[[Problem], None]
 
 

@@ -14,11 +14,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from duskmatch import files
 from duskmatch.data.dataset import Dataset
-from duskmatch.data.problems import Kind, Problem, Report, stop_in
+from duskmatch.data.problems import Kind, Problem, Report, others_left_out, stop_in
 from duskmatch.errors import DataError
 from duskmatch.records import MODALITIES, Tracklet
 
@@ -72,17 +73,21 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
     """(line, split or nothing, tracklet) of each good row."""
     seen: dict[str, int] = {}
     inside = _Inside(folder)
+    outside: list[Problem] = []
     for line, cells in _rows(folder, report):
         try:
             tracklet = _tracklet(folder, cells, inside)
         except _BrokenRow as broken:
-            report(Problem(broken.kind, TABLE, line, broken.text))
+            problem = Problem(broken.kind, TABLE, line, broken.text)
+            outside.append(problem) if broken.kind == "outside" else report(problem)
             continue
         if (before := seen.setdefault(tracklet.tracklet_id, line)) != line:
             text = f"each tracklet_id must be there once; {tracklet.tracklet_id!r} is in line {before} too"
             report(Problem("duplicate", TABLE, line, text))
         else:
             yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
+    if outside:  # said once: one folder that is a link leads every row out
+        report(replace(outside[0], text=f"{outside[0].text}{others_left_out(len(outside) - 1, 'row')}"))
 
 
 def open_folder(folder: Path, report: Report | None = None) -> dict[int, Tracklet]:
@@ -128,6 +133,8 @@ def _row(root: Path, tracklet: Tracklet, inside: _Inside) -> dict[str, object]:
     name = tracklet.tracklet_id
     if not name or name[0] == "'" or name != name.strip() or not name.isprintable():
         raise DataError(f"tracklet_id must be printable, not empty, without a quote or space at its ends; got {name!r}")
+    if twice := _twice(tracklet.frames):
+        raise DataError(f"tracklet {name}: each picture must be there once; {twice} is there twice; remove one")
     cells = []
     for frame in tracklet.frames:
         path = frame.parent.resolve() / frame.name  # the folder may be reached by a link or from the working folder
@@ -152,6 +159,7 @@ def _rows(folder: Path, report: Report) -> Iterator[tuple[int, dict[str, str]]]:
     text = (folder / TABLE).read_bytes().decode("utf-8-sig", errors="replace")
     limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # an hour's track lists 36,000 pictures in one cell
     reader = csv.reader(io.StringIO(text, newline=""))
+    n_rows = 0
     try:
         header = next(reader, [])
         missing = [column for column in COLUMNS if column not in header]
@@ -160,11 +168,15 @@ def _rows(folder: Path, report: Report) -> Iterator[tuple[int, dict[str, str]]]:
             report(Problem("malformed", TABLE, 1, f"{rule}; {', '.join(missing)} not found"))
             return
         for cells in reader:
+            n_rows += 1
             if len(cells) != len(header):
                 text = f"a row must have {len(header)} cells, one for each column; got {len(cells)}"
                 report(Problem("malformed", TABLE, reader.line_num, text))
             else:
                 yield reader.line_num, dict(zip(header, map(_unescape, cells), strict=True))
+        if not n_rows:
+            text = "the table must have rows below the names of its columns; it has none; add a row for each tracklet"
+            report(Problem("missing", TABLE, 1, text))
     except csv.Error as error:
         report(Problem("malformed", TABLE, reader.line_num, f"the table must be CSV; {error}"))
     finally:
@@ -193,7 +205,17 @@ def _tracklet(folder: Path, cells: dict[str, str], inside: _Inside) -> Tracklet:
     if bad := next((name for name in names if not _stays(folder, name, inside)), None):
         raise _BrokenRow(f"pictures must lie inside the folder of {TABLE}; got {bad!r}; copy it there", "outside")
     frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
+    if twice := _twice(frames):
+        raise _BrokenRow(
+            f"each picture must be in a tracklet once; {twice.name} is there twice; remove one", "duplicate"
+        )
     return Tracklet(frames, pid, camid, modality, cells["tracklet_id"], begin_s, end_s)
+
+
+def _twice(frames: Sequence[Path]) -> Path | None:
+    """The first picture that is there a second time."""
+    seen: set[Path] = set()
+    return next((frame for frame in frames if frame in seen or seen.add(frame)), None)  # type: ignore[func-returns-value]
 
 
 def _stays(folder: Path, name: str, inside: _Inside) -> bool:
@@ -228,6 +250,8 @@ def _unescape(cell: str) -> str:
 def _whole(name: str, cells: dict[str, str]) -> int:
     if not re.fullmatch(r"-?\d{1,18}", cells[name].strip(), re.ASCII):
         raise _BrokenRow(f"{name} must be a whole number (-1: unknown); got {cells[name]!r}")
+    if int(cells[name]) < -1:
+        raise _BrokenRow(f"{name} must be -1 (unknown), 0 or more; got {cells[name].strip()}")
     return int(cells[name])
 
 
