@@ -30,7 +30,7 @@ MARK = ".duskmatch"  # in a folder while a command writes it; of one that was ki
 # One of these says whose a finished folder is, also where an earlier version wrote it.
 SIGNS = (
     "settings.yaml", "ranking.csv", "ranking.json", "duskwalk.json", "ingest.json", "export.json", "compare.json",
-    "plan.json", "data/duskwalk.json", "run/settings.yaml",
+    "plan.json", "info/walks.csv", "data/duskwalk.json", "run/settings.yaml",
 )  # fmt: skip
 # Everything that a command writes at the top of its folder, what killed processes leave, and what systems put there.
 WRITTEN = re.compile(
