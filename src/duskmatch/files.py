@@ -43,7 +43,7 @@ WRITTEN = re.compile(
     r"|compare\.(json|html)|side-by-side-[\w-]+\.png|(attention|part-weights|distances|embedding-maps)\.png"
     r"|plan\.json|films|check|embeddings|counterfactual\.\w+|shift\.png|(rank1|mAP)_\w+\.png"
     r"|data|run"
-    r"|\.duskmatch|\..*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
+    r"|\.duskmatch|.*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 _numbers = itertools.count()  # so that threads that write one file write beside each other
 
