@@ -31,7 +31,7 @@ MARK = ".duskmatch"  # in a folder while a command writes it; of one that was ki
 # One of these says whose a finished folder is, also where an earlier version wrote it.
 SIGNS = (
     "settings.yaml", "ranking.csv", "ranking.json", "duskwalk.json", "ingest.json", "export.json", "compare.json",
-    "plan.json", "data/duskwalk.json", "run/settings.yaml",
+    "plan.json", "info/walks.csv", "data/duskwalk.json", "run/settings.yaml",
 )  # fmt: skip
 # Everything that a command writes at the top of its folder, what killed processes leave, and what systems put there.
 WRITTEN = re.compile(
@@ -44,7 +44,7 @@ WRITTEN = re.compile(
     r"|compare\.(json|html)|side-by-side-[\w-]+\.png|(attention|part-weights|distances|embedding-maps)\.png"
     r"|plan\.json|films|check|embeddings|counterfactual\.\w+|shift\.png|(rank1|mAP)_\w+\.png"
     r"|data|run"
-    r"|\.duskmatch|\..*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
+    r"|\.duskmatch|.*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 _numbers = itertools.count()  # so that threads that write one file write beside each other
 
