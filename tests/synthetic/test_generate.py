@@ -173,7 +173,7 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, few, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OutputError, match=r"^cannot write .*0001.ir.D\d: the disk is full; free some space and run"):
+    with pytest.raises(OutputError, match=r"^cannot write .*0001.ir.D\d: the disk is full .*; free some space there"):
         generate(tmp_path / "full", preset="few", seed=1, n_processes=1)
 
 
