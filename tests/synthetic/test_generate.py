@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
