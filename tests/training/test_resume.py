@@ -123,7 +123,7 @@ def test_another_machine_is_said_on_resume(settings, dataset, tmp_path, monkeypa
     train(settings, dataset, tmp_path / "run")
     notes: list[str] = []
     monkeypatch.setattr(
-        "duskmatch.training.loop.numerics", lambda: {"torch": "0.1", "threads": 1, "cpu": "x", "gpu": "none"}
+        "duskmatch.training.loop.numerics", lambda _: {"torch": "0.1", "threads": 1, "cpu": "x", "gpu": "none"}
     )
     train(settings, dataset, tmp_path / "run", resume=True, watcher=Watcher(on_note=notes.append))
     assert any(note.startswith("resumed with torch 0.1 instead of") for note in notes)
