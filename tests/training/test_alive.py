@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
-from duskmatch.embedding import start as weights
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Due, SelfAttackDefense
+from duskmatch.models import start as weights
 from duskmatch.models.algorithm1 import sub_steps
 from duskmatch.models.building import NoRandomStart, build_model
 from duskmatch.models.parts import SpatialTemporalGuidance
