@@ -113,17 +113,23 @@ def build_parser(command: str | None) -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     common = common_arguments()
     for name, summary in COMMANDS.items():
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=f"example:\n  {EXAMPLES[name]}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            parents=[common],
-            allow_abbrev=False,
-        )
+        sub = add_command(commands, name, summary, EXAMPLES[name], common)
         if name == command:
             importlib.import_module(f"duskmatch.cli.{name}").add_arguments(sub)
+    return parser
+
+
+def add_command(commands: Any, name: str, summary: str, example: str, common: Parser) -> Parser:
+    """The parser of one command, with the common flags, and an example at the end of its --help."""
+    parser: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
     return parser
 
 

@@ -25,7 +25,7 @@ TABLES = ("table1", "table2")  # which have --seeds instead of --seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli import Parser, common_arguments
+    from duskmatch.cli import Parser, add_command, common_arguments
 
     # Left out here, a common flag keeps what stands before WHAT, or its default.
     parser.set_defaults(seed=None)  # not given, which a table must know
@@ -34,16 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.default = argparse.SUPPRESS
     kinds = parser.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=Parser)
     for name, summary in EXPERIMENTS.items():
-        sub = kinds.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=f"example:\n  {EXAMPLES[name]}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            parents=[common],
-            allow_abbrev=False,
-        )
-        module(name).add_arguments(sub)
+        module(name).add_arguments(add_command(kinds, name, summary, EXAMPLES[name], common))
 
 
 def run(args: argparse.Namespace) -> None:

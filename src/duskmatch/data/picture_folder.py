@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from duskmatch.data.decoding import NEXT, Picture, decode_bgr, decode_grey16, read_bytes
-from duskmatch.data.images import is_picture
+from duskmatch.data.images import PICTURES, is_picture
 from duskmatch.data.levels import Levels
 from duskmatch.errors import DataError, FrameError
 
 INFO = "seqinfo.ini"
+FRAMES = (*PICTURES, ".tif", ".tiff")
 
 
 class PictureFolder:
@@ -129,7 +130,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
     """The pictures by the last number in their names, moved up by one where they count from 0."""
     found: dict[int, Path] = {}
     prefixes: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if _is_frame(path.name)):
+    for path in sorted(path for path in folder.iterdir() if is_picture(path.name, FRAMES)):
         prefix, digits = re.fullmatch(r"(.*?)(\d*)", path.stem, re.ASCII | re.DOTALL).groups()  # type: ignore[union-attr]
         prefixes.setdefault(prefix, path)
         if not digits or len(digits) > 9 or len(prefixes) > 1:
@@ -141,7 +142,3 @@ def _numbered(folder: Path) -> dict[int, Path]:
     if not found:
         raise DataError(f"{folder}: a folder of frames must hold pictures called by number, 000001.jpg; none does")
     return {number + 1: path for number, path in found.items()} if 0 in found else found
-
-
-def _is_frame(name: str) -> bool:
-    return is_picture(name) or (name.lower().endswith((".tif", ".tiff")) and not name.startswith("."))
