@@ -125,8 +125,8 @@ def test_what_holds_no_tracklet_is_refused_by_name_before_anything_is_embedded(p
     (tmp_path / "g" / "tracklets.csv").write_text(EMPTY)
     monkeypatch.setattr("duskmatch.embedding.Embedder.embed", lambda *_: pytest.fail("embedded"))
     message = (
-        f"duskmatch: {tmp_path / 'g'}: tracklets.csv, line 1: the table must have rows below the names of its columns; it has none; "
-        "add a row for each tracklet\n"
+        f"duskmatch: {tmp_path / 'g'}: tracklets.csv, line 1: the table must have rows below the names of its columns; "
+        "it has none; add a row for each tracklet\n"
     )
     assert main(["embed", str(place / "run"), str(tmp_path / "g"), "--out", str(tmp_path / "e.safetensors")]) == 2
     assert capsys.readouterr().err == message
