@@ -109,11 +109,15 @@ def test_ctrl_c_ends_filming_with_one_line(wait_s: float, tmp_path: Path) -> Non
     process = subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    while not (tmp_path / "out").is_dir() and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(wait_s)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    try:
+        while not (tmp_path / "out").is_dir() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(wait_s)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:  # it would film the whole set
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130 and "Traceback" not in err
     assert err.splitlines()[-1] == "duskmatch: interrupted"
 
