@@ -12,6 +12,11 @@ DuskmatchError              caught by the command line: one line, exit status 2
 Each message holds the thing, the rule, the value and the next step.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class DuskmatchError(Exception):
     """What a person can act on; its text is one line."""
@@ -43,3 +48,9 @@ class TrainingError(DuskmatchError):
 
 class OutputError(DuskmatchError):
     """A place that cannot be written."""
+
+
+def nearest(word: str, known: Iterable[str], before: str = "") -> str:
+    """The end of a message about an unknown word: `; did you mean BEFOREname?`, or nothing where no name is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {before}{near[0]}?" if near else ""

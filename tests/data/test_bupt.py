@@ -160,7 +160,7 @@ def person_in_both(tree: BuptTree) -> None:
         ),
         (
             lambda t: t.edit("gallery.txt", 4, "9 RGB G35 1"),
-            "gallery.txt, line 4: camera must be one of LS3, G25, CQ1, W4, TSG1, TSG2 (did you mean G25?); "
+            "gallery.txt, line 4: camera must be one of LS3, G25, CQ1, W4, TSG1, TSG2; did you mean G25?; "
             "got '9 RGB G35 1'",
         ),
         (

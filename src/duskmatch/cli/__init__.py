@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import codecs
-import difflib
 import importlib
 import io
 import os
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from duskmatch import __version__
-from duskmatch.errors import DuskmatchError, SettingsError
+from duskmatch.errors import DuskmatchError, SettingsError, nearest
 from duskmatch.files import spelled
 
 # Command -> what it does; the module of the same name has add_arguments(parser) and run(args).
@@ -82,9 +81,7 @@ class Parser(argparse.ArgumentParser):
             word, known = flag[1], [option for action in self._actions for option in action.option_strings]
         elif choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             word, known = choice[1], [name.strip("'") for name in choice[2].split(", ")]
-        near = difflib.get_close_matches(word, known, n=1)
-        message += f"; did you mean {near[0]}?" if near else ""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {message}{nearest(word, known)} (see {self.prog} --help)\n")
 
 
 def common_arguments(**defaults: Any) -> Parser:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from duskmatch.errors import CheckpointError, DuskmatchError, EvaluationError, OutputError, SettingsError
+from duskmatch.errors import CheckpointError, DuskmatchError, EvaluationError, OutputError, SettingsError, nearest
 
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
@@ -274,8 +274,6 @@ def _text(value: Any) -> str | None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses flags that contradict each other before anything is read."""
-    from duskmatch.config import nearest
-
     if args.rerank and args.rerank not in RE_RANKINGS:
         if args.run or args.features or not Path(args.rerank).exists():
             near = nearest(args.rerank, RE_RANKINGS)

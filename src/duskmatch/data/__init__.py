@@ -6,7 +6,6 @@ jpeg, decoding, clips; sampling, augmentation, batches; checking; mot, cutting, 
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from duskmatch.data import bupt_protocol, duskwalk, llcm, own, regdb, sysu
@@ -29,7 +28,7 @@ from duskmatch.data.sampling import (
 )
 from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
 from duskmatch.data.vcm import lies_in_vcm, open_vcm
-from duskmatch.errors import SettingsError
+from duskmatch.errors import SettingsError, nearest
 from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
 
 # To add a data set: one file with its opener, one import and one line here; the first that lies in a folder opens it.
@@ -70,9 +69,9 @@ def chosen_protocol(kind: str, variant: str | None) -> Protocol:
     if variant is None:
         return DATASETS[kind].protocols[0]
     if variant not in known:
-        near = difflib.get_close_matches(variant, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"--protocol of {kind} data must be one of {', '.join(known)}; got {variant}{hint}")
+        raise SettingsError(
+            f"--protocol of {kind} data must be one of {', '.join(known)}; got {variant}{nearest(variant, known)}"
+        )
     return known[variant]
 
 

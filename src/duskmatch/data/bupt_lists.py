@@ -13,7 +13,6 @@ Source: REFERENCE 2.1.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from typing import Any
 from duskmatch.data.images import read_lines
 from duskmatch.data.lists import leaves
 from duskmatch.data.problems import Problem, Report
+from duskmatch.errors import nearest
 from duskmatch.records import Modality
 
 CAMERAS = {"LS3": 0, "G25": 1, "CQ1": 2, "W4": 3, "TSG1": 4, "TSG2": 5}
@@ -81,8 +81,7 @@ def _broken(cells: list[str], words: tuple[str, ...]) -> str | None:
     if word not in words:
         return f"modality must be {' or '.join(words)} in this list"
     if camera not in CAMERAS:
-        near = difflib.get_close_matches(camera, CAMERAS, n=1)
-        return f"camera must be one of {', '.join(CAMERAS)}" + (f" (did you mean {near[0]}?)" if near else "")
+        return f"camera must be one of {', '.join(CAMERAS)}{nearest(camera, CAMERAS)}"
     return None
 
 

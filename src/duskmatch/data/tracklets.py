@@ -7,7 +7,6 @@ with `/` between folders and `;` between names. Unknown people have pid -1, unkn
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 import os
@@ -20,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from duskmatch import files
 from duskmatch.data.dataset import Dataset
 from duskmatch.data.problems import Kind, Problem, Report, others_left_out, stop_in
-from duskmatch.errors import DataError
+from duskmatch.errors import DataError, nearest
 from duskmatch.records import MODALITIES, Tracklet
 
 TABLE = "tracklets.csv"
@@ -46,8 +45,7 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
     if side not in SIDES:
-        near = difflib.get_close_matches(side, SIDES, n=1)
-        hint = f"; did you mean {head}:{near[0]}?" if near else ""
+        hint = nearest(side, SIDES, f"{head}:")
         raise DataError(f"{spec}: what follows the colon must be one of {', '.join(SIDES)}; got {side!r}{hint}")
     return Path(head).expanduser(), side
 
