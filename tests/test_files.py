@@ -13,10 +13,13 @@ import pytest
 
 from duskmatch.errors import OutputError
 from duskmatch.files import (
+    LOCK,
     MARK,
     check_file,
     check_folder,
     claimed,
+    entries,
+    only_writer,
     prepare_folder,
     refusal,
     write_text,
@@ -81,9 +84,9 @@ def test_a_folder_that_a_killed_command_left_can_be_overwritten(tmp_path: Path) 
     process = multiprocessing.get_context("fork").Process(target=begin_and_die, args=(place,))
     process.start()
     process.join()
-    assert {path.name for path in place.iterdir()} == {"0001", MARK}
+    assert {path.name for path in place.iterdir()} == {"0001", MARK, LOCK}
     with claimed(place, overwrite=True):
-        assert {path.name for path in place.iterdir()} == {MARK}
+        assert entries(place) == [] and (place / MARK).is_file()
         write_text(place / "duskwalk.json", "{}")
     assert [path.name for path in place.iterdir()] == ["duskwalk.json"]
 
@@ -101,7 +104,31 @@ def test_a_second_writer_is_refused_and_takes_nothing_away(tmp_path: Path) -> No
         message = "out is being written by another process; wait for it or choose another OUT$"
         with pytest.raises(OutputError, match=message), claimed(place, overwrite=True):
             raise AssertionError
-        assert {path.name for path in place.iterdir()} == {"ranking.csv", MARK}
+        assert [path.name for path in entries(place)] == ["ranking.csv"] and (place / MARK).is_file()
+    assert [path.name for path in place.iterdir()] == ["ranking.csv"]
+
+
+def test_writers_that_wait_for_each_other_write_one_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0")
+
+    def add(_: int) -> None:
+        with only_writer(tmp_path, busy=None):
+            (tmp_path / "count").write_text(str(int((tmp_path / "count").read_text()) + 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(12)))
+    processes = [multiprocessing.get_context("fork").Process(target=add, args=(0,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert (tmp_path / "count").read_text() == "15" and [path.name for path in tmp_path.iterdir()] == ["count"]
+
+
+def test_a_place_where_no_lock_can_be_made_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"^cannot write .*/file: "), only_writer(tmp_path / "file"):
+        raise AssertionError
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -12,22 +12,20 @@ import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from duskmatch.errors import OutputError
-
-if sys.platform != "win32":
-    import fcntl
 
 logger = logging.getLogger("duskmatch")
 BUSY = "is being written by another process; wait for it or choose another OUT"
 AGAIN = "run the command again, with --overwrite where it left files"
 
 MARK = ".duskmatch"  # in a folder while a command writes it; of one that was killed it stays
+LOCK = ".duskmatch.lock"  # held by the one process that writes into the folder; what a killed one leaves is no lock
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)  # file systems that cannot lock
 # One of these says whose a finished folder is, also where an earlier version wrote it.
 SIGNS = (
     "settings.yaml", "ranking.csv", "ranking.json", "duskwalk.json", "ingest.json", "export.json", "compare.json",
@@ -44,7 +42,7 @@ WRITTEN = re.compile(
     r"|compare\.(json|html)|side-by-side-[\w-]+\.png|(attention|part-weights|distances|embedding-maps)\.png"
     r"|plan\.json|films|check|embeddings|counterfactual\.\w+|shift\.png|(rank1|mAP)_\w+\.png"
     r"|data|run"
-    r"|\.duskmatch|.*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
+    r"|\.duskmatch(\.lock)?|.*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
 _numbers = itertools.count()  # so that threads that write one file write beside each other
 
@@ -164,24 +162,23 @@ def only_writer(folder: Path, busy: str | None = BUSY) -> Iterator[None]:
 
     busy: what is said where another process does; None: wait for it.
     """
-    if sys.platform == "win32":  # which cannot lock a folder
-        yield
-        return
+    from filelock import FileLock, Timeout  # a tenth of a second, which `--help` must not take
+
+    lock = FileLock(folder / LOCK, timeout=-1 if busy is None else 0)
     try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise refusal(folder, error) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        os.close(handle)
+        lock.acquire()
+    except Timeout as error:
         raise OutputError(f"{folder} {busy}") from error
-    except OSError:
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise refusal(folder, error) from error
         logger.debug("%s: this file system has no locks", folder)
     try:
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):  # while it is held, or it could be another's; Windows removes it when it is released
+            (folder / LOCK).unlink()
+        lock.release()
 
 
 @contextmanager
@@ -239,8 +236,8 @@ def _check_place(path: Path) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder besides our mark."""
-    return [entry for entry in folder.iterdir() if entry.name != MARK]
+    """What lies in a folder besides our mark and lock."""
+    return [entry for entry in folder.iterdir() if entry.name not in (MARK, LOCK)]
 
 
 def strangers(folder: Path) -> list[str]:
@@ -282,10 +279,23 @@ def check_file(path: Path) -> None:
             probe.unlink()
 
 
-def file_hash(path: Path) -> str:
-    """The SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_hash(*paths: Path) -> str:
+    """The SHA-256 of the files' bytes, one file after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+def user_folder(kind: Literal["cache", "state"]) -> Path:
+    """DUSKMATCH_CACHE or DUSKMATCH_STATE, else the system's own place; RuntimeError where there is no home folder."""
+    if own := os.environ.get(f"DUSKMATCH_{kind.upper()}"):
+        return Path(own)
+    import platformdirs
+
+    place = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_state_path
+    return place("duskmatch", appauthor=False).expanduser()  # where there is no home, its ~ is still there
 
 
 def refusal(path: Path, error: OSError, then: str = AGAIN) -> OutputError:

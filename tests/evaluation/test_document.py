@@ -20,6 +20,7 @@ from duskmatch.evaluation import (
     scores_document,
     scores_in_words,
 )
+from duskmatch.files import user_folder
 from duskmatch.health import in_words
 from duskmatch.records import DIRECTIONS
 from tests.evaluation.people import FakeEmbedder, make_people
@@ -224,12 +225,10 @@ def test_where_readings_cannot_be_kept_the_count_is_null_and_it_is_said(people, 
 
 
 def test_the_state_folder_follows_the_environment(monkeypatch, tmp_path):
-    from duskmatch.evaluation.reads import state_folder
-
-    assert state_folder() == tmp_path / "state"
+    assert user_folder("state") == tmp_path / "state"
     monkeypatch.delenv("DUSKMATCH_STATE")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
-    assert state_folder() == tmp_path / "xdg" / "duskmatch"
+    assert user_folder("state") == tmp_path / "xdg" / "duskmatch"
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert state_folder() == tmp_path / ".local" / "state" / "duskmatch"
+    assert user_folder("state") == tmp_path / ".local" / "state" / "duskmatch"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -49,20 +47,12 @@ def test_principal_components_do_not_turn_with_the_sign_of_the_vectors_basis():
 
 
 def test_t_sne_is_the_same_each_time_and_keeps_clouds_apart():
-    pytest.importorskip("sklearn")
     found = placed(clouds())
     assert found.method.startswith("t-SNE (scikit-learn, perplexity 12, PCA start, fixed seed)")
     assert np.array_equal(found.points, placed(clouds()).points)
     first, second = found.points[:20], found.points[20:]
     apart = np.linalg.norm(first.mean(axis=0) - second.mean(axis=0))
     assert apart > 2 * max(np.linalg.norm(x - x.mean(axis=0), axis=1).mean() for x in (first, second))
-
-
-def test_without_scikit_learn_the_components_are_taken_and_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
-    found = placed(clouds())
-    assert found.method.startswith("the first two principal components")
-    assert np.array_equal(found.points, principal(clouds()).points)
 
 
 @pytest.mark.parametrize("vectors", [np.ones((20, 4)), np.eye(2), np.ones((1, 3))], ids=["alike", "two", "one"])

@@ -9,7 +9,10 @@ from typing import Any
 
 from duskmatch.errors import SettingsError
 
-NEEDED = ("torch", "numpy", "opencv-python-headless", "av", "safetensors", "lightning-fabric", "pydantic", "matplotlib")
+NEEDED = (
+    "torch", "numpy", "scipy", "scikit-learn", "opencv-python-headless", "av", "safetensors", "lightning-fabric",
+    "pydantic", "matplotlib", "filelock", "platformdirs",
+)  # fmt: skip
 EXPORT = "pip install 'duskmatch[export]'"
 OPTIONAL = {
     "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",

@@ -10,7 +10,7 @@ import numpy as np
 
 from duskmatch.data.draws import Drawn, by_person_and_camera
 from duskmatch.data.problems import Problem, Report
-from duskmatch.errors import DataError, SettingsError
+from duskmatch.errors import DataError
 from duskmatch.records import Ints, Tracklet
 
 VARIABLE, N_TRIALS = "rand_perm_cam", 10
@@ -57,11 +57,8 @@ def _load(root: Path, name: str, report: Report) -> Any:
         text = "the official trials are in this file, which is missing; copy it here, or score without -official"
         report(Problem("missing", name, None, text))
         return None
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        rule = "the official trials of SYSU-MM01 are in a MATLAB file, which needs scipy"
-        raise SettingsError(f"{rule}; pip install 'duskmatch[sysu]', or choose a protocol without -official") from error
+    from scipy.io import loadmat
+
     try:
         return loadmat(str(path), variable_names=[VARIABLE])[VARIABLE]
     except Exception as error:  # a damaged file raises almost anything

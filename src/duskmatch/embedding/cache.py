@@ -1,7 +1,7 @@
 """Graphs made from a network, kept for the next start: making one takes seconds, reading it a fraction of one.
 
-They lie in DUSKMATCH_CACHE, or `duskmatch` in XDG_CACHE_HOME, or ~/.cache/duskmatch, one folder for each network, the
-latest used KEPT of them. They hold the network's weights: whoever may not have the RUN may not have them.
+They lie in the user's cache (`files.user_folder`), one folder for each network, the latest used KEPT of them. They hold
+the network's weights: whoever may not have the RUN may not have them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,10 @@ import torch
 
 from duskmatch import __version__
 from duskmatch.config import DataSettings, Settings
+from duskmatch.files import user_folder
 
 KEPT = 4
 log = logging.getLogger("duskmatch")
-
-
-def cache_folder() -> Path:
-    if os.environ.get("DUSKMATCH_CACHE"):
-        return Path(os.environ["DUSKMATCH_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "duskmatch"
 
 
 def cached(key: str, name: str, write: Callable[[Path], None]) -> Path:
@@ -37,7 +31,7 @@ def cached(key: str, name: str, write: Callable[[Path], None]) -> Path:
     Where the cache cannot be written the file goes to a temporary folder, which is said.
     """
     try:
-        place = cache_folder() / "graphs" / key
+        place = user_folder("cache") / "graphs" / key
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.utime(place)
         forget_oldest(place.parent)

@@ -17,7 +17,7 @@ from duskmatch.embedding.graphs import INPUT, OUTPUT, WholePath, to_openvino, wr
 from duskmatch.embedding.quantisation import openvino_nodes, quantise, quantise_onnx
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import SettingsError
-from duskmatch.files import file_hash, write_json
+from duskmatch.files import entries, file_hash, write_json
 from duskmatch.machine import versions
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Modality
@@ -75,7 +75,7 @@ def export_run(
         verified=False,
         tolerance=TOLERANCE[precision],
         verification={},
-        sha256={file.name: file_hash(file) for file in sorted(out.iterdir())},
+        sha256={file.name: file_hash(file) for file in sorted(entries(out))},
         source={"sha256": file_hash(run / "model.safetensors"), "header": header},
         n_pids=model.n_pids,
         embedding=model.embedding,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 
-from duskmatch.errors import EvaluationError, SettingsError
+from duskmatch.errors import EvaluationError
 
 HEADER_KEY = "duskmatch"
 ARRAYS = ("vectors", "pids", "camids", "modalities")
@@ -109,10 +109,8 @@ def read_npy(path: Path) -> Array:
 
 def read_mat(path: Path) -> tuple[Arrays, Header]:
     """The known arrays of a MATLAB file (before 7.3): rows of labels as lists, whole numbers in floats as such."""
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError as error:
-        raise SettingsError(f"{path} is a MATLAB file, which needs scipy; pip install 'duskmatch[sysu]'") from error
+    from scipy.io import loadmat, whosmat
+
     try:
         for name, shape, kind in whosmat(str(path)):
             if name in NAMES:

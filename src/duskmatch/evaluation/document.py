@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Container, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 from typing import Protocol as Structure
 
-import numpy as np
-import torch
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,7 +22,9 @@ from duskmatch.evaluation.intervals import map_interval, rank1_interval
 from duskmatch.evaluation.protocol import Evaluation
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
 from duskmatch.evaluation.trials import mean_of_trials, pooled
+from duskmatch.files import file_hash
 from duskmatch.health import Health
+from duskmatch.machine import versions
 from duskmatch.records import (
     DIRECTIONS,
     HITSZ_VCM,
@@ -277,11 +274,8 @@ def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = Tr
 
 def features_facts(*paths: Path) -> DataFacts:
     """What a score says of features files: their names and the SHA-256 of their bytes, one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
     name = " and ".join(path.name for path in paths)
-    return DataFacts(name=name, version=None, fingerprint=digest.hexdigest(), test_reads=None, n_unreadable=0)
+    return DataFacts(name=name, version=None, fingerprint=file_hash(*paths), test_reads=None, n_unreadable=0)
 
 
 def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int = 0) -> DirectionScores:
@@ -317,16 +311,6 @@ def read_scores(path: str | Path) -> dict[str, Any]:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of scores.json."""
     return ScoresDocument.model_json_schema()
-
-
-def versions() -> dict[str, str]:
-    """What computed the figures."""
-    return {
-        "duskmatch": _version_of("duskmatch"),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": str(torch.__version__),
-    }
 
 
 def _both(evaluation: Evaluation, seed: int) -> dict[str, Any]:
@@ -365,10 +349,3 @@ def _listed(value: Any) -> list[str] | None:
 
 def _optional_text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _version_of(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -7,24 +7,16 @@ import logging
 import os
 from pathlib import Path
 
-from duskmatch.files import sync
+from duskmatch.files import sync, user_folder
 
 FILE = "test_reads.jsonl"
 log = logging.getLogger("duskmatch")
 
 
-def state_folder() -> Path:
-    """DUSKMATCH_STATE, or `duskmatch` in XDG_STATE_HOME, or ~/.local/state/duskmatch."""
-    if os.environ.get("DUSKMATCH_STATE"):
-        return Path(os.environ["DUSKMATCH_STATE"])
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "duskmatch"
-
-
 def count_test_reads(fingerprint: str) -> int | None:
     """How often the test people of this data set were read on this account; None where that cannot be known."""
     try:
-        path = state_folder() / FILE
+        path = user_folder("state") / FILE
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     except (OSError, RuntimeError):  # RuntimeError: no home folder
         return None
@@ -34,7 +26,7 @@ def count_test_reads(fingerprint: str) -> int | None:
 def note_test_read(fingerprint: str, name: str) -> int | None:
     """Notes one more reading and returns the count with it; None, and a warning, where it cannot be kept."""
     try:
-        folder = state_folder()
+        folder = user_folder("state")
         folder.mkdir(parents=True, exist_ok=True)
         _append(folder / FILE, json.dumps({"fingerprint": fingerprint, "name": name}))
     except (OSError, RuntimeError) as error:
@@ -66,6 +58,6 @@ def _fingerprint(line: str) -> str | None:
 
 def _place() -> str:
     try:
-        return str(state_folder())
+        return str(user_folder("state"))
     except RuntimeError:
         return "no home folder"

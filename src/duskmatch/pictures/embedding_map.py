@@ -27,7 +27,7 @@ LEAST_POINTS = 12  # fewer have no neighbourhoods worth the name
 PERPLEXITY = 12.0
 LETTERS = ascii_uppercase
 WIDTH = 4.6
-TSNE = (
+T_SNE = (
     "t-SNE (scikit-learn, perplexity {perplexity:.0f}, PCA start, fixed seed): near points are alike; directions and "
     "distances between far ones mean nothing"
 )
@@ -43,16 +43,15 @@ class Map:
 
 
 def placed(vectors: Float[np.ndarray, "n d"]) -> Map:
-    """Unit vectors on a plane: by t-SNE where scikit-learn is installed, else by principal components."""
-    if len(vectors) >= LEAST_POINTS and np.ptp(vectors, axis=0).max() > 0:
-        try:
-            from sklearn.manifold import TSNE as Sklearn
-        except ImportError:
-            return principal(vectors)
-        perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
-        sklearn = Sklearn(perplexity=perplexity, init="pca", random_state=0, learning_rate="auto")
-        return Map(sklearn.fit_transform(vectors.astype(np.float32)).astype(float), TSNE.format(perplexity=perplexity))
-    return principal(vectors)
+    """Unit vectors on a plane: by t-SNE, or by principal components where they are few or all alike."""
+    if len(vectors) < LEAST_POINTS or np.ptp(vectors, axis=0).max() == 0:
+        return principal(vectors)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=0, learning_rate="auto")
+    method = T_SNE.format(perplexity=perplexity)
+    return Map(tsne.fit_transform(vectors.astype(np.float32)).astype(float), method)
 
 
 def principal(vectors: Float[np.ndarray, "n d"]) -> Map:
