@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class DuskmatchError(Exception):
-    """What a person can act on; its text is one line."""
+    """An error that a person can act on; its text is one line."""
 
 
 class SettingsError(DuskmatchError):

@@ -47,7 +47,7 @@ WRITTEN = re.compile(
 _numbers = itertools.count()  # so that threads that write one file write beside each other
 
 
-def write_whole(path: Path, write: Callable[[Path], None], *, make_folder: bool = True) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: bool = True) -> None:
     """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
@@ -69,7 +69,7 @@ def write_whole(path: Path, write: Callable[[Path], None], *, make_folder: bool 
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    write_whole(path, lambda temporary: _write_and_close(temporary, data))
+    write_whole(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -160,7 +160,7 @@ def claimed(path: Path, *, overwrite: bool | None = None, busy: str = BUSY) -> I
 def only_writer(folder: Path, busy: str | None = BUSY) -> Iterator[None]:
     """While it lasts no other process writes into this folder; a killed process leaves nothing behind.
 
-    busy: what is said where another process does; None: wait for it.
+    busy: the message where another process holds it; None: wait for that process.
     """
     from filelock import FileLock, Timeout  # a tenth of a second, which `--help` must not take
 
@@ -183,7 +183,7 @@ def only_writer(folder: Path, busy: str | None = BUSY) -> Iterator[None]:
 
 @contextmanager
 def _marked(path: Path) -> Iterator[None]:
-    """The mark in an empty folder or one of ours, so that what a killed command leaves can be told and overwritten."""
+    """The mark in an empty folder or one of ours, so that what a killed command leaves can be overwritten."""
     mark = path / MARK
     if not entries(path) or (_signed(path) and not strangers(path)):
         write_text(mark, "Written by duskmatch and not finished, or finished while this file could not be removed.\n")
@@ -236,7 +236,7 @@ def _check_place(path: Path) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder besides our mark and lock."""
+    """The contents of a folder besides our mark and lock."""
     return [entry for entry in folder.iterdir() if entry.name not in (MARK, LOCK)]
 
 
@@ -271,7 +271,7 @@ def check_file(path: Path) -> None:
     probe = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.probe")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_and_close(probe, b"0")
+        probe.write_bytes(b"0")
     except OSError as error:
         raise refusal(path, error) from error
     finally:
@@ -317,7 +317,7 @@ def system_error(error: Exception) -> OSError | None:
 
 
 def _room(path: Path) -> str:
-    """Which disk a path lies on and how much of it is free, in brackets."""
+    """The disk that a path lies on and its free space, in brackets."""
     place = next((folder for folder in path.absolute().parents if folder.is_dir()), Path(path.anchor))
     try:
         size = shutil.disk_usage(place)
@@ -334,7 +334,3 @@ def _precious() -> list[Path]:
     with suppress(RuntimeError):
         found.append(Path.home().resolve())
     return found
-
-
-def _write_and_close(path: Path, data: bytes) -> None:
-    path.write_bytes(data)

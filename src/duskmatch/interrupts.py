@@ -1,4 +1,4 @@
-"""Ctrl-C reaches every process of a terminal at once: only the one that was called shall hear it."""
+"""Keeps Ctrl-C, which reaches every process of a terminal at once, from all but the one that was called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Processes started meanwhile never hear Ctrl-C, from their first instruction on; ours waits until the end."""
+    """Blocks Ctrl-C in processes started meanwhile, from their first instruction on; in ours it waits until the end."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -83,14 +83,14 @@ def describe() -> str:
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether products in bf16 have hardware on this device."""
+    """True where this device has hardware for products in bf16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
 
 
 def numerics(kernels: str) -> dict[str, str | int]:
-    """What must be the same for a resumed run to end with the same bits; kernels: which of our own are at work."""
+    """The facts on which the bits of a resumed run depend; kernels: which of our own are in use."""
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

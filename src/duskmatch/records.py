@@ -1,4 +1,4 @@
-"""What rooms hand to each other: Tracklet, Clip, Embeddings, Ranking, Scores, Protocol.
+"""The records that rooms hand to each other: Tracklet, Clip, Embeddings, Ranking, Scores, Protocol.
 
 Each is validated where it is made.
 
@@ -154,7 +154,7 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Who was found: for each query its nearest gallery entries, best first.
+    """For each query its nearest gallery entries, best first.
 
     indices (q k) rows of the gallery, -1 where fewer than k were left after the camera rule;
     dist (q k) cosine distance 1 - similarity, in [0, 2], or what else it was ranked by; infinity where there is none;
@@ -169,7 +169,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well one direction went, as fractions of 1, and everything needed to read the figures.
+    """The figures of one direction, as fractions of 1, and everything needed to read them.
 
     cmc[k-1] is the share of scored queries with a match among the first k.
     `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule; of
@@ -212,7 +212,7 @@ class ScoredPair:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Who is compared with whom on a data set, what is removed, how it is counted and how often: all as data.
+    """A data set's rules as data: pairs of query and gallery, what is removed, how CMC counts, which trials.
 
     `pairs` always holds both directions; `trials` are numbers, each with galleries of its own, whose scores are
     averaged; `trained_apart`: each trial has training people of its own, so one is opened, trained and scored at a

@@ -221,13 +221,13 @@ ONE = embeddings([[1.0, 0.0]], [1], [1])
             embeddings(np.zeros((0, 2)), []),
             ONE,
             "none",
-            "the query must hold at least one embedding; it is empty; choose another split or file",
+            "the query must hold at least one embedding; it is empty; choose other tracklets",
         ),
         (
             ONE,
             embeddings(np.zeros((0, 2)), []),
             "none",
-            "the gallery must hold at least one embedding; it is empty; choose another split or file",
+            "the gallery must hold at least one embedding; it is empty; choose other tracklets",
         ),
         (
             ONE,

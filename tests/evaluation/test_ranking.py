@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation import rank, rank_distances
-from duskmatch.evaluation.ordering import nearest, stable_order
+from duskmatch.evaluation.ordering import nearest_columns, stable_order
 from duskmatch.records import Embeddings
 
 EMPTY = Embeddings(np.zeros((0, 2)), [], [], "visible")
@@ -48,7 +48,7 @@ def test_the_ranking_is_the_sorted_row_without_what_the_rule_removes(seed, k, ru
 def test_the_order_of_signs_zeros_and_infinities(dtype):
     dist = np.array([[0.0, -0.0, -1.5, np.inf, 2.0, -np.inf, -1.5, 1e-45]], dtype)
     assert stable_order(dist).tolist() == [[5, 2, 6, 0, 1, 7, 4, 3]]
-    assert nearest(dist, 4).tolist() == [[5, 2, 6, 0]]
+    assert nearest_columns(dist, 4).tolist() == [[5, 2, 6, 0]]
 
 
 def test_distances_of_real_vectors_rise_along_a_row():

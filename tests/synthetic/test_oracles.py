@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.duskwalk.matching import Match, match, pooled
+from benchmarks.duskwalk.oracles import angle_oracles, material_oracle, outline_oracle, test_frames
+from benchmarks.duskwalk.probes import run_probes
 
-from duskmatch.synthetic.matching import Match, match, pooled
-from duskmatch.synthetic.oracles import angle_oracles, material_oracle, outline_oracle, test_frames
 from duskmatch.synthetic.presets import PRESETS
-from duskmatch.synthetic.probes import run_probes
 from duskmatch.synthetic.walks import Track
 
 test_frames.__test__ = False  # a function of the library, no test

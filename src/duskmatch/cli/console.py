@@ -1,4 +1,4 @@
-"""What a command prints: progress and notes on stderr, results on stdout."""
+"""Output of commands: progress and notes on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ LONGEST_BAR, LEAST_BAR, LEAST_WORDS = 40, 8, 12
 
 
 def shares(width: int, description: int, count: int, note: int) -> tuple[int, int, int]:
-    """How many characters of a line the description, the bar and the note get."""
+    """The characters of a line that the description, the bar and the note get."""
     room = max(0, width - TIMES - GAPS - count)
     if (bar := room - description - note) >= LEAST_BAR:
         return description, min(bar, LONGEST_BAR), note
@@ -121,7 +121,7 @@ LINE_EVERY_S = 30.0
 
 
 class Lines(Progress):
-    """Where no terminal is: a plain line each half minute that says what, how far, how long, and one at the end."""
+    """Progress without a terminal: each half minute and at the end a plain line with task, counts and times."""
 
     def start(self) -> None:
         self._over = Event()

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def examine() -> dict[str, Any]:
-    """What is here and what is not."""
+    """The versions, devices and engines found, and what is missing."""
     from duskmatch import __version__
 
     found = {name: installed(name) for name in (*NEEDED, *OPTIONAL)}

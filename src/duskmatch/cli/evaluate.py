@@ -28,7 +28,7 @@ def protocol_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def given_protocol(args: argparse.Namespace) -> dict[str, Any]:
-    """What `open_dataset` is told of it."""
+    """The same as an argument of `open_dataset`; nothing where it was not given."""
     return {"protocol": args.protocol} if args.protocol else {}
 
 
@@ -242,7 +242,7 @@ def evaluate_with_progress(
     *,
     what: str = "the trained network",
 ) -> Evaluation:
-    """Both directions of a split, embedded under a progress bar; bad frames that were skipped are said."""
+    """Both directions of a split, embedded under a progress bar; bad frames that were skipped are reported."""
     from duskmatch.cli import console
     from duskmatch.evaluation import evaluate_dataset
 

@@ -1,4 +1,4 @@
-"""What commands that run a grid of cells share: their flags, the queue under a progress bar, the files at the end."""
+"""Shared by commands that run a grid of cells: flags, the queue under a progress bar, the files at the end."""
 
 from __future__ import annotations
 
@@ -54,20 +54,6 @@ def grid_arguments(parser: argparse.ArgumentParser) -> None:
     settings_arguments(parser)
 
 
-def table_arguments(parser: argparse.ArgumentParser) -> None:
-    grid_arguments(parser)
-    parser.add_argument("--rows", metavar="A,B", help="some of the table's rows by name (default all)")
-
-
-def run_table(args: argparse.Namespace, name: str, table: Mapping[str, Row]) -> None:
-    """One of the paper's tables."""
-    from duskmatch.cli.train import given_settings
-    from duskmatch.experiments.grids.variants import rows_of
-
-    rows = rows_of(table, [row.strip() for row in args.rows.split(",")] if args.rows else None)
-    run_grid(args, name, rows, base_of(args, given_settings(args)))
-
-
 def seeds_of(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() for word in words):
@@ -80,14 +66,9 @@ def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
     from duskmatch.config import file_preset
     from duskmatch.experiments.grids.grid import Base
 
+    preset = args.preset or file_preset(args.settings) or "small"
     overrides = tuple(f"{key}={value}" for key, value in shared.items())
-    return Base(
-        args.preset or file_preset(args.settings) or "small",
-        args.settings,
-        overrides,
-        args.budget,
-        tuple(of_protocol(args)),
-    )
+    return Base(preset, args.settings, overrides, args.budget, tuple(of_protocol(args)))
 
 
 def run_grid(
@@ -128,7 +109,7 @@ def run_grid(
         grid.check_folders(order, fingerprint)
         console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")
         try:
-            failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))
+            failed.update(run_with_progress(waiting, order, args.at_once, on_end=write))
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on from what is done") from None
         for cell in waiting:
@@ -141,7 +122,9 @@ def run_grid(
         raise TrainingError(f"cells that are not done: {len(failed)}, the first: {first}; run the same command again")
 
 
-def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:
+def run_with_progress(
+    cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], object]
+) -> dict[str, str]:
     from rich.markup import escape
 
     from duskmatch.cli import console
@@ -201,7 +184,3 @@ def words(document: Document) -> str:
     from duskmatch.experiments.grids.tables import markdown
 
     return markdown(document).rstrip()
-
-
-def void(_: Any) -> None:
-    return None

@@ -13,7 +13,7 @@ EXAMPLES = {
     "motion": "duskmatch reproduce motion run --data people --out motion",
     "probes": "duskmatch reproduce probes run --data people --out probes",
 }
-# What -> what it does; cli/reproduce_WHAT.py has add_arguments(parser) and run(args).
+# What -> what it does. The file is cli/reproduce_WHAT.py, of both tables reproduce_tables.py.
 EXPERIMENTS = {
     "table1": "the paper's Table I: eight variants, the same budget and seeds",
     "table2": "the paper's Table II: six compared methods and the main one, the same budget and seeds",
@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> None:
 
 
 def module(name: str) -> Any:
-    return importlib.import_module(f"duskmatch.cli.reproduce_{name}")
+    return importlib.import_module(f"duskmatch.cli.reproduce_{'tables' if name in TABLES else name}")

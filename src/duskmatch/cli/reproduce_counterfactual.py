@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from duskmatch.cli.synth import FACTORS
 from duskmatch.errors import SettingsError
 
-# Spelled out here so that `--help` need not load the generator; a test compares them with it.
-FACTORS = ("view", "pose", "background", "occluder", "exposure", "modality")
 SEVERITIES = (1, 2, 3, 4)
 
 

@@ -26,7 +26,7 @@ from duskmatch.data.sampling import (
     segment_indices,
     uniform_indices,
 )
-from duskmatch.data.tracklets import SIDES, open_folder, split_spec, write_tracklets
+from duskmatch.data.tracklets import NAMED_TRACKLETS, open_folder, split_spec, write_tracklets
 from duskmatch.data.vcm import lies_in_vcm, open_vcm
 from duskmatch.errors import SettingsError, nearest
 from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
@@ -82,7 +82,7 @@ def open_tracklets(spec: str | Path) -> list[Tracklet]:
     are the same two of the people kept for choices.
     """
     folder, side = split_spec(str(spec))
-    return list(open_folder(folder).values()) if side is None else SIDES[side](open_dataset(folder))
+    return list(open_folder(folder).values()) if side is None else NAMED_TRACKLETS[side](open_dataset(folder))
 
 
 def is_synthetic(spec: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duskmatch.data.bupt_lists import CAMERAS, PATHS, WORD, Line, Paths, read_list
-from duskmatch.data.bupt_protocol import STANDARD, query_and_gallery, sides_of
+from duskmatch.data.bupt_protocol import STANDARD, pair_finder, query_and_gallery
 from duskmatch.data.dataset import Dataset, people_are_apart
 from duskmatch.data.images import Rows, finish
 from duskmatch.data.layout import Place, Split, SplitRows
@@ -73,7 +73,7 @@ def open_bupt(root: Path, report: Report, protocol: Protocol = STANDARD) -> Data
         report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the lists and archives again"))
     name = f"{NAME} layout" if wrong else NAME
     facts = {"found": found, "expected": OFFICIAL_COUNTS}
-    return Dataset(root, name, "", False, splits, facts, protocol, sides_of(splits["test"], protocol))
+    return Dataset(root, name, "", False, splits, facts, protocol, pair_finder(splits["test"], protocol))
 
 
 def aligned_pairs(dataset: Dataset, split: Split = "train") -> list[AlignedPair]:

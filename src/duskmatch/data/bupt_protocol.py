@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from duskmatch.data.dataset import DirectionPair, Sides
+from duskmatch.data.dataset import DirectionPair, FindPair
 from duskmatch.data.layout import Split, SplitRows
 from duskmatch.records import Modality, PairName, Protocol, ScoredPair, Tracklet
 
@@ -55,7 +55,7 @@ LEGACY_DROP = replace(
 PROTOCOLS = (STANDARD, LEGACY_DROP)
 
 
-def sides_of(rows: SplitRows, protocol: Protocol) -> Sides:
+def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
     """Who is compared with whom in each pair; `rows.query` are the query list's."""
 
     def sides(name: PairName, split: Split, trial: int) -> DirectionPair:

@@ -26,7 +26,7 @@ class DirectionPair(NamedTuple):
     gallery: list[Tracklet]
 
 
-Sides = Callable[[PairName, Split, int], DirectionPair]
+FindPair = Callable[[PairName, Split, int], DirectionPair]
 Open = Callable[[Path, Report, Protocol], "Dataset"]
 
 
@@ -54,7 +54,7 @@ class Dataset:
     splits: dict[Split, SplitRows]
     facts: dict[str, Any]
     protocol: Protocol = HITSZ_VCM
-    sides: Sides | None = None
+    sides: FindPair | None = None
 
     @cached_property
     def train(self) -> list[Tracklet]:

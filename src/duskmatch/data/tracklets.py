@@ -28,7 +28,7 @@ SPLIT_COLUMN = "split"  # may stand beside them: train, test, validation or empt
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what `files.escape_cell` quotes
 
 # What DATASET:side means. The query side is the infrared test side, the gallery the visible one.
-SIDES: dict[str, Callable[[Dataset], list[Tracklet]]] = {
+NAMED_TRACKLETS: dict[str, Callable[[Dataset], list[Tracklet]]] = {
     "train": lambda dataset: dataset.train,
     "query": lambda dataset: dataset.direction("infrared_to_visible").query,
     "gallery": lambda dataset: dataset.direction("infrared_to_visible").gallery,
@@ -41,12 +41,16 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     """(folder, None) for a folder of tracklets, (data set, side) for DATASET:side."""
     folder = Path(spec).expanduser()
     head, colon, side = spec.rpartition(":")
-    drive = len(head) < 2 and side not in SIDES  # C:data is a Windows folder, x:query a side of the data set x
+    drive = (
+        len(head) < 2 and side not in NAMED_TRACKLETS
+    )  # C:data is a Windows folder, x:query a side of the data set x
     if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
-    if side not in SIDES:
-        hint = nearest(side, SIDES, f"{head}:")
-        raise DataError(f"{spec}: what follows the colon must be one of {', '.join(SIDES)}; got {side!r}{hint}")
+    if side not in NAMED_TRACKLETS:
+        hint = nearest(side, NAMED_TRACKLETS, f"{head}:")
+        raise DataError(
+            f"{spec}: what follows the colon must be one of {', '.join(NAMED_TRACKLETS)}; got {side!r}{hint}"
+        )
     return Path(head).expanduser(), side
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import typing
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ FASTEST: dict[str, tuple[EngineName, ...]] = {"cpu": ("openvino", "onnxruntime",
 log = logging.getLogger("duskmatch")
 
 
-class Engine(Protocol):
+class Engine(typing.Protocol):
     """Runs the whole test path, each clip for itself."""
 
     @property

@@ -22,8 +22,8 @@ from duskmatch.errors import EvaluationError
 HEADER_KEY = "duskmatch"
 ARRAYS = ("vectors", "pids", "camids", "modalities")
 # A query and a gallery in one file, as Market-1501's programs write them.
-SIDED = tuple(f"{side}_{what}" for side in ("query", "gallery") for what in ("f", "label", "cam"))
-NAMES = (*ARRAYS, *SIDED)
+OF_ROLES = tuple(f"{side}_{what}" for side in ("query", "gallery") for what in ("f", "label", "cam"))
+NAMES = (*ARRAYS, *OF_ROLES)
 # Vectors of networks pack to no less than a tenth; an array of this size that packs to less than this share is a bomb.
 LARGE_BYTES, MOST_PACKED = 1 << 28, 50
 DAMAGE = (  # what NumPy, zipfile, scipy and safetensors raise on damaged files

@@ -38,7 +38,7 @@ def kernel(dtype: np.dtype[Any], entries: int) -> Kernel | None:
 
 
 def state() -> str:
-    """Whether it is there, in words."""
+    """The state of compiled scoring in words: in use, off, not installed or broken."""
     if switched_off():
         return f"off ({VARIABLE}={os.environ[VARIABLE]})"
     try:

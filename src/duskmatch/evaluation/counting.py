@@ -1,4 +1,4 @@
-"""How many entries of a row lie below each of a few values: all that the ranks of the matches need.
+"""Counts of the entries of a row that lie below each of a few values: all that the ranks of the matches need.
 
 Three ways, each exact, so that their numbers are the same: compiled code where the extra `speed` is installed;
 comparing the row with each value where the values are few; else sorting what lies at or below the largest of them.
@@ -20,7 +20,7 @@ BYTE = 255  # eight counts of one byte each are added side by side in a word, up
 
 
 def counts(dist: Numbers, values: Numbers, n: Ints, *, whole: int) -> tuple[Ints, Ints]:
-    """How many entries of each row of `dist` (q g) lie below, and how many at or below, its values (q m).
+    """For each row of `dist` (q g) the number of entries below, and at or below, each of its values (q m).
 
     Only the first n of a row's values count, and they rise; the rest of both answers means nothing. `whole` is the
     size of the matrix that `dist` is a band of: compiled code is loaded where that is worth it.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
-from typing import Protocol as Structure
 
 from pydantic import (
     BaseModel,
@@ -111,7 +111,7 @@ class TrialScores(Part):
 
 
 class PairFacts(Part):
-    """Who was looked for among whom; `published`: whether the data set's own tables have this pair.
+    """Query and gallery of a pair, in words; `published`: whether the data set's own tables have it.
 
     `public_rule`: the camera rule of public code, where it is another one; absent where not.
     """
@@ -124,7 +124,7 @@ class PairFacts(Part):
 
 
 class ProtocolFacts(Part):
-    """Who was compared with whom, and with what help; null where nobody said, or the file is older than the entry.
+    """The protocol and aids that a score depends on; null where unknown, or where the file is older than the entry.
 
     `removed` says in words what the camera rule takes from a query's gallery, `cmc` whether CMC counts every entry or
     only the first of each person, `trials` which galleries were drawn, `trial_definition` how.
@@ -146,7 +146,7 @@ class ProtocolFacts(Part):
 
 
 class DataFacts(Part):
-    """What was read; test_reads counts how often these test people were scored on this account."""
+    """The data that were read; test_reads counts how often these test people were scored on this account."""
 
     name: str
     version: str | None
@@ -156,7 +156,7 @@ class DataFacts(Part):
 
 
 class ScoresDocument(Part):
-    """scores.json as a whole; `synthetic` is null where nobody said.
+    """scores.json as a whole; `synthetic` is null where it is unknown.
 
     The scores are those of `BothDirections`; `trials` holds each trial of each pair, `health` RUN/health.json; each is
     absent where there is none.
@@ -187,7 +187,7 @@ class ScoresDocument(Part):
         return self
 
 
-class Described(Structure):
+class Described(typing.Protocol):
     """A data set, as far as a score has to name it."""
 
     @property
@@ -242,7 +242,7 @@ def scores_document(
 
 
 def protocol_facts(protocol: Protocol, scored: Container[PairName] = PAIR_NAMES) -> dict[str, Any]:
-    """What a score says of the protocol: who, whom, removed, how counted, which trials."""
+    """The protocol as a score states it: pairs, what is removed, how CMC counts, which trials."""
     return {
         "name": protocol.name,
         "variant": protocol.variant,
@@ -260,7 +260,7 @@ def protocol_facts(protocol: Protocol, scored: Container[PairName] = PAIR_NAMES)
 
 
 def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = True) -> DataFacts:
-    """What a score says of its data; notes the reading where test people were read, and `note` says so."""
+    """The data as a score states them; a reading of test people is counted, unless `note` is False."""
     fingerprint = dataset.fingerprint
     counted = note and evaluation.split == "test"
     return DataFacts(
@@ -273,7 +273,7 @@ def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = Tr
 
 
 def features_facts(*paths: Path) -> DataFacts:
-    """What a score says of features files: their names and the SHA-256 of their bytes, one after the other."""
+    """Features files as a score states them: their names and the SHA-256 of their bytes, one after the other."""
     name = " and ".join(path.name for path in paths)
     return DataFacts(name=name, version=None, fingerprint=file_hash(*paths), test_reads=None, n_unreadable=0)
 
@@ -281,9 +281,8 @@ def features_facts(*paths: Path) -> DataFacts:
 def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int = 0) -> DirectionScores:
     """One pair's figures with their intervals, which of several trials are of all their queries together."""
     drawn = pooled(trials or [scores])
-    at = {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
     return DirectionScores(
-        **at,
+        **_cmc_at(scores),
         mAP=scores.mean_average_precision,
         mINP=scores.mean_inp,
         chance=scores.chance,
@@ -337,8 +336,12 @@ def _trials(evaluation: Evaluation) -> dict[PairName, list[TrialScores]] | None:
 
 def _trial(trial: int, scores: Scores) -> TrialScores:
     counts: dict[str, int] = {key: getattr(scores, key) for key in ("n_queries", "n_gallery", "n_left_out")}
-    at: dict[str, Any] = {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
-    return TrialScores(trial=trial, **at, mAP=scores.mean_average_precision, mINP=scores.mean_inp, **counts)
+    means = {"mAP": scores.mean_average_precision, "mINP": scores.mean_inp}
+    return TrialScores(trial=trial, **_cmc_at(scores), **means, **counts)
+
+
+def _cmc_at(scores: Scores) -> dict[str, Any]:
+    return {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
 
 
 def _listed(value: Any) -> list[str] | None:

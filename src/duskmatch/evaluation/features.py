@@ -10,7 +10,7 @@ A .safetensors file may carry a JSON header under "duskmatch": {"modality_words"
 "sources": [n names], "begin_s": [n seconds or null], "end_s": ..., "meta": {...}}. Nothing pickled is read.
 
 A file may instead hold a query and a gallery, query_f, query_label, query_cam, gallery_f, ...; a pair of .npy files is
-vectors and their labels, of columns pid, camid, modality or the first of these. Who asks is then to be said.
+vectors and their labels: columns pid, camid, modality, or the first of these. Then the query's modality must be given.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MODALITY_CODES: dict[int, Modality] = {1: "infrared", 2: "visible"}
 READERS: dict[str, Reader] = {".npz": read_npz, ".safetensors": read_safetensors, ".mat": read_mat}
 LABELS = ("pids", "camids", "modalities")  # what the columns of a pair's labels are
 TIMES = ("begin_s", "end_s")
-SIDES = ("query", "gallery")
+ROLES = ("query", "gallery")
 WHO_ASKS = f"pass --direction {' or '.join(DIRECTIONS)}: the query is the first of its two words"
 
 
@@ -172,12 +172,12 @@ def _embeddings(path: Path, arrays: Arrays, header: Header, query: Modality | No
 
 def _one_table(arrays: Arrays, query: Modality | None) -> Arrays:
     """A query and a gallery as one table, the query first; cameras may be missing, and are then unknown (-1)."""
-    missing = [f"{side}_{what}" for side in SIDES for what in ("f", "label") if f"{side}_{what}" not in arrays]
+    missing = [f"{side}_{what}" for side in ROLES for what in ("f", "label") if f"{side}_{what}" not in arrays]
     if missing:
         raise EvaluationError(f"must hold query_f, query_label, gallery_f, gallery_label; {', '.join(missing)} missing")
     if query is None:
         raise EvaluationError(f"it holds a query and a gallery, and not which is infrared; {WHO_ASKS}")
-    vectors = [_vectors(arrays[f"{side}_f"], f"{side}_f") for side in SIDES]
+    vectors = [_vectors(arrays[f"{side}_f"], f"{side}_f") for side in ROLES]
     if len({part.shape[1] for part in vectors}) > 1:
         raise EvaluationError(
             f"query_f and gallery_f must be of one width; got {' and '.join(str(v.shape) for v in vectors)}"
@@ -186,9 +186,9 @@ def _one_table(arrays: Arrays, query: Modality | None) -> Arrays:
     asked = [query, next(word for word in MODALITIES if word != query)]
     return {
         "vectors": np.concatenate(vectors),
-        "pids": np.concatenate([_people(arrays[f"{side}_label"], f"{side}_label") for side in SIDES]),
+        "pids": np.concatenate([_people(arrays[f"{side}_label"], f"{side}_label") for side in ROLES]),
         "camids": np.concatenate(
-            [_whole(arrays.get(f"{side}_cam", none), f"{side}_cam") for side, none in zip(SIDES, unknown, strict=True)]
+            [_whole(arrays.get(f"{side}_cam", none), f"{side}_cam") for side, none in zip(ROLES, unknown, strict=True)]
         ),
         "modalities": np.repeat(asked, [len(part) for part in vectors]),
     }

@@ -1,4 +1,4 @@
-"""How far a score could have come out otherwise with other people: bootstrap intervals."""
+"""Bootstrap intervals: the range of a score over draws of other people."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def paired_interval(
 
 
 def people_draws(n_people: int, seed: int = 0) -> Int64[np.ndarray, "r people"]:
-    """How often each person is drawn in each resample, n of n; equal numbers get equal draws, which pairs them."""
+    """Counts of each person in each resample, n of n; equal numbers of people get equal draws, which pairs them."""
     generator = np.random.Generator(np.random.Philox(seed))
     return generator.multinomial(n_people, np.full(n_people, 1 / n_people), size=RESAMPLES)
 

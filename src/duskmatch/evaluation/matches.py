@@ -1,4 +1,4 @@
-"""Which gallery entries are a query's matches, and which are taken away: by the camera rule, or as junk.
+"""The gallery entries that are a query's matches, and those taken away by the camera rule or as junk.
 
 Pid -1 is junk, nobody knows who it is: its entries are passed over, neither right nor wrong, and its queries have no
 match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.

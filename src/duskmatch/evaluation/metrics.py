@@ -44,12 +44,12 @@ def score(
     camera_rule: CameraRule = "same-pid-same-camera",
     cmc: CmcCounting = "entries",
 ) -> Scores:
-    """How well the gallery answers the queries: cosine of L2-normalised vectors, ranked in fp32.
+    """CMC, mAP and mINP of the queries by the cosine of L2-normalised vectors, ranked in fp32.
 
     Source: REFERENCE.md 1.3; ranked by the negated inner product, ties by gallery row.
     """
-    check_widths(query, gallery)
-    _check_sides(query.pids, gallery.pids)
+    check_sides(query, gallery)
+    _check_known(query.pids)
     sim = Similarity(query.vectors, gallery.vectors)
     labels = _Labels(query.pids, query.camids, gallery.pids, gallery.camids)
     return _score(sim.negated, labels, camera_rule, cmc)
@@ -73,13 +73,15 @@ def score_distances(
             f"distances must be (queries, gallery entries), with a pid and a camid for each; got {dist.shape} "
             f"and {', '.join(str(len(x)) for x in labels)} labels"
         )
-    _check_sides(labels.query_pids, labels.gallery_pids)
+    _check_filled(n_query, n_gallery)
+    _check_known(labels.query_pids)
     return _score(lambda rows: _copy(dist, rows), labels, camera_rule, cmc)
 
 
-def check_widths(query: Embeddings, gallery: Embeddings) -> None:
-    """Refuses two sides that cannot be compared."""
-    if len(query) and len(gallery) and query.vectors.shape[1] != gallery.vectors.shape[1]:
+def check_sides(query: Embeddings, gallery: Embeddings) -> None:
+    """Refuses two sides that cannot be compared: an empty one, or vectors of two widths."""
+    _check_filled(len(query), len(gallery))
+    if query.vectors.shape[1] != gallery.vectors.shape[1]:
         raise EvaluationError(
             f"query and gallery vectors must be of one width; got {query.vectors.shape[1]} and "
             f"{gallery.vectors.shape[1]}; embed both with the same model"
@@ -95,7 +97,7 @@ class _Labels(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one band says of its queries; figures of queries without a match mean nothing."""
+    """The figures of one band of queries; those of queries without a match mean nothing."""
 
     n_matches: Ints
     n_kept: Ints
@@ -163,9 +165,10 @@ def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
     )
 
 
-def take_away(dist: Numbers, same: SamePerson) -> None:
+def take_away(dist: Numbers, same: SamePerson, *, junk: bool = True) -> None:
     """Puts what the camera rule removes, and junk, beyond everything else."""
-    dist[:, same.junk] = np.inf
+    if junk:
+        dist[:, same.junk] = np.inf
     row, place = np.nonzero(same.removed)
     dist[row, same.columns[row, place]] = np.inf
     if same.skipped is not None:
@@ -193,7 +196,7 @@ def match_distances(dist: Numbers, same: SamePerson) -> Numbers:
 
 
 def _places(rows: Numbers) -> tuple[Ints, Ints]:
-    """How many entries of each sorted row lie below each of them, and how many at or below it."""
+    """For each entry of a sorted row the number of entries below it, and at or below it."""
     haystack = torch.from_numpy(rows)
     below, at = (torch.searchsorted(haystack, haystack, side=side).numpy() for side in ("left", "right"))
     return below, at
@@ -227,12 +230,13 @@ def _copy(dist: Numbers, rows: slice) -> Numbers:
     return band
 
 
-def _check_sides(query_pids: Ints, gallery_pids: Ints) -> None:
-    for role, pids in (("query", query_pids), ("gallery", gallery_pids)):
-        if not len(pids):
-            raise EvaluationError(
-                f"the {role} must hold at least one embedding; it is empty; choose another split or file"
-            )
+def _check_filled(n_query: int, n_gallery: int) -> None:
+    for role, n in (("query", n_query), ("gallery", n_gallery)):
+        if not n:
+            raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other tracklets")
+
+
+def _check_known(query_pids: Ints) -> None:
     if (query_pids == UNKNOWN_PID).all():
         raise EvaluationError(
             f"queries must have a known pid to be scored; all {len(query_pids)} have -1 (unknown); "

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32
 
-from duskmatch.evaluation.ordering import nearest
+from duskmatch.evaluation.ordering import nearest_columns
 from duskmatch.evaluation.similarity import map_bands
 from duskmatch.evaluation.sparse import found
 from duskmatch.records import Floats, Ints
@@ -122,4 +122,4 @@ def _largest(band: Floats, k: int) -> Ints:
     place = np.arange(len(row)) - starts[row]
     dist, columns = np.full(shape, np.inf, np.float32), np.full(shape, n, np.uint64)
     dist[row, place], columns[row, place] = -band[row, column], column
-    return nearest(dist, k, columns)
+    return nearest_columns(dist, k, columns)

@@ -19,7 +19,7 @@ def stable_order(dist: Float[np.ndarray, "q g"]) -> Int64[np.ndarray, "q g"]:
     return _columns(np.sort(rank_keys(dist), axis=1))  # three times as fast as a stable argsort
 
 
-def nearest(dist: Float[np.ndarray, "q g"], k: int, columns: Keys | None = None) -> Int64[np.ndarray, "q k"]:
+def nearest_columns(dist: Float[np.ndarray, "q g"], k: int, columns: Keys | None = None) -> Int64[np.ndarray, "q k"]:
     """The columns of the k smallest distances of each row, nearest first; `columns` (q g) where they are not 0 to g."""
     keys = rank_keys(dist.astype(np.float32, copy=False), columns)
     if k < keys.shape[1]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jaxtyping import Int64
 
 from duskmatch.evaluation.matches import SamePersonTable
-from duskmatch.evaluation.metrics import check_widths, match_distances, match_ranks, take_away
+from duskmatch.evaluation.metrics import check_sides, match_distances, match_ranks, take_away
 from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Ints
 
@@ -29,7 +29,7 @@ class MatchPairs:
 
 def match_pairs(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule) -> MatchPairs:
     """All pairs, by query row; equal distances by gallery row as in `score`."""
-    check_widths(query, gallery)
+    check_sides(query, gallery)
     table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
     sim = Similarity(query.vectors, gallery.vectors)
 

@@ -1,18 +1,18 @@
 """One evaluation by a data set's protocol: each pair and trial scored, the trials averaged.
 
-A protocol is data (`records.Protocol`): who is looked for, among whom, what is removed, how CMC counts, which trials.
+A protocol is data (`records.Protocol`): pairs of query and gallery, what is removed, how CMC counts, which trials.
 Source: REFERENCE.md 1.3, 2.2, 3.
 """
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
-from duskmatch import records
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.ranking import rank, rank_distances
@@ -27,6 +27,7 @@ from duskmatch.records import (
     Direction,
     Embeddings,
     PairName,
+    Protocol,
     Ranking,
     Scores,
     Tracklet,
@@ -37,8 +38,8 @@ ScoredSplit = Literal["test", "validation"]
 AnyReRanking = ReRanking | TemporalReRanking
 
 
-class Pair(Protocol):
-    """Who is looked for, and among whom."""
+class Pair(typing.Protocol):
+    """The tracklets that are looked for, and those they are looked for among."""
 
     @property
     def query(self) -> list[Tracklet]: ...
@@ -46,11 +47,11 @@ class Pair(Protocol):
     def gallery(self) -> list[Tracklet]: ...
 
 
-class HasPairs(Protocol):
+class HasPairs(typing.Protocol):
     """A data set, as far as scoring needs it: its protocol, and both sides of each of its pairs and trials."""
 
     @property
-    def protocol(self) -> records.Protocol: ...
+    def protocol(self) -> Protocol: ...
     def pair(self, name: PairName, split: ScoredSplit = "test", trial: int = 0) -> Pair: ...
 
 
@@ -75,7 +76,7 @@ class Side:
         return Halved(self.embeddings, *self.halves)
 
 
-Sides = tuple[Side, Side]  # query, gallery
+QueryAndGallery = tuple[Side, Side]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Evaluation:
     split: str = "test"
     unreadable: Sequence[str] = field(default_factory=tuple)
     re_ranking: AnyReRanking | None = None
-    protocol: records.Protocol = HITSZ_VCM
+    protocol: Protocol = HITSZ_VCM
     trials: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
     public: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
 
@@ -111,7 +112,7 @@ def evaluate_embeddings(
 ) -> Evaluation:
     """Both directions of two sides, or the chosen one, for vectors made by any program."""
     protocol = replace(HITSZ_VCM, camera_rule=camera_rule, cmc=cmc)
-    sides: dict[PairName, list[Sides]] = {
+    sides: dict[PairName, list[QueryAndGallery]] = {
         "infrared_to_visible": [(Side(infrared), Side(visible))],
         "visible_to_infrared": [(Side(visible), Side(infrared))],
     }
@@ -158,8 +159,8 @@ def evaluate_dataset(
 
 
 def _evaluation(
-    sides: Mapping[PairName, Sequence[Sides]],
-    protocol: records.Protocol,
+    sides: Mapping[PairName, Sequence[QueryAndGallery]],
+    protocol: Protocol,
     *,
     split: str = "test",
     unreadable: Sequence[str] = (),
@@ -191,7 +192,7 @@ def _evaluation(
 
 
 def _found(
-    query_side: Side, gallery_side: Side, protocol: records.Protocol, re_ranking: AnyReRanking | None, k: int
+    query_side: Side, gallery_side: Side, protocol: Protocol, re_ranking: AnyReRanking | None, k: int
 ) -> tuple[Scores, Ranking]:
     """One pair in one trial, by cosine or by what re-ranking makes of it."""
     query, gallery = query_side.embeddings, gallery_side.embeddings

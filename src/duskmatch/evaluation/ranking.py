@@ -1,4 +1,4 @@
-"""Who was found: the nearest gallery entries of each query."""
+"""The nearest gallery entries of each query."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from jaxtyping import Float
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePersonTable
-from duskmatch.evaluation.metrics import check_widths
-from duskmatch.evaluation.ordering import nearest
+from duskmatch.evaluation.metrics import check_sides, take_away
+from duskmatch.evaluation.ordering import nearest_columns
 from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Floats, Ints, Ranking
 
 
 def rank(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: int = 10) -> Ranking:
     """The k nearest gallery entries of each query, best first, ties by gallery row; pids may be unknown (-1)."""
-    _check(query, gallery, k)
-    check_widths(query, gallery)
+    _check_length(k)
+    check_sides(query, gallery)
     sim = Similarity(query.vectors, gallery.vectors)
     indices, negated = _nearest(sim.negated, query, gallery, camera_rule, k)
     return _ranking(indices, np.clip(1 + negated, 0, 2), query, gallery, camera_rule)
@@ -28,7 +28,8 @@ def rank_distances(
     dist: Float[np.ndarray, "q g"], query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: int = 10
 ) -> Ranking:
     """The same by any finite distances between the two sides, for example after re-ranking."""
-    _check(query, gallery, k)
+    _check_length(k)
+    check_sides(query, gallery)
     if dist.shape != (len(query), len(gallery)):
         raise EvaluationError(
             f"distances must be (queries, gallery entries); got {dist.shape} for {len(query)} and {len(gallery)}"
@@ -47,11 +48,8 @@ def _nearest(
     def of_band(rows: slice) -> tuple[Ints, Floats]:
         dist = distances(rows)
         same = table.of(query.pids[rows], query.camids[rows])
-        row, place = np.nonzero(same.removed)
-        dist[row, same.columns[row, place]] = np.inf
-        if same.skipped is not None:
-            dist[same.skipped] = np.inf
-        columns = nearest(dist, width)
+        take_away(dist, same, junk=False)
+        columns = nearest_columns(dist, width)
         return columns, np.take_along_axis(dist, columns, axis=1)
 
     bands = map_bands(of_band, len(query), len(gallery))
@@ -71,9 +69,6 @@ def _ranking(indices: Ints, dist: Floats, query: Embeddings, gallery: Embeddings
     )
 
 
-def _check(query: Embeddings, gallery: Embeddings, k: int) -> None:
+def _check_length(k: int) -> None:
     if k < 1:
         raise EvaluationError(f"k must be at least 1; got {k}")
-    for role, side in (("query", query), ("gallery", gallery)):
-        if not len(side):
-            raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other tracklets")

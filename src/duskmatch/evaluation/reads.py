@@ -1,4 +1,4 @@
-"""How often the test people of a data set were looked at: one line for each time, kept in the user's state folder."""
+"""A count of how often a data set's test people were scored: one line each time, in the user's state folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("duskmatch")
 
 
 def count_test_reads(fingerprint: str) -> int | None:
-    """How often the test people of this data set were read on this account; None where that cannot be known."""
+    """The number of times this data set's test people were read on this account; None where that cannot be known."""
     try:
         path = user_folder("state") / FILE
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []

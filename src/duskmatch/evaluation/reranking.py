@@ -26,10 +26,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from duskmatch.errors import EvaluationError
-from duskmatch.evaluation.metrics import check_widths
+from duskmatch.evaluation.metrics import check_sides
 from duskmatch.evaluation.neighbours import Mask, Neighbours, neighbours
 from duskmatch.evaluation.similarity import map_bands, unit_vectors
-from duskmatch.evaluation.sparse import Doubles, Sparse, found, mean_of_rows, shared
+from duskmatch.evaluation.sparse import Doubles, Sparse, compressed, found, mean_of_rows, normalised, rows_of, shared
 from duskmatch.records import Embeddings, Floats, Ints
 
 SAME = 1e-6  # a squared distance that fp32 products of unit vectors cannot tell from 0
@@ -60,14 +60,14 @@ def rerank(
 ) -> Float32[np.ndarray, "q g"]:
     """Distances in [0, 1] for `score_distances`; each depends on all vectors of both sides, not on pids or cameras."""
     numbers = ReRanking(k1, k2, lambda_value)
-    check_sides(query, gallery, numbers.k1)
+    check_vectors(query, gallery, numbers.k1)
     vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])
     near, sim = neighbours(vectors, k1, len(query))
     encoded = encoding(vectors, near, expanded(near, k1))
     if k2 > 1:
         encoded = mean_of_rows(encoded, near.columns[:, :k2])
-    n, n_query = len(vectors), len(query)
-    for rows, S in shared(encoded.part(0, n_query), encoded.part(n_query, n)):
+    n_query = len(query)
+    for rows, S in shared(encoded[:n_query], encoded[n_query:]):
         original = _distance(sim[rows], near.farthest[rows, None])
         sim[rows] = (1 - lambda_value) * (1 - S / (2 - S)) + lambda_value * original
     return sim
@@ -92,7 +92,7 @@ def expanded(near: Neighbours, k1: int) -> Sparse:
 
     bands = map_bands(of_band, n, n)
     row, column, sim = (np.concatenate(x) for x in zip(*bands, strict=True))
-    return Sparse.of(row, column, sim, n, n)
+    return compressed(row, column, sim, n)
 
 
 def _expanded(columns: Ints, rows: slice, whole: Mask, halves: Mask) -> Mask:
@@ -111,13 +111,12 @@ def _expanded(columns: Ints, rows: slice, whole: Mask, halves: Mask) -> Mask:
 
 def encoding(vectors: Floats, near: Neighbours, members: Sparse) -> Sparse:
     """V: the weights exp(-d) of each row's members, with the sum 1."""
-    rows, sim = members.rows, members.values.copy()
+    rows, sim = rows_of(members), members.data.copy()
     unknown = np.flatnonzero(np.isnan(sim))  # from others' neighbourhoods
     for start in range(0, len(unknown), PAIRS):
         some = unknown[start : start + PAIRS]
-        sim[some] = np.einsum("nd,nd->n", vectors[rows[some]], vectors[members.columns[some]])
-    weights = np.exp(-_distance(sim, near.farthest[rows]))
-    return Sparse(members.starts, members.columns, weights, members.width).normalised()
+        sim[some] = np.einsum("nd,nd->n", vectors[rows[some]], vectors[members.indices[some]])
+    return normalised(members, np.exp(-_distance(sim, near.farthest[rows])))
 
 
 def _distance(sim: Floats | Doubles, farthest: Floats) -> Floats | Doubles:
@@ -134,12 +133,9 @@ def check_numbers(k1: int, k2: int, usual_k1: str, usual_k2: str) -> None:
         raise EvaluationError(f"re-ranking: k2 must be from 1 to k1 ({k1}); got {k2}; {usual_k2}, 1 is no expansion")
 
 
-def check_sides(query: Embeddings, gallery: Embeddings, k1: int) -> None:
+def check_vectors(query: Embeddings, gallery: Embeddings, k1: int) -> None:
     """Refuses sides that are empty, of two widths, or of no more than k1 vectors together."""
-    for role, side in (("query", query), ("gallery", gallery)):
-        if not len(side):
-            raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other tracklets")
-    check_widths(query, gallery)
+    check_sides(query, gallery)
     n = len(query) + len(gallery)
     if k1 >= n:
         raise EvaluationError(

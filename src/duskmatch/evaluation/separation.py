@@ -1,4 +1,4 @@
-"""How far apart people are: distances between pairs of one person and of two, and how well they tell the two apart."""
+"""Distances between pairs of one person and of two, and the AUC with which they separate the two kinds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.matches import SKIPPED, UNKNOWN_PID
-from duskmatch.evaluation.metrics import check_widths
+from duskmatch.evaluation.metrics import check_sides
 from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CAMERA_RULES, CameraRule, Embeddings, Floats, Ints
 
@@ -56,12 +56,9 @@ class _Pairs:
     """The pairs that count, a band of queries at a time: no (q g) matrix is held, so each pass computes them anew."""
 
     def __init__(self, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, *, within: bool) -> None:
-        check_widths(query, gallery)
+        check_sides(query, gallery)
         if camera_rule not in CAMERA_RULES:
             raise EvaluationError(f"camera rule must be one of {', '.join(CAMERA_RULES)}; got {camera_rule!r}")
-        for role, side in (("query", query), ("gallery", gallery)):
-            if not len(side):
-                raise EvaluationError(f"the {role} must hold at least one embedding; it is empty; choose other people")
         self.query, self.gallery, self.camera_rule, self.within = query, gallery, camera_rule, within
         self.sim = Similarity(query.vectors, gallery.vectors)
         self.shape = len(query), len(gallery)

@@ -30,9 +30,9 @@ from jaxtyping import Float32
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.neighbours import neighbours
-from duskmatch.evaluation.reranking import PAIRS, SAME, check_numbers, check_sides, expanded
+from duskmatch.evaluation.reranking import PAIRS, SAME, check_numbers, check_vectors, expanded
 from duskmatch.evaluation.similarity import map_bands, unit_vectors
-from duskmatch.evaluation.sparse import Doubles, Sparse, mean_of_rows, shared
+from duskmatch.evaluation.sparse import Doubles, Sparse, mean_of_rows, normalised, rows_of, shared
 from duskmatch.records import Embeddings, Floats, Ints, Tracklet
 
 Embed = Callable[[list[Tracklet]], Embeddings]
@@ -129,7 +129,7 @@ def rerank_temporally(
     Memory: one matrix of the result's size at a time, else O(n k).
     """
     numbers = numbers or TemporalReRanking()
-    check_sides(query.whole, gallery.whole, numbers.k1)
+    check_vectors(query.whole, gallery.whole, numbers.k1)
     pairs = (
         (1 - numbers.plain_weight, query.whole, gallery.whole),
         (numbers.halves_weight, query.first, gallery.second),
@@ -151,12 +151,13 @@ def _encoded(query: Embeddings, gallery: Embeddings, numbers: TemporalReRanking)
     near, _ = neighbours(vectors, numbers.k1, n_query)
     members = expanded(near, numbers.k1)
     farthest = np.sqrt(np.maximum(2 - 2 * near.farthest.astype(np.float64), 0))
-    dist = _euclidean(vectors, members.rows, members.columns)
-    weights = np.exp(-dist / np.where(farthest > math.sqrt(SAME), farthest, np.inf)[members.rows])
-    V = Sparse(members.starts, members.columns, weights, members.width).normalised()
+    rows = rows_of(members)
+    dist = _euclidean(vectors, rows, members.indices)
+    weights = np.exp(-dist / np.where(farthest > math.sqrt(SAME), farthest, np.inf)[rows])
+    V = normalised(members, weights)
     if numbers.k2 > 1:
         V = mean_of_rows(V, near.columns[:, : numbers.k2])
-    return V.part(0, n_query), V.part(n_query, len(vectors))
+    return V[:n_query], V[n_query:]
 
 
 def _euclidean(vectors: Floats, rows: Ints, columns: Ints) -> Doubles:

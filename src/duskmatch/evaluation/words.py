@@ -19,7 +19,7 @@ FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
 def origin(document: Mapping[str, Any]) -> str:
-    """Whether the people were real, in one line."""
+    """One line that says whether the people were real."""
     data = document["data"]
     name = " ".join(filter(None, (data["name"], data["version"])))
     if document["synthetic"]:
@@ -69,7 +69,7 @@ def interval(low_high: tuple[float, float] | list[float]) -> str:
 
 
 def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
-    """What the figures depend on: what -> how."""
+    """Everything the figures depend on, by name."""
     protocol, data = document["protocol"], document["data"]
     extras = protocol["test_time_extras"]
     reads = "not counted" if data["test_reads"] is None else str(data["test_reads"])
@@ -78,14 +78,14 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
         "split": protocol["split"],
         "camera rule": protocol["camera_rule"],
         **_drawn_and_counted(protocol),
-        "frames per clip": _said(protocol["frames_per_clip"]),
-        "sampling": _said(protocol["sampling"]),
+        "frames per clip": _or_not_said(protocol["frames_per_clip"]),
+        "sampling": _or_not_said(protocol["sampling"]),
         "re-ranking": protocol["re_ranking"],
         "test-time extras": "not said" if extras is None else ", ".join(extras) or "none",
-        "precision": _said(document["precision"]),
-        "checkpoint": _said(document["checkpoint"]),
-        "selection": _said(document["selection"]),
-        "seed": _said(document["seed"]),
+        "precision": _or_not_said(document["precision"]),
+        "checkpoint": _or_not_said(document["checkpoint"]),
+        "selection": _or_not_said(document["selection"]),
+        "seed": _or_not_said(document["seed"]),
         "data": origin(document),
         "fingerprint": data["fingerprint"][:16],
         "times these test people were read": reads,
@@ -94,7 +94,7 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _drawn_and_counted(protocol: Mapping[str, Any]) -> dict[str, str]:
-    """Trials, how CMC counts and who asks whom, where the protocol departs from one trial that counts all entries."""
+    """Trials, counting of CMC and pairs, where the protocol differs from one trial that counts all entries."""
     found = {}
     if protocol.get("cmc") not in (None, "entries"):
         found["CMC counts"] = COUNTED[protocol["cmc"]]
@@ -131,5 +131,5 @@ def _facts(document: Mapping[str, Any]) -> list[str]:
     return [f"{what}: {how}" for what, how in protocol_in_words(document).items() if what != "data"]
 
 
-def _said(value: Any) -> str:
+def _or_not_said(value: Any) -> str:
     return "not said" if value is None else str(value)

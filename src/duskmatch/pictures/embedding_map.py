@@ -88,8 +88,8 @@ def panels_of(runs: Sequence[Compared]) -> list[tuple[Panel, Panel]]:
 def _panel(when: str, who: Embeddings, run: Compared) -> Panel:
     infrared = np.array([m == "infrared" for m in who.modalities])
     apart = separation(who.take(infrared), who.take(~infrared), camera_rule=run.evaluation.camera_rule)
-    said = "" if apart.auc is None else f": AUC {apart.auc:.3f}"
-    return Panel(when + said, who, placed(who.vectors), apart.auc)
+    area = "" if apart.auc is None else f": AUC {apart.auc:.3f}"
+    return Panel(when + area, who, placed(who.vectors), apart.auc)
 
 
 def _after(run: Compared) -> Embeddings:
@@ -108,15 +108,15 @@ def maps_section(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) 
         charts = []
         for panel in pair:
             n, people = len(panel.who), len(np.unique(panel.who.pids))
-            spoken = f"{run.name}, {panel.title}: {n} clips of {people} people as points"
+            description = f"{run.name}, {panel.title}: {n} clips of {people} people as points"
             draw = partial(draw_map, panel.title[:1].upper() + panel.title[1:], panel)
-            charts.append(drawn_svg(draw, spoken, width=WIDTH, height=WIDTH))
+            charts.append(drawn_svg(draw, description, width=WIDTH, height=WIDTH))
         parts += [element("h3", run.name), element("div", *charts, class_="columns")]
     return parts
 
 
 def caption(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) -> str:
-    """What is seen, and by which method."""
+    """The words under the maps: clips, letters of people, method."""
     who = maps[0][1].who
     methods = list(dict.fromkeys(panel.map.method for pair in maps for panel in pair))
     how = methods[0] if len(methods) == 1 else "; ".join(methods)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from duskmatch.synthetic.gait import SIDES, Array, Skeleton
+from duskmatch.synthetic.gait import LEFT_AND_RIGHT, Array, Skeleton
 from duskmatch.synthetic.people import Person
 
 SLOTS = ("skin", "hair", "upper", "lower", "shoes", "bag_material", "hat_material", "inner")
@@ -62,7 +62,7 @@ class Figure:
 def build(person: Person, skeleton: Skeleton) -> list[Part]:
     """All parts of a person, for every frame of a walk."""
     figure = Figure(person, skeleton)
-    for side, sign in SIDES:
+    for side, sign in LEFT_AND_RIGHT:
         _leg(figure, side)
         _arm(figure, side, sign)
     _trunk(figure)
@@ -157,7 +157,7 @@ def _trunk(figure: Figure) -> None:
     hem = waist if tucked else max(1.06 * waist, _hip_half(figure) + 0.3 * heavy + 0.004 * h)
     figure.add(chest - 0.17 * spine, bottom + swell, 0.90 * body.shoulder * h + 0.5 * heavy, hem, "upper",
                front=front, flat=0.64 + 0.12 * body.belly, hem=True, mark="chest", shade=(1.0, 0.93))  # fmt: skip
-    for side, sign in SIDES:  # the slope from neck to shoulder
+    for side, sign in LEFT_AND_RIGHT:  # the slope from neck to shoulder
         shoulder = joints[f"shoulder_{side}"] - sign * 0.006 * h * left
         figure.add(neck - 0.01 * spine, shoulder, 0.027 * h + 0.3 * heavy, 0.0275 * h + 0.9 * heavy, "upper",
                    front=front, flat=1.1, shade=(0.97, 1.0))  # fmt: skip
@@ -194,7 +194,7 @@ def _skirt(figure: Figure) -> None:
     ):
         if length <= 0:
             continue
-        points = [_along_leg(joints, side, at) for side, _ in SIDES for at in {min(length, 1.0), length}]
+        points = [_along_leg(joints, side, at) for side, _ in LEFT_AND_RIGHT for at in {min(length, 1.0), length}]
         ahead = np.stack([((point - pelvis) * front).sum(1) for point in points])
         middle, half = 0.5 * (ahead.max(0) + ahead.min(0)), 0.5 * (ahead.max(0) - ahead.min(0))
         low = 0.5 * (_along_leg(joints, "left", length) + _along_leg(joints, "right", length))
@@ -273,7 +273,7 @@ def _bag(figure: Figure) -> None:
                        front=front, flat=0.95)  # fmt: skip
         figure.add(middle - 0.22 * spine - front * 0.03 * h, middle - 0.30 * spine - front * 0.03 * h, 0.060 * h,
                    0.060 * h, "bag_material", front=front, flat=0.6, shade=(0.85, 0.85))  # fmt: skip
-        for side_name, sign in SIDES:
+        for side_name, sign in LEFT_AND_RIGHT:
             over = joints[f"shoulder_{side_name}"] - sign * 0.030 * h * _side(front) + np.array([0, 0.030 * h, 0])
             breast = joints["chest"] - 0.14 * spine + sign * 0.056 * h * _side(front) + 0.074 * h * front
             under = joints["chest"] - 0.46 * spine + sign * 0.078 * h * _side(front) + 0.062 * h * front

@@ -49,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where each pixel of the crop lies, in metres around the walker's feet; fine is before averaging down."""
+    """The place of each pixel of the crop, in metres around the walker's feet; fine is before averaging down."""
 
     xs: Float[Tensor, "t w"]
     ys: Float[Tensor, "t h"]
@@ -209,7 +209,7 @@ def _sun_shadow(figure: Layer, camera: Camera, view: View) -> Float[Tensor, "t 1
 def _front_layer(
     seed: int, walk: Walk, camera: Camera, view: View, preset: Preset, scene: Scene, infrared: bool
 ) -> Layer | None:
-    """What stands or walks between the lens and the walker."""
+    """The thing or passer-by between the lens and the walker."""
     if walk.occluder == "none":
         return None
     if walk.occluder == "passer-by":

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from duskmatch.synthetic.people import Body, Gait
 
 Array = npt.NDArray[np.float64]
-SIDES = (("left", 1.0), ("right", -1.0))
+LEFT_AND_RIGHT = (("left", 1.0), ("right", -1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Skeleton:
 def joint_angles(gait: Gait, phase: Array) -> dict[str, Array]:
     """Angles by joint, in radians, for phases in cycles."""
     angles: dict[str, Array] = {}
-    for side, sign in SIDES:
+    for side, sign in LEFT_AND_RIGHT:
         own = phase + (0.0 if sign > 0 else 0.5) + sign * gait.phase_asymmetry
         swing = np.cos(2 * np.pi * own) - 0.12 * np.cos(4 * np.pi * own)
         reach = gait.hip_swing * (1 + sign * gait.hip_asymmetry)
@@ -64,16 +64,18 @@ def pose(body: Body, gait: Gait, phase: Array) -> Skeleton:
     pelvis = np.zeros((len(phase), 3))
     pelvis[:, 0] = 0.6 * h * np.sin(angles["sway"]) * 0.35
     across = _turned(angles["pelvis"])
-    for side, sign in SIDES:
+    for side, sign in LEFT_AND_RIGHT:
         _leg(joints, body, gait, angles, side, sign, pelvis, across)
-    rise = -np.minimum.reduce([joints[f"{point}_{side}"][:, 1] for side, _ in SIDES for point in ("heel", "toe")])
+    rise = -np.minimum.reduce(
+        [joints[f"{point}_{side}"][:, 1] for side, _ in LEFT_AND_RIGHT for point in ("heel", "toe")]
+    )
     rise = rise + gait.bounce_m * np.cos(4 * np.pi * phase)
     lean, sway = angles["lean"], angles["sway"]
     spine = np.stack([np.sin(sway), np.cos(lean), np.sin(lean)], 1)
     chest_across = _turned(angles["shoulders"])
     joints["pelvis"] = pelvis
     joints["chest"] = pelvis + spine * (0.285 * h)
-    for side, sign in SIDES:
+    for side, sign in LEFT_AND_RIGHT:
         _arm(joints, body, gait, angles, side, sign, chest_across)
     head_lean = lean * 0.4 + np.deg2rad(gait.head_pitch)
     up = np.stack([np.sin(sway) * 0.3, np.cos(head_lean), np.sin(head_lean)], 1)

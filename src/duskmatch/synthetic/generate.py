@@ -37,7 +37,7 @@ SMALLEST_PX, LARGEST_PX = 16, 1024
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for; goes to every process."""
+    """The data set to generate; sent to every process."""
 
     out: Path
     preset: Preset
@@ -89,7 +89,7 @@ def generate(
 
 
 def _record(order: Order, tracks: Sequence[Track], preset: str, test_people: int | None, seconds: float) -> Truth:
-    """What duskwalk.json says."""
+    """The contents of duskwalk.json."""
     vary, severity = order.change.factor, order.change.severity if order.change.factor else None
     return {
         "name": "Duskwalk", "data_version": order.preset.version, "synthetic": True, "preset": preset,
@@ -144,7 +144,7 @@ def _check_test_people(preset: str, test_people: int | None) -> None:
 
 
 def _wanted(tracks: Sequence[Track], *, only_test: bool, test_people: int | None) -> list[Track]:
-    """What is filmed of a whole set's plan; the tracks themselves stay as they are."""
+    """The tracks of a whole set's plan that are filmed; the tracks themselves stay as they are."""
     if not only_test and test_people is None:
         return list(tracks)
     own = [track for track in tracks if track.pool == "test"]
@@ -206,7 +206,7 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
 
 
 def _start() -> None:
-    """What each process does first."""
+    """Set-up of each process."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

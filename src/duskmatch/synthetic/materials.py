@@ -1,4 +1,4 @@
-"""What clothes are made of: one material fixes how it looks by day and how it answers the infrared lamp.
+"""Materials of clothes: one material fixes how it looks by day and how it answers the infrared lamp.
 
 A fabric has an infrared reflectance, a gloss and a weave that both modalities see. The dye's colour is drawn without
 looking at the fabric, so colour says nothing about infrared. A pattern (stripes, checks, dots) has the same mask by

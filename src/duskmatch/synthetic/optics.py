@@ -1,4 +1,4 @@
-"""What a camera does to light: lens, exposure or lamp, sensor noise, tone curve, eight bits."""
+"""A camera's effect on light: lens, exposure or lamp, sensor noise, tone curve, eight bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who walks: body proportions, gait, garments, hair, bag and hat, each drawn from its own stream."""
+"""The walking people: body proportions, gait, garments, hair, bag and hat, each drawn from its own stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from duskmatch.synthetic.materials import Material, cloth, dyed, hair, skin
+from duskmatch.synthetic.materials import Material, cloth, hair, skin
 from duskmatch.synthetic.streams import between, near, stream
 
 Twins = Literal["gait_twins", "look_twins", "part_twins"]
@@ -35,7 +35,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Gait:
-    """How somebody walks. Angles in degrees, phases in cycles; asymmetries are left minus right."""
+    """A way of walking. Angles in degrees, phases in cycles; asymmetries are left minus right."""
 
     hip_swing: float
     hip_offset: float
@@ -64,7 +64,7 @@ class Gait:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What somebody wears, and in which materials."""
+    """Clothes, hair, bag and hat, and their materials."""
 
     top: str
     bottom: str
@@ -216,11 +216,6 @@ def rearranged(look: Look, turn: int) -> Look:
     with_all = replace(look, hat="beanie" if look.hat == "none" else look.hat)
     with_all = replace(with_all, bag="backpack" if look.bag == "none" else look.bag)
     return replace(with_all, **dict(zip(slots, cycle, strict=True)))
-
-
-def redyed(rng: np.random.Generator, look: Look) -> Look:
-    """The same look in other colours."""
-    return replace(look, upper=dyed(rng, look.upper), lower=dyed(rng, look.lower))
 
 
 def _plainer(material: Material) -> Material:

@@ -120,7 +120,7 @@ def cast(
 def _meet(
     columns: Float[Tensor, "k t 1 1"], x: Float[Tensor, "t 1 w"], y: Float[Tensor, "t h 1"], hem: bool
 ) -> tuple[Tensor, Float[Tensor, "t h w"]]:
-    """Where rays meet one part, and at which depth."""
+    """The rays that meet one part, and at which depth."""
     gux, guy, gu0, gvx, gvy, gv0, gnx, gny, gn0, length, ra, dr, dv, dn, alpha, tilt, vy, ny, axis = columns.unbind()[
         :19
     ]

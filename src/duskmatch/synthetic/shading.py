@@ -33,7 +33,7 @@ class Light:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """What the rays found, one entry per figure pixel."""
+    """The surface that the rays meet, one entry per figure pixel."""
 
     index: Int[Tensor, " n"]  # into the flattened (t h w) grid
     normal: Float[Tensor, "n 3"]

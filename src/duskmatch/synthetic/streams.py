@@ -22,7 +22,7 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def near(rng: np.random.Generator, mean: float, spread: float) -> float:
-    """A normal draw cut at two and a half spreads: nobody is a freak."""
+    """A normal draw cut at two and a half spreads, so that nobody is abnormal."""
     return mean + spread * float(np.clip(rng.standard_normal(), -2.5, 2.5))
 
 

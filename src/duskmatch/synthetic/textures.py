@@ -42,7 +42,7 @@ def _row(material: Material, pixel_m: float) -> list[float]:
 
 
 def _kept(wave: np.ndarray, pixel_m: float) -> float:
-    """How much of a wave (cycles per metre) a pixel's Gaussian leaves."""
+    """The share of a wave (cycles per metre) that a pixel's Gaussian leaves."""
     return float(np.exp(-2 * np.pi**2 * (wave @ wave) * (0.42 * pixel_m) ** 2))
 
 

@@ -1,4 +1,4 @@
-"""Who walks past which camera, when, how: the plan of a data set, and the particulars of each walk."""
+"""The plan of a data set, people by camera and track, and the particulars of each walk."""
 
 from __future__ import annotations
 

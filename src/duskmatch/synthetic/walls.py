@@ -1,4 +1,4 @@
-"""What stands behind the walkers: fronts of brick, plaster, panels and glass, shutters, hedges and fences."""
+"""Walls behind the walkers: fronts of brick, plaster, panels and glass, shutters, hedges and fences."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Contact sheets: pictures of Duskwalk for people to judge.
 
-`python -m duskmatch.synthetic.sheets DIR` writes the ones in the documentation.
+`python -m benchmarks.duskwalk.sheets DIR` writes the ones in the documentation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Short cuts that must not work: whatever is not the person should leave rank-1 at chance.
 
-`python -m duskmatch.synthetic.probes` prints oracles and probes as a table.
+`python -m benchmarks.duskwalk.probes` prints oracles and probes as a table.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmarks.duskwalk.matching import Floats, Match, match, pooled, standardised
+from benchmarks.duskwalk.oracles import all_oracles, test_frames
 
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import shoot
 from duskmatch.synthetic.generate import encode
 from duskmatch.synthetic.layout import first_frames
-from duskmatch.synthetic.matching import Floats, Match, match, pooled, standardised
-from duskmatch.synthetic.oracles import all_oracles, test_frames
 from duskmatch.synthetic.presets import PRESETS, Preset
 from duskmatch.synthetic.walks import Track, plan_pool
 

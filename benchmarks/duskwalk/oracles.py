@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from benchmarks.duskwalk.matching import Floats, Match, learn_discriminant, match
 
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import crop, draw
 from duskmatch.synthetic.gait import joint_angles, pose
-from duskmatch.synthetic.matching import Floats, Match, learn_discriminant, match
 from duskmatch.synthetic.people import make_person
 from duskmatch.synthetic.presets import Preset
 from duskmatch.synthetic.streams import stream
