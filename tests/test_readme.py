@@ -8,6 +8,7 @@ import runpy
 import shlex
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,13 @@ def test_versions_agree() -> None:
     assert citation["version"] == duskmatch.__version__
     assert f"## [{duskmatch.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f'version = "{duskmatch.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_source_archive_holds_all_that_its_tests_need() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    names = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert all((ROOT / name).exists() for name in names)
+    assert {"src", "tests", "benchmarks", "docs", "examples"} <= set(names)
 
 
 def test_the_citation_has_what_the_format_requires() -> None:
