@@ -5,7 +5,7 @@ If angles in order did not beat shuffled ones, and these a single frame, a motio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -133,7 +133,3 @@ def all_oracles(seed: int, preset: Preset) -> dict[str, Match]:
         "kinds of fabric and pattern": material_oracle(seed, preset),
         "outlines, six frames": outline_oracle(seed, preset),
     }
-
-
-def mean_of(matches: Sequence[Match]) -> float:
-    return float(np.mean([one.rank1 for one in matches]))

@@ -35,7 +35,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} {thing} and was not opened; save its plain state_dict and convert that"
         ) from error
     except Exception as error:  # damaged bytes make the loader raise almost anything
-        raise CheckpointError(f"{path} is damaged or no torch file; copy it again") from error
+        raise CheckpointError(f"{path} is damaged or not a torch file; copy it again") from error
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

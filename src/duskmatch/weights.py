@@ -33,7 +33,7 @@ def read_weights(path: Path) -> Weights:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from error
     try:
         header = json.loads(metadata.get(HEADER_KEY, "{}"))
     except (json.JSONDecodeError, RecursionError) as error:

@@ -466,7 +466,7 @@ def test_convert_refuses_a_file_that_was_cut_off(share: float, capsys: Capture, 
     data = (tmp_path / "w.pth").read_bytes()
     (tmp_path / "w.pth").write_bytes(data[: int(share * len(data))])
     line = refused(capsys, "convert", tmp_path / "w.pth", tmp_path / "w.safetensors")
-    assert line == f"duskmatch: {tmp_path / 'w.pth'} is damaged or no torch file; copy it again"
+    assert line == f"duskmatch: {tmp_path / 'w.pth'} is damaged or not a torch file; copy it again"
     assert not (tmp_path / "w.safetensors").exists()
 
 

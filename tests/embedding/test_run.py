@@ -122,7 +122,7 @@ def test_another_layout_is_refused(run):
 def test_a_truncated_file_is_refused_by_name(run, length):
     path = run / "model.safetensors"
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged or no safetensors file"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged or not a safetensors file"):
         load_embedder(run)
 
 
@@ -132,7 +132,7 @@ def test_a_pickle_in_disguise_is_never_opened(run, tmp_path):
             return (Path.touch, (tmp_path / "was run",))
 
     (run / "model.safetensors").write_bytes(pickle.dumps(Hostile()))
-    with pytest.raises(CheckpointError, match="is damaged or no safetensors file"):
+    with pytest.raises(CheckpointError, match="is damaged or not a safetensors file"):
         load_embedder(run)
     assert not (tmp_path / "was run").exists()
 

@@ -143,7 +143,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, suffix, damage):
     whole = path.read_bytes()
     noise = np.random.default_rng(0).bytes(len(whole))
     path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "noise": noise, "text": b"hello\n"}[damage])
-    with pytest.raises(EvaluationError, match="is damaged or no ") as caught:
+    with pytest.raises(EvaluationError, match="is damaged or not a ") as caught:
         load_features(path)
     assert str(path) in str(caught.value)
 
@@ -316,7 +316,7 @@ def test_what_is_wrong_with_query_and_gallery_is_named(tmp_path, changes, query,
         load_features(path, query=query)
     assert str(caught.value).startswith(f"{path}: {message}")
     path.write_bytes(b"no matrix")
-    with pytest.raises(EvaluationError, match="is damaged or no MATLAB file"):
+    with pytest.raises(EvaluationError, match="is damaged or not a MATLAB file"):
         load_features(path, query="visible")
 
 

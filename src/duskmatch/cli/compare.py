@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out, overwrite=args.overwrite, inputs=[*args.runs, args.data])
     set_threads(args.threads)
     dataset = open_dataset(args.data, **given_protocol(args))
-    check_sides(dataset, args.data, args.split)
+    check_modalities(dataset, args.data, args.split)
     compared = compare(
         args.runs,
         names,
@@ -87,7 +87,7 @@ def names_of(runs: Sequence[Path], asked: str | None) -> list[str]:
     return names
 
 
-def check_sides(dataset: Dataset, path: Path, split: ScoredSplit) -> None:
+def check_modalities(dataset: Dataset, path: Path, split: ScoredSplit) -> None:
     """Refuses a split that lacks one of the two modalities."""
     pair = dataset.direction("infrared_to_visible", split)
     for modality, side in (("infrared", pair.query), ("visible", pair.gallery)):

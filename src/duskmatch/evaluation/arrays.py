@@ -56,7 +56,7 @@ def read_safetensors(path: Path) -> tuple[Arrays, Header]:
             for name in set(file.keys()) & set(NAMES):
                 arrays[name] = _tensor(file, name)
     except DAMAGE as error:
-        raise EvaluationError(f"{path} is damaged or no safetensors file: {error}; write it again") from error
+        raise EvaluationError(f"{path} is damaged or not a safetensors file: {error}; write it again") from error
     except EvaluationError as error:
         raise EvaluationError(f"{path}: {error}") from error
     try:
@@ -88,7 +88,7 @@ def read_npz(path: Path) -> tuple[Arrays, Header]:
     """The known arrays of an archive that does not unpack to far more than it is."""
     try:
         if not zipfile.is_zipfile(path):
-            raise ValueError("it is no zip file")
+            raise ValueError("it is not a zip file")
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 if entry.filename.removesuffix(".npy") in NAMES:
@@ -96,7 +96,7 @@ def read_npz(path: Path) -> tuple[Arrays, Header]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in NAMES if name in file.files}, {}
     except DAMAGE as error:
-        raise _refusal(path, error, "no .npz archive") from error
+        raise _refusal(path, error, "not a .npz archive") from error
 
 
 def read_npy(path: Path) -> Array:
@@ -104,7 +104,7 @@ def read_npy(path: Path) -> Array:
     try:
         return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
     except DAMAGE as error:
-        raise _refusal(path, error, "no .npy array") from error
+        raise _refusal(path, error, "not a .npy array") from error
 
 
 def read_mat(path: Path) -> tuple[Arrays, Header]:
@@ -122,7 +122,7 @@ def read_mat(path: Path) -> tuple[Arrays, Header]:
     except EvaluationError:
         raise
     except Exception as error:  # a damaged file raises almost anything
-        raise EvaluationError(f"{path} is damaged or no MATLAB file: {error}; write it again") from error
+        raise EvaluationError(f"{path} is damaged or not a MATLAB file: {error}; write it again") from error
     return {
         name: found[name] if name.endswith(("_f", "vectors")) else _listed(found[name])
         for name in NAMES

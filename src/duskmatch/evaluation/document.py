@@ -58,13 +58,8 @@ class Part(BaseModel):
         return {key: value for key, value in found.items() if value is not None or key not in self.may_be_absent}
 
 
-class DirectionScores(Part):
-    """One direction, in fractions of 1; intervals are [low, high], 95 %, bootstrap over people.
-
-    `n_junk` entries of the gallery have pid -1 and are passed over; absent where there is none.
-    """
-
-    may_be_absent = ("n_junk",)
+class Figures(Part):
+    """CMC, mAP and mINP in fractions of 1."""
 
     rank1: Fraction
     rank5: Fraction
@@ -72,6 +67,16 @@ class DirectionScores(Part):
     rank20: Fraction
     mAP: Fraction
     mINP: Fraction
+
+
+class DirectionScores(Figures):
+    """One direction; intervals are [low, high], 95 %, bootstrap over people.
+
+    `n_junk` entries of the gallery have pid -1 and are passed over; absent where there is none.
+    """
+
+    may_be_absent = ("n_junk",)
+
     chance: Fraction
     rank1_interval: Interval
     mAP_interval: Interval
@@ -95,16 +100,10 @@ class BothDirections(Part):
     public_code: dict[PairName, DirectionScores] | None = None
 
 
-class TrialScores(Part):
+class TrialScores(Figures):
     """One of several trials, by itself."""
 
     trial: int
-    rank1: Fraction
-    rank5: Fraction
-    rank10: Fraction
-    rank20: Fraction
-    mAP: Fraction
-    mINP: Fraction
     n_queries: Count
     n_gallery: Count
     n_left_out: Count
@@ -304,7 +303,7 @@ def read_scores(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        raise EvaluationError(f"{path} is no scores.json of this version: {why}; evaluate again") from error
+        raise EvaluationError(f"{path} is not a scores.json of this version: {why}; evaluate again") from error
 
 
 def json_schema() -> dict[str, Any]:

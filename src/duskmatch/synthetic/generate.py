@@ -71,8 +71,7 @@ def generate(
     another (H, W) of the pictures than the preset's; people and walks stay.
     """
     started = time.perf_counter()
-    _check(preset, seed, vary, severity, twins, n_processes)
-    _check_test_people(preset, test_people)
+    _check(preset, seed, vary, severity, twins, n_processes, test_people)
     out = Path(out)
     order = Order(out, _sized(PRESETS[preset], size), seed, Change(vary, severity or 0), twins)
     tracks = _wanted(plan(order.preset, seed), only_test=vary is not None, test_people=test_people)
@@ -108,8 +107,9 @@ def default_processes() -> int:
 
 
 def _check(
-    preset: str, seed: int, vary: str | None, severity: int | None, twins: str | None, n_processes: int | None
-) -> None:
+    preset: str, seed: int, vary: str | None, severity: int | None, twins: str | None, n_processes: int | None,
+    test_people: int | None,
+) -> None:  # fmt: skip
     if preset not in PRESETS:
         raise SettingsError(f"preset must be one of {', '.join(PRESETS)}; got {preset!r}")
     if not 0 <= seed < 2**63:
@@ -125,6 +125,11 @@ def _check(
         raise SettingsError(f"twins must be one of {', '.join(TWINS)}; got {twins!r}")
     if n_processes is not None and n_processes < 1:
         raise SettingsError(f"processes must be at least 1; got {n_processes}")
+    there = PRESETS[preset].people[2]
+    if test_people is not None and not 1 <= test_people <= there:
+        raise SettingsError(
+            f"test_people must be from 1 to {there}, the test people of preset {preset}; got {test_people}"
+        )
 
 
 def _sized(preset: Preset, size: Sequence[int] | None) -> Preset:
@@ -133,14 +138,6 @@ def _sized(preset: Preset, size: Sequence[int] | None) -> Preset:
     if len(size) != 2 or not all(SMALLEST_PX <= side <= LARGEST_PX for side in size):
         raise SettingsError(f"size must be (H, W) from {SMALLEST_PX} to {LARGEST_PX} pixels; got {tuple(size)}")
     return replace(preset, size=(size[0], size[1]))
-
-
-def _check_test_people(preset: str, test_people: int | None) -> None:
-    there = PRESETS[preset].people[2]
-    if test_people is not None and not 1 <= test_people <= there:
-        raise SettingsError(
-            f"test_people must be from 1 to {there}, the test people of preset {preset}; got {test_people}"
-        )
 
 
 def _wanted(tracks: Sequence[Track], *, only_test: bool, test_people: int | None) -> list[Track]:
