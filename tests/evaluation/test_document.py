@@ -155,7 +155,7 @@ def test_a_document_that_breaks_the_schema_is_refused(people, tmp_path):
         f"{path} is not a scores.json of this version: infrared_to_visible.rank1: "
         "Input should be less than or equal to 1; evaluate again"
     )
-    with pytest.raises(EvaluationError, match=r"no\.json is no scores\.json of this version"):
+    with pytest.raises(EvaluationError, match=r"no\.json is not a scores\.json of this version"):
         read_scores(tmp_path / "no.json")
 
 
