@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class DuskmatchError(Exception):
-    """An error that a person can act on; its text is one line."""
+    """What a person can act on; its text is one line."""
 
 
 class SettingsError(DuskmatchError):
@@ -50,7 +50,12 @@ class OutputError(DuskmatchError):
     """A place that cannot be written."""
 
 
-def nearest(word: str, known: Iterable[str], before: str = "") -> str:
-    """The end of a message about an unknown word: `; did you mean BEFOREname?`, or nothing where no name is near."""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message that refuses an unknown name: "; did you mean ...?", or nothing where none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {before}{near[0]}?" if near else ""
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def by_likeness(word: str, known: Iterable[str]) -> list[str]:
+    """The known names, the one most like the word first."""
+    return sorted(sorted(known), key=lambda name: -difflib.SequenceMatcher(None, word, name).ratio())

@@ -1,4 +1,4 @@
-"""Shared by commands that run a grid of cells: flags, the queue under a progress bar, the files at the end."""
+"""What commands that run a grid of cells share: their flags, the queue under a progress bar, the files at the end."""
 
 from __future__ import annotations
 
@@ -66,9 +66,14 @@ def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
     from duskmatch.config import file_preset
     from duskmatch.experiments.grids.grid import Base
 
-    preset = args.preset or file_preset(args.settings) or "small"
     overrides = tuple(f"{key}={value}" for key, value in shared.items())
-    return Base(preset, args.settings, overrides, args.budget, tuple(of_protocol(args)))
+    return Base(
+        args.preset or file_preset(args.settings) or "small",
+        args.settings,
+        overrides,
+        args.budget,
+        tuple(of_protocol(args)),
+    )
 
 
 def run_grid(
@@ -109,7 +114,7 @@ def run_grid(
         grid.check_folders(order, fingerprint)
         console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")
         try:
-            failed.update(run_with_progress(waiting, order, args.at_once, on_end=write))
+            failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on from what is done") from None
         for cell in waiting:
@@ -122,9 +127,7 @@ def run_grid(
         raise TrainingError(f"cells that are not done: {len(failed)}, the first: {first}; run the same command again")
 
 
-def run_with_progress(
-    cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], object]
-) -> dict[str, str]:
+def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:
     from rich.markup import escape
 
     from duskmatch.cli import console
@@ -184,3 +187,7 @@ def words(document: Document) -> str:
     from duskmatch.experiments.grids.tables import markdown
 
     return markdown(document).rstrip()
+
+
+def void(_: Any) -> None:
+    return None

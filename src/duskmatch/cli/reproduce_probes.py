@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.outcomes import outcome_arguments
+    from duskmatch.cli.evaluate import split_arguments
 
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs")
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="whose people are looked at")
@@ -20,15 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the same walks before other places: synth --vary background",
     )
-    outcome_arguments(parser, "probes")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for probes.json, .md and .png")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
+    parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    split_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.evaluate import given_protocol
-    from duskmatch.cli.outcomes import check_splits, write_outcome
+    from duskmatch.cli.evaluate import check_split, given_protocol
     from duskmatch.embedding.layers import LAYERS, load_whole
-    from duskmatch.experiments.outputs import check_place
+    from duskmatch.experiments.outputs import check_place, write_results
     from duskmatch.experiments.probes.experiment import probes
     from duskmatch.experiments.probes.places import with_places
     from duskmatch.experiments.probes.words import probes_charts, probes_table
@@ -42,9 +45,14 @@ def run(args: argparse.Namespace) -> None:
         name: (load_whole(place, device=args.device), load_whole(place, device=args.device, untrained=True))
         for name, place in zip(names, args.runs, strict=True)
     }
-    check_splits(args, [trained.header for trained, _ in embedders.values()], sets.values())
+    for place, (trained, _) in zip(args.runs, embedders.values(), strict=True):
+        for dataset in () if args.any_split else sets.values():
+            check_split(place, trained.header.get("data"), dataset)
     check_place(args.out, "probes", overwrite=args.overwrite)
     with console.progress() as bar:
         task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")
         document = probes(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    write_outcome(args.out, "probes", document, probes_table(document), probes_charts(document))
+    table = probes_table(document)
+    write_results(args.out, "probes", document, table, probes_charts(document))
+    console.say(f"written: {args.out / 'probes.json'}, probes.md and probes.png beside it")
+    console.result(document, lambda _: table.rstrip())

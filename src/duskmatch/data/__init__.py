@@ -69,9 +69,8 @@ def chosen_protocol(kind: str, variant: str | None) -> Protocol:
     if variant is None:
         return DATASETS[kind].protocols[0]
     if variant not in known:
-        raise SettingsError(
-            f"--protocol of {kind} data must be one of {', '.join(known)}; got {variant}{nearest(variant, known)}"
-        )
+        near = nearest(variant, known)
+        raise SettingsError(f"--protocol of {kind} data must be one of {', '.join(known)}; got {variant}{near}")
     return known[variant]
 
 

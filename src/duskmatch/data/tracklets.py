@@ -47,7 +47,7 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
     if side not in NAMED_TRACKLETS:
-        hint = nearest(side, NAMED_TRACKLETS, f"{head}:")
+        hint = nearest(side, NAMED_TRACKLETS).replace("mean ", f"mean {head}:")
         raise DataError(
             f"{spec}: what follows the colon must be one of {', '.join(NAMED_TRACKLETS)}; got {side!r}{hint}"
         )
