@@ -57,7 +57,8 @@ class Program:
         os.close(file)
         self._output = Path(output)
         more = {name: str(value) for name, value in environment.items()}
-        self.process = CONTEXT.Process(target=_execute, args=(source, [str(word) for word in words], more, output))
+        arguments = (source, [str(word) for word in words], more, output)
+        self.process = CONTEXT.Process(target=_execute, args=arguments, daemon=True)  # it does not outlive the tests
         self.process.start()
 
     def wait(self) -> Done:
