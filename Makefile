@@ -6,10 +6,11 @@ BIN := .venv/bin
 demo: .venv/.installed
 	$(BIN)/duskmatch demo --overwrite $(ARGS)
 
-# Two threads in each of many test processes only wait for each other.
+# Two threads in each of many test processes only wait for each other. worksteal: a process keeps a run of tests that
+# lie side by side, so what a file or a room shares is made once.
 test: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # Each work in turns with its alternative; then docs/performance.md and its picture.
 bench: .venv/.installed-dev

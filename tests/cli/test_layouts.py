@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from duskmatch.cli import main
 from duskmatch.data import open_dataset
-from duskmatch.synthetic.generate import generate
+from duskmatch.synthetic import PRESETS, generate
 from tests.data import layouts
 
 FAST = ["--train.stage1_epochs", "1", "--train.stage2_epochs", "1", "--train.steps_per_epoch", "2"]
+FAST += ["--train.pids_per_batch", "2"]
 IMAGES = ["--data.frames_per_clip", "1"]
 
 pytestmark = pytest.mark.slow
@@ -20,9 +22,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Duskwalk, preset tiny."""
-    root = tmp_path_factory.mktemp("duskwalk") / "tiny"
-    generate(root, preset="tiny", seed=0, n_processes=1)
+    """Duskwalk's tiny people in small and coarse pictures."""
+    root = tmp_path_factory.mktemp("duskwalk") / "small"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "small", replace(PRESETS["tiny"], people=(8, 1, 6), size=(48, 24), supersample=1))
+        generate(root, preset="small", seed=0, n_processes=1)
     return open_dataset(root)
 
 

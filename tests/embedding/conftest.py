@@ -1,5 +1,6 @@
 """A tiny data set, a run trained on it for a moment, and a cache of its own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from duskmatch.config import load_settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.training import train
 from tests.data.tree import Tree
+from tests.embedding.traced import Traced
 from tests.training.conftest import FAST
 
 
@@ -31,3 +33,11 @@ def whole_run(people: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for all tests: graphs of the same network are made once."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tracing takes seconds for each modality, and engines and formats begin with the same graphs."""
+    with pytest.MonkeyPatch.context() as patch:
+        Traced(tmp_path_factory.mktemp("graphs")).put_in(patch)
+        yield

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+
+from tests import forked
 
 SHORT = ["train.stage1_epochs=1", "train.stage2_epochs=0", "train.steps_per_epoch=5", "train.checkpoint_every=2"]
 SHORT += ["data.frames_per_clip=2", "train.pids_per_batch=2"]
@@ -36,8 +36,7 @@ def differing(overrides: list[str], tree: Path, folder: Path, *, at: int) -> lis
     """Names of the tensors that differ between an unbroken run and one killed after iteration `at` and resumed."""
 
     def run(name: str, n: int) -> int:
-        command = [sys.executable, "-c", VICTIM, json.dumps(overrides), str(n), str(tree), str(folder / name)]
-        return subprocess.run(command, check=False).returncode
+        return forked.run(VICTIM, json.dumps(overrides), n, tree, folder / name).returncode
 
     assert run("whole", 0) == 0
     assert run("killed", at) == -signal.SIGKILL

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from duskmatch import load_embedder
 from duskmatch.config import load_settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.evaluation import score
-from duskmatch.synthetic import generate
+from duskmatch.files import only_writer
+from duskmatch.synthetic import PRESETS, generate
 from duskmatch.training import train
 
 # Clips enter as in the preset `small`; all four people in every batch; the same pictures at every step.
@@ -21,14 +24,15 @@ FEW += ["augment.pad=0", "augment.flip=0"]
 
 
 def four_people(factory: pytest.TempPathFactory) -> Dataset:
-    """Duskwalk `tiny`, filmed once for all tests, with the first four of its training people alone."""
-    root = factory.getbasetemp() / "duskwalk-tiny"
-    if not (root / "duskwalk.json").is_file():
-        generate(root, preset="tiny", seed=0, n_processes=1, overwrite=True)
-    dataset = open_dataset(root)
-    pids = sorted({tracklet.pid for tracklet in dataset.train})[:4]
-    dataset.__dict__["train"] = [tracklet for tracklet in dataset.train if tracklet.pid in pids]
-    return dataset
+    """The first four training people of Duskwalk `tiny`, filmed once for all tests and all of their processes."""
+    base = factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "four-people"
+    place.mkdir(exist_ok=True)
+    with only_writer(place, None), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "four", replace(PRESETS["tiny"], people=(4, 2, 1)))
+        if not (place / "set" / "duskwalk.json").is_file():
+            generate(place / "set", preset="four", seed=0, n_processes=1, overwrite=True)
+    return open_dataset(place / "set")
 
 
 def overfit(name: str, factory: pytest.TempPathFactory, run: Path, *overrides: str) -> float:

@@ -1,7 +1,8 @@
-"""Two processes, started by torchrun as a user would, against one."""
+"""Two processes against one: started by torchrun, as a user would, and in the environment that torchrun gives."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from duskmatch.models.building import build_model
 from duskmatch.training import train
 from duskmatch.training.monitor import read_log
 from duskmatch.training.synchronised import SynchronisedBatchNorm, synchronise
+from tests import forked
 from tests.training.conftest import FAST
 from tests.training.test_options import ALL
 
@@ -45,19 +47,26 @@ def by_two(tree: Path, out: Path, **runs: list[str]) -> None:
 
 def processes(out: Path, overrides: list[str], tree: Path | None = None, *, n: int = 2, program: str = PROGRAM) -> Path:
     """Runs the program in n processes with the tree, what it is to write and the overrides; what it has written."""
-    script = out.with_suffix(".py")
-    script.write_text(program)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n), str(script)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "OMP_NUM_THREADS": "1"}
-    arguments = [*command, str(tree), str(out), *overrides]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": n, "LOCAL_WORLD_SIZE": n, "GROUP_RANK": 0, "GROUP_WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1"}
+    group |= {"MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": 0}
+    running = [forked.Program(program, tree, out, *overrides, **group, RANK=rank, LOCAL_RANK=rank) for rank in range(n)]
+    for done in [one.wait() for one in running]:
+        assert done.returncode == 0, done.output[-2000:]
     return out
 
 
 @pytest.mark.slow
 def test_two_processes_train_together_and_write_one_run(tree, tmp_path):
-    by_two(tree, tmp_path, run=OVERRIDES)
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "OMP_NUM_THREADS": "1"}
+    arguments = [*command, str(tree), str(tmp_path), json.dumps({"run": OVERRIDES})]
+    started = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr[-2000:]
     assert [row["step"] for row in read_log(tmp_path / "run" / "log.csv")] == [1, 2, 3, 4, 5, 6]
     weights = load_file(tmp_path / "run" / "model.safetensors")
     assert all(bool(torch.isfinite(t).all()) for t in weights.values())

@@ -1,9 +1,7 @@
 """Killed anywhere and resumed, a run ends with the same weights to the bit."""
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from duskmatch.errors import CheckpointError, OutputError, TrainingError
 from duskmatch.training import Watcher, train
 from duskmatch.training import checkpoint as checkpoint_module
 from duskmatch.training.monitor import read_log
+from tests import forked
 from tests.data.tree import Tree
 
 # Trains in a process of its own that kills itself: at the n-th file of a checkpoint, or at the n-th iteration.
@@ -50,7 +49,7 @@ train(load_settings("tiny", overrides=FAST), open_dataset(data), run, resume=run
 @pytest.fixture(scope="module")
 def unbroken(tree, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("unbroken") / "run"
-    subprocess.run([sys.executable, "-c", VICTIM, "never", "0", str(tree), str(run)], check=True)
+    assert forked.run(VICTIM, "never", 0, tree, run).returncode == 0
     return run
 
 
@@ -65,9 +64,8 @@ def same_weights(a: Path, b: Path) -> bool:
 )
 def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_same_bits(place, n, tree, tmp_path, unbroken):
     run = tmp_path / "run"
-    killed = subprocess.run([sys.executable, "-c", VICTIM, place, str(n), str(tree), str(run)], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    subprocess.run([sys.executable, "-c", VICTIM, "never", "0", str(tree), str(run)], check=True)
+    assert forked.run(VICTIM, place, n, tree, run).returncode == -signal.SIGKILL
+    assert forked.run(VICTIM, "never", 0, tree, run).returncode == 0
     assert same_weights(run, unbroken)
     assert not list((run / "state").glob("*.part"))
     steps = [row["step"] for row in read_log(run / "log.csv")]
@@ -96,10 +94,8 @@ except KeyboardInterrupt:
 
 def test_asked_to_stop_it_saves_at_the_end_of_the_iteration(tree, tmp_path):
     # a process of its own: other tests of this one may have changed what a signal does
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
-    command = [sys.executable, "-c", STOPPED, str(tree), str(tmp_path / "run")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "stopped True\n"), done.stderr[-2000:]
+    done = forked.run(STOPPED, tree, tmp_path / "run")
+    assert done.returncode == 0 and done.output.endswith("stopped True\n"), done.output[-2000:]
     assert checkpoint_module.valid_steps(tmp_path / "run") == [3]
 
 

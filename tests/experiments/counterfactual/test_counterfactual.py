@@ -6,8 +6,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from itertools import count
@@ -28,6 +26,7 @@ from duskmatch.files import only_writer
 from duskmatch.records import DIRECTIONS
 from duskmatch.synthetic import generate
 from duskmatch.weights import HEADER_KEY, read_weights
+from tests import forked
 from tests.data.tree import Tree
 from tests.experiments.counterfactual.conftest import SEED
 from tests.training.headers import with_data
@@ -252,14 +251,13 @@ counterfactual(Question((first, second), base, out, factors=("view",), severitie
 def test_killed_outright_it_goes_on_to_the_same_json(ask, tmp_path, monkeypatch, seen):
     question = ask()
     state(monkeypatch, tmp_path / "state")
-    words = [sys.executable, "-c", PROGRAM, question.data, *question.runs, question.out]
-    running = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    running = forked.Program(PROGRAM, question.data, *question.runs, question.out)
     deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and running.poll() is None and not (question.out / seen).exists():
+    while time.monotonic() < deadline and running.process.is_alive() and not (question.out / seen).exists():
         time.sleep(0.005)
-    running.kill()
-    said, _ = running.communicate()
-    assert running.returncode == -signal.SIGKILL, said.decode()[-2000:]
+    running.process.kill()
+    done = running.wait()
+    assert done.returncode == -signal.SIGKILL, done.output[-2000:]
     document = counterfactual(question)
     state(monkeypatch, tmp_path / "state-whole")
     assert document == counterfactual(ask(out=tmp_path / "whole"))

@@ -1,9 +1,13 @@
 """A tiny data set and settings with which a cell takes seconds."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from duskmatch.experiments.grids import queue
+from tests import forked
 from tests.data.tree import Tree
 
 FAST = {
@@ -15,6 +19,14 @@ FAST = {
     "train.tracklets_per_pid": "1",
 }
 FLAGS = [word for key, value in FAST.items() for word in (f"--{key}", value)]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def forked_cells() -> Iterator[None]:
+    """The cells' processes have torch at once; the test of a queue that is killed spawns its own, as users do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "multiprocessing", SimpleNamespace(get_context=lambda way: forked.CONTEXT))
+        yield
 
 
 @pytest.fixture(scope="session")
