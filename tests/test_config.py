@@ -124,3 +124,17 @@ def test_known_keys_are_the_settings():
     tree = Settings().model_dump()
     assert all(key.split(".")[0] in tree for key in keys)
     assert parse_settings(tree) == Settings()
+
+
+def test_a_number_that_python_cannot_write_out_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"train\.lr .*; got a number of thousands of digits"):
+        load_settings("tiny", overrides=["train.lr=0x" + "f" * 5000])
+
+
+@pytest.mark.parametrize(
+    "override", ["train.lr=true", "data.height=yes", "seed=on", "train.clip_norm=false", "train.checkpoint_every=on"]
+)
+def test_yes_and_no_are_no_numbers(override: str) -> None:
+    key, value = override.split("=")
+    with pytest.raises(SettingsError, match=f"^{key} must be a number; got {value in ('true', 'yes', 'on')}$"):
+        load_settings("tiny", overrides=[override])

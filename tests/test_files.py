@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from duskmatch.errors import OutputError
+from duskmatch.errors import DuskmatchError, OutputError
+from duskmatch.evaluation import load_embeddings
 from duskmatch.files import (
     LOCK,
     MARK,
@@ -21,10 +22,13 @@ from duskmatch.files import (
     entries,
     only_writer,
     prepare_folder,
+    read_regular,
     refusal,
     write_text,
     write_whole,
 )
+from duskmatch.pickled import read_pickle
+from duskmatch.weights import read_weights
 
 
 def full(folder: Path) -> Path:
@@ -205,3 +209,42 @@ def test_a_place_without_a_folder_is_refused_in_words(tmp_path: Path) -> None:
 def test_looking_at_a_place_leaves_nothing(tmp_path: Path) -> None:
     check_file(tmp_path / "new" / "scores.json")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_no_pipe_device_or_file_that_is_read_is_replaced(tmp_path: Path) -> None:
+    """A result takes its name by a rename, which would put a file in the place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(OutputError, match="must be a file's name; a pipe or device has it; choose another"):
+            check_file(place)
+        with pytest.raises(OutputError, match="must be a file's name; a pipe or device has it; choose another"):
+            write_text(place, "x")
+    read = tmp_path / "features.npz"
+    read.write_text("mine")
+    (tmp_path / "link").symlink_to(read)
+    for place in (read, tmp_path / "link", tmp_path / "." / "features.npz"):
+        with pytest.raises(OutputError, match="must not be replaced, it is read; choose another"):
+            check_file(place, inputs=[tmp_path / "missing", read])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.timeout(60)
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.csv")
+    with pytest.raises(OSError, match="it is a pipe, socket or device and no regular file"):
+        read_regular(tmp_path / "log.csv")
+
+
+def test_a_file_without_permission_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The readers' libraries call it missing or damaged."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("torch.load", refuse)
+    for read in (read_weights, read_pickle, load_embeddings):
+        with pytest.raises(DuskmatchError, match="cannot be read: no permission; change its owner"):
+            read(tmp_path / "w.safetensors")

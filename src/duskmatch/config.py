@@ -7,13 +7,14 @@ option here, its number in docs/method.md.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from duskmatch.errors import SettingsError
 
@@ -35,6 +36,16 @@ Count = Annotated[int, Field(ge=1)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic would take true, and YAML's yes and on, for 1."""
+        kinds = set(re.findall(r"\b(bool|int|float)\b", str(cls.model_fields[info.field_name or ""].annotation)))
+        given = value.values() if isinstance(value, dict) else [value]
+        if kinds and "bool" not in kinds and any(isinstance(one, bool) for one in given):
+            raise ValueError("must be a number")
+        return value
 
 
 class DataSettings(Section):
@@ -397,6 +408,8 @@ def shortened(value: Any) -> str:
         text = repr(value)
     except RecursionError:
         return "values nested too deep"
+    except ValueError:  # Python writes out no whole number of so many digits
+        return "a number of thousands of digits"
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

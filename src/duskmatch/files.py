@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,7 @@ _numbers = itertools.count()  # so that threads that write one file write beside
 def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: bool = True) -> None:
     """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
+    _check_no_device(path)
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -264,10 +266,13 @@ def _check_ours(path: Path) -> None:
         )
 
 
-def check_file(path: Path) -> None:
-    """Refuses a place where a file cannot be written, before the work whose result it is to hold."""
+def check_file(path: Path, *, inputs: Iterable[Path] = ()) -> None:
+    """Refuses a place where a file cannot be written, before the work whose result it is to hold, and what is read."""
     if path.is_dir():
         raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
+    _check_no_device(path)
+    if any(path.exists() and kept.exists() and path.samefile(kept) for kept in inputs):
+        raise OutputError(f"{path} must not be replaced, it is read; choose another")
     probe = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.probe")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -277,6 +282,19 @@ def check_file(path: Path) -> None:
     finally:
         with suppress(OSError):
             probe.unlink()
+
+
+def _check_no_device(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OutputError(f"{path} must be a file's name; a pipe or device has it; choose another")
+
+
+def read_regular(path: Path) -> bytes:
+    """A file's bytes; OSError for a pipe or device, which would be waited for or read for ever."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device and no regular file", str(path))
+    return path.read_bytes()
 
 
 def file_hash(*paths: Path) -> str:

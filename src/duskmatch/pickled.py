@@ -34,6 +34,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} {thing} and was not opened; save its plain state_dict and convert that"
         ) from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path} cannot be read: no permission; change its owner or mode") from error
     except Exception as error:  # damaged bytes make the loader raise almost anything
         raise CheckpointError(f"{path} is damaged or not a torch file; copy it again") from error
     for key in WRAPPERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def read_weights(path: Path) -> Weights:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        if not os.access(path, os.R_OK):  # safetensors calls it missing
+            raise CheckpointError(f"{path} cannot be read: no permission; change its owner or mode") from error
         raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from error
     try:
         header = json.loads(metadata.get(HEADER_KEY, "{}"))

@@ -186,3 +186,8 @@ def test_a_short_run_says_one_line_at_its_end_and_a_quiet_one_none(shown: Any, m
     monkeypatch.setitem(console._state, "quiet", True)
     assert list(console.track([1, 2], "reading")) == [1, 2]
     assert len(out.getvalue().splitlines()) == 1
+
+
+def test_a_refusal_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "a\x1b[2Jb\0c", "-q"]) == 2
+    assert capsys.readouterr().err.startswith("duskmatch: a\\x1b[2Jb\\x00c must be a folder")

@@ -193,3 +193,12 @@ def test_halves_of_one_video_are_scored_each_with_its_own_pictures(place, tmp_pa
     assert json.loads(capsys.readouterr().out)["rank1"] == 1.0  # the same pictures lie in both
     for side, folder in (("query", first), ("gallery", second)):
         assert shown[side]["track-1"].frames[0].is_relative_to(folder.resolve())
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state/../model.safetensors"])
+def test_embed_replaces_nothing_of_the_run(name, place, capsys):
+    before = (place / "run" / "model.safetensors").read_bytes()
+    command = ["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(place / "run" / name)]
+    assert main([*command, "--overwrite"]) == 2
+    assert "must not be replaced, it is read; choose another" in capsys.readouterr().err
+    assert (place / "run" / "model.safetensors").read_bytes() == before

@@ -273,3 +273,12 @@ def test_an_unknown_camera_rule_is_refused(capsys):
         main(["evaluate", "--features", "f.npz", "--camera-rule", "market"])
     assert caught.value.code == 2
     assert "invalid choice: 'market'" in capsys.readouterr().err
+
+
+def test_features_are_not_replaced_by_their_scores(tmp_path, capsys):
+    np.savez(tmp_path / "f.npz", vectors=np.eye(2))
+    before = (tmp_path / "f.npz").read_bytes()
+    place = str(tmp_path / "f.npz")
+    assert main(["evaluate", "--features", place, "--out", place, "--overwrite"]) == 2
+    assert capsys.readouterr().err == f"duskmatch: {place} must not be replaced, it is read; choose another\n"
+    assert (tmp_path / "f.npz").read_bytes() == before

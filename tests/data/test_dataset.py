@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -347,3 +348,24 @@ def test_a_damaged_duskwalk_file_is_named(tree: Tree) -> None:
         open_dataset(tree.root)
     text = "it must be JSON with a data_version and is damaged; write the set again"
     assert str(error.value) == f"{tree.root}: duskwalk.json: {text}"
+
+
+@pytest.mark.parametrize("content", ["[]", "[" * 30000, "null"])
+def test_a_duskwalk_file_of_any_content_is_named(content: str, tree: Tree) -> None:
+    (tree.root / "duskwalk.json").write_text(content)
+    with pytest.raises(DataError, match="it must be JSON with a data_version and is damaged"):
+        open_dataset(tree.root)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["duskwalk.json", "info/track_test_info.txt"])
+def test_a_pipe_among_the_lists_is_not_waited_for(name: str, tree: Tree) -> None:
+    (tree.root / name).unlink(missing_ok=True)
+    os.mkfifo(tree.root / name)
+    problems: list[Problem] = []
+    dataset = open_dataset(tree.root, problems.append)
+    assert problems
+    if name.startswith("info"):
+        with pytest.raises(OSError, match="it is a pipe, socket or device and no regular file"):
+            assert dataset.fingerprint

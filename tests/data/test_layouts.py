@@ -460,3 +460,11 @@ def test_links_that_leave_the_data_set_are_refused(copied, tmp_path: Path) -> No
     picture.symlink_to(tmp_path / "outside.jpg")
     with pytest.raises(DataError, match="pictures must lie inside the data set's own folder"):
         open_dataset(root)
+
+
+@pytest.mark.parametrize(("place", "what"), [("test/03", "person"), ("test/3/visible/yard1", "camera")])
+def test_folders_that_mean_one_number_are_refused(place: str, what: str, tmp_path: Path) -> None:
+    root = walks(tmp_path / "own", ["1.png"])
+    picture(root / place / ("visible/cam1/1.png" if what == "person" else "1.png"))
+    (text,) = {problem.text for problem in problems_of(root, "none") if problem.kind == "duplicate"}
+    assert text.startswith(f"each {what} must have a number of its own; ")

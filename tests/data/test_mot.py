@@ -103,3 +103,9 @@ def test_a_box_is_cut_as_the_pixels_say(x: float, y: float, w: float, h: float) 
     assert len(range(place.left, place.right)) - len(columns) in (0, 1, 2) and 0 <= place.left < place.right <= width
     assert 0 <= place.top < place.bottom <= height
     assert not place.clipped or min(x - 1, y - 1) < 0 or x - 1 + w > width or y - 1 + h > height
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_line_ends_of_other_systems_are_read(end: str, tmp_path: Path) -> None:
+    (tmp_path / "mot.txt").write_bytes(f"1,3,1,1,2,2,1{end}{end}2,3,1,1,2,2,1{end}".encode())
+    assert [(box.line, box.frame) for box in read_boxes(tmp_path / "mot.txt")] == [(1, 1), (3, 2)]

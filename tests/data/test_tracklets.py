@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from duskmatch.data import Problem, open_dataset, open_tracklets, write_tracklets
-from duskmatch.data.tracklets import open_folder, split_spec
+from duskmatch.data.tracklets import has_splits, open_folder, split_spec
 from duskmatch.errors import DataError
 from duskmatch.records import Tracklet
 from tests.data.tree import Tree, write_picture
@@ -226,3 +226,16 @@ def test_one_letter_may_name_a_data_set_or_a_drive() -> None:
     assert split_spec("x:query") == (Path("x"), "query")
     assert split_spec("C:data") == (Path("C:data"), None)
     assert split_spec(":query") == (Path(":query"), None)
+
+
+def test_line_ends_of_old_systems_are_read(folder: Path) -> None:
+    text = (HEADER + "a,7,2,infrared,,,walk/0.jpg\n").replace("\n", "\r")
+    (folder / "tracklets.csv").write_bytes(text.encode())
+    assert not has_splits(folder)
+    assert [t.tracklet_id for t in open_tracklets(folder)] == ["a"]
+
+
+def test_a_column_twice_is_refused(folder: Path) -> None:
+    (folder / "tracklets.csv").write_text(HEADER.replace("pid", "pid,pid", 1) + "a,7,8,2,infrared,,,walk/0.jpg\n")
+    with pytest.raises(DataError, match="line 1: each column must be there once; pid is there 2 times; remove one"):
+        open_tracklets(folder)

@@ -283,8 +283,10 @@ def test_a_full_disk_is_said_and_leaves_no_table(video: Path, monkeypatch: pytes
         ({"max_gap": -1}, "max-gap must be at least 0; got -1"),
         ({"min_frames": 0}, "min-frames must be at least 1; got 0"),
         ({"pixels_from": 2}, "pixels-from must be 0 or 1; got 2"),
-        ({"scale": (0.0, 1.0)}, "scale must be above 0; got 0.0, 1.0"),
-        ({"boxes_size": (-5, 5)}, "boxes-size must be above 0; got -5, 5"),
+        ({"scale": (0.0, 1.0)}, "scale must be above 0 and below 1e+06; got 0.0, 1.0"),
+        ({"camid": 10**18}, f"camera must be -1 (unknown) or a number of at most 18 digits; got {10**18}"),
+        ({"camid": -2}, "camera must be -1 (unknown) or a number of at most 18 digits; got -2"),
+        ({"boxes_size": (-5, 5)}, "boxes-size must be above 0 and below 1e+06; got -5, 5"),
         ({"scale": (1.0, 1.0), "boxes_size": (5, 5)}, "scale and boxes-size say the same thing; give one of them"),
     ],
 )

@@ -356,3 +356,18 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path, chosen, message):
     with pytest.raises(EvaluationError) as caught:
         load_features(*(tmp_path / f"{name}.npy" for name in chosen.split()))
     assert str(caught.value).startswith(f"{tmp_path}/{message}")
+
+
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), 10**400, True, "1"])
+def test_times_are_seconds(tmp_path, time):
+    header = {"duskmatch": json.dumps({"begin_s": [0, None, 1.5, time]})}
+    save_file(arrays(), tmp_path / "f.safetensors", metadata=header)
+    with pytest.raises(EvaluationError, match="begin_s in the header must be a list of seconds or null"):
+        load_embeddings(tmp_path / "f.safetensors")
+
+
+def test_a_format_that_torch_cannot_turn_into_numbers_is_refused_by_its_name(tmp_path):
+    header = json.dumps({"vectors": {"dtype": "F4", "shape": [2, 2], "data_offsets": [0, 2]}}).encode()
+    (tmp_path / "f.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"00")
+    with pytest.raises(EvaluationError, match="vectors is F4, which is not read; save float32 or whole numbers"):
+        load_embeddings(tmp_path / "f.safetensors")

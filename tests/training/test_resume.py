@@ -164,3 +164,11 @@ def test_old_checkpoints_go_and_the_public_weights_are_the_newest(settings, data
     assert checkpoint_module.valid_steps(tmp_path / "run") == [6]
     newest = tmp_path / "run" / "state" / f"{6:09d}" / "model.safetensors"
     assert newest.read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+
+
+def test_a_run_of_another_layout_is_refused_and_kept(settings, dataset, tmp_path):
+    train(settings, dataset, tmp_path / "run")
+    (tmp_path / "run" / "VERSION").write_text("2\n")
+    with pytest.raises(CheckpointError, match="this duskmatch reads RUN layout 1; got 2; train again or use"):
+        train(settings, dataset, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "VERSION").read_text() == "2\n"

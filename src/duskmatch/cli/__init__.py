@@ -193,5 +193,6 @@ def check_at_once(flag: str, n: int) -> None:
 
 
 def _refuse(message: str) -> int:
-    print("duskmatch: " + " ".join(message.split()), file=sys.stderr)
+    shown = (c if c.isprintable() or "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in " ".join(message.split()))
+    print("duskmatch: " + "".join(shown), file=sys.stderr)  # a file's own characters must not steer the terminal
     return 2

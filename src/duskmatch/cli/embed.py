@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.run import run_files
     from duskmatch.embedding.shards import Shards, share_of_process
     from duskmatch.errors import OutputError
     from duskmatch.evaluation import save_embeddings
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         if share_of_process()[0]:
             return  # the first process has written it, from blocks that include this one's
         raise OutputError(f"{args.out} exists; choose another FILE or pass --overwrite")
-    check_file(args.out)
+    check_file(args.out, inputs=run_files(args.run))
     set_threads(args.threads)
     tracklets = tracklets_of(args.tracklets)
     embedder = load_embedder(

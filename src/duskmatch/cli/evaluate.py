@@ -92,12 +92,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Scores, printed, and beside a RUN kept with its report."""
     from duskmatch.cli import console
+    from duskmatch.embedding.run import run_files
     from duskmatch.evaluation import scores_in_words
     from duskmatch.files import check_file, write_json
 
     _check(args)
     if args.out:
-        check_file(args.out)
+        check_file(args.out, inputs=[*(args.features or ()), *(run_files(args.run) if args.run else ())])
     document = _features(args) if args.features else _trained(args)
     if args.out and args.features:
         write_json(args.out, document)

@@ -15,11 +15,12 @@ import numpy as np
 from duskmatch import files
 from duskmatch.data import box_hints
 from duskmatch.data.decoding import Picture
-from duskmatch.data.mot import Box, Rectangle, check_tracks, rectangle, split_tracks, table_pids
+from duskmatch.data.mot import TABLE_IDS, Box, Rectangle, check_tracks, rectangle, split_tracks, table_pids
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.records import Modality
 
 JPEG_QUALITY = 95
+LARGEST = 1e6  # of a rate, a scale and a side in pixels
 NO_AREA = "no area"
 NO_CONFIDENCE = "confidence 0"
 OTHER_CLASS = "of another class"
@@ -66,13 +67,15 @@ class Cut:
             raise SettingsError(f"min-confidence must be a finite number; got {self.min_confidence}")
         if self.levels is not None and not -math.inf < self.levels[0] < self.levels[1] < math.inf:
             raise SettingsError(f"levels must be LOW,HIGH, HIGH the larger; got {self.levels[0]:g},{self.levels[1]:g}")
-        if self.fps is not None and not 0 < self.fps < 1e6:
-            raise SettingsError(f"fps must be above 0; got {self.fps:g}")
+        if self.fps is not None and not 0 < self.fps < LARGEST:
+            raise SettingsError(f"fps must be above 0 and below {LARGEST:g}; got {self.fps:g}")
+        if not -1 <= self.camid < TABLE_IDS:
+            raise SettingsError(f"camera must be -1 (unknown) or a number of at most 18 digits; got {self.camid}")
         if self.scale is not None and self.boxes_size is not None:
             raise SettingsError("scale and boxes-size say the same thing; give one of them")
         for name, pair in (("scale", self.scale), ("boxes-size", self.boxes_size)):
-            if pair is not None and not all(0 < value < 1e6 for value in pair):
-                raise SettingsError(f"{name} must be above 0; got {pair[0]}, {pair[1]}")
+            if pair is not None and not all(0 < value < LARGEST for value in pair):
+                raise SettingsError(f"{name} must be above 0 and below {LARGEST:g}; got {pair[0]}, {pair[1]}")
 
 
 @dataclass

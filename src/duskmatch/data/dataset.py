@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_outside, read_split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
+from duskmatch.files import read_regular
 from duskmatch.records import HITSZ_VCM, Direction, PairName, Protocol, Tracklet
 
 WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
@@ -110,7 +111,7 @@ class Dataset:
         digest = hashlib.sha256()
         for rows in self.splits.values():
             for path in rows.lists:
-                data = path.read_bytes()
+                data = read_regular(path)
                 digest.update(f"{path.name} {len(data)}\n".encode() + data)
             for line in _sizes(rows):
                 digest.update(line.encode())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, open_layout
 from duskmatch.data.problems import Problem, Report
+from duskmatch.files import read_regular
 from duskmatch.records import HITSZ_VCM, Protocol
 
 MARKER = "duskwalk.json"
@@ -15,9 +16,9 @@ MARKER = "duskwalk.json"
 def open_duskwalk(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Dataset:
     """A generated set of walking people; always synthetic."""
     try:
-        facts = json.loads((root / MARKER).read_bytes())
+        facts = json.loads(read_regular(root / MARKER))
         version = str(facts["data_version"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         facts, version = {}, ""
         text = "it must be JSON with a data_version and is damaged; write the set again"
         report(Problem("malformed", MARKER, None, text))

@@ -59,7 +59,7 @@ def read_boxes(path: Path) -> list[Box]:
         raise DataError(f"{path}: the boxes cannot be read ({error.strerror or error}); check the path") from error
     rows = [
         (line, [cell.strip() for cell in (row.rstrip().removesuffix(",").split(",") if "," in row else row.split())])
-        for line, row in enumerate(text.split("\n"), start=1)
+        for line, row in enumerate(re.split(r"\r\n?|\n", text), start=1)
         if row.strip()
     ]
     if not rows:

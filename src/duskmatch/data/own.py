@@ -69,10 +69,14 @@ def open_folders(root: Path, report: Report, protocol: Protocol = OWN) -> Datase
     """The data set of folders `split`/person/modality/camera."""
     splits: dict[Split, Rows] = {split: Rows(root) for split in SPLITS}
     for split, rows in splits.items():
+        seen: dict[int, str] = {}
         for person in folders_in(root / split):
             if not re.fullmatch(r"\d{1,9}", person, re.ASCII):
                 text = f"a person's folder must be called by a whole number; got {person[:40]!r}; rename it"
                 report(Problem("malformed", split, None, text))
+                continue
+            if (before := seen.setdefault(int(person), person)) != person:
+                report(Problem("duplicate", f"{split}/{person}", None, _same_number("person", before)))
                 continue
             _add_person(root, rows, f"{split}/{person}", int(person), report)
     ignored = _ignored(root, splits.values())
@@ -122,13 +126,22 @@ def _add_person(root: Path, rows: Rows, where: str, pid: int, report: Report) ->
             text = f"a folder below a person must be a modality, {', '.join(MODALITY)}; got {name[:40]!r}; rename it"
             report(Problem("malformed", where, None, text))
             continue
+        seen: dict[int, str] = {}
         for camera in folders_in(root / where / name):
             number = re.fullmatch(r"[^\d]*(?P<camid>\d{1,9})", camera, re.ASCII)
             if number is None:
                 text = f"a camera's folder must end in its number, like 3 or cam3; got {camera[:40]!r}; rename it"
                 report(Problem("malformed", f"{where}/{name}", None, text))
                 continue
-            _add_camera(root, rows, f"{where}/{name}/{camera}", (pid, int(number["camid"]), modality), report)
+            camid = int(number["camid"])
+            if (before := seen.setdefault(camid, camera)) != camera:
+                report(Problem("duplicate", f"{where}/{name}/{camera}", None, _same_number("camera", before)))
+                continue
+            _add_camera(root, rows, f"{where}/{name}/{camera}", (pid, camid, modality), report)
+
+
+def _same_number(what: str, before: str) -> str:
+    return f"each {what} must have a number of its own; {before} has this one too; rename one or join them"
 
 
 def _add_camera(root: Path, rows: Rows, where: str, who: tuple[int, int, Modality], report: Report) -> None:

@@ -122,7 +122,9 @@ def _positive(info: dict[str, str], key: str) -> float | None:
     if not text:
         return None
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) <= 0:
-        raise DataError(f"{INFO}: {key} must be a number above 0; got {text[:40]!r}; mend it or take it away")
+        raise DataError(
+            f"{INFO}: {key} must be a number above 0, of at most 9 digits; got {text[:40]!r}; mend it or take it away"
+        )
     return float(text)
 
 

@@ -68,7 +68,7 @@ def has_splits(folder: Path) -> bool:
     """Whether the table's first line has the column `split`."""
     with (folder / TABLE).open("rb") as file:
         header = file.readline(2**16).decode("utf-8-sig", errors="replace")
-    return SPLIT_COLUMN in next(csv.reader([header.strip()]), [])
+    return SPLIT_COLUMN in next(csv.reader(header.splitlines()[:1]), [])
 
 
 def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
@@ -168,6 +168,10 @@ def _rows(folder: Path, report: Report) -> Iterator[tuple[int, dict[str, str]]]:
         if missing:
             rule = f"the first line must name the columns {', '.join(COLUMNS)}"
             report(Problem("malformed", TABLE, 1, f"{rule}; {', '.join(missing)} not found"))
+            return
+        if twice := next((column for column in (*COLUMNS, SPLIT_COLUMN) if header.count(column) > 1), None):
+            text = f"each column must be there once; {twice} is there {header.count(twice)} times; remove one"
+            report(Problem("duplicate", TABLE, 1, text))
             return
         for cells in reader:
             n_rows += 1

@@ -9,6 +9,7 @@ RUN/log.csv, curves.png, scores.json, report.html
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,19 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
     return settings, weights
 
 
+def run_files(run: Path) -> list[Path]:
+    """What is read of a RUN or of an exported folder, and no result may replace."""
+    return [path for path in run.glob("*") if not re.fullmatch(r"(scores|report).*", path.name)]
+
+
 def check_version(run: Path) -> None:
     """Refuses a RUN of another layout."""
     path = run / "VERSION"
     version = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None
     if version != LAYOUT_VERSION:
         raise CheckpointError(
-            f"{path}: this duskmatch reads RUN layout {LAYOUT_VERSION}; got {version or 'no such file'}; train again "
-            "or use the duskmatch that wrote it"
+            f"{path}: this duskmatch reads RUN layout {LAYOUT_VERSION}; got {(version or 'no such file')[:40]}; "
+            "train again or use the duskmatch that wrote it"
         )
 
 

@@ -71,10 +71,9 @@ def read_safetensors(path: Path) -> tuple[Arrays, Header]:
 def _tensor(file: Any, name: str) -> Array:
     declared = file.get_slice(name).get_dtype()
     try:
-        tensor = file.get_tensor(name)
-    except (SafetensorError, AttributeError, KeyError, TypeError) as error:
+        return as_array(file.get_tensor(name))
+    except (SafetensorError, AttributeError, KeyError, TypeError, RuntimeError) as error:
         raise EvaluationError(f"{name} is {declared}, which is not read; save float32 or whole numbers") from error
-    return as_array(tensor)
 
 
 def as_array(tensor: torch.Tensor) -> Array:

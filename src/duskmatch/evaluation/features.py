@@ -16,6 +16,8 @@ vectors and their labels: columns pid, camid, modality, or the first of these. T
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,8 @@ def load_embeddings(
     known = {**READERS, **(readers or {})}
     if not path.is_file():
         raise EvaluationError(f"{path} is missing; name a .npz or .safetensors file with {', '.join(ARRAYS)}")
+    if not os.access(path, os.R_OK):
+        raise EvaluationError(f"{path} cannot be read: no permission; change its owner or mode")
     if path.suffix not in known:
         raise EvaluationError(
             f"{path} must end in {', '.join(sorted(known))}, or be one of two .npy files, vectors and labels; "
@@ -279,9 +283,13 @@ def _sources(header: Mapping[str, Any]) -> list[str]:
 
 def _times(header: Mapping[str, Any], name: str) -> list[float | None]:
     times = header.get(name, [])
-    if not isinstance(times, list) or not all(t is None or type(t) in (int, float) for t in times):
+    if not isinstance(times, list) or not all(t is None or _is_time(t) for t in times):
         raise EvaluationError(f"{name} in the header must be a list of seconds or null; write the file again")
     return times
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # NaN and infinity are not
 
 
 def _meta(header: Mapping[str, Any]) -> dict[str, Any]:

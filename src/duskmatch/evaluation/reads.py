@@ -17,7 +17,7 @@ def count_test_reads(fingerprint: str) -> int | None:
     """The number of times this data set's test people were read on this account; None where that cannot be known."""
     try:
         path = user_folder("state") / FILE
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     except (OSError, RuntimeError):  # RuntimeError: no home folder
         return None
     return sum(_fingerprint(line) == fingerprint for line in lines)

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from duskmatch.errors import CheckpointError, TrainingError
-from duskmatch.files import refusal, sync, write_bytes, write_whole
+from duskmatch.files import read_regular, refusal, sync, write_bytes, write_whole
 from duskmatch.weights import HEADER_KEY, fill_model, read_weights
 
 # What progress.json must hold for a run to go on.
@@ -145,7 +145,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
         return None
     path = run / "state" / f"{steps[-1]:09d}"
     try:
-        progress = json.loads((path / "progress.json").read_text(encoding="utf-8"))
+        progress = json.loads(read_regular(path / "progress.json"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
     damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # which is newer

@@ -16,7 +16,7 @@ import torch
 
 from duskmatch.config import Settings, dump_settings
 from duskmatch.data import Dataset
-from duskmatch.embedding.run import LAYOUT_VERSION
+from duskmatch.embedding.run import LAYOUT_VERSION, check_version
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.files import claimed, write_text
 from duskmatch.machine import describe, fast_bf16, keep_memory, numerics, pick_device
@@ -122,6 +122,8 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
     if not resume and trainer.processes.first and valid_steps(run):
         raise OutputError(f"{run} holds a run; resume it or choose another RUN")
     if resume:
+        if (run / "VERSION").exists():
+            check_version(run)
         found = newest_checkpoint(run)
         if found is None and not (run / "settings.yaml").is_file():
             raise CheckpointError(f"{run} holds no run to resume; leave out --resume to begin one")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from duskmatch.errors import SettingsError
-from duskmatch.files import refusal, write_csv
+from duskmatch.files import read_regular, refusal, write_csv
 from duskmatch.models.method import Watched
 from duskmatch.training.checkpoint import RESUME
 
@@ -58,7 +58,7 @@ class Log:
 
 def read_log(path: Path) -> list[dict[str, float]]:
     """The rows of a log.csv as numbers, empty cells left out; a row cut off by a killed process ends the list."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_regular(path).decode(errors="replace")
     whole = text[: text.rfind("\n") + 1]  # "12" may be what is left of 120
     rows = []
     try:
