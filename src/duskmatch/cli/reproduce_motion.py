@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 
@@ -45,9 +46,10 @@ def run(args: argparse.Namespace) -> None:
     from duskmatch.experiments.motion.orders import ORDERS
     from duskmatch.experiments.motion.twins import twin_groups
     from duskmatch.experiments.motion.words import motion_charts, motion_table
-    from duskmatch.experiments.outputs import check_place, write_results
+    from duskmatch.experiments.publish import check_place, publish
     from duskmatch.experiments.subjects import open_sets, run_names
     from duskmatch.machine import set_threads
+    from duskmatch.pictures.dots import save_dots
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)
@@ -61,11 +63,12 @@ def run(args: argparse.Namespace) -> None:
     for place, embedder in zip(args.runs, embedders.values(), strict=True):
         for dataset in () if args.any_split else sets.values():
             check_split(place, embedder.header.get("data"), dataset)
-    check_place(args.out, "motion", overwrite=args.overwrite)
+    check_place(args.out, [f"motion.{kind}" for kind in ("json", "md", "png")], overwrite=args.overwrite)
     with console.progress() as bar:
         task = bar.add_task("scoring", total=len(names) * len(sets) * len(ORDERS), note="")
         document = motion(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
     table = motion_table(document)
-    write_results(args.out, "motion", document, table, motion_charts(document))
+    drawn = motion_charts(document)
+    publish(args.out, "motion", document, {"motion.png": partial(save_dots, drawn), "motion.md": table})
     console.say(f"written: {args.out / 'motion.json'}, motion.md and motion.png beside it")
-    console.result(document, lambda _: table.rstrip())
+    console.result(document.model_dump(mode="json"), lambda _: table.rstrip())

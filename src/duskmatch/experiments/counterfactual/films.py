@@ -7,21 +7,18 @@ that, keeps what must be known of it when its pictures have been deleted.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from duskmatch.data import Dataset, open_dataset
+from duskmatch.embedding.embedder import Progress
 from duskmatch.errors import OutputError
+from duskmatch.evaluation.document import Part
 from duskmatch.files import refusal, write_json
 from duskmatch.pictures.thumbnails import middle_frame
 from duskmatch.records import MODALITIES, Modality, Tracklet
 from duskmatch.synthetic import PRESETS, generate
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +43,9 @@ class Take:
         return f"{self.factor}-{self.severity}"
 
 
-class FilmRecord(BaseModel):
+class FilmRecord(Part):
     """film.json: `pictures` is false once they have been deleted; `samples` are the ones that are kept, by modality."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     fingerprint: str
     n_tracks: int
     n_frames: int

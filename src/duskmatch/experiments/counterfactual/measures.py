@@ -11,6 +11,7 @@ import numpy.typing as npt
 from duskmatch.errors import DataError
 from duskmatch.evaluation import score
 from duskmatch.experiments.counterfactual.shift import same_person, shifts, yardsticks
+from duskmatch.experiments.document import Doubles
 from duskmatch.records import DIRECTIONS, CameraRule, Direction, Embeddings, Ints, Modality, Scores
 
 CAMERA_RULE: CameraRule = "same-pid-same-camera"
@@ -18,7 +19,6 @@ SIDES: dict[Direction, tuple[Modality, Modality]] = {
     "infrared_to_visible": ("infrared", "visible"),
     "visible_to_infrared": ("visible", "infrared"),
 }
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from duskmatch import __version__
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder, load_embedder
+from duskmatch.embedding.embedder import Progress
 from duskmatch.embedding.exported import FILE, is_exported
 from duskmatch.embedding.shards import Shards
 from duskmatch.errors import EvaluationError
@@ -21,8 +22,6 @@ from duskmatch.evaluation import load_embeddings, save_embeddings
 from duskmatch.files import file_hash
 from duskmatch.machine import pick_device
 from duskmatch.records import Embeddings, Tracklet
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

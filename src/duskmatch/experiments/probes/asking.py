@@ -10,8 +10,8 @@ import numpy as np
 from duskmatch.data import Dataset
 from duskmatch.errors import DataError
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.probes.nuisances import LEAST_PEOPLE, Question, Sample, Stratum, questions
-from duskmatch.experiments.probes.recalls import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.accuracy import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.nuisances import LEAST_PEOPLE, Name, Question, Sample, Stratum, questions
 from duskmatch.experiments.probes.ridge import Mask, halves, predict_others
 from duskmatch.experiments.subjects import tracklets_of
 from duskmatch.records import Floats, Ints
@@ -26,6 +26,11 @@ class Asked:
     own: Mask
     questions: Sequence[Question]
     seed: int
+
+    @property
+    def posed(self) -> list[Name]:
+        """The questions that somebody is asked."""
+        return [question.name for question in self.questions if question.strata]
 
 
 def samples_of(dataset: Dataset, split: ScoredSplit, *, other_places: bool = False) -> list[Sample]:
@@ -62,7 +67,7 @@ def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Re
 
 
 def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
-    """Every row of a stratum, told by a probe that has not seen its person."""
+    """What a probe that has not seen its person says of every row of a stratum."""
     rows, labels = stratum.rows, stratum.labels
     pids, first = asked.pids[rows], asked.first[rows]
     predicted = predict_others(

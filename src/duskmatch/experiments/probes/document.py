@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from duskmatch.embedding.layers import LAYERS, Layer
 from duskmatch.evaluation.document import Count, Fraction, Interval, Part
+from duskmatch.experiments.document import Difference, RunFacts, SetFacts
 from duskmatch.experiments.probes.nuisances import Name
-from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
 
 SCHEMA_VERSION = 1
 
