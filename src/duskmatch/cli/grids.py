@@ -108,7 +108,7 @@ def run_grid(
     study = plan_study(name, grid, scoring, args.out)
     waiting = [] if args.table_only else study.waiting(mix_machines=args.mix_machines)
     publish = partial(publish_study, study, curves=curves or (lambda _: []))
-    failed = run_waiting(waiting, study, args.at_once, on_end=lambda: void(publish({}))) if waiting else {}
+    failed = run_waiting(waiting, study, args.at_once, on_end=lambda: publish({})) if waiting else {}
     document = publish(failed)
     console.result(document.model_dump(mode="json"), lambda _: in_markdown(document).rstrip())
     if failed:
@@ -116,7 +116,7 @@ def run_grid(
         raise TrainingError(f"cells that are not done: {len(failed)}, the first: {first}; run the same command again")
 
 
-def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:
+def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Callable[[], object]) -> dict[str, str]:
     """Why cells failed, by their folder's path, after all of them have been run."""
     from duskmatch.cli import console
 
@@ -130,7 +130,7 @@ def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Calla
 
 
 def run_with_progress(
-    cells: Sequence[Cell], scoring: Scoring, at_once: int, on_end: Callable[[], None]
+    cells: Sequence[Cell], scoring: Scoring, at_once: int, on_end: Callable[[], object]
 ) -> dict[str, str]:
     from rich.markup import escape
 
@@ -156,7 +156,3 @@ def run_with_progress(
             on_end()
 
         return run_cells(cells, scoring, at_once=at_once, on_step=on_step, on_end=ended)
-
-
-def void(_: Any) -> None:
-    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 
@@ -41,15 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import check_split, given_protocol
+    from duskmatch.cli.reproduce import published
     from duskmatch.embedding import load_embedder
     from duskmatch.experiments.motion.experiment import check_order, motion
     from duskmatch.experiments.motion.orders import ORDERS
     from duskmatch.experiments.motion.twins import twin_groups
     from duskmatch.experiments.motion.words import motion_charts, motion_table
-    from duskmatch.experiments.publish import check_place, publish
+    from duskmatch.experiments.publish import check_place
     from duskmatch.experiments.subjects import open_sets, run_names
     from duskmatch.machine import set_threads
-    from duskmatch.pictures.dots import save_dots
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)
@@ -67,8 +66,4 @@ def run(args: argparse.Namespace) -> None:
     with console.progress() as bar:
         task = bar.add_task("scoring", total=len(names) * len(sets) * len(ORDERS), note="")
         document = motion(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    table = motion_table(document)
-    drawn = motion_charts(document)
-    publish(args.out, "motion", document, {"motion.png": partial(save_dots, drawn), "motion.md": table})
-    console.say(f"written: {args.out / 'motion.json'}, motion.md and motion.png beside it")
-    console.result(document.model_dump(mode="json"), lambda _: table.rstrip())
+    published(args.out, "motion", document, motion_table(document), motion_charts(document))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 
@@ -31,14 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import check_split, given_protocol
+    from duskmatch.cli.reproduce import published
     from duskmatch.embedding.layers import LAYERS, load_whole
     from duskmatch.experiments.probes.experiment import probes
     from duskmatch.experiments.probes.places import with_places
     from duskmatch.experiments.probes.words import probes_charts, probes_table
-    from duskmatch.experiments.publish import check_place, publish
+    from duskmatch.experiments.publish import check_place
     from duskmatch.experiments.subjects import open_sets, run_names
     from duskmatch.machine import set_threads
-    from duskmatch.pictures.dots import save_dots
 
     names = run_names(args.runs, args.names)
     set_threads(args.threads)
@@ -54,8 +53,4 @@ def run(args: argparse.Namespace) -> None:
     with console.progress() as bar:
         task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")
         document = probes(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    table = probes_table(document)
-    drawn = probes_charts(document)
-    publish(args.out, "probes", document, {"probes.png": partial(save_dots, drawn), "probes.md": table})
-    console.say(f"written: {args.out / 'probes.json'}, probes.md and probes.png beside it")
-    console.result(document.model_dump(mode="json"), lambda _: table.rstrip())
+    published(args.out, "probes", document, probes_table(document), probes_charts(document))

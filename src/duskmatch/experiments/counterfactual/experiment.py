@@ -18,10 +18,10 @@ from duskmatch.experiments.counterfactual import plan as plans
 from duskmatch.experiments.counterfactual.cast import cast_of, open_base, test_people
 from duskmatch.experiments.counterfactual.document import Counterfactual
 from duskmatch.experiments.counterfactual.films import FilmStore, Take
-from duskmatch.experiments.counterfactual.measures import Baseline, Measured
 from duskmatch.experiments.counterfactual.page import write_outputs
 from duskmatch.experiments.counterfactual.results import Measurements, document_of
 from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, training_data
+from duskmatch.experiments.counterfactual.shift import Baseline, Measured
 from duskmatch.experiments.subjects import run_names
 from duskmatch.files import only_writer
 from duskmatch.synthetic import FACTORS
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass
 class Watcher:
-    """Who is told what: pieces of work done of all, what is being done, and sentences worth reading."""
+    """Called during the work: pieces done of all, what is being done and how far, notes for the reader."""
 
     on_piece: Callable[[int, int], None] = lambda done, total: None
     on_work: Callable[[str, int, int], None] = lambda what, done, total: None

@@ -31,6 +31,11 @@ class Cast:
     n_people: int
     size: tuple[int, int]
 
+    def asked(self, **changes: Any) -> dict[str, Any]:
+        """What `generate` is asked for to film them, as duskwalk.json holds it."""
+        who = {"preset": self.preset, "seed": self.seed, "twins": self.twins, "test_people": self.n_people}
+        return {**who, "size": list(self.size), **changes}
+
 
 @dataclass(frozen=True, slots=True)
 class Take:
@@ -67,7 +72,13 @@ class FilmStore:
         place = self.place(take)
         if not (place / "duskwalk.json").is_file():
             return
-        found, wanted = _facts(place), {**self._order(take), "data_version": PRESETS[self.cast.preset].version}
+        found, wanted = (
+            _facts(place),
+            {
+                **self.cast.asked(vary=take.factor, severity=take.severity),
+                "data_version": PRESETS[self.cast.preset].version,
+            },
+        )
         wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
         if wrong:
             said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
@@ -87,7 +98,13 @@ class FilmStore:
             dataset = open_dataset(place)
             if record is None or dataset.fingerprint == record.fingerprint:
                 return self._noted(take, dataset)
-        generate(place, **self._order(take), n_processes=self.n_processes, overwrite=True, on_progress=on_progress)
+        generate(
+            place,
+            **self.cast.asked(vary=take.factor, severity=take.severity),
+            n_processes=self.n_processes,
+            overwrite=True,
+            on_progress=on_progress,
+        )
         return self._noted(take, open_dataset(place))
 
     def discard(self, take: Take) -> None:
@@ -109,13 +126,6 @@ class FilmStore:
         """One picture, the same moment of the same walk in every film."""
         record = self.record(take)
         return self.place(take) / (record.samples.get(modality, "") if record else "")
-
-    def _order(self, take: Take) -> dict[str, Any]:
-        cast = self.cast
-        return {
-            "preset": cast.preset, "seed": cast.seed, "vary": take.factor, "severity": take.severity,
-            "twins": cast.twins, "test_people": cast.n_people, "size": list(cast.size),
-        }  # fmt: skip
 
     def _noted(self, take: Take, dataset: Dataset) -> Dataset:
         samples = {m: str(path.relative_to(dataset.root)) for m, path in sample_frames(dataset.test).items()}

@@ -8,7 +8,7 @@ from duskmatch.data import Dataset
 from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown, charts_of, pictures
 from duskmatch.experiments.counterfactual.document import Counterfactual
 from duskmatch.experiments.counterfactual.films import FilmStore, Take, sample_frames
-from duskmatch.experiments.counterfactual.words import facts, in_words, said, sentences, tables
+from duskmatch.experiments.counterfactual.words import facts, in_words, origin_of, sentences, tables
 from duskmatch.experiments.publish import Content, publish
 from duskmatch.pictures.charts import as_svg
 from duskmatch.pictures.headline import facts_list
@@ -41,7 +41,7 @@ def html(document: Counterfactual, shown_looks: list[Html]) -> str:
         "header",
         element("p", "duskmatch counterfactuals", class_="soft small"),
         element("h1", "SYNTHETIC people, one factor changed at a time"),
-        element("p", element("strong", said(document)), ".", class_="notice", role="note"),
+        element("p", element("strong", origin_of(document)), ".", class_="notice", role="note"),
         *(element("p", sentence) for sentence in sentences(document)),
         *(element("p", f"{note}.", class_="notice", role="note") for note in document.notes),
         element("nav", *links, aria_label="Sections"),

@@ -25,10 +25,9 @@ from duskmatch.experiments.counterfactual.document import (
     ShiftDifference,
 )
 from duskmatch.experiments.counterfactual.films import Cast, FilmRecord, Take
-from duskmatch.experiments.counterfactual.measures import CAMERA_RULE, Baseline, Measured
 from duskmatch.experiments.counterfactual.plan import Plan
 from duskmatch.experiments.counterfactual.shelf import Subject, training_data
-from duskmatch.experiments.counterfactual.shift import DEFINITION
+from duskmatch.experiments.counterfactual.shift import CAMERA_RULE, DEFINITION, Baseline, Measured
 from duskmatch.experiments.document import Estimate, estimate, run_facts
 from duskmatch.machine import describe, versions
 from duskmatch.records import DIRECTIONS, Scores

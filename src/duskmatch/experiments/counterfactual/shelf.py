@@ -91,14 +91,14 @@ def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
     Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
     other data only the RUN's trainer knows who is in them.
     """
-    said = subject.embedder.header.get("data") or {}
-    name, seed = said.get("name"), said.get("seed")
-    if said.get("fingerprint") == dataset.fingerprint:
+    header = subject.embedder.header.get("data") or {}
+    name, seed = header.get("name"), header.get("seed")
+    if header.get("fingerprint") == dataset.fingerprint:
         return "this data set", None
     if name is None:
         return "not said", f"{subject.name} does not say what it was trained on: it may have met these test people"
     if name != "Duskwalk":
-        what = f"{subject.name} was trained on other data ({name}, fingerprint {str(said.get('fingerprint'))[:16]})"
+        what = f"{subject.name} was trained on other data ({name}, fingerprint {str(header.get('fingerprint'))[:16]})"
         return "other data", f"{what}: whether these test people are among them cannot be told from it"
     if seed == dataset.facts["seed"]:
         return "the same seed", None

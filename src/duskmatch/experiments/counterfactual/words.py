@@ -16,7 +16,7 @@ NAMED = 2  # columns of names, which are no figures
 
 def in_words(document: Counterfactual) -> str:
     """counterfactual.md: what was done, each figure by severity with its interval, what it depends on."""
-    parts = ["# Counterfactuals: one factor at a time", f"**{said(document)}**", *sentences(document)]
+    parts = ["# Counterfactuals: one factor at a time", f"**{origin_of(document)}**", *sentences(document)]
     parts += [f"**Note.** {note}." for note in document.notes]
     parts += [table.markdown(n_names=NAMED) for table in tables(document)]
     parts += ["## What the figures depend on", "\n".join(f"- {what}: {how}" for what, how in facts(document).items())]
@@ -25,7 +25,7 @@ def in_words(document: Counterfactual) -> str:
 
 def short_words(document: Counterfactual) -> str:
     """What the terminal shows: the shift and both directions' rank-1 by severity, without intervals."""
-    lines = [said(document), *(f"note: {note}" for note in document.notes)]
+    lines = [origin_of(document), *(f"note: {note}" for note in document.notes)]
     for shown in (SHIFT, *SEARCHES[: len(DIRECTIONS)]):
         found = _table(document, shown, shown.title + (", %" if shown.percent else ""))
         cells = [
@@ -37,7 +37,7 @@ def short_words(document: Counterfactual) -> str:
     return "\n".join(lines)
 
 
-def said(document: Counterfactual) -> str:
+def origin_of(document: Counterfactual) -> str:
     """Whether the people were real; they never are."""
     return origin({"synthetic": document.synthetic, "data": document.data.model_dump()})
 
@@ -73,7 +73,7 @@ def facts(document: Counterfactual) -> dict[str, str]:
     """What: how."""
     data, protocol = document.data, document.protocol
     found = {
-        "data": f"{said(document)}; {data.preset}, seed {data.seed}{f', {data.twins}' if data.twins else ''}",
+        "data": f"{origin_of(document)}; {data.preset}, seed {data.seed}{f', {data.twins}' if data.twins else ''}",
         "fingerprint": data.fingerprint[:16],
         "protocol": protocol.name,
         "split": protocol.split,

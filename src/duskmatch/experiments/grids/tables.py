@@ -191,7 +191,7 @@ def _seconds(done: Sequence[RowScores]) -> str:
 
 
 def _health(done: Sequence[RowScores]) -> str:
-    """What the seeds' parts are, each said once with how many seeds say so where not all do."""
+    """The verdicts on the seeds' parts, each once, with how many seeds have it where not all do."""
     said = [one.health for one in done if one.health]
     counts = {words: said.count(words) for words in dict.fromkeys(said)}
     return " / ".join(words if n == len(said) else f"{words} ({n} of {len(said)})" for words, n in counts.items())

@@ -1,4 +1,4 @@
-"""Who is asked what by linear probes, and what they answer of one layer."""
+"""The questions to all layers, and the answers of linear probes on one layer."""
 
 from __future__ import annotations
 
