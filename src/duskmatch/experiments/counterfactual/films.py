@@ -72,13 +72,9 @@ class FilmStore:
         place = self.place(take)
         if not (place / "duskwalk.json").is_file():
             return
-        found, wanted = (
-            _facts(place),
-            {
-                **self.cast.asked(vary=take.factor, severity=take.severity),
-                "data_version": PRESETS[self.cast.preset].version,
-            },
-        )
+        version = PRESETS[self.cast.preset].version
+        wanted = self.cast.asked(vary=take.factor, severity=take.severity, data_version=version)
+        found = _facts(place)
         wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
         if wrong:
             said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
