@@ -31,10 +31,10 @@ def asked(monkeypatch):
     """The questions that reach the experiment; the answer is a small whole document."""
     seen = []
 
-    def answer(question, watcher):
-        watcher.on_note("one thing to know")
-        watcher.on_work("filming view-1", 1, 2)
-        watcher.on_piece(1, 1)
+    def answer(question, listener):
+        listener.on_note("one thing to know")
+        listener.on_work("filming view-1", 1, 2)
+        listener.on_piece(1, 1)
         seen.append(question)
         return small_document()
 

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Asks, shows progress, prints the shift and rank-1 of each RUN."""
     from duskmatch.cli import console
-    from duskmatch.experiments.counterfactual.experiment import Request, Watcher, counterfactual
+    from duskmatch.experiments.counterfactual.experiment import Listener, Request, counterfactual
     from duskmatch.machine import set_threads
 
     set_threads(args.threads)
@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> None:
     )
     with console.progress() as bar:
         task = bar.add_task("counterfactuals", total=None, note="", visible=False)  # until something is to be done
-        watcher = Watcher(
+        listener = Listener(
             on_piece=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
             on_work=lambda what, done, total: bar.update(task, note=f"{what}, {done} of {total}", visible=True),
             on_note=lambda note: console.say(f"note: {note}"),
         )
-        document = counterfactual(request, watcher)
+        document = counterfactual(request, listener)
     value = {**document.model_dump(mode="json"), "out": str(args.out)}
     console.result(value, lambda _: words(document, args.out))
 

@@ -24,7 +24,7 @@ from duskmatch.experiments.counterfactual import experiment
 from duskmatch.experiments.counterfactual import films as films_module
 from duskmatch.experiments.counterfactual import shelf as subjects_module
 from duskmatch.experiments.counterfactual.document import Counterfactual
-from duskmatch.experiments.counterfactual.experiment import Request, Watcher
+from duskmatch.experiments.counterfactual.experiment import Listener, Request
 from duskmatch.files import only_writer
 from duskmatch.records import DIRECTIONS
 from duskmatch.synthetic import generate
@@ -344,8 +344,8 @@ def test_embeddings_of_other_weights_are_not_taken(ask, runs, tmp_path):
 
 def test_progress_counts_every_piece_and_names_the_work(ask, runs):
     pieces, work = [], []
-    watcher = Watcher(lambda *now: pieces.append(now), lambda *now: work.append(now))
-    counterfactual(ask(runs=runs[:1]), watcher)
+    listener = Listener(lambda *now: pieces.append(now), lambda *now: work.append(now))
+    counterfactual(ask(runs=runs[:1]), listener)
     assert pieces == [(n, 5) for n in range(1, 6)]
     assert [what for what, _, _ in work if "filming" not in what] == [
         "first: the unchanged set", "first: view-1", "first: view-4",
@@ -384,7 +384,7 @@ def test_progress_counts_every_piece_and_names_the_work(ask, runs):
 def test_a_run_trained_on_other_data_is_said(ask, runs, tmp_path, data, word, note):
     notes = []
     run = with_data(runs[0], tmp_path / "run", data)
-    document = counterfactual(ask(runs=[run], severities=(1,)), Watcher(on_note=notes.append))
+    document = counterfactual(ask(runs=[run], severities=(1,)), Listener(on_note=notes.append))
     assert document["runs"][0]["training_data"] == word
     assert document["notes"] == notes == ([note] if note else [])
     for name in ("counterfactual.md", "counterfactual.html"):
@@ -398,7 +398,7 @@ def test_a_set_of_another_machine_is_taken_and_said(ask, base, tmp_path):
     path = next(copy.glob("0003/ir/*/1.jpg"))
     cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))  # the same picture at another JPEG quality
     notes = []
-    document = counterfactual(ask(data=copy, severities=(1,)), Watcher(on_note=notes.append))
+    document = counterfactual(ask(data=copy, severities=(1,)), Listener(on_note=notes.append))
     assert document["data"]["refilmed"] == {"pictures": 72, "equal": 71}
     assert "1 of 72 pictures filmed again were not DATASET's to the byte" in notes[0]
     assert document["notes"][-1] == notes[-1]

@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass
-class Watcher:
+class Listener:
     """Called during the work: pieces done of all, what is being done and how far, notes for the reader."""
 
     on_piece: Callable[[int, int], None] = lambda done, total: None
@@ -55,9 +55,9 @@ class Watcher:
     on_note: Callable[[str], None] = lambda text: None
 
 
-def counterfactual(request: Request, watcher: Watcher | None = None) -> Counterfactual:
+def counterfactual(request: Request, listener: Listener | None = None) -> Counterfactual:
     """DIR/counterfactual.json, after it, its tables, its page and its pictures are written."""
-    watcher = watcher or Watcher()
+    listener = listener or Listener()
     takes = takes_of(request.factors, request.severities)
     names = run_names(request.runs, request.names)
     dataset = open_base(request.data)
@@ -74,8 +74,8 @@ def counterfactual(request: Request, watcher: Watcher | None = None) -> Counterf
             plans.note_reading(request.out, plan, dataset, subject.weights_sha256)
         notes = _notes(dataset, subjects, plan)
         for note in notes:
-            watcher.on_note(note)
-        work = _Work(request, dataset, films, subjects, watcher, len(takes))
+            listener.on_note(note)
+        work = _Work(request, dataset, films, subjects, listener, len(takes))
         measured = work.measure(takes)
         made = {take: record for take in takes if (record := films.record(take))}
         everything = Measurements(dataset, cast, plan, subjects, work.baselines, made, measured, notes, request.seed)
@@ -108,11 +108,11 @@ class _Work:
         dataset: Dataset,
         films: FilmStore,
         subjects: Sequence[Subject],
-        watcher: Watcher,
+        listener: Listener,
         n_takes: int,
     ) -> None:
         self.request, self.dataset, self.films, self.subjects = request, dataset, films, subjects
-        self.watcher = watcher
+        self.listener = listener
         self.shelf = Shelf(request.out / "embeddings")
         self.done, self.total = 0, len(subjects) + n_takes * (1 + len(subjects))
         self.baselines: dict[str, Baseline] = {}
@@ -152,11 +152,11 @@ class _Work:
         return found
 
     def _saying(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.watcher.on_work(what, done, total)
+        return lambda done, total: self.listener.on_work(what, done, total)
 
     def _one_done(self) -> None:
         self.done += 1
-        self.watcher.on_piece(self.done, self.total)
+        self.listener.on_piece(self.done, self.total)
 
 
 def _notes(dataset: Dataset, subjects: Sequence[Subject], plan: plans.Plan) -> list[str]:

@@ -10,7 +10,7 @@ from duskmatch.experiments.probes.nuisances import Name
 SCHEMA_VERSION = 1
 
 
-class Method(Part):
+class ProbeMethod(Part):
     """How the probes were made."""
 
     probe: str = "ridge regression to one-hot on standardised features, every class weighed alike"
@@ -82,7 +82,7 @@ class ProbesDocument(Part):
     seed: int
     machine: str
     versions: dict[str, str]
-    method: Method
+    method: ProbeMethod
     layer_words: dict[Layer, str] = LAYERS
     runs: list[RunFacts]
     began_with_weights: list[str] | None = None
