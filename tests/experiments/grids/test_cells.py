@@ -201,7 +201,7 @@ def test_a_damaged_settings_file_of_a_half_trained_cell_is_named(tree, tmp_path)
     with pytest.raises(OutputError) as error:
         run_cell(cell, scoring_of(tree))
     assert str(error.value) == (
-        f"{path}: cannot be gone on with: unknown setting model.widht; did you mean model.width?; delete "
+        f"{path}: cannot be resumed: unknown setting model.widht; did you mean model.width?; delete "
         f"{path.parent} or choose another --out"
     )
 

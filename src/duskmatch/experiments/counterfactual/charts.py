@@ -59,7 +59,7 @@ def pictures(document: Counterfactual) -> dict[str, Callable[[Path], None]]:
 
 
 def heading(document: Counterfactual, shown: Shown) -> str:
-    """What a picture shows, and that it is of generated people, for whoever meets it alone."""
+    """What a picture shows, and that it is of generated people, for a reader who sees the picture alone."""
     data = document.data
     unit = "%" if shown.percent else "of the distance between people"
     return (

@@ -30,7 +30,7 @@ from duskmatch.synthetic.variations import MOST_SEVERE
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: which RUNs, on whose people, which changes."""
+    """What to measure: which RUNs, on which people, under which changes."""
 
     runs: Sequence[Path]
     data: Path

@@ -104,7 +104,7 @@ class FilmStore:
         return self._noted(take, open_dataset(place))
 
     def discard(self, take: Take) -> None:
-        """Deletes the pictures but one of each modality, once it is written down that they are gone."""
+        """Deletes the pictures but one of each modality, after film.json says so."""
         place, record = self.place(take), self.record(take)
         if record is None:
             return

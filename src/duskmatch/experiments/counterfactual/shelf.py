@@ -86,7 +86,7 @@ class Shelf:
 
 
 def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
-    """How the data that a RUN was trained on stand to DATASET, and a sentence where that bears on what is measured.
+    """How a RUN's training data relate to DATASET, and a note for the reader where that matters.
 
     Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
     other data only the RUN's trainer knows who is in them.

@@ -38,7 +38,7 @@ def short_words(document: Counterfactual) -> str:
 
 
 def origin_of(document: Counterfactual) -> str:
-    """Whether the people were real; they never are."""
+    """That the people are generated."""
     return origin({"synthetic": document.synthetic, "data": document.data.model_dump()})
 
 
@@ -70,7 +70,7 @@ SYNTHETIC = "SYNTHETIC data"
 
 
 def facts(document: Counterfactual) -> dict[str, str]:
-    """What: how."""
+    """What the figures depend on: name -> words."""
     data, protocol = document.data, document.protocol
     found = {
         "data": f"{origin_of(document)}; {data.preset}, seed {data.seed}{f', {data.twins}' if data.twins else ''}",

@@ -31,7 +31,7 @@ class People(Part):
 
 
 class LegacyBest(Part):
-    """The best of several checkpoints chosen on the test people themselves, figure by figure: no honest score."""
+    """The best of several checkpoints chosen on the test people themselves, figure by figure: biased upwards."""
 
     rank1: float
     rank1_step: int

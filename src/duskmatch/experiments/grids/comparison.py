@@ -32,7 +32,7 @@ NOTHING = 1e-12  # a difference below this is rounding
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A row with one seed in one direction: all that a difference needs of it."""
+    """One row, seed and direction: what a comparison needs of it."""
 
     rank1: float
     mAP: float
@@ -120,7 +120,7 @@ def two_sources(people: float, between: float, n_seeds: int) -> tuple[float, flo
 
 
 def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Verdict:
-    """Higher or lower where the difference could have been detected; one seed says nothing of its own luck."""
+    """Higher or lower where the difference could have been detected; one seed does not show how much the seed matters."""
     if detectable is None or abs(difference) < max(detectable, NOTHING):
         return "no verdict"
     if n_seeds == 1:

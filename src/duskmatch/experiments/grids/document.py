@@ -63,7 +63,7 @@ class NotComparable(Part):
 
 
 class GridDocument(Part):
-    """table1.json, sweep.json, ... `camera_rule` is the first row's; where cells ran on several machines, all stand."""
+    """table1.json, sweep.json, ... `camera_rule` is the first row's; where cells ran on several machines, all are named."""
 
     schema_version: int
     experiment: str
@@ -86,7 +86,7 @@ class GridDocument(Part):
 
     @property
     def word(self) -> str:
-        """What stands behind every title where the data are generated."""
+        """The end of every title where the data are generated."""
         return " (SYNTHETIC data)" if self.synthetic else ""
 
     def done(self, name: str, direction: str | None = None) -> list[RowScores]:

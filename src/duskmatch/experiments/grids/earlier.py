@@ -33,7 +33,7 @@ def check_same_settings(run: Path, settings: Settings) -> None:
     try:
         begun = values_of(read_settings(path))
     except SettingsError as error:
-        raise OutputError(f"{path}: cannot be gone on with: {error}; delete {run} or choose another --out") from error
+        raise OutputError(f"{path}: cannot be resumed: {error}; delete {run} or choose another --out") from error
     now = values_of(settings)
     other = next((key for key in now if begun[key] != now[key]), None)
     if other is not None:

@@ -67,7 +67,7 @@ class Study:
         return {key: result for key, result in found.items() if result is not None}
 
     def waiting(self, *, mix_machines: bool) -> list[Cell]:
-        """The cells that are not done, after a look at whether each of them can be run here."""
+        """The cells that are not done; refused where one of them cannot be run here."""
         waiting = [cell for cell in self.grid.queue() if not cell.result_path(self.scoring.split).is_file()]
         done = self.results()  # folders with other cells' results are refused
         if waiting and not mix_machines:
@@ -160,7 +160,7 @@ def plan_study(name: str, grid: Grid, scoring: Scoring, out: Path) -> Study:
 
 
 def check_data(dataset: Dataset, scoring: Scoring, grid: Grid) -> None:
-    """Refuses data on which a cell could not be scored, which it would be last of all."""
+    """Refuses data on which a trained cell could not be scored: better now than after the training."""
     splits = [scoring.split]
     if scoring.selection == "validation":
         need_validation(dataset)

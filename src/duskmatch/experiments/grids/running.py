@@ -97,9 +97,9 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
 def previous_speed(
     run: Path, others: list[CellResult], settings: Settings, scoring: Scoring, dataset: Dataset
 ) -> dict[str, float] | None:
-    """How long the RUN took whose weights another split was scored with, where it is still there; else None: train.
+    """Training time of the RUN that another split was scored with; None where it is not there and must be trained.
 
-    The field's habit needs the states, which are gone.
+    test_best_legacy needs the checkpoints of the training, which are deleted.
     """
     if not others or scoring.selection == "test_best_legacy":
         return None

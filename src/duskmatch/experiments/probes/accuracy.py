@@ -18,7 +18,7 @@ Draws = npt.NDArray[np.integer]  # (r people) how often each person is drawn
 
 
 class OverPeople(ABC):
-    """A figure that other people could have given otherwise."""
+    """A figure of a sample of people, with its bootstrap interval."""
 
     @property
     @abstractmethod
@@ -26,11 +26,11 @@ class OverPeople(ABC):
 
     @abstractmethod
     def drawn(self, draws: Draws) -> Doubles:
-        """(r,) the figure with each person as often as a row of `draws` says."""
+        """(r,) the figure of each resample."""
 
     @property
     def value(self) -> float:
-        """Everybody once."""
+        """The figure with every person once."""
         return float(self.drawn(np.ones((1, self.n_people), np.int64))[0])
 
     def interval(self, *, seed: int = 0) -> tuple[float, float]:
@@ -45,7 +45,7 @@ class OverPeople(ABC):
 
 
 class Predicted(NamedTuple):
-    """One stratum: what each row is, what it was taken for, whose it is."""
+    """One stratum: each row's label, predicted label and person."""
 
     labels: Ints
     predicted: Ints
@@ -54,7 +54,7 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recalls(OverPeople):
-    """Right answers and answers (people cells) of each person; a cell is one class of one stratum."""
+    """Correct and all predictions (people cells) of each person; a cell is one class of one stratum."""
 
     right: Doubles
     asked: Doubles

@@ -29,7 +29,7 @@ class Asked:
 
     @property
     def posed(self) -> list[Name]:
-        """The questions that somebody is asked."""
+        """The questions that have strata."""
         return [question.name for question in self.questions if question.strata]
 
 
@@ -54,7 +54,7 @@ def prepare(samples: Sequence[Sample], seed: int) -> Asked:
 
 
 def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Recalls]:
-    """What the probes make of one layer, question by question; with `n_shuffles`, of labels dealt out anew so often."""
+    """The probes' accuracy on one layer, question by question; with `n_shuffles`, on labels shuffled so often."""
     found = []
     for question in asked.questions:
         strata = list(question.strata)
@@ -67,7 +67,7 @@ def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Re
 
 
 def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
-    """What a probe that has not seen its person says of every row of a stratum."""
+    """The prediction for every row of a stratum, by a probe not trained on its person."""
     rows, labels = stratum.rows, stratum.labels
     pids, first = asked.pids[rows], asked.first[rows]
     predicted = predict_others(
@@ -77,7 +77,7 @@ def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
 
 
 def with_shuffled_labels(stratum: Stratum, asked: Asked, place: int) -> Stratum:
-    """The same rows with each half's labels dealt out among them at random: nothing is left to be known."""
+    """The same rows with each half's labels permuted at random, so that vectors hold nothing about them."""
     rng = np.random.Generator(np.random.Philox(key=[asked.seed, 1 + place]))
     labels, first = stratum.labels.copy(), asked.first[stratum.rows]
     for half in (first, ~first):

@@ -55,7 +55,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Rows that one probe tells apart, and their labels, 0 .. n_classes - 1."""
+    """The rows that one probe classifies, and their labels, 0 .. n_classes - 1."""
 
     rows: Ints
     labels: Ints
@@ -73,7 +73,7 @@ class Question:
 
     @property
     def chance(self) -> float:
-        """What guessing gives: the mean over strata of one in so many classes."""
+        """Balanced accuracy of guessing: the mean over strata of 1 / n_classes."""
         return float(np.mean([1 / stratum.n_classes for stratum in self.strata]))
 
 

@@ -67,7 +67,7 @@ def fit_chosen(vectors: Doubles, labels: Ints, pids: Ints, n_classes: int, seed:
 
 
 def predict_others(vectors: Doubles, labels: Ints, pids: Ints, first: Mask, n_classes: int, *, seed: int = 0) -> Ints:
-    """Each row's class from a probe that has not seen its person: trained on the rows in `first`, then on the others.
+    """Each row's class, predicted by a probe not trained on its person: one is trained on `first`, one on the others.
 
     `first` must hold all rows of a person or none, as `halves` gives it; `seed` is that of the inner split.
     """

@@ -18,7 +18,7 @@ NOT_THERE = "not there"
 
 
 def probes_table(document: ProbesDocument) -> str:
-    """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; what all depends on."""
+    """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; facts of the RUNs and data."""
     word = " (SYNTHETIC)" if document.synthetic else ""
     parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _begun(document)]
     for question in document.questions:
@@ -142,7 +142,7 @@ def _said_of(question: QuestionFacts) -> str:
 
 
 def _begun(document: ProbesDocument) -> str:
-    """Whose training did not begin where "untrained" stands; nothing where the document names nobody."""
+    """A note on RUNs whose training began with loaded weights; empty where there are none."""
     loaded = ", ".join(document.began_with_weights or [])
     return f" Untrained is the start of a RUN's seed; {loaded} began with loaded weights instead." if loaded else ""
 
