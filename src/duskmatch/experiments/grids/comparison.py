@@ -120,7 +120,7 @@ def two_sources(people: float, between: float, n_seeds: int) -> tuple[float, flo
 
 
 def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Verdict:
-    """Higher or lower where the difference could have been detected; one seed does not show how much the seed matters."""
+    """Higher or lower where the difference could have been detected; one seed does not show what a seed does."""
     if detectable is None or abs(difference) < max(detectable, NOTHING):
         return "no verdict"
     if n_seeds == 1:

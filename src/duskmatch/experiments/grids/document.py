@@ -63,7 +63,7 @@ class NotComparable(Part):
 
 
 class GridDocument(Part):
-    """table1.json, sweep.json, ... `camera_rule` is the first row's; where cells ran on several machines, all are named."""
+    """table1.json, sweep.json, ... `camera_rule` is the first row's; `machine` names all that cells ran on."""
 
     schema_version: int
     experiment: str

@@ -18,7 +18,7 @@ NOT_THERE = "not there"
 
 
 def probes_table(document: ProbesDocument) -> str:
-    """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; facts of the RUNs and data."""
+    """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; RUNs and data."""
     word = " (SYNTHETIC)" if document.synthetic else ""
     parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _begun(document)]
     for question in document.questions:
