@@ -55,6 +55,7 @@ def folded_numbers(source: Path) -> str:
 def draw(name: str, source: Path, document: Document) -> None:
     """The picture that a page shows of it: a grid's rank-1 and differences, of others the one beside their JSON."""
     from duskmatch.experiments.grids.charts import grid_charts
+    from duskmatch.experiments.grids.document import GridDocument
     from duskmatch.pictures.dots import save_dots
 
     picture = PICTURES / f"study_{name}.png"
@@ -63,14 +64,15 @@ def draw(name: str, source: Path, document: Document) -> None:
     if name in KINDS:
         shutil.copyfile(source.parent / BESIDE.get(name, f"{name}.png"), picture)
     else:
-        save_dots(grid_charts(document), picture, columns=1)
+        save_dots(grid_charts(GridDocument.model_validate(document)), picture, columns=1)
 
 
 def grid(document: Document) -> str:
     """An experiment of rows and seeds: what it depends on, its tables, its differences."""
-    from duskmatch.experiments.grids.tables import markdown
+    from duskmatch.experiments.grids.document import GridDocument
+    from duskmatch.experiments.grids.tables import in_markdown
 
-    return re.sub(r"^#+ (.*)$", r"**\1**", markdown(document), flags=re.M)
+    return re.sub(r"^#+ (.*)$", r"**\1**", in_markdown(GridDocument.model_validate(document)), flags=re.M)
 
 
 def counterfactual(document: Document) -> str:
@@ -81,15 +83,17 @@ def counterfactual(document: Document) -> str:
 
 
 def motion(document: Document) -> str:
+    from duskmatch.experiments.motion.document import MotionDocument
     from duskmatch.experiments.motion.words import motion_table
 
-    return below_title(motion_table(document))
+    return below_title(motion_table(MotionDocument.model_validate(document)))
 
 
 def probes(document: Document) -> str:
+    from duskmatch.experiments.probes.document import ProbesDocument
     from duskmatch.experiments.probes.words import probes_table
 
-    return below_title(probes_table(document))
+    return below_title(probes_table(ProbesDocument.model_validate(document)))
 
 
 def below_title(text: str) -> str:

@@ -13,7 +13,7 @@ from duskmatch.cli import Parser, common_arguments, console
 from duskmatch.cli import reproduce_counterfactual as command
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.counterfactual.document import Counterfactual
-from duskmatch.experiments.counterfactual.experiment import Question
+from duskmatch.experiments.counterfactual.experiment import Request
 from duskmatch.experiments.counterfactual.results import protocol
 from duskmatch.experiments.counterfactual.words import facts, in_words
 from duskmatch.synthetic import FACTORS
@@ -31,14 +31,14 @@ def asked(monkeypatch):
     """The questions that reach the experiment; the answer is a small whole document."""
     seen = []
 
-    def answer(question, watcher):
-        watcher.on_note("one thing to know")
-        watcher.on_work("filming view-1", 1, 2)
-        watcher.on_piece(1, 1)
+    def answer(question, listener):
+        listener.on_note("one thing to know")
+        listener.on_work("filming view-1", 1, 2)
+        listener.on_piece(1, 1)
         seen.append(question)
-        return small_document().model_dump(mode="json")
+        return small_document()
 
-    monkeypatch.setattr(sys.modules[Question.__module__], "counterfactual", answer)
+    monkeypatch.setattr(sys.modules[Request.__module__], "counterfactual", answer)
     return seen
 
 
@@ -86,7 +86,7 @@ def test_flags_become_the_question(asked, capsys):
     flags += ["--engine", "torch", "--precision", "bf16", "--device", "cpu", "--seed", "9", "--keep-films"]
     command.run(parsed("r1", "r2", "--data", "d", "--out", "o", "--overwrite", *flags))
     assert asked == [
-        Question(
+        Request(
             [Path("r1"), Path("r2")], Path("d"), Path("o"), "A, B", ["view", "pose"], [2, 4], 7, 9, True, True, 1,
             {"device": "cpu", "engine": "torch", "precision": "bf16"},
         )
@@ -112,8 +112,8 @@ def test_words_that_are_no_numbers_are_refused():
 def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(asked, capsys, monkeypatch):
     document = small_document()
     run = small_run("a")
-    whole = {**document.model_dump(mode="json"), "runs": [run], "notes": ["mind the gap"], "out": "o"}
-    lines = command.words(whole).splitlines()
+    whole = {**document.model_dump(mode="json"), "runs": [run], "notes": ["mind the gap"]}
+    lines = command.words(Counterfactual.model_validate(whole), Path("o")).splitlines()
     assert lines[:2] == [
         "SYNTHETIC data (Duskwalk 2): generated people, not a score on real ones",
         "note: mind the gap",
@@ -135,7 +135,8 @@ def two_runs(names, **protocol):
 
 
 def test_the_terminal_cuts_intervals_and_no_names():
-    lines = command.words({**two_runs(["base (lr 0.1)", "base (lr 0.3)"]), "out": "o"}).splitlines()
+    document = Counterfactual.model_validate(two_runs(["base (lr 0.1)", "base (lr 0.3)"]))
+    lines = command.words(document, Path("o")).splitlines()
     assert "view    base (lr 0.1)  0.000  0.500" in lines and "view    base (lr 0.3)  0.000  0.500" in lines
 
 

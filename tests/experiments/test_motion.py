@@ -87,7 +87,7 @@ def assert_as_evaluated(document: dict, run: Path, data: Path, capsys: pytest.Ca
 
 def test_differences_are_paired_with_frames_in_order(full_run: Path, dataset: Dataset) -> None:
     embedder = load_embedder(full_run, device="cpu")
-    document = motion({"full": embedder}, {"base": dataset}, seed=4)
+    document = motion({"full": embedder}, {"base": dataset}, seed=4).model_dump()
     plain, turned = (evaluate_order(embedder, dataset, order) for order in ("in_order", "reversed"))
     for one in document["results"]:
         a, b = turned.scores[one["direction"]], plain.scores[one["direction"]]
@@ -119,7 +119,7 @@ def test_the_files_are_whole_and_say_synthetic(full_run: Path, twins: Path, tmp_
     assert sorted(place.name for place in out.iterdir()) == ["motion.json", "motion.md", "motion.png"]
     assert json.loads((out / "motion.json").read_text()) == document
     table = (out / "motion.md").read_text()
-    assert table == motion_table(document)
+    assert table == motion_table(MotionDocument.model_validate(document))
     headings = [line for line in table.splitlines() if line.startswith("## gait")]
     assert headings == [
         "## gait (gait twins, SYNTHETIC), among everyone",
@@ -130,7 +130,7 @@ def test_the_files_are_whole_and_say_synthetic(full_run: Path, twins: Path, tmp_
     assert len(rows) == 24 and all(line.count("|") == 12 for line in rows)
     picture = cv2.imread(str(out / "motion.png"))
     assert (picture < 128).any() and (picture == 255).mean() > 0.5
-    charts = motion_charts(document)
+    charts = motion_charts(MotionDocument.model_validate(document))
     assert len(charts) == 6 and all("SYNTHETIC" in chart.title for chart in charts)
 
 
@@ -148,7 +148,7 @@ def test_reading_test_people_is_counted_once_for_each_run(
 
 def test_the_seed_is_that_of_the_shuffling(full_run: Path, dataset: Dataset) -> None:
     embedder = load_embedder(full_run, device="cpu")
-    found = [motion({"a": embedder}, {"base": dataset}, seed=seed)["results"][0]["orders"] for seed in (0, 0, 1)]
+    found = [motion({"a": embedder}, {"base": dataset}, seed=seed).results[0].orders for seed in (0, 0, 1)]
     assert found[0] == found[1] and found[0]["shuffled"] != found[2]["shuffled"]
     assert found[0]["reversed"] == found[2]["reversed"]
 
@@ -222,6 +222,6 @@ def reached(*_: object, **__: object) -> None:
 @pytest.mark.parametrize("name", ["motion", "motion_twins"])
 def test_documents_without_a_rule_for_each_set_are_read(name: str) -> None:
     file = Path(__file__).parents[1] / "fixtures" / "older" / f"{name}.json"
-    document = json.loads(file.read_text())
-    assert MotionDocument.model_validate(document).data[0].camera_rule is None
+    document = MotionDocument.model_validate_json(file.read_text())
+    assert document.data[0].camera_rule is None
     assert "Camera rule" not in motion_table(document)

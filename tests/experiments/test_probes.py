@@ -100,7 +100,7 @@ def test_every_layer_has_its_figures_and_one_that_is_lacking_says_so(
     assert all(one["interval"][0] <= one["accuracy"] <= one["interval"][1] for one in document["results"])
     assert [(one["run"], one["probe"]) for one in document["attack_less_defense"]] == [("all parts", n) for n in posed]
     table = (tmp_path / "p" / "probes.md").read_text()
-    assert table == probes_table(document)
+    assert table == probes_table(ProbesDocument.model_validate(document))
     lacking = [line for line in table.splitlines() if "not there" in line]
     assert len(lacking) == 2 * (len(posed) + 1) + len(posed)  # f^l and j_d of plain, and its column f^l less f_d
 
@@ -112,9 +112,9 @@ def test_modality_is_read_of_stems_that_were_made_apart(full_run: Path, dataset:
     model = embedder.settings.model.model_copy(update={"weights": "start.safetensors"})
     embedder.settings = embedder.settings.model_copy(update={"model": model})
     found = probes({"changed": (embedder, load_whole(full_run, device="cpu", untrained=True))}, {"base": dataset})
-    modality = {one["layer"]: one for one in found["results"] if one["probe"] == "modality"}
-    assert modality["stem"]["accuracy"] > 0.9 and modality["stem"]["gain"]["value"] > 0.2
-    assert found["began_with_weights"] == ["changed"]
+    modality = {one.layer: one for one in found.results if one.probe == "modality"}
+    assert modality["stem"].accuracy > 0.9 and modality["stem"].gain.value > 0.2
+    assert found.began_with_weights == ["changed"]
     said = "Untrained is the start of a RUN's seed; changed began with loaded weights instead."
     assert said in probes_table(found)
 
@@ -130,7 +130,7 @@ def test_the_files_are_whole_and_say_synthetic(plain_run: Path, base: Path, tmp_
     assert "Not run: needs --backgrounds, the same walks before other places." in table
     picture = cv2.imread(str(out / "probes.png"))
     assert (picture < 128).any() and (picture == 255).mean() > 0.5
-    charts = probes_charts(document)
+    charts = probes_charts(ProbesDocument.model_validate(document))
     assert len(charts) == 4 and all("SYNTHETIC" in chart.title and chart.chance for chart in charts)
     assert charts[0].rows == list(LAYERS.values())
     assert [dot is None for dot in charts[0].series[0].dots] == [False, True, False, True]
@@ -229,6 +229,6 @@ def test_a_run_trained_on_another_split_is_refused(
 
 def test_documents_that_name_no_loaded_weights_are_read() -> None:
     file = Path(__file__).parents[1] / "fixtures" / "older" / "probes.json"
-    document = json.loads(file.read_text())
-    assert ProbesDocument.model_validate(document).began_with_weights is None
+    document = ProbesDocument.model_validate_json(file.read_text())
+    assert document.began_with_weights is None
     assert "began with loaded weights" not in probes_table(document)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duskmatch.errors import SettingsError, TrainingError
 
 if TYPE_CHECKING:
-    from duskmatch.experiments.grids.cells import Cell, Order
-    from duskmatch.experiments.grids.grid import Base, Grid
+    from duskmatch.experiments.grids.cells import Cell, Scoring
+    from duskmatch.experiments.grids.grid import Base, Study
+    from duskmatch.experiments.grids.tables import Curves
     from duskmatch.experiments.grids.variants import Row
-    from duskmatch.pictures.charts import Chart
-
-Document = Mapping[str, Any]
 
 
 def grid_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,57 +76,48 @@ def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
 
 
 def run_grid(
-    args: argparse.Namespace,
-    name: str,
-    rows: Sequence[Row],
-    base: Base,
-    charts: Callable[[Document], list[Chart]] = lambda _: [],
+    args: argparse.Namespace, name: str, rows: Sequence[Row], base: Base, curves: Curves | None = None
 ) -> None:
-    """Runs what is not done, then writes NAME.json, .md, .csv, .html (and .png where there are curves)."""
+    """Plans the cells, runs those that are not done, publishes NAME.json, .md, .csv, .html and pictures after each."""
     from duskmatch.cli import check_at_once, console
-    from duskmatch.data import open_dataset
-    from duskmatch.experiments.grids.cells import Order
-    from duskmatch.experiments.grids.grid import check_data, check_machine, make_grid
-    from duskmatch.machine import describe, pick_device
-    from duskmatch.models.start import check_imagenet
+    from duskmatch.experiments.grids.cells import Scoring
+    from duskmatch.experiments.grids.grid import make_grid, plan_study
+    from duskmatch.experiments.grids.tables import in_markdown, publish_study
+    from duskmatch.machine import pick_device
 
     if args.seed is not None:
         raise SettingsError(f"--seed is not used by a grid of runs; got {args.seed}; pass --seeds {args.seed}")
     check_at_once("--at-once", args.at_once)
     pick_device(args.device)
     grid = make_grid(rows, seeds_of(args.seeds), base, args.out)
-    order = Order(args.data, args.split, args.selection, args.device, args.threads or 1)
-    dataset = open_dataset(args.data)
-    fingerprint = check_data(dataset, order, grid)
-    failed: dict[str, str] = {}
-
-    def write() -> dict[str, Any]:
-        return written(name, grid, base, order, dataset, fingerprint, failed, args.out, charts)
-
-    waiting = [] if args.table_only else [c for c in grid.queue() if not c.result_path(args.split).is_file()]
-    done = grid.results(order, fingerprint)  # refused before anything runs
-    if waiting:
-        if not args.mix_machines:
-            check_machine(waiting, done, describe())
-        for cell in waiting:
-            check_imagenet(cell.settings.model)
-        grid.check_folders(order, fingerprint)
-        console.say(f"{len(waiting)} of {len(grid.queue())} cells to run, {args.at_once} at once: {args.out}")
-        try:
-            failed.update(run_with_progress(waiting, order, args.at_once, on_end=lambda: void(write())))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on from what is done") from None
-        for cell in waiting:
-            if cell.result_path(args.split).is_file():
-                failed.pop(str(cell.folder), None)  # another process has done it meanwhile
-    document = write()
-    console.result(document, words)
+    scoring = Scoring(args.data, args.split, args.selection, args.device, args.threads or 1)
+    study = plan_study(name, grid, scoring, args.out)
+    waiting = [] if args.table_only else study.waiting(mix_machines=args.mix_machines)
+    publish = partial(publish_study, study, curves=curves or (lambda _: []))
+    failed = run_waiting(waiting, study, args.at_once, on_end=lambda: publish({})) if waiting else {}
+    document = publish(failed)
+    console.result(document.model_dump(mode="json"), lambda _: in_markdown(document).rstrip())
     if failed:
         first = next(iter(failed.values()))
         raise TrainingError(f"cells that are not done: {len(failed)}, the first: {first}; run the same command again")
 
 
-def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end: Callable[[], None]) -> dict[str, str]:
+def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Callable[[], object]) -> dict[str, str]:
+    """Why cells failed, by their folder's path, after all of them have been run."""
+    from duskmatch.cli import console
+
+    console.say(f"{len(cells)} of {len(study.grid.queue())} cells to run, {at_once} at once: {study.out}")
+    try:
+        failed = run_with_progress(cells, study.scoring, at_once, on_end)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on from what is done") from None
+    done = {str(cell.folder) for cell in cells if cell.result_path(study.scoring.split).is_file()}
+    return {folder: why for folder, why in failed.items() if folder not in done}  # another process may have done it
+
+
+def run_with_progress(
+    cells: Sequence[Cell], scoring: Scoring, at_once: int, on_end: Callable[[], object]
+) -> dict[str, str]:
     from rich.markup import escape
 
     from duskmatch.cli import console
@@ -151,43 +141,4 @@ def run_with_progress(cells: Sequence[Cell], order: Order, at_once: int, on_end:
             )
             on_end()
 
-        return run_cells(cells, order, at_once=at_once, on_step=on_step, on_end=ended)
-
-
-def written(
-    name: str,
-    grid: Grid,
-    base: Base,
-    order: Order,
-    dataset: Any,
-    fingerprint: str,
-    failed: Mapping[str, str],
-    out: Path,
-    charts: Callable[[Document], list[Chart]],
-) -> dict[str, Any]:
-    """All files of the experiment as it stands; returns the document."""
-    from duskmatch.experiments.grids.document import experiment_document
-    from duskmatch.experiments.grids.tables import write_experiment
-    from duskmatch.pictures.charts import as_svg, save_png
-
-    results = grid.results(order, fingerprint)
-    document = experiment_document(name, grid, base, order, dataset, results, failed)
-    drawn = charts(document)
-    svgs = [as_svg(chart, chart.title) for chart in drawn]
-    write_experiment(out, name, document, charts=svgs)
-    curves = out / f"{name}_curves.png"
-    if drawn:
-        save_png(drawn, curves)
-    else:
-        curves.unlink(missing_ok=True)  # of an earlier sweep of this name
-    return document
-
-
-def words(document: Document) -> str:
-    from duskmatch.experiments.grids.tables import markdown
-
-    return markdown(document).rstrip()
-
-
-def void(_: Any) -> None:
-    return None
+        return run_cells(cells, scoring, at_once=at_once, on_step=on_step, on_end=ended)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duskmatch.evaluation.document import Part
+    from duskmatch.pictures.dots import DotChart
 
 EXAMPLES = {
     "table1": "duskmatch reproduce table1 --data people --preset small --seeds 0,1,2 --out table1",
@@ -45,3 +51,14 @@ def run(args: argparse.Namespace) -> None:
 
 def module(name: str) -> Any:
     return importlib.import_module(f"duskmatch.cli.reproduce_{'tables' if name in TABLES else name}")
+
+
+def published(out: Path, name: str, document: Part, table: str, charts: list[DotChart]) -> None:
+    """Writes NAME.png, NAME.md and NAME.json, and shows the table."""
+    from duskmatch.cli import console
+    from duskmatch.experiments.publish import publish
+    from duskmatch.pictures.dots import save_dots
+
+    publish(out, name, document, {f"{name}.png": partial(save_dots, charts), f"{name}.md": table})
+    console.say(f"written: {out / name}.json, {name}.md and {name}.png beside it")
+    console.result(document.model_dump(mode="json"), lambda _: table.rstrip())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from duskmatch.cli.synth import FACTORS
 from duskmatch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from duskmatch.experiments.counterfactual.document import Counterfactual
 
 SEVERITIES = (1, 2, 3, 4)
 
@@ -46,11 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Asks, shows progress, prints the shift and rank-1 of each RUN."""
     from duskmatch.cli import console
-    from duskmatch.experiments.counterfactual.experiment import Question, Watcher, counterfactual
+    from duskmatch.experiments.counterfactual.experiment import Listener, Request, counterfactual
     from duskmatch.machine import set_threads
 
     set_threads(args.threads)
-    question = Question(
+    request = Request(
         runs=args.runs,
         data=args.data,
         out=args.out,
@@ -66,13 +69,14 @@ def run(args: argparse.Namespace) -> None:
     )
     with console.progress() as bar:
         task = bar.add_task("counterfactuals", total=None, note="", visible=False)  # until something is to be done
-        watcher = Watcher(
+        listener = Listener(
             on_piece=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
             on_work=lambda what, done, total: bar.update(task, note=f"{what}, {done} of {total}", visible=True),
             on_note=lambda note: console.say(f"note: {note}"),
         )
-        document = counterfactual(question, watcher)
-    console.result({**document, "out": str(args.out)}, words)
+        document = counterfactual(request, listener)
+    value = {**document.model_dump(mode="json"), "out": str(args.out)}
+    console.result(value, lambda _: words(document, args.out))
 
 
 def words_of(text: str) -> list[str]:
@@ -88,9 +92,7 @@ def numbers_of(text: str) -> list[int]:
         raise SettingsError(f"--severities must be whole numbers with commas between them; got {text!r}") from error
 
 
-def words(outcome: dict[str, Any]) -> str:
-    from duskmatch.experiments.counterfactual.document import Counterfactual
+def words(document: Counterfactual, out: Path) -> str:
     from duskmatch.experiments.counterfactual.words import short_words
 
-    document = Counterfactual.model_validate({key: value for key, value in outcome.items() if key != "out"})
-    return f"{short_words(document)}\n\nlook at  {outcome['out']}/counterfactual.html"
+    return f"{short_words(document)}\n\nlook at  {out}/counterfactual.html"

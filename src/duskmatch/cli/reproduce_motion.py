@@ -40,12 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import check_split, given_protocol
+    from duskmatch.cli.reproduce import published
     from duskmatch.embedding import load_embedder
     from duskmatch.experiments.motion.experiment import check_order, motion
     from duskmatch.experiments.motion.orders import ORDERS
     from duskmatch.experiments.motion.twins import twin_groups
     from duskmatch.experiments.motion.words import motion_charts, motion_table
-    from duskmatch.experiments.outputs import check_place, write_results
+    from duskmatch.experiments.publish import check_place
     from duskmatch.experiments.subjects import open_sets, run_names
     from duskmatch.machine import set_threads
 
@@ -61,11 +62,8 @@ def run(args: argparse.Namespace) -> None:
     for place, embedder in zip(args.runs, embedders.values(), strict=True):
         for dataset in () if args.any_split else sets.values():
             check_split(place, embedder.header.get("data"), dataset)
-    check_place(args.out, "motion", overwrite=args.overwrite)
+    check_place(args.out, [f"motion.{kind}" for kind in ("json", "md", "png")], overwrite=args.overwrite)
     with console.progress() as bar:
         task = bar.add_task("scoring", total=len(names) * len(sets) * len(ORDERS), note="")
         document = motion(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    table = motion_table(document)
-    write_results(args.out, "motion", document, table, motion_charts(document))
-    console.say(f"written: {args.out / 'motion.json'}, motion.md and motion.png beside it")
-    console.result(document, lambda _: table.rstrip())
+    published(args.out, "motion", document, motion_table(document), motion_charts(document))

@@ -30,11 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import check_split, given_protocol
+    from duskmatch.cli.reproduce import published
     from duskmatch.embedding.layers import LAYERS, load_whole
-    from duskmatch.experiments.outputs import check_place, write_results
     from duskmatch.experiments.probes.experiment import probes
     from duskmatch.experiments.probes.places import with_places
     from duskmatch.experiments.probes.words import probes_charts, probes_table
+    from duskmatch.experiments.publish import check_place
     from duskmatch.experiments.subjects import open_sets, run_names
     from duskmatch.machine import set_threads
 
@@ -48,11 +49,8 @@ def run(args: argparse.Namespace) -> None:
     for place, (trained, _) in zip(args.runs, embedders.values(), strict=True):
         for dataset in () if args.any_split else sets.values():
             check_split(place, trained.header.get("data"), dataset)
-    check_place(args.out, "probes", overwrite=args.overwrite)
+    check_place(args.out, [f"probes.{kind}" for kind in ("json", "md", "png")], overwrite=args.overwrite)
     with console.progress() as bar:
         task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")
         document = probes(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    table = probes_table(document)
-    write_results(args.out, "probes", document, table, probes_charts(document))
-    console.say(f"written: {args.out / 'probes.json'}, probes.md and probes.png beside it")
-    console.result(document, lambda _: table.rstrip())
+    published(args.out, "probes", document, probes_table(document), probes_charts(document))

@@ -1,4 +1,4 @@
-"""What an experiment is about: RUNs and data sets by name, and what stands of each beside its figures."""
+"""What an experiment is about: RUNs and data sets by name, and the people of a split."""
 
 from __future__ import annotations
 
@@ -6,99 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from duskmatch.data import Dataset, open_dataset
-from duskmatch.embedding import Embedder
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.evaluation import note_test_read
-from duskmatch.evaluation.document import Count, Part
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.records import Tracklet
 
 NAME = re.compile(r"[^\W_][\w .+()=/*-]{0,39}")
-
-
-class RunFacts(Part):
-    """One RUN; null where its header does not say. `trained_on` is the fingerprint of its training data."""
-
-    name: str
-    seed: int
-    preset: str
-    embedding: str
-    checkpoint: str | None
-    selection: str | None
-    frames_per_clip: Count
-    engine: str
-    precision: str
-    trained_on: str | None
-
-
-class SetFacts(Part):
-    """One data set; counts are of the split that was read, test_reads of this account after this command."""
-
-    name: str
-    data: str
-    version: str | None
-    preset: str | None
-    seed: int | None
-    twins: str | None
-    vary: str | None
-    severity: int | None
-    fingerprint: str
-    synthetic: bool
-    n_people: Count
-    n_tracklets: Count
-    test_reads: Count | None
-
-
-class Difference(Part):
-    """One figure less another, with its 95 % interval over people, both resampled alike."""
-
-    value: float
-    low: float
-    high: float
-
-
-def run_facts(name: str, embedder: Embedder) -> RunFacts:
-    """What stands of a RUN beside its figures."""
-    facts = embedder.facts()
-    checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
-    return RunFacts(
-        name=name,
-        seed=facts["seed"],
-        preset=embedder.settings.preset,
-        embedding=str(facts["embedding"]),
-        checkpoint=None if checkpoint is None else str(checkpoint),
-        selection=facts["selection"],
-        frames_per_clip=facts["n_frames"],
-        engine=facts["engine"],
-        precision=facts["precision"],
-        trained_on=trained_on.get("fingerprint") if isinstance(trained_on, dict) else None,
-    )
-
-
-def set_facts(name: str, dataset: Dataset, split: ScoredSplit) -> SetFacts:
-    """What stands of a data set beside its figures, before it was read; DataError where it cannot be used at all."""
-    people, told = tracklets_of(dataset, split), dataset.facts
-    try:
-        return SetFacts(
-            name=name,
-            data=dataset.name,
-            version=dataset.version or None,
-            **{key: told.get(key) for key in ("preset", "seed", "twins", "vary", "severity")},
-            fingerprint=dataset.fingerprint,
-            synthetic=dataset.synthetic,
-            n_people=len({tracklet.pid for tracklet in people}),
-            n_tracklets=len(people),
-            test_reads=None,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        what, rule = first["loc"][0], first["msg"].replace("Input should", "must")
-        raise DataError(
-            f"{dataset.root}/duskwalk.json: {what} {rule}; got {first['input']!r}; write the set again"
-        ) from error
 
 
 def tracklets_of(dataset: Dataset, split: ScoredSplit) -> list[Tracklet]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from duskmatch.evaluation import Evaluation
-from duskmatch.records import DIRECTIONS, Direction, Scores
+from duskmatch.records import DIRECTIONS, Scores
 
 RULE = (
     "Chosen by average precision among the scored queries: a quarter from the best, half from around the median, a "
@@ -41,11 +41,6 @@ def worst_people(evaluation: Evaluation, n: int = 8) -> list[tuple[int, float, f
     means, rank1 = (np.bincount(whose, weights=v.astype(float)) / counts for v in (precision, first))
     order = np.lexsort((people, means))[:n]
     return [(int(people[i]), float(means[i]), float(rank1[i]), int(counts[i])) for i in order]
-
-
-def chosen_rows(evaluation: Evaluation, direction: Direction, n: int) -> dict[str, list[int]]:
-    """The cases of one direction."""
-    return shown_cases(evaluation.scores[direction], n)
 
 
 def distinct(order: Sequence[int] | np.ndarray, n: int, scores: Scores, taken: set[int]) -> list[int]:

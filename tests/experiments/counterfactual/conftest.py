@@ -11,7 +11,7 @@ import pytest
 
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
-from duskmatch.experiments.counterfactual.experiment import Question
+from duskmatch.experiments.counterfactual.experiment import Request
 from duskmatch.synthetic import PRESETS, generate
 from duskmatch.training import train
 from tests.training.conftest import FAST
@@ -48,7 +48,7 @@ def runs(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
 def ask(base: Path, runs: tuple[Path, Path], tmp_path: Path) -> Any:
     """Questions that are quickly answered: two people, one factor, two severities; each part can be changed."""
 
-    def made(**changes: Any) -> Question:
+    def made(**changes: Any) -> Request:
         plain = {
             "runs": runs,
             "data": base,
@@ -59,6 +59,6 @@ def ask(base: Path, runs: tuple[Path, Path], tmp_path: Path) -> Any:
             "n_processes": 1,
             "embedder_options": {"device": "cpu", "engine": "torch"},
         }
-        return Question(**{**plain, **changes})
+        return Request(**{**plain, **changes})
 
     return made

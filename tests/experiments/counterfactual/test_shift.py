@@ -9,9 +9,8 @@ import pytest
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import RESAMPLES
-from duskmatch.experiments.counterfactual.measures import Measured
 from duskmatch.experiments.counterfactual.results import shift as shift_figures
-from duskmatch.experiments.counterfactual.shift import mean_distance, same_person, shifts, yardsticks
+from duskmatch.experiments.counterfactual.shift import Measured, mean_distance, same_person, shifts, yardsticks
 from duskmatch.records import Embeddings
 
 

@@ -18,7 +18,7 @@ from duskmatch.data import open_dataset
 from duskmatch.data.dataset import DirectionPair
 from duskmatch.errors import OutputError, SettingsError
 from duskmatch.experiments.grids import running, selection
-from duskmatch.experiments.grids.cells import Cell, Order, find_result
+from duskmatch.experiments.grids.cells import Cell, Scoring, find_result
 from duskmatch.experiments.grids.queue import run_cells
 from duskmatch.experiments.grids.running import run_cell, speed
 from duskmatch.experiments.grids.selection import legacy_best, with_selection
@@ -53,15 +53,15 @@ def cell_in(folder, *more):
     return Cell("Baseline", load_settings("tiny", overrides=[*overrides, *off, *more], seed=0), folder)
 
 
-def order_of(tree, split="test", selection="last"):
-    return Order(tree, split, selection, "cpu", 1)
+def scoring_of(tree, split="test", selection="last"):
+    return Scoring(tree, split, selection, "cpu", 1)
 
 
 @pytest.fixture(scope="module")
 def scored(tree, tmp_path_factory):
     """The folder of a cell that is trained and scored on the test people."""
     folder = tmp_path_factory.mktemp("cell") / "seed0"
-    run_cell(cell_in(folder), order_of(tree))
+    run_cell(cell_in(folder), scoring_of(tree))
     return folder
 
 
@@ -90,13 +90,13 @@ def test_a_cell_keeps_the_health_of_its_run_and_older_ones_are_read_without(done
     assert stored["health"] == read_health(done / "run") and stored["health"]["not_measured"]
     del stored["health"]
     path.write_text(json.dumps(stored))
-    assert find_result(cell_in(done), order_of(tree), open_dataset(tree).fingerprint).health is None
+    assert find_result(cell_in(done), scoring_of(tree), open_dataset(tree).fingerprint).health is None
 
 
 @pytest.mark.slow
 def test_a_finished_cell_is_returned_and_not_run_again(done, tree, no_training):
     before = (done / "test.json").stat().st_mtime_ns
-    result = run_cell(cell_in(done), order_of(tree))
+    result = run_cell(cell_in(done), scoring_of(tree))
     assert result.model_dump(mode="json") == json.loads((done / "test.json").read_text())
     assert (done / "test.json").stat().st_mtime_ns == before
 
@@ -105,10 +105,10 @@ def test_a_finished_cell_is_returned_and_not_run_again(done, tree, no_training):
 def test_a_cell_that_another_process_runs_is_left_to_it(done, tree, no_training):
     (done / "test.json").unlink()
     with only_writer(done), pytest.raises(OutputError) as error:
-        run_cell(cell_in(done), order_of(tree))
+        run_cell(cell_in(done), scoring_of(tree))
     assert str(error.value) == f"{done} is being run by another process; the same command picks the cell up later"
     with pytest.raises(Trained):  # and then it does
-        run_cell(cell_in(done), order_of(tree))
+        run_cell(cell_in(done), scoring_of(tree))
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_cell_that_another_process_runs_is_left_to_it(done, tree, no_training)
 def test_the_run_that_was_scored_is_scored_on_other_people_too(done, tree, no_training, digest):
     if not digest:
         forget_digest(done)
-    result = run_cell(cell_in(done), order_of(tree, "validation"))
+    result = run_cell(cell_in(done), scoring_of(tree, "validation"))
     assert result.split == "validation" and result.seconds == json.loads((done / "test.json").read_text())["seconds"]
     if digest:
         assert result.weights_sha256 == json.loads((done / "test.json").read_text())["weights_sha256"]
@@ -138,29 +138,29 @@ def test_any_other_run_is_trained_again(done, tree, no_training, what, digest):
     else:
         shutil.rmtree(done / "run")
     with pytest.raises(Trained):
-        run_cell(cell_in(done), order_of(tree, "validation"))
+        run_cell(cell_in(done), scoring_of(tree, "validation"))
     assert not (done / "validation.json").exists()
 
 
 @pytest.mark.slow
 def test_a_cell_of_another_selection_is_refused_before_anything_is_trained(done, tree, no_training):
     with pytest.raises(OutputError) as error:
-        run_cell(cell_in(done), order_of(tree, "test", "test_best_legacy"))
+        run_cell(cell_in(done), scoring_of(tree, "test", "test_best_legacy"))
     assert str(error.value) == f"{done} holds a cell of other selection; choose another --out"
     (done / "test.json").rename(done / "validation.json")  # done on the other split alone
     with pytest.raises(OutputError) as error:
-        run_cell(cell_in(done), order_of(tree, "test", "test_best_legacy"))
+        run_cell(cell_in(done), scoring_of(tree, "test", "test_best_legacy"))
     assert str(error.value) == f"{done} holds a cell of other selection; choose another --out"
 
 
-def begun(cell, order):
+def begun(cell, scoring):
     """The cell, stopped within its first iteration's report."""
 
     def stop(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cell(cell, order, stop)
+        run_cell(cell, scoring, stop)
 
 
 @pytest.mark.slow
@@ -173,9 +173,9 @@ def begun(cell, order):
 )
 def test_a_half_trained_cell_does_not_go_on_under_other_settings(tree, tmp_path, selection, other):
     cell = cell_in(tmp_path / "seed0", "train.checkpoint_every=50", "train.validate_every=1")
-    begun(cell, order_of(tree))
+    begun(cell, scoring_of(tree))
     with pytest.raises(OutputError) as error:
-        run_cell(cell, order_of(tree, "test", selection))
+        run_cell(cell, scoring_of(tree, "test", selection))
     assert str(error.value) == (
         f"{cell.folder / 'run'} was begun with {other}; pass the settings and --selection it was begun with, or choose "
         "another --out"
@@ -185,23 +185,23 @@ def test_a_half_trained_cell_does_not_go_on_under_other_settings(tree, tmp_path,
 @pytest.mark.slow
 def test_a_precision_that_is_settled_on_is_no_other_setting(tree, tmp_path, monkeypatch):
     cell = cell_in(tmp_path / "seed0", "train.precision=auto")
-    begun(cell, order_of(tree))
+    begun(cell, scoring_of(tree))
     resumed = []
     monkeypatch.setattr(running, "train", lambda *args, resume, **more: resumed.append(resume) or {})
-    running.trained(cell, cell.settings, order_of(tree), open_dataset(tree), lambda done, total: None)
+    running.trained(cell, cell.settings, scoring_of(tree), open_dataset(tree), lambda done, total: None)
     assert resumed == [True]
 
 
 @pytest.mark.slow
 def test_a_damaged_settings_file_of_a_half_trained_cell_is_named(tree, tmp_path):
     cell = cell_in(tmp_path / "seed0")
-    begun(cell, order_of(tree))
+    begun(cell, scoring_of(tree))
     path = cell.folder / "run" / "settings.yaml"
     path.write_text("model: {widht: 1}\n")
     with pytest.raises(OutputError) as error:
-        run_cell(cell, order_of(tree))
+        run_cell(cell, scoring_of(tree))
     assert str(error.value) == (
-        f"{path}: cannot be gone on with: unknown setting model.widht; did you mean model.width?; delete "
+        f"{path}: cannot be resumed: unknown setting model.widht; did you mean model.width?; delete "
         f"{path.parent} or choose another --out"
     )
 
@@ -217,7 +217,7 @@ def test_each_persons_hits_in_all_trials_add_up_to_the_printed_rank_1(done, tree
 
     trials = replace(HITSZ_VCM, trials=(0, 1))
     monkeypatch.setattr(running, "open_dataset", lambda path: replace(dataset, protocol=trials, sides=sides))
-    result = run_cell(cell_in(done), order_of(tree, "validation"))
+    result = run_cell(cell_in(done), scoring_of(tree, "validation"))
     for direction in DIRECTIONS:
         people, scores = result.people[direction], result.directions[direction]
         assert sum(people.n) == 2 * scores.n_queries
@@ -242,7 +242,7 @@ def test_checkpoints_that_an_interruption_left_are_no_further_tries(done, tree, 
     read = []
     monkeypatch.setattr(selection, "evaluated", evaluated)
     monkeypatch.setattr(selection, "read_weights", lambda path: read.append(path.parent.name) or read_weights(path))
-    dataset, order = open_dataset(tree), order_of(tree, "test", "test_best_legacy")
+    dataset, order = open_dataset(tree), scoring_of(tree, "test", "test_best_legacy")
     cell = cell_in(done, "train.validate_every=1", "data.on_bad_frame=skip")
     legacy_best(run, dataset, with_selection(cell.settings, order.selection, dataset), order)
     assert read == [f"{2:09d}", f"{N_STEPS:09d}", "run"] and seen == ["skip"] * 3
@@ -250,7 +250,7 @@ def test_checkpoints_that_an_interruption_left_are_no_further_tries(done, tree, 
 
 def test_the_fields_habit_is_a_choice_on_test_people():
     with pytest.raises(SettingsError) as error:
-        order_of(None, "validation", "test_best_legacy")
+        scoring_of(None, "validation", "test_best_legacy")
     assert str(error.value) == (
         "--selection test_best_legacy is a choice on test people; got --split validation; leave out --split or choose "
         "another --selection"
@@ -264,7 +264,7 @@ def test_an_unknown_setting_of_an_old_cell_is_named_with_its_file(done, tree):
     result["settings"]["model"]["widht"] = 1
     path.write_text(json.dumps(result))
     with pytest.raises(OutputError) as error:
-        find_result(cell_in(done), order_of(tree), "")
+        find_result(cell_in(done), scoring_of(tree), "")
     assert str(error.value) == (
         f"{path} holds settings of another duskmatch: unknown setting model.widht; did you mean model.width?; delete it"
     )
@@ -311,7 +311,7 @@ def test_cells_of_a_seed_train_their_stage_0_once_and_end_as_by_themselves(tree,
         model = settings.model.model_copy(update=off)
         cell = Cell(name, settings.model_copy(update={"model": model}), tmp_path / "cells" / name / "seed1")
         seen[name] = []
-        result = run_cell(cell, order_of(tree), lambda done, total, steps=seen[name]: steps.append(done))
+        result = run_cell(cell, scoring_of(tree), lambda done, total, steps=seen[name]: steps.append(done))
         log = read_log(cell.folder / "run" / "log.csv")
         assert [row["step"] for row in log] == list(range(1, 9)) and result.seconds > 0
     assert seen == {"Baseline": list(range(1, 9)), "Full": [5, 6, 7, 8]}
@@ -332,7 +332,7 @@ def test_two_cells_that_begin_together_wait_for_one_stage_0(tree, tmp_path):
     ends = []
     failed = run_cells(
         cells,
-        order_of(tree),
+        scoring_of(tree),
         at_once=2,
         on_step=lambda cell, done, total: steps[cell.row].append(done),
         on_end=lambda cell, why: ends.append(why),

@@ -1,18 +1,28 @@
 """Paired differences: worked by hand, and what may not be compared."""
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import bootstrap_interval, people_draws
 from duskmatch.experiments.grids.cells import People
-from duskmatch.experiments.grids.comparison import POWER, UPPER, Scored, compare, people_deviation, resampled
-from duskmatch.experiments.grids.student import t_quantile
+from duskmatch.experiments.grids.comparison import (
+    POWER,
+    UPPER,
+    Scored,
+    compare,
+    people_deviation,
+    resampled,
+    two_sources,
+)
 from duskmatch.records import DIRECTIONS
 from tests.experiments.grids.cells import result
 
 NAMES = ("a", "b")
-NORMAL = t_quantile(UPPER, np.inf), t_quantile(POWER, np.inf)
+NORMAL = NormalDist().inv_cdf(UPPER), NormalDist().inv_cdf(POWER)
 
 
 def scored(hits, **more):
@@ -141,3 +151,11 @@ def test_other_people_cannot_be_paired():
         "rows a and b must be scored on the same people to be compared; infrared_to_visible has 2 and 2 people with "
         "4 and 4 queries"
     )
+
+
+def test_two_sources_worked_by_hand():
+    assert two_sources(3.0, 0.0, 2) == (3.0, math.inf)
+    assert two_sources(3.0, 0.0, 1) == (3.0, math.inf)
+    assert two_sources(0.0, 6.0, 4) == (3.0, 3.0)  # 36 / 4; the seeds' own degrees
+    deviation, degrees = two_sources(3.0, 8.0, 4)  # 9 + 16; (25 / 16)^2 of 3
+    assert deviation == 5.0 and degrees == pytest.approx(3 * (25 / 16) ** 2)

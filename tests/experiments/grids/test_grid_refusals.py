@@ -13,7 +13,7 @@ from duskmatch.data import open_dataset
 from duskmatch.data.dataset import DirectionPair
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.experiments.grids import queue
-from duskmatch.experiments.grids.cells import Cell, Order
+from duskmatch.experiments.grids.cells import Cell, Scoring
 from duskmatch.experiments.grids.grid import Base, check_data, check_machine, make_grid
 from duskmatch.experiments.grids.variants import TABLE1, Row, read_rows, rows_of
 from tests.data.bupt_tree import BuptTree
@@ -25,8 +25,8 @@ def words_of(command, data, out, *more):
     return [*command, "--data", str(data), "--out", str(out), "--preset", "tiny", "--device", "cpu", "-q", *more]
 
 
-def order_of(data, split="test", selection="last"):
-    return Order(data, split, selection, "cpu", 1)
+def scoring_of(data, split="test", selection="last"):
+    return Scoring(data, split, selection, "cpu", 1)
 
 
 def grid_in(folder, *overrides):
@@ -57,8 +57,8 @@ def test_each_rule_that_a_row_uses_is_looked_at(one_camera, tmp_path):
     dataset = open_dataset(one_camera)
     rows = [Row("a", ("evaluate.camera_rule=none",)), Row("b")]
     with pytest.raises(DataError, match="camera rule same-pid-same-camera takes every match away"):
-        check_data(dataset, order_of(one_camera), make_grid(rows, [0], Base("tiny"), tmp_path))
-    assert check_data(dataset, order_of(one_camera), make_grid(rows[:1], [0], Base("tiny"), tmp_path))
+        check_data(dataset, scoring_of(one_camera), make_grid(rows, [0], Base("tiny"), tmp_path))
+    check_data(dataset, scoring_of(one_camera), make_grid(rows[:1], [0], Base("tiny"), tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_a_split_without_one_modality_is_refused_at_once(tree, tmp_path, keep, w
 
     less = replace(dataset, sides=sides)
     if why is None:
-        assert check_data(less, order_of(tree), grid_in(tmp_path)) == dataset.fingerprint
+        check_data(less, scoring_of(tree), grid_in(tmp_path))
         return
     with pytest.raises(DataError) as error:
-        check_data(less, order_of(tree), grid_in(tmp_path))
+        check_data(less, scoring_of(tree), grid_in(tmp_path))
     assert str(error.value).startswith(f"{tree}: {why}")
 
 
@@ -93,7 +93,7 @@ def test_strangers_are_refused_whatever_the_rule(tree, tmp_path):
         return DirectionPair([t for t in pair.query if t.pid == 8], [t for t in pair.gallery if t.pid != 8])
 
     with pytest.raises(DataError) as error:
-        check_data(replace(dataset, sides=sides), order_of(tree), grid_in(tmp_path))
+        check_data(replace(dataset, sides=sides), scoring_of(tree), grid_in(tmp_path))
     assert str(error.value).endswith(
         "needs a query with a match; no query's person is in the gallery; check the data or choose another --split"
     )
@@ -107,9 +107,9 @@ def test_the_people_that_checkpoints_are_chosen_on_are_looked_at_too(tree, tmp_p
         return DirectionPair([], pair.gallery) if split == "validation" else pair
 
     less = replace(dataset, sides=sides)
-    assert check_data(less, order_of(tree), grid_in(tmp_path))
+    check_data(less, scoring_of(tree), grid_in(tmp_path))
     with pytest.raises(DataError, match="infrared_to_visible on validation people needs a query and a gallery"):
-        check_data(less, order_of(tree, selection="validation"), grid_in(tmp_path))
+        check_data(less, scoring_of(tree, selection="validation"), grid_in(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -183,14 +183,14 @@ def test_row_names_are_no_markup(tmp_path, monkeypatch, capsys):
     row = "with [/b] and [red]"
     cell = Cell(row, grid_in(tmp_path).cells["a", 0].settings, tmp_path / "seed0")
 
-    def run_cells(cells, order, *, at_once, on_step, on_end):
+    def run_cells(cells, scoring, *, at_once, on_step, on_end):
         on_step(cells[0], 1, 2)
         on_end(cells[0], None)
         return {}
 
     console.setup(quiet=False, verbose=False, as_json=False)
     monkeypatch.setattr(queue, "run_cells", run_cells)
-    assert run_with_progress([cell], order_of(tmp_path), 1, on_end=lambda: None) == {}
+    assert run_with_progress([cell], scoring_of(tmp_path), 1, on_end=lambda: None) == {}
     assert f"done: {row}, seed 0" in capsys.readouterr().err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -76,14 +76,7 @@ def film_again(dataset: Dataset, cast: Cast, place: Path) -> Refilmed:
 
     Without this a set that says another seed than its own would be compared with films of other people.
     """
-    first: dict[str, Any] = {
-        "preset": cast.preset,
-        "seed": cast.seed,
-        "twins": cast.twins,
-        "size": cast.size,
-        "test_people": 1,
-    }
-    generate(place, **first, n_processes=1, overwrite=True)
+    generate(place, **cast.asked(test_people=1), n_processes=1, overwrite=True)
     own = {tracklet.tracklet_id: tracklet.frames for tracklet in dataset.splits["test"].tracklets.values()}
     pictures = equal = 0
     for tracklet in open_dataset(place).splits["test"].tracklets.values():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from duskmatch.evaluation.words import ARROWS
-from duskmatch.experiments.counterfactual.document import Counterfactual, Figure, Point
+from duskmatch.experiments.counterfactual.document import Counterfactual, Point
+from duskmatch.experiments.document import Estimate
 from duskmatch.pictures.charts import SERIES, Chart, Line, save_png
 from duskmatch.records import DIRECTIONS
 
@@ -20,12 +23,12 @@ class Shown(NamedTuple):
     title: str
     percent: bool
 
-    def of(self, point: Point) -> Figure:
+    def of(self, point: Point) -> Estimate:
         """This figure of a point."""
         if self.key == "shift":
             return point.shift.all
         direction, _, name = self.key.partition(".")
-        found: Figure = getattr(getattr(point, direction), name)
+        found: Estimate = getattr(getattr(point, direction), name)
         return found
 
     @property
@@ -41,21 +44,22 @@ SEARCHES = tuple(
 SHIFT = Shown("shift", "embedding shift", False)
 
 
-def save_pictures(folder: Path, document: Counterfactual) -> list[Path]:
-    """A PNG for each figure: rank1_infrared_to_visible.png and its like, and shift.png."""
-    paths = []
+def pictures(document: Counterfactual) -> dict[str, Callable[[Path], None]]:
+    """What writes a PNG for each figure: rank1_infrared_to_visible.png and its like, and shift.png."""
+    found: dict[str, Callable[[Path], None]] = {}
     for shown in (*SEARCHES, SHIFT):
         direction, _, name = shown.key.rpartition(".")
-        path = folder / (f"{name}_{direction}.png" if direction else f"{name}.png")
         charts = charts_of(document, shown)
-        size = {"columns": min(3, len(charts)), "width": 3.4 if len(charts) > 1 else 5.6, "height": 2.5}
-        save_png(charts, path, heading=heading(document, shown), **size)
-        paths.append(path)
-    return paths
+        columns, width = min(3, len(charts)), 3.4 if len(charts) > 1 else 5.6
+        file = f"{name}_{direction}.png" if direction else f"{name}.png"
+        found[file] = partial(
+            save_png, charts, columns=columns, width=width, height=2.5, heading=heading(document, shown)
+        )
+    return found
 
 
 def heading(document: Counterfactual, shown: Shown) -> str:
-    """What a picture shows, and that it is of generated people, for whoever meets it alone."""
+    """What a picture shows, and that it is of generated people, for a reader who sees the picture alone."""
     data = document.data
     unit = "%" if shown.percent else "of the distance between people"
     return (

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.document import Count, Part
+from duskmatch.experiments.document import Estimate
 from duskmatch.records import CameraRule, Modality
-
-Count = Annotated[int, Field(ge=0)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Figure(Part):
-    """A mean and its 95 % interval, bootstrap over people."""
-
-    value: float
-    interval: tuple[float, float]
 
 
 class Search(Part):
     """One direction at one severity, in fractions of 1; `change` is the paired difference to severity 0."""
 
-    rank1: Figure
-    rank1_change: Figure
-    mAP: Figure
-    mAP_change: Figure
+    rank1: Estimate
+    rank1_change: Estimate
+    mAP: Estimate
+    mAP_change: Estimate
 
 
 class Shift(Part):
     """Over all tracks, and over those of each modality; null where there is none."""
 
-    all: Figure
-    infrared: Figure | None
-    visible: Figure | None
+    all: Estimate
+    infrared: Estimate | None
+    visible: Estimate | None
 
 
 class Point(Part):
@@ -52,7 +37,7 @@ class Point(Part):
     shift: Shift
 
 
-class Difference(Part):
+class ShiftDifference(Part):
     """The shift of `run` minus that of `against` on the same film, track by track."""
 
     run: str
@@ -62,7 +47,7 @@ class Difference(Part):
     shift: Shift
 
 
-class DataFacts(Part):
+class FilmedData(Part):
     """What was filmed again. `refilmed`: pictures of the first test person made again for a check, and how many of them
     were DATASET's to the byte. `test_reads`: how often these test people were scored on this account."""
 
@@ -90,7 +75,7 @@ class FilmFacts(Part):
     n_frames: Count
 
 
-class RunFacts(Part):
+class MeasuredRun(Part):
     """One RUN. `between_people`: the mean distance by which its shifts are divided, by modality. `same_person`: the
     mean distance of two walks of one person, divided by it: a shift of this size is what another walk does.
     `sampling` and `test_time_extras` are null in files older than these entries."""
@@ -114,7 +99,7 @@ class RunFacts(Part):
     test_time_extras: list[str] | None = None
 
 
-class Protocol(Part):
+class FilmProtocol(Part):
     """What is the same for every RUN; `sampling` and `test_time_extras` are null where RUNs differ by them."""
 
     name: str
@@ -133,24 +118,14 @@ class Counterfactual(Part):
 
     schema_version: Literal[1] = 1
     synthetic: Literal[True] = True
-    data: DataFacts
-    protocol: Protocol
+    data: FilmedData
+    protocol: FilmProtocol
     factors: list[str]
     severities: list[Count]
-    runs: list[RunFacts]
+    runs: list[MeasuredRun]
     films: list[FilmFacts]
     points: list[Point]
-    differences: list[Difference]
+    differences: list[ShiftDifference]
     notes: list[str]
     machine: str
     versions: dict[str, str]
-
-
-def read_counterfactual(path: str | Path) -> Counterfactual:
-    """A counterfactual.json, checked against the schema."""
-    try:
-        return Counterfactual.model_validate_json(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        raise EvaluationError(f"{path} is no counterfactual.json of this version: {why}; run it again") from error

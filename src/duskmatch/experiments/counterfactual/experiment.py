@@ -16,11 +16,12 @@ from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.counterfactual import plan as plans
 from duskmatch.experiments.counterfactual.cast import cast_of, open_base, test_people
+from duskmatch.experiments.counterfactual.document import Counterfactual
 from duskmatch.experiments.counterfactual.films import FilmStore, Take
-from duskmatch.experiments.counterfactual.measures import Baseline, Measured
 from duskmatch.experiments.counterfactual.page import write_outputs
-from duskmatch.experiments.counterfactual.results import Outcome, document_of
+from duskmatch.experiments.counterfactual.results import Measurements, document_of
 from duskmatch.experiments.counterfactual.shelf import Shelf, Subject, open_subjects, training_data
+from duskmatch.experiments.counterfactual.shift import Baseline, Measured
 from duskmatch.experiments.subjects import run_names
 from duskmatch.files import only_writer
 from duskmatch.synthetic import FACTORS
@@ -28,8 +29,8 @@ from duskmatch.synthetic.variations import MOST_SEVERE
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked: which RUNs, on whose people, which changes."""
+class Request:
+    """What to measure: which RUNs, on which people, under which changes."""
 
     runs: Sequence[Path]
     data: Path
@@ -46,41 +47,41 @@ class Question:
 
 
 @dataclass
-class Watcher:
-    """Who is told what: pieces of work done of all, what is being done, and sentences worth reading."""
+class Listener:
+    """Called during the work: pieces done of all, what is being done and how far, notes for the reader."""
 
     on_piece: Callable[[int, int], None] = lambda done, total: None
     on_work: Callable[[str, int, int], None] = lambda what, done, total: None
     on_note: Callable[[str], None] = lambda text: None
 
 
-def counterfactual(question: Question, watcher: Watcher | None = None) -> dict[str, Any]:
-    """The contents of DIR/counterfactual.json, after it, its tables, its page and its pictures are written."""
-    watcher = watcher or Watcher()
-    takes = takes_of(question.factors, question.severities)
-    names = run_names(question.runs, question.names)
-    dataset = open_base(question.data)
-    cast = cast_of(dataset, question.people)
-    inputs = [question.data, *question.runs]
-    subjects = open_subjects(question.runs, names, **question.embedder_options)
-    plans.prepare(question.out, dataset, cast, overwrite=question.overwrite, inputs=inputs)
-    with only_writer(question.out, plans.BUSY):
-        films = FilmStore(question.out / "films", cast, question.n_processes)
+def counterfactual(request: Request, listener: Listener | None = None) -> Counterfactual:
+    """DIR/counterfactual.json, after it, its tables, its page and its pictures are written."""
+    listener = listener or Listener()
+    takes = takes_of(request.factors, request.severities)
+    names = run_names(request.runs, request.names)
+    dataset = open_base(request.data)
+    cast = cast_of(dataset, request.people)
+    inputs = [request.data, *request.runs]
+    subjects = open_subjects(request.runs, names, **request.embedder_options)
+    plans.prepare(request.out, dataset, cast, overwrite=request.overwrite, inputs=inputs)
+    with only_writer(request.out, plans.BUSY):
+        films = FilmStore(request.out / "films", cast, request.n_processes)
         for take in takes:
             films.check(take)
-        plan = plans.begin(question.out, dataset, cast)
+        plan = plans.begin(request.out, dataset, cast)
         for subject in subjects:
-            plans.note_reading(question.out, plan, dataset, subject.weights_sha256)
+            plans.note_reading(request.out, plan, dataset, subject.weights_sha256)
         notes = _notes(dataset, subjects, plan)
         for note in notes:
-            watcher.on_note(note)
-        work = _Work(question, dataset, films, subjects, watcher, len(takes))
+            listener.on_note(note)
+        work = _Work(request, dataset, films, subjects, listener, len(takes))
         measured = work.measure(takes)
         made = {take: record for take in takes if (record := films.record(take))}
-        outcome = Outcome(dataset, cast, plan, subjects, work.baselines, made, measured, notes, question.seed)
-        document = document_of(outcome)
-        write_outputs(question.out, document, dataset, films)
-    return document.model_dump(mode="json")
+        everything = Measurements(dataset, cast, plan, subjects, work.baselines, made, measured, notes, request.seed)
+        document = document_of(everything)
+        write_outputs(request.out, document, dataset, films)
+    return document
 
 
 def takes_of(factors: Sequence[str], severities: Sequence[int]) -> list[Take]:
@@ -103,21 +104,16 @@ class _Work:
 
     def __init__(
         self,
-        question: Question,
+        request: Request,
         dataset: Dataset,
         films: FilmStore,
         subjects: Sequence[Subject],
-        watcher: Watcher,
+        listener: Listener,
         n_takes: int,
     ) -> None:
-        self.question, self.dataset, self.films, self.subjects, self.watcher = (
-            question,
-            dataset,
-            films,
-            subjects,
-            watcher,
-        )
-        self.shelf = Shelf(question.out / "embeddings")
+        self.request, self.dataset, self.films, self.subjects = request, dataset, films, subjects
+        self.listener = listener
+        self.shelf = Shelf(request.out / "embeddings")
         self.done, self.total = 0, len(subjects) + n_takes * (1 + len(subjects))
         self.baselines: dict[str, Baseline] = {}
 
@@ -151,16 +147,16 @@ class _Work:
             changed = self.shelf.embedded(subject, tracklets, fingerprint, what)
             found[subject.name] = self.baselines[subject.name].measure(changed, str(self.films.place(take)))
             self._one_done()
-        if not self.question.keep_films:
+        if not self.request.keep_films:
             self.films.discard(take)
         return found
 
     def _saying(self, what: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.watcher.on_work(what, done, total)
+        return lambda done, total: self.listener.on_work(what, done, total)
 
     def _one_done(self) -> None:
         self.done += 1
-        self.watcher.on_piece(self.done, self.total)
+        self.listener.on_piece(self.done, self.total)
 
 
 def _notes(dataset: Dataset, subjects: Sequence[Subject], plan: plans.Plan) -> list[str]:

@@ -7,21 +7,18 @@ that, keeps what must be known of it when its pictures have been deleted.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from duskmatch.data import Dataset, open_dataset
+from duskmatch.embedding.embedder import Progress
 from duskmatch.errors import OutputError
+from duskmatch.evaluation.document import Part
 from duskmatch.files import refusal, write_json
 from duskmatch.pictures.thumbnails import middle_frame
 from duskmatch.records import MODALITIES, Modality, Tracklet
 from duskmatch.synthetic import PRESETS, generate
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,11 @@ class Cast:
     twins: str | None
     n_people: int
     size: tuple[int, int]
+
+    def asked(self, **changes: Any) -> dict[str, Any]:
+        """What `generate` is asked for to film them, as duskwalk.json holds it."""
+        who = {"preset": self.preset, "seed": self.seed, "twins": self.twins, "test_people": self.n_people}
+        return {**who, "size": list(self.size), **changes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,9 @@ class Take:
         return f"{self.factor}-{self.severity}"
 
 
-class FilmRecord(BaseModel):
+class FilmRecord(Part):
     """film.json: `pictures` is false once they have been deleted; `samples` are the ones that are kept, by modality."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     fingerprint: str
     n_tracks: int
     n_frames: int
@@ -71,7 +72,9 @@ class FilmStore:
         place = self.place(take)
         if not (place / "duskwalk.json").is_file():
             return
-        found, wanted = _facts(place), {**self._order(take), "data_version": PRESETS[self.cast.preset].version}
+        version = PRESETS[self.cast.preset].version
+        wanted = self.cast.asked(vary=take.factor, severity=take.severity, data_version=version)
+        found = _facts(place)
         wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
         if wrong:
             said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
@@ -91,11 +94,17 @@ class FilmStore:
             dataset = open_dataset(place)
             if record is None or dataset.fingerprint == record.fingerprint:
                 return self._noted(take, dataset)
-        generate(place, **self._order(take), n_processes=self.n_processes, overwrite=True, on_progress=on_progress)
+        generate(
+            place,
+            **self.cast.asked(vary=take.factor, severity=take.severity),
+            n_processes=self.n_processes,
+            overwrite=True,
+            on_progress=on_progress,
+        )
         return self._noted(take, open_dataset(place))
 
     def discard(self, take: Take) -> None:
-        """Deletes the pictures but one of each modality, once it is written down that they are gone."""
+        """Deletes the pictures but one of each modality, after film.json says so."""
         place, record = self.place(take), self.record(take)
         if record is None:
             return
@@ -113,13 +122,6 @@ class FilmStore:
         """One picture, the same moment of the same walk in every film."""
         record = self.record(take)
         return self.place(take) / (record.samples.get(modality, "") if record else "")
-
-    def _order(self, take: Take) -> dict[str, Any]:
-        cast = self.cast
-        return {
-            "preset": cast.preset, "seed": cast.seed, "vary": take.factor, "severity": take.severity,
-            "twins": cast.twins, "test_people": cast.n_people, "size": list(cast.size),
-        }  # fmt: skip
 
     def _noted(self, take: Take, dataset: Dataset) -> Dataset:
         samples = {m: str(path.relative_to(dataset.root)) for m, path in sample_frames(dataset.test).items()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from duskmatch.data import Dataset
-from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown, charts_of, save_pictures
+from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown, charts_of, pictures
 from duskmatch.experiments.counterfactual.document import Counterfactual
 from duskmatch.experiments.counterfactual.films import FilmStore, Take, sample_frames
-from duskmatch.experiments.counterfactual.words import Table, facts, in_words, said, sentences, tables
-from duskmatch.files import write_json, write_text
+from duskmatch.experiments.counterfactual.words import facts, in_words, origin_of, sentences, tables
+from duskmatch.experiments.publish import Content, publish
 from duskmatch.pictures.charts import as_svg
 from duskmatch.pictures.headline import facts_list
 from duskmatch.pictures.html import Html, element, table
@@ -17,20 +17,17 @@ from duskmatch.pictures.report import page
 from duskmatch.pictures.thumbnails import data_uri, thumbnail
 from duskmatch.records import Modality
 
-FILES = {name: f"counterfactual.{name}" for name in ("json", "md", "html")}
-
 
 def write_outputs(out: Path, document: Counterfactual, dataset: Dataset, films: FilmStore) -> None:
-    """The page, the tables and the pictures, then the JSON, which says that all is there."""
-    save_pictures(out, document)
-    write_text(out / FILES["md"], in_words(document))
-    write_text(out / FILES["html"], html(document, looks(document, dataset, films)))
-    write_json(out / FILES["json"], document.model_dump(mode="json"))
+    """The pictures, the tables and the page, then the JSON, which says that all is there."""
+    files: dict[str, Content] = {**pictures(document), "counterfactual.md": in_words(document)}
+    files["counterfactual.html"] = html(document, looks(document, dataset, films))
+    publish(out, "counterfactual", document, files)
 
 
 def html(document: Counterfactual, shown_looks: list[Html]) -> str:
     """The page as text."""
-    found = [_table(one) for one in tables(document)]
+    found = [table(one.head, one.rows, caption=one.title) for one in tables(document)]
     folded = element("details", element("summary", "All tables"), *found)
     sections = {
         "How far embeddings move": _charts(document, SHIFT),
@@ -44,7 +41,7 @@ def html(document: Counterfactual, shown_looks: list[Html]) -> str:
         "header",
         element("p", "duskmatch counterfactuals", class_="soft small"),
         element("h1", "SYNTHETIC people, one factor changed at a time"),
-        element("p", element("strong", said(document)), ".", class_="notice", role="note"),
+        element("p", element("strong", origin_of(document)), ".", class_="notice", role="note"),
         *(element("p", sentence) for sentence in sentences(document)),
         *(element("p", f"{note}.", class_="notice", role="note") for note in document.notes),
         element("nav", *links, aria_label="Sections"),
@@ -81,10 +78,6 @@ def _charts(document: Counterfactual, shown: Shown, *, title: bool = False) -> l
     note = f"{unit[0].upper() + unit[1:]}, by severity; SYNTHETIC data. Bands: 95 % over people."
     caption = element("p", note, class_="small soft")
     return [part for part in (head, caption, element("div", *drawn, class_="columns")) if part]
-
-
-def _table(one: Table) -> Html:
-    return table(one.head, one.rows, caption=one.title)
 
 
 def _versions(document: Counterfactual) -> list[Html]:

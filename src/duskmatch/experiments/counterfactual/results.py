@@ -10,35 +10,31 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.data import Dataset
-from duskmatch.evaluation import bootstrap_interval
 from duskmatch.evaluation.document import PROTOCOL
 from duskmatch.evaluation.intervals import LEVEL, RESAMPLES
 from duskmatch.experiments.counterfactual.cast import test_people
 from duskmatch.experiments.counterfactual.document import (
     Counterfactual,
-    DataFacts,
-    Difference,
-    Figure,
+    FilmedData,
     FilmFacts,
+    FilmProtocol,
+    MeasuredRun,
     Point,
-    Protocol,
-    RunFacts,
     Search,
     Shift,
+    ShiftDifference,
 )
 from duskmatch.experiments.counterfactual.films import Cast, FilmRecord, Take
-from duskmatch.experiments.counterfactual.measures import CAMERA_RULE, Baseline, Measured
 from duskmatch.experiments.counterfactual.plan import Plan
 from duskmatch.experiments.counterfactual.shelf import Subject, training_data
-from duskmatch.experiments.counterfactual.shift import DEFINITION
+from duskmatch.experiments.counterfactual.shift import CAMERA_RULE, DEFINITION, Baseline, Measured
+from duskmatch.experiments.document import Estimate, estimate, run_facts
 from duskmatch.machine import describe, versions
-from duskmatch.records import DIRECTIONS, Ints, Scores
-
-Doubles = npt.NDArray[np.float64]
+from duskmatch.records import DIRECTIONS, Scores
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Measurements:
     """All that was done: `films` and `measured` hold the takes in order, `measured` severity 0 of each factor too."""
 
     dataset: Dataset
@@ -52,56 +48,54 @@ class Outcome:
     bootstrap_seed: int
 
 
-def document_of(outcome: Outcome) -> Counterfactual:
-    """The document: a pure function of the outcome, so a run that was killed and went on gives the same."""
-    takes, seed = list(outcome.films), outcome.bootstrap_seed
-    names = [subject.name for subject in outcome.subjects]
+def document_of(made: Measurements) -> Counterfactual:
+    """The document: a pure function of what was measured, so a run that was killed and went on gives the same."""
+    takes, seed = list(made.films), made.bootstrap_seed
+    names = [subject.name for subject in made.subjects]
     factors = list(dict.fromkeys(take.factor for take in takes))
     severities = sorted({take.severity for take in takes})
     all_takes = [Take(factor, severity) for factor in factors for severity in (0, *severities)]
     return Counterfactual(
-        data=data_facts(outcome),
-        protocol=protocol(outcome),
+        data=filmed_data(made),
+        protocol=protocol(made),
         factors=factors,
         severities=[0, *severities],
-        runs=[run_facts(subject, outcome) for subject in outcome.subjects],
+        runs=[measured_run(subject, made) for subject in made.subjects],
         films=[
             FilmFacts(
                 factor=take.factor,
                 severity=take.severity,
-                fingerprint=film.fingerprint,
-                n_tracks=film.n_tracks,
-                n_frames=film.n_frames,
+                **film.model_dump(include={"fingerprint", "n_tracks", "n_frames"}),
             )
-            for take, film in outcome.films.items()
+            for take, film in made.films.items()
         ],
-        points=[point(name, take, outcome) for name in names for take in all_takes],
+        points=[point(name, take, made) for name in names for take in all_takes],
         differences=[
-            Difference(
+            ShiftDifference(
                 run=later,
                 against=first,
                 factor=take.factor,
                 severity=take.severity,
-                shift=shift(outcome.measured[later, take], seed, minus=outcome.measured[first, take]),
+                shift=shift(made.measured[later, take], seed, minus=made.measured[first, take]),
             )
             for first, later in combinations(names, 2)
             for take in takes
         ],
-        notes=list(outcome.notes),
+        notes=list(made.notes),
         machine=describe(),
-        versions={**versions(), **{k: v for s in outcome.subjects for k, v in s.embedder.engine.versions.items()}},
+        versions={**versions(), **{k: v for s in made.subjects for k, v in s.embedder.engine.versions.items()}},
     )
 
 
-def point(name: str, take: Take, outcome: Outcome) -> Point:
+def point(name: str, take: Take, made: Measurements) -> Point:
     """One RUN on one film, each direction paired with severity 0."""
-    found, start = outcome.measured[name, take], outcome.measured[name, Take(take.factor, 0)]
-    searches = {d: search(found.scores[d], start.scores[d], outcome.bootstrap_seed) for d in DIRECTIONS}
+    found, start = made.measured[name, take], made.measured[name, Take(take.factor, 0)]
+    searches = {d: search(found.scores[d], start.scores[d], made.bootstrap_seed) for d in DIRECTIONS}
     return Point(
         run=name,
         factor=take.factor,
         severity=take.severity,
-        shift=shift(found, outcome.bootstrap_seed),
+        shift=shift(found, made.bootstrap_seed),
         **searches,
     )
 
@@ -111,10 +105,10 @@ def search(found: Scores, start: Scores, seed: int) -> Search:
     assert np.array_equal(found.scored, start.scored)  # who has a match depends on pids and cameras alone
     hit, hit_before = ((scores.first_hit == 1).astype(np.float64) for scores in (found, start))
     return Search(
-        rank1=figure(hit, found.query_pids, seed),
-        rank1_change=figure(hit - hit_before, found.query_pids, seed),
-        mAP=figure(found.average_precision, found.query_pids, seed),
-        mAP_change=figure(found.average_precision - start.average_precision, found.query_pids, seed),
+        rank1=estimate(hit, found.query_pids, seed),
+        rank1_change=estimate(hit - hit_before, found.query_pids, seed),
+        mAP=estimate(found.average_precision, found.query_pids, seed),
+        mAP_change=estimate(found.average_precision - start.average_precision, found.query_pids, seed),
     )
 
 
@@ -125,24 +119,19 @@ def shift(found: Measured, seed: int, *, minus: Measured | None = None) -> Shift
     """
     values = found.shift if minus is None else found.shift - minus.shift
 
-    def of(rows: npt.NDArray[np.bool_]) -> Figure | None:
-        return figure(values[rows], found.pids[rows], seed) if rows.any() else None
+    def of(rows: npt.NDArray[np.bool_]) -> Estimate | None:
+        return estimate(values[rows], found.pids[rows], seed) if rows.any() else None
 
-    return Shift(all=figure(values, found.pids, seed), infrared=of(found.infrared), visible=of(~found.infrared))
-
-
-def figure(values: Doubles, pids: Ints, seed: int) -> Figure:
-    """The mean over tracks and its interval over people."""
-    return Figure(value=float(values.mean()), interval=bootstrap_interval(values, pids, seed=seed))
+    return Shift(all=estimate(values, found.pids, seed), infrared=of(found.infrared), visible=of(~found.infrared))
 
 
-def data_facts(outcome: Outcome) -> DataFacts:
+def filmed_data(made: Measurements) -> FilmedData:
     """Who was filmed again, who was searched, and how often these people were read."""
-    dataset, cast, plan = outcome.dataset, outcome.cast, outcome.plan
-    scores = next(iter(outcome.measured.values())).scores
-    reads = [plan.reads[subject.weights_sha256] for subject in outcome.subjects]
+    dataset, cast, plan = made.dataset, made.cast, made.plan
+    scores = next(iter(made.measured.values())).scores
+    reads = [plan.reads[subject.weights_sha256] for subject in made.subjects]
     known = [count for count in reads if count is not None]
-    return DataFacts(
+    return FilmedData(
         name=dataset.name,
         version=dataset.version,
         fingerprint=dataset.fingerprint,
@@ -160,43 +149,33 @@ def data_facts(outcome: Outcome) -> DataFacts:
     )
 
 
-def protocol(outcome: Outcome) -> Protocol:
+def protocol(made: Measurements) -> FilmProtocol:
     """What all RUNs share."""
-    first, *others = [subject.embedder.facts() for subject in outcome.subjects]
+    first, *others = [subject.embedder.facts() for subject in made.subjects]
     shared = {
         key: first[key] if all(facts[key] == first[key] for facts in others) else None
         for key in ("sampling", "test_time_extras")
     }
-    return Protocol(
+    return FilmProtocol(
         name=f"{PROTOCOL}; changed tracks are the queries, the gallery is unchanged",
         split="test",
         camera_rule=CAMERA_RULE,
         re_ranking="none",
         **shared,
         interval=f"{100 * LEVEL:.0f} %, {RESAMPLES} draws of people with replacement, the same for every RUN",
-        bootstrap_seed=outcome.bootstrap_seed,
+        bootstrap_seed=made.bootstrap_seed,
         shift=DEFINITION,
     )
 
 
-def run_facts(subject: Subject, outcome: Outcome) -> RunFacts:
-    facts = subject.embedder.facts()
-    return RunFacts(
-        name=subject.name,
+def measured_run(subject: Subject, made: Measurements) -> MeasuredRun:
+    """What the document says of a RUN, its scale of shifts among it."""
+    facts, baseline = subject.embedder.facts(), made.baselines[subject.name]
+    return MeasuredRun(
+        **run_facts(subject.name, subject.embedder).model_dump(exclude={"trained_on"}),
         weights_sha256=subject.weights_sha256,
-        checkpoint=None if facts["checkpoint"] is None else str(facts["checkpoint"]),
-        selection=facts["selection"],
-        seed=facts["seed"],
-        preset=subject.embedder.settings.preset,
-        embedding=facts["embedding"],
-        parameters=facts["parameters"],
-        engine=facts["engine"],
-        precision=facts["precision"],
-        frames_per_clip=facts["n_frames"],
-        trained_on=facts["trained_on"],
-        training_data=training_data(subject, outcome.dataset)[0],  # type: ignore[arg-type]
-        between_people=dict(outcome.baselines[subject.name].between_people),
-        same_person=dict(outcome.baselines[subject.name].same_person),
-        sampling=facts["sampling"],
-        test_time_extras=facts["test_time_extras"],
+        **{key: facts[key] for key in ("parameters", "trained_on", "sampling", "test_time_extras")},
+        training_data=training_data(subject, made.dataset)[0],  # type: ignore[arg-type]
+        between_people=dict(baseline.between_people),
+        same_person=dict(baseline.same_person),
     )

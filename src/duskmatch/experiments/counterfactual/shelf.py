@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from duskmatch import __version__
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder, load_embedder
+from duskmatch.embedding.embedder import Progress
 from duskmatch.embedding.exported import FILE, is_exported
 from duskmatch.embedding.shards import Shards
 from duskmatch.errors import EvaluationError
@@ -21,8 +22,6 @@ from duskmatch.evaluation import load_embeddings, save_embeddings
 from duskmatch.files import file_hash
 from duskmatch.machine import pick_device
 from duskmatch.records import Embeddings, Tracklet
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +86,19 @@ class Shelf:
 
 
 def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
-    """How the data that a RUN was trained on stand to DATASET, and a sentence where that bears on what is measured.
+    """How a RUN's training data relate to DATASET, and a note for the reader where that matters.
 
     Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
     other data only the RUN's trainer knows who is in them.
     """
-    said = subject.embedder.header.get("data") or {}
-    name, seed = said.get("name"), said.get("seed")
-    if said.get("fingerprint") == dataset.fingerprint:
+    header = subject.embedder.header.get("data") or {}
+    name, seed = header.get("name"), header.get("seed")
+    if header.get("fingerprint") == dataset.fingerprint:
         return "this data set", None
     if name is None:
         return "not said", f"{subject.name} does not say what it was trained on: it may have met these test people"
     if name != "Duskwalk":
-        what = f"{subject.name} was trained on other data ({name}, fingerprint {str(said.get('fingerprint'))[:16]})"
+        what = f"{subject.name} was trained on other data ({name}, fingerprint {str(header.get('fingerprint'))[:16]})"
         return "other data", f"{what}: whether these test people are among them cannot be told from it"
     if seed == dataset.facts["seed"]:
         return "the same seed", None

@@ -1,4 +1,4 @@
-"""How far a change moves embeddings, measured by how far people lie apart.
+"""What one RUN makes of a film: who is found, and how far embeddings move, measured by how far people lie apart.
 
 | symbol | is |
 |---|---|
@@ -16,14 +16,23 @@ filmed people would have given, on the scale of this network and this data set.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float64, Int64
 
-from duskmatch.errors import EvaluationError
+from duskmatch.errors import DataError, EvaluationError
+from duskmatch.evaluation import score
 from duskmatch.evaluation.similarity import lengths
-from duskmatch.records import MODALITIES, Embeddings, Modality
+from duskmatch.experiments.document import Doubles
+from duskmatch.records import DIRECTIONS, MODALITIES, CameraRule, Direction, Embeddings, Ints, Modality, Scores
 
+CAMERA_RULE: CameraRule = "same-pid-same-camera"
+SIDES: dict[Direction, tuple[Modality, Modality]] = {
+    "infrared_to_visible": ("infrared", "visible"),
+    "visible_to_infrared": ("visible", "infrared"),
+}
 BLOCK_ROWS = 512
 LEAST = 1e-6  # between people: below, what fp32 vectors differ by is rounding
 DEFINITION = (
@@ -91,3 +100,42 @@ def _by_modality(embeddings: Embeddings) -> Iterator[tuple[Modality, Embeddings]
     for modality in MODALITIES:
         if (words == modality).any():
             yield modality, embeddings.take(words == modality)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One film: scores of both directions; of each track (n,) its shift, whose it is, and whether it is infrared."""
+
+    scores: Mapping[Direction, Scores]
+    shift: Doubles
+    pids: Ints
+    infrared: npt.NDArray[np.bool_]
+
+
+class Baseline:
+    """A RUN's embeddings of all unchanged test tracks: the gallery, severity 0, and the scale of shifts."""
+
+    def __init__(self, everyone: Embeddings, filmed_pids: Ints) -> None:
+        words = np.array(everyone.modalities)
+        self.gallery = {d: everyone.take(words == SIDES[d][1]) for d in DIRECTIONS}
+        self.filmed = everyone.take(np.isin(everyone.pids, filmed_pids))
+        self.between_people = yardsticks(everyone)
+        self.same_person = same_person(everyone, self.between_people)
+
+    def measure(self, changed: Embeddings, what: str) -> Measured:
+        """Changed tracks as queries against the unchanged gallery, and each against its own unchanged self."""
+        filmed = self.filmed
+        if list(changed.sources) != list(filmed.sources) or not np.array_equal(changed.camids, filmed.camids):
+            raise DataError(
+                f"{what} must show the tracks of the unchanged set, in its order; it shows others; film again"
+            )
+        words = np.array(filmed.modalities)
+        scores = {
+            d: score(changed.take(words == SIDES[d][0]), self.gallery[d], camera_rule=CAMERA_RULE) for d in DIRECTIONS
+        }
+        moved = shifts(changed, filmed, self.between_people)
+        return Measured(scores, moved, filmed.pids, words == "infrared")
+
+    def start(self) -> Measured:
+        """Severity 0: the unchanged tracks themselves."""
+        return self.measure(self.filmed, "severity 0")

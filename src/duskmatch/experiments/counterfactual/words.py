@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from duskmatch.evaluation.words import ARROWS, origin
 from duskmatch.experiments.counterfactual.charts import SEARCHES, SHIFT, Shown
-from duskmatch.experiments.counterfactual.document import Counterfactual, Figure
-from duskmatch.experiments.words import markdown_lines
+from duskmatch.experiments.counterfactual.document import Counterfactual
+from duskmatch.experiments.document import Estimate
+from duskmatch.experiments.publish import Table
 from duskmatch.records import DIRECTIONS
 
 NAMED = 2  # columns of names, which are no figures
 
 
-class Table(NamedTuple):
-    """A table of text: the first two columns name the factor and the RUN, the others a severity each."""
-
-    title: str
-    head: list[str]
-    rows: list[list[str]]
-
-
 def in_words(document: Counterfactual) -> str:
     """counterfactual.md: what was done, each figure by severity with its interval, what it depends on."""
-    parts = ["# Counterfactuals: one factor at a time", f"**{said(document)}**", *sentences(document)]
+    parts = ["# Counterfactuals: one factor at a time", f"**{origin_of(document)}**", *sentences(document)]
     parts += [f"**Note.** {note}." for note in document.notes]
-    for table in tables(document):
-        parts += [f"## {table.title}", _markdown(table)]
+    parts += [table.markdown(n_names=NAMED) for table in tables(document)]
     parts += ["## What the figures depend on", "\n".join(f"- {what}: {how}" for what, how in facts(document).items())]
     return "\n\n".join(parts) + "\n"
 
 
 def short_words(document: Counterfactual) -> str:
     """What the terminal shows: the shift and both directions' rank-1 by severity, without intervals."""
-    lines = [said(document), *(f"note: {note}" for note in document.notes)]
+    lines = [origin_of(document), *(f"note: {note}" for note in document.notes)]
     for shown in (SHIFT, *SEARCHES[: len(DIRECTIONS)]):
         found = _table(document, shown, shown.title + (", %" if shown.percent else ""))
         cells = [
@@ -46,8 +37,8 @@ def short_words(document: Counterfactual) -> str:
     return "\n".join(lines)
 
 
-def said(document: Counterfactual) -> str:
-    """Whether the people were real; they never are."""
+def origin_of(document: Counterfactual) -> str:
+    """That the people are generated."""
     return origin({"synthetic": document.synthetic, "data": document.data.model_dump()})
 
 
@@ -79,10 +70,10 @@ SYNTHETIC = "SYNTHETIC data"
 
 
 def facts(document: Counterfactual) -> dict[str, str]:
-    """What: how."""
+    """What the figures depend on: name -> words."""
     data, protocol = document.data, document.protocol
     found = {
-        "data": f"{said(document)}; {data.preset}, seed {data.seed}{f', {data.twins}' if data.twins else ''}",
+        "data": f"{origin_of(document)}; {data.preset}, seed {data.seed}{f', {data.twins}' if data.twins else ''}",
         "fingerprint": data.fingerprint[:16],
         "protocol": protocol.name,
         "split": protocol.split,
@@ -152,12 +143,8 @@ def _differences(document: Counterfactual) -> Table:
     return Table(f"Embedding shift, RUN against RUN on the same tracks ({SYNTHETIC})", head, rows)
 
 
-def _cell(figure: Figure, percent: bool, *, signed: bool) -> str:
+def _cell(figure: Estimate, percent: bool, *, signed: bool) -> str:
     unit, digits = (100, 1) if percent else (1, 3)
     sign = "+" if signed else ""
     low, high = (f"{unit * end:{sign}.{digits}f}" for end in figure.interval)
     return f"{unit * figure.value:{sign}.{digits}f} ({low} to {high})".replace("-", "−")
-
-
-def _markdown(table: Table) -> str:
-    return markdown_lines([table.head, ["---", "---", *["---:"] * (len(table.head) - 2)], *table.rows])

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from duskmatch.config import Settings, parse_settings
 from duskmatch.errors import OutputError, SettingsError
-from duskmatch.evaluation.document import DataFacts, DirectionScores
+from duskmatch.evaluation.document import DataFacts, DirectionScores, Part
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.health import Health
 from duskmatch.records import Direction
@@ -19,10 +19,6 @@ from duskmatch.records import Direction
 SelectionHabit = Literal["last", "validation", "test_best_legacy"]
 SCORED_SPLITS: tuple[ScoredSplit, ...] = get_args(ScoredSplit)
 CELL_VERSION = 1
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class People(Part):
@@ -35,7 +31,7 @@ class People(Part):
 
 
 class LegacyBest(Part):
-    """The best of several checkpoints chosen on the test people themselves, figure by figure: no honest score."""
+    """The best of several checkpoints chosen on the test people themselves, figure by figure: biased upwards."""
 
     rank1: float
     rank1_step: int
@@ -85,8 +81,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is the same for all cells of an experiment."""
+class Scoring:
+    """How every cell of a grid is trained and scored: on which data and people, with which checkpoint, by what."""
 
     data: Path
     split: ScoredSplit
@@ -108,12 +104,12 @@ def key_of(settings: Settings) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def find_result(cell: Cell, order: Order, fingerprint: str, split: ScoredSplit | None = None) -> CellResult | None:
-    """The cell's result on the order's split, or on another, where it is done.
+def find_result(cell: Cell, scoring: Scoring, fingerprint: str, split: ScoredSplit | None = None) -> CellResult | None:
+    """The cell's result on the split that is scored, or on another, where it is done.
 
     OutputError where the folder holds that of another cell.
     """
-    path = cell.result_path(split or order.split)
+    path = cell.result_path(split or scoring.split)
     if not path.is_file():
         return None
     try:
@@ -126,7 +122,7 @@ def find_result(cell: Cell, order: Order, fingerprint: str, split: ScoredSplit |
     same = {
         "settings": settings == cell.settings,
         "data": result.data.fingerprint == fingerprint,
-        "selection": result.selection == order.selection,
+        "selection": result.selection == scoring.selection,
     }
     if not all(same.values()):
         other = next(name for name, agrees in same.items() if not agrees)
@@ -134,7 +130,7 @@ def find_result(cell: Cell, order: Order, fingerprint: str, split: ScoredSplit |
     return result
 
 
-def elsewhere(cell: Cell, order: Order, fingerprint: str) -> list[CellResult]:
+def elsewhere(cell: Cell, scoring: Scoring, fingerprint: str) -> list[CellResult]:
     """The same cell's results on the other splits; one of another selection or other data is refused."""
-    others = (find_result(cell, order, fingerprint, split) for split in SCORED_SPLITS if split != order.split)
+    others = (find_result(cell, scoring, fingerprint, split) for split in SCORED_SPLITS if split != scoring.split)
     return [result for result in others if result is not None]

@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from duskmatch.evaluation.words import ARROWS
+from duskmatch.experiments.grids.document import GridDocument, RowScores
 from duskmatch.pictures.charts import DIRECTION_COLOUR, PAGE_COLOURS, SERIES, drawn_svg
 from duskmatch.pictures.dots import Dot, DotChart, Dots, draw_dots
 from duskmatch.pictures.html import Html, element
 from duskmatch.records import DIRECTIONS
 
-Document = Mapping[str, Any]
 
-
-def grid_charts(document: Document) -> list[DotChart]:
+def grid_charts(document: GridDocument) -> list[DotChart]:
     """Rank-1 of both directions, and what rank-1 and mAP gain on the first row; empty where nothing is done yet."""
-    rows = [name for name in document["settings"] if _done(document, name)]
+    rows = [name for name in document.settings if document.done(name)]
     if not rows:
         return []
-    word = " (SYNTHETIC)" if document["synthetic"] else ""
+    word = " (SYNTHETIC)" if document.synthetic else ""
     scores = [
-        Dots(ARROWS[d], DIRECTION_COLOUR[d], [_score(_done(document, name, d)) for name in rows]) for d in DIRECTIONS
+        Dots(ARROWS[d], DIRECTION_COLOUR[d], [_score(document.done(name, d)) for name in rows]) for d in DIRECTIONS
     ]
-    chance = statistics.mean(100 * line["chance"] for line in _done(document, rows[0]))
+    chance = statistics.mean(one.percent("chance") for one in document.done(rows[0]))
     charts = [DotChart(f"Rank-1, %{word}", rows, scores, x_label="mean over seeds; 95 % over people", chance=chance)]
-    first, *others = document["settings"]
+    first = next(iter(document.settings))
+    others = [name for name in rows if name != first]
     gains = [
-        Dots(label, SERIES[place], [_gain(document, name, first, figure) for name in others if name in rows])
+        Dots(label, SERIES[place], [_gain(document, name, first, figure) for name in others])
         for place, (figure, label) in enumerate((("rank1", "rank-1"), ("mAP", "mAP")), start=2)
     ]
     if any(dot for series in gains for dot in series.dots):
         title = f"Less {first}, points, both directions{word}"
-        label = "95 % over people and seeds" if _several_seeds(document) else "95 % over people, one seed"
-        there = [name for name in others if name in rows]
-        charts.append(DotChart(title, there, gains, x_label=label, chance=0, line="no difference"))
+        several = any(len(one.seeds) > 1 for one in document.differences)
+        label = "95 % over people and seeds" if several else "95 % over people, one seed"
+        charts.append(DotChart(title, others, gains, x_label=label, chance=0, line="no difference"))
     return charts
 
 
-def grid_svgs(document: Document) -> list[Html]:
+def grid_svgs(document: GridDocument) -> list[Html]:
     """The same as markup for a page."""
     return [_svg(chart) for chart in grid_charts(document)]
 
@@ -60,28 +59,17 @@ def _svg(chart: DotChart) -> Html:
     return drawn_svg(partial(draw_dots, chart), f"{chart.title}: {spoken}", width=6.4, height=height, key=key)
 
 
-def _done(document: Document, name: str, direction: str | None = None) -> list[Mapping[str, Any]]:
-    return [
-        line
-        for line in document["rows"]
-        if line["name"] == name and line["status"] == "done" and direction in (None, line["direction"])
-    ]
-
-
-def _score(lines: Sequence[Mapping[str, Any]]) -> Dot | None:
-    if not lines:
+def _score(done: Sequence[RowScores]) -> Dot | None:
+    if not done:
         return None
-    ends = [statistics.mean(100 * line["rank1_interval"][i] for line in lines) for i in (0, 1)]
-    return Dot(statistics.mean(100 * line["rank1"] for line in lines), *ends)
+    ends = zip(*(one.rank1_interval for one in done if one.rank1_interval), strict=True)
+    low, high = (statistics.mean(100 * value for value in end) for end in ends)
+    return Dot(statistics.mean(one.percent("rank1") for one in done), low, high)
 
 
-def _gain(document: Document, name: str, against: str, figure: str) -> Dot | None:
-    for one in document["differences"]:
-        if (one["row"], one["against"], one["direction"], one["figure"]) == (name, against, "both", figure):
-            value, *ends = (one[key] for key in ("difference", "low", "high"))
-            return Dot(100 * value, *(100 * (value if end is None else end) for end in ends))
+def _gain(document: GridDocument, name: str, against: str, figure: str) -> Dot | None:
+    for one in document.differences:
+        if (one.row, one.against, one.direction, one.figure) == (name, against, "both", figure):
+            ends = (one.difference if end is None else end for end in (one.low, one.high))
+            return Dot(100 * one.difference, *(100 * end for end in ends))
     return None
-
-
-def _several_seeds(document: Document) -> bool:
-    return any(len(one["seeds"]) > 1 for one in document["differences"])

@@ -14,25 +14,25 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from scipy import stats
 
 from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.document import Part
 from duskmatch.evaluation.intervals import people_draws
+from duskmatch.experiments.document import Doubles
 from duskmatch.experiments.grids.cells import People
-from duskmatch.experiments.grids.student import t_quantile, two_sources
 from duskmatch.records import DIRECTIONS, Direction
 
-Figure = Literal["rank1", "mAP"]
+Metric = Literal["rank1", "mAP"]
 Verdict = Literal["higher", "lower", "higher, one seed", "lower, one seed", "no verdict"]
-COMPARED: tuple[Figure, ...] = ("rank1", "mAP")
+COMPARED: tuple[Metric, ...] = ("rank1", "mAP")
 UPPER, POWER = 0.975, 0.8  # of a two-sided 5 %; how often a true difference is to be found
 NOTHING = 1e-12  # a difference below this is rounding
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A row with one seed in one direction: all that a difference needs of it."""
+    """One row, seed and direction: what a comparison needs of it."""
 
     rank1: float
     mAP: float
@@ -42,7 +42,7 @@ class Scored:
 Seeds = Mapping[int, Mapping[Direction, Scored]]  # a row, seed by seed
 
 
-class Difference(BaseModel):
+class Comparison(Part):
     """A row less the one it stands against, mean over the seeds that both have, in fractions of 1.
 
     low, high: 95 %, people and seeds together (people alone where there is one seed); detectable: the least true
@@ -50,12 +50,10 @@ class Difference(BaseModel):
     distribution is used. With fewer than two people nothing is known but the difference.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     row: str
     against: str
     direction: Direction | Literal["both"]
-    figure: Figure
+    figure: Metric
     seeds: list[int]
     difference: float
     low: float | None
@@ -71,10 +69,10 @@ def compare(
     row: Seeds,
     against: Seeds,
     direction: Direction | Literal["both"],
-    figure: Figure,
+    figure: Metric,
     *,
     names: tuple[str, str],
-) -> Difference | None:
+) -> Comparison | None:
     """The paired difference over the seeds that both rows have; None where they share none."""
     seeds = sorted(set(row) & set(against))
     if not seeds:
@@ -90,9 +88,9 @@ def compare(
     reach = detectable = degrees = None
     if people is not None:
         deviation, degrees = two_sources(people, between or 0.0, len(seeds))
-        reach = t_quantile(UPPER, degrees) * deviation
-        detectable = reach + t_quantile(POWER, degrees) * deviation
-    return Difference(
+        reach, further = (float(stats.t.ppf(share, degrees)) * deviation for share in (UPPER, POWER))
+        detectable = reach + further
+    return Comparison(
         row=names[0],
         against=names[1],
         direction=direction,
@@ -109,8 +107,20 @@ def compare(
     )
 
 
+def two_sources(people: float, between: float, n_seeds: int) -> tuple[float, float]:
+    """(deviation, degrees of freedom) of a mean over seeds.
+
+    people: the deviation that other people would bring, known well; between: that of the n_seeds values themselves.
+    Source: Welch and Satterthwaite; the people's part has infinite degrees of freedom, the seeds' n_seeds - 1.
+    """
+    seeds = between * between / n_seeds
+    variance = people * people + seeds
+    ratio = variance / seeds if seeds else math.inf
+    return math.sqrt(variance), ratio * ratio * (n_seeds - 1) if n_seeds > 1 else math.inf
+
+
 def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Verdict:
-    """Higher or lower where the difference could have been detected; one seed says nothing of its own luck."""
+    """Higher or lower where the difference could have been detected; one seed does not show what a seed does."""
     if detectable is None or abs(difference) < max(detectable, NOTHING):
         return "no verdict"
     if n_seeds == 1:
@@ -118,7 +128,7 @@ def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Ver
     return "higher" if difference > 0 else "lower"
 
 
-def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Figure) -> float | None:
+def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Metric) -> float | None:
     """How far other people would move the mean difference of all pairs; None where a pair has fewer than two people.
 
     Each person is drawn once for all pairs; one who is missing in a direction counts nothing there.
@@ -135,7 +145,7 @@ def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Figure) -> 
     return float(mean[np.isfinite(mean)].std(ddof=1))
 
 
-def resampled(people: People, figure: Figure, pids: npt.NDArray[np.int64], draws: Doubles) -> Doubles:
+def resampled(people: People, figure: Metric, pids: npt.NDArray[np.int64], draws: Doubles) -> Doubles:
     """(r,) the figure in each of the draws (r, pids); not a number where nobody of these people was drawn."""
     places = np.searchsorted(pids, people.pids)
     sums, counts = np.zeros(len(pids)), np.zeros(len(pids))

@@ -1,4 +1,4 @@
-"""One JSON for every grid of runs: a line for each row, seed and direction, also for those that did not run."""
+"""One JSON for every grid of runs: an entry for each row, seed and direction, also for those that did not run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from duskmatch.data import Dataset
 from duskmatch.errors import EvaluationError
-from duskmatch.experiments.grids.cells import CellResult, LegacyBest, Order, Part, People
-from duskmatch.experiments.grids.comparison import COMPARED, Difference, Scored, compare
+from duskmatch.evaluation.document import Part
+from duskmatch.experiments.grids.cells import CellResult, LegacyBest, People
+from duskmatch.experiments.grids.comparison import COMPARED, Comparison, Scored, compare
 from duskmatch.experiments.grids.given import Budget, RowSettings, SettingsFile, budget_of, rows_settings, settings_file
-from duskmatch.experiments.grids.grid import Base, Grid
+from duskmatch.experiments.grids.grid import Results, Study
 from duskmatch.experiments.grids.variants import PRINTED
 from duskmatch.health import in_short
 from duskmatch.machine import describe, versions
@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 BOTH: tuple[Direction | Literal["both"], ...] = (*DIRECTIONS, "both")
 
 
-class Line(Part):
+class RowScores(Part):
     """One row, seed and direction; figures are null where it did not run, `status` says why."""
 
     name: str
@@ -49,6 +49,10 @@ class Line(Part):
     printed: dict[str, float] | None = None  # the paper's, per cent, on its own data
     test_best_legacy: LegacyBest | None = None
 
+    def percent(self, figure: str) -> float:
+        """A figure of a cell that is done."""
+        return 100.0 * float(getattr(self, figure))
+
 
 class NotComparable(Part):
     """A pair of rows that gets no differences, and why."""
@@ -58,8 +62,8 @@ class NotComparable(Part):
     why: str
 
 
-class Experiment(Part):
-    """table1.json, sweep.json, ... `camera_rule` is the first row's; where cells ran on several machines, all stand."""
+class GridDocument(Part):
+    """table1.json, sweep.json, ... `camera_rule` is the first row's; `machine` names all that cells ran on."""
 
     schema_version: int
     experiment: str
@@ -69,10 +73,10 @@ class Experiment(Part):
     selection: str
     camera_rule: str
     budget: Budget
-    rows: list[Line]
+    rows: list[RowScores]
     settings: dict[str, list[str]]  # of each row, what it changes
     builds_on: dict[str, str | None]
-    differences: list[Difference]
+    differences: list[Comparison]
     machine: str
     threads: int | list[int] | None
     versions: dict[str, str]
@@ -80,25 +84,28 @@ class Experiment(Part):
     settings_file: SettingsFile | None = None
     not_comparable: list[NotComparable] = Field(default_factory=list)
 
+    @property
+    def word(self) -> str:
+        """The end of every title where the data are generated."""
+        return " (SYNTHETIC data)" if self.synthetic else ""
 
-def experiment_document(
-    name: str,
-    grid: Grid,
-    base: Base,
-    order: Order,
-    dataset: Dataset,
-    results: Mapping[tuple[str, int], CellResult],
-    failed: Mapping[str, str],
-) -> dict[str, Any]:
-    """The document, ready for JSON."""
+    def done(self, name: str, direction: str | None = None) -> list[RowScores]:
+        """The scores of a row's finished cells, in one direction or both."""
+        own = (one for one in self.rows if one.name == name and one.status == "done")
+        return [one for one in own if direction in (None, one.direction)]
+
+
+def grid_document(study: Study, failed: Mapping[str, str]) -> GridDocument:
+    """The study as it stands; `failed`: why a cell failed, by its folder's path."""
+    grid, dataset, results = study.grid, study.dataset, study.results()
     settings = next(iter(grid.cells.values())).settings
-    rows = lines(grid, results, failed, printed=dataset.name == "HITSZ-VCM")
+    rows = scores_of_rows(study, results, failed)
     builds_on = {row.name: row.builds_on for row in grid.rows}
-    found, left_out = differences(rows, builds_on)
+    found, left_out = comparisons(rows, builds_on)
     reads = [result.data.test_reads for result in results.values() if result.data.test_reads is not None]
-    return Experiment(
+    return GridDocument(
         schema_version=SCHEMA_VERSION,
-        experiment=name,
+        experiment=study.name,
         synthetic=dataset.synthetic,
         data={
             "name": dataset.name,
@@ -106,25 +113,25 @@ def experiment_document(
             "fingerprint": dataset.fingerprint,
             "test_reads": max(reads, default=None),
         },
-        split=order.split,
-        selection=order.selection,
+        split=study.scoring.split,
+        selection=study.scoring.selection,
         camera_rule=settings.evaluate.camera_rule or dataset.protocol.camera_rule,
-        budget=budget_of(base, settings),
+        budget=budget_of(grid, settings),
         rows=rows,
         settings={row.name: list(row.overrides) for row in grid.rows},
         builds_on=builds_on,
         differences=found,
-        **computed_by(list(results.values()), order),
+        **computed_by(list(results.values()), study.scoring.threads),
         rows_settings=rows_settings(grid, dataset),
-        settings_file=settings_file(grid, base),
+        settings_file=settings_file(grid),
         not_comparable=left_out,
-    ).model_dump(mode="json")
+    )
 
 
-def computed_by(results: Sequence[CellResult], order: Order) -> dict[str, Any]:
+def computed_by(results: Sequence[CellResult], asked: int | None) -> dict[str, Any]:
     """Machine, threads and versions: all different ones of the cells, or of this machine where none is done."""
     if not results:
-        return {"machine": describe(), "threads": order.threads, "versions": versions()}
+        return {"machine": describe(), "threads": asked, "versions": versions()}
     threads = sorted({result.threads for result in results})
     names = dict.fromkeys(name for result in results for name in result.versions)
     return {
@@ -138,48 +145,45 @@ def _distinct(texts: Iterable[str], between: str) -> str:
     return between.join(dict.fromkeys(texts))
 
 
-def lines(
-    grid: Grid, results: Mapping[tuple[str, int], CellResult], failed: Mapping[str, str], *, printed: bool
-) -> list[Line]:
-    """Every row, seed and direction of the grid."""
-    found = []
+def scores_of_rows(study: Study, results: Results, failed: Mapping[str, str]) -> list[RowScores]:
+    """Every row, seed and direction of the grid; on the paper's data set its printed figures beside them."""
+    grid, found = study.grid, []
     for row in grid.rows:
+        printed = PRINTED.get(row.name, {}) if study.dataset.name == "HITSZ-VCM" else {}
         for seed in grid.seeds:
+            result = results.get((row.name, seed))
+            status = "done" if result else failed.get(str(grid.cells[row.name, seed].folder), "not run")
             for direction in DIRECTIONS:
-                beside = PRINTED.get(row.name, {}).get(direction) if printed else None
-                result = results.get((row.name, seed))
-                status = "done" if result else failed.get(str(grid.cells[row.name, seed].folder), "not run")
-                line = Line(name=row.name, seed=seed, direction=direction, status=status, printed=beside)
-                found.append(line if result is None else _filled(line, result, direction))
+                own = RowScores(
+                    name=row.name, seed=seed, direction=direction, status=status, printed=printed.get(direction)
+                )
+                found.append(own.model_copy(update=_figures(result, direction)) if result else own)
     return found
 
 
-def _filled(line: Line, result: CellResult, direction: Direction) -> Line:
-    scores = result.directions[direction].model_dump()
-    figures = {key: value for key, value in scores.items() if key in Line.model_fields}
-    return line.model_copy(
-        update={
-            **figures,
-            "parameters": result.parameters["training"],
-            "parameters_at_test": result.parameters["test"],
-            "flops": result.flops,
-            "seconds": result.seconds,
-            "health": None if result.health is None else in_short(result.health.model_dump()),
-            "people": result.people[direction],
-            "test_best_legacy": (result.test_best_legacy or {}).get(direction),
-        }
-    )
+def _figures(result: CellResult, direction: Direction) -> dict[str, Any]:
+    scores = result.directions[direction]
+    return {
+        **{key: value for key, value in scores if key in RowScores.model_fields},
+        "parameters": result.parameters["training"],
+        "parameters_at_test": result.parameters["test"],
+        "flops": result.flops,
+        "seconds": result.seconds,
+        "health": None if result.health is None else in_short(result.health.model_dump()),
+        "people": result.people[direction],
+        "test_best_legacy": (result.test_best_legacy or {}).get(direction),
+    }
 
 
-def differences(
-    rows: Sequence[Line], builds_on: Mapping[str, str | None]
-) -> tuple[list[Difference], list[NotComparable]]:
+def comparisons(
+    rows: Sequence[RowScores], builds_on: Mapping[str, str | None]
+) -> tuple[list[Comparison], list[NotComparable]]:
     """Each row less the one it builds on, and less the first row; and the pairs that cannot be compared."""
     cells: dict[str, dict[int, dict[Direction, Scored]]] = {name: {} for name in builds_on}
-    for line in rows:
-        if line.rank1 is not None and line.mAP is not None and line.people is not None:
-            cells[line.name].setdefault(line.seed, {})[line.direction] = Scored(line.rank1, line.mAP, line.people)
-    found: list[Difference] = []
+    for one in rows:
+        if one.rank1 is not None and one.mAP is not None and one.people is not None:
+            cells[one.name].setdefault(one.seed, {})[one.direction] = Scored(one.rank1, one.mAP, one.people)
+    found: list[Comparison] = []
     left_out: list[NotComparable] = []
     first, *others = builds_on
     for name in others:
@@ -187,8 +191,9 @@ def differences(
             if against not in cells or against == name:
                 continue
             try:
+                pair = cells[name], cells[against]
                 seen = [
-                    compare(cells[name], cells[against], direction, figure, names=(name, against))
+                    compare(*pair, direction, figure, names=(name, against))
                     for direction in BOTH
                     for figure in COMPARED
                 ]

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from duskmatch.config import Settings, known_keys, read_settings
 from duskmatch.errors import CheckpointError, OutputError, SettingsError
+from duskmatch.files import file_hash
 from duskmatch.weights import read_weights
-
-
-def weights_digest(run: Path) -> str:
-    """SHA-256 of RUN/model.safetensors: which weights a result was scored with."""
-    with (run / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
@@ -25,7 +20,7 @@ def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
     if not (run / "model.safetensors").is_file():
         return False
     if digest is not None:
-        return weights_digest(run) == digest
+        return file_hash(run / "model.safetensors") == digest
     try:
         return last is not None and read_weights(run / "model.safetensors").header.get("step") == last
     except CheckpointError:
@@ -38,7 +33,7 @@ def check_same_settings(run: Path, settings: Settings) -> None:
     try:
         begun = values_of(read_settings(path))
     except SettingsError as error:
-        raise OutputError(f"{path}: cannot be gone on with: {error}; delete {run} or choose another --out") from error
+        raise OutputError(f"{path}: cannot be resumed: {error}; delete {run} or choose another --out") from error
     now = values_of(settings)
     other = next((key for key in now if begun[key] != now[key]), None)
     if other is not None:
@@ -50,8 +45,4 @@ def check_same_settings(run: Path, settings: Settings) -> None:
 
 def values_of(settings: Settings) -> dict[str, Any]:
     """Every setting's value by its dotted name."""
-    values: dict[str, Any] = {}
-    for key in known_keys():
-        section, _, name = key.partition(".")
-        values[key] = getattr(getattr(settings, section), name) if name else getattr(settings, section)
-    return values
+    return {key: attrgetter(key)(settings) for key in known_keys()}

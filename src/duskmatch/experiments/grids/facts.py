@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Document = Mapping[str, Any]
-Cells = list[list[str]]
+from duskmatch.experiments.grids.document import GridDocument
+from duskmatch.experiments.publish import Table
+
 KINDS = {  # of a row's settings, in words
     "preset": "preset",
     "method": "method",
@@ -19,53 +20,54 @@ KINDS = {  # of a row's settings, in words
 }
 
 
-def facts(document: Document) -> dict[str, str]:
+def facts(document: GridDocument) -> dict[str, str]:
     """What all rows share."""
-    budget = document["budget"]
-    per_step = 2 * budget["pids_per_batch"] * budget["tracklets_per_pid"]
-    iterations = (
-        f"{budget['iterations']} iterations" if budget["iterations"] else "the data set's own number of iterations"
-    )
-    seeds = sorted({line["seed"] for line in document["rows"]})
-    done = {(line["name"], line["seed"]) for line in document["rows"] if line["status"] == "done"}
-    asked = {(line["name"], line["seed"]) for line in document["rows"]}
-    reads = document["data"]["test_reads"]
-    differing = [f"{KINDS[key]} {spread(values)}" for key, values in differing_settings(document).items()]
-    threads = document["threads"] if isinstance(document["threads"], list) else [document["threads"]]
+    cells = {(one.name, one.seed): one.status for one in document.rows}
+    reads = document.data["test_reads"]
+    threads = document.threads if isinstance(document.threads, list) else [document.threads]
     return {
-        "split": document["split"],
-        "budget of a cell": (
-            f"{iterations} of {per_step} clips x {budget['training_frames']} frames at "
-            f"{budget['size'][0]}x{budget['size'][1]}, preset {budget['preset']}, schedule {budget['schedule']}"
-            + (f", {' '.join('--' + o for o in budget['overrides'])}" if budget["overrides"] else "")
-            + (f" (the first row's; differs by row: {', '.join(differing)})" if differing else "")
-        ),
+        "split": document.split,
+        "budget of a cell": budget(document),
         **settings_file(document),
-        "seeds": ", ".join(map(str, seeds)),
-        "cells done": f"{len(done)} of {len(asked)}",
-        "selection": selection_in_words(document["selection"], document["split"]),
+        "seeds": ", ".join(map(str, sorted({seed for _, seed in cells}))),
+        "cells done": f"{list(cells.values()).count('done')} of {len(cells)}",
+        "selection": selection_in_words(document.selection, document.split),
         "camera rule": camera_rule(document),
         "times these people were read": "not counted" if reads is None else str(reads),
-        "machine": f"{document['machine']}, {' or '.join(map(str, threads))} thread(s) a cell",
-        "torch": document["versions"]["torch"],
-        "fingerprint": document["data"]["fingerprint"][:16],
+        "machine": f"{document.machine}, {' or '.join(map(str, threads))} thread(s) a cell",
+        "torch": document.versions["torch"],
+        "fingerprint": document.data["fingerprint"][:16],
     }
 
 
-def differing_settings(document: Document) -> dict[str, list[Any]]:
+def budget(document: GridDocument) -> str:
+    """How much every cell is trained, in which form, and what of it differs by row."""
+    given = document.budget
+    iterations = f"{given.iterations} iterations" if given.iterations else "the data set's own number of iterations"
+    overrides = f", {' '.join('--' + override for override in given.overrides)}" if given.overrides else ""
+    differing = [f"{KINDS[key]} {spread(values)}" for key, values in differing_settings(document).items()]
+    return (
+        f"{iterations} of {2 * given.pids_per_batch * given.tracklets_per_pid} clips x {given.training_frames} frames "
+        f"at {given.size[0]}x{given.size[1]}, preset {given.preset}, schedule {given.schedule}{overrides}"
+        + (f" (the first row's; differs by row: {', '.join(differing)})" if differing else "")
+    )
+
+
+def differing_settings(document: GridDocument) -> dict[str, list[Any]]:
     """What is not the same in all rows: its values, row by row. An older document says nothing of its rows."""
-    rows = list(document.get("rows_settings", {}).values())
-    columns = {key: [row[key] for row in rows] for key in KINDS}
+    rows = document.rows_settings.values()
+    columns = {key: [getattr(row, key) for row in rows] for key in KINDS}
     return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
 
 
-def settings_table(document: Document) -> tuple[list[str], Cells] | None:
-    """A line for each row with what differs; None where nothing does."""
+def settings_table(document: GridDocument) -> list[Table]:
+    """A line for each row with what differs; no table where nothing does."""
     differing = differing_settings(document)
     if not differing:
-        return None
-    lines = zip(document["rows_settings"], *differing.values(), strict=True)
-    return ["row", *(KINDS[key] for key in differing)], [[name, *map(value_in_words, rest)] for name, *rest in lines]
+        return []
+    rows = zip(document.rows_settings, *differing.values(), strict=True)
+    cells = [[name, *map(value_in_words, rest)] for name, *rest in rows]
+    return [Table("Settings that differ by row", ["row", *(KINDS[key] for key in differing)], cells)]
 
 
 def spread(values: list[Any]) -> str:
@@ -83,19 +85,18 @@ def value_in_words(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def camera_rule(document: Document) -> str:
+def camera_rule(document: GridDocument) -> str:
     rules = differing_settings(document).get("camera_rule")
-    return f"differs by row: {spread(rules)}" if rules else str(document["camera_rule"])
+    return f"differs by row: {spread(rules)}" if rules else document.camera_rule
 
 
-def settings_file(document: Document) -> dict[str, str]:
+def settings_file(document: GridDocument) -> dict[str, str]:
     """The file of settings for all rows and what it says; nothing where there was none."""
-    file = document.get("settings_file")
-    if not file:
+    file = document.settings_file
+    if file is None:
         return {}
-    content = file["content"]
-    said = "changed or gone since the cells were planned" if content is None else dotted(content) or "empty"
-    return {f"settings of {file['name']}": said}
+    changed = "changed or gone since the cells were planned"
+    return {f"settings of {file.name}": changed if file.content is None else dotted(file.content) or "empty"}
 
 
 def dotted(tree: Mapping[str, Any], above: str = "") -> str:

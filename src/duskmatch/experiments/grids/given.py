@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from duskmatch.config import Settings, TrainSettings, load_yaml
+from duskmatch.config import Settings, load_yaml
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
-from duskmatch.experiments.grids.cells import Part
-from duskmatch.experiments.grids.grid import Base, Grid, settings_of
+from duskmatch.evaluation.document import Part
+from duskmatch.experiments.grids.grid import Grid, settings_of
 
 
 class Budget(Part):
@@ -49,26 +49,24 @@ class SettingsFile(Part):
     content: dict[str, Any] | None
 
 
-def iterations_of(train: TrainSettings) -> int | None:
-    """Of all stages; None where the data set says how long an epoch is."""
-    return train.steps_per_epoch * train.n_epochs if train.steps_per_epoch else None
+def of_both(settings: Settings) -> dict[str, Any]:
+    """What a budget and a row's settings have in common.
+
+    iterations: of all stages; None where the data set says how long an epoch is.
+    """
+    train, data = settings.train, settings.data
+    return {
+        "iterations": train.steps_per_epoch * train.n_epochs if train.steps_per_epoch else None,
+        "training_frames": data.training_frames,
+        "size": (data.height, data.width),
+        "schedule": train.schedule,
+    }
 
 
-def budget_of(base: Base, settings: Settings) -> Budget:
-    train = settings.train
-    return Budget(
-        preset=base.preset,
-        overrides=list(base.overrides),
-        iterations=iterations_of(train),
-        stage1_epochs=train.stage1_epochs,
-        stage2_epochs=train.stage2_epochs,
-        steps_per_epoch=train.steps_per_epoch,
-        pids_per_batch=train.pids_per_batch,
-        tracklets_per_pid=train.tracklets_per_pid,
-        training_frames=settings.data.training_frames,
-        size=(settings.data.height, settings.data.width),
-        schedule=train.schedule,
-    )
+def budget_of(grid: Grid, settings: Settings) -> Budget:
+    keys = ("stage1_epochs", "stage2_epochs", "steps_per_epoch", "pids_per_batch", "tracklets_per_pid")
+    own = {key: getattr(settings.train, key) for key in keys}
+    return Budget(preset=grid.base.preset, overrides=list(grid.base.overrides), **own, **of_both(settings))
 
 
 def rows_settings(grid: Grid, dataset: Dataset) -> dict[str, RowSettings]:
@@ -76,25 +74,21 @@ def rows_settings(grid: Grid, dataset: Dataset) -> dict[str, RowSettings]:
     found = {}
     for row in grid.rows:
         settings = grid.cells[row.name, grid.seeds[0]].settings
-        train = settings.train
         found[row.name] = RowSettings(
             preset=settings.preset,
             method=settings.model.name,
-            iterations=iterations_of(train),
-            clips_per_iteration=2 * train.pids_per_batch * train.tracklets_per_pid,
-            training_frames=settings.data.training_frames,
-            size=(settings.data.height, settings.data.width),
-            schedule=train.schedule,
+            clips_per_iteration=2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid,
             camera_rule=settings.evaluate.camera_rule or dataset.protocol.camera_rule,
+            **of_both(settings),
         )
     return found
 
 
-def settings_file(grid: Grid, base: Base) -> SettingsFile | None:
+def settings_file(grid: Grid) -> SettingsFile | None:
     """The file's parsed content, as long as it still gives the settings that the cells were planned with."""
+    base, row, seed = grid.base, grid.rows[0], grid.seeds[0]
     if base.file is None:
         return None
-    row, seed = grid.rows[0], grid.seeds[0]
     try:
         same = settings_of(row, seed, base) == grid.cells[row.name, seed].settings
         content = (load_yaml(base.file.read_text(encoding="utf-8")) or {}) if same else None

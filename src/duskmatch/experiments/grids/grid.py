@@ -1,4 +1,4 @@
-"""An experiment: rows x seeds on one data set, with one budget; resumable, finished cells are never run again."""
+"""The plan of an experiment: rows x seeds on one data set; finished cells are found again and never run twice."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from duskmatch.config import PRESETS, Settings, load_settings
-from duskmatch.data import Dataset
+from duskmatch.data import Dataset, open_dataset
 from duskmatch.data.dataset import DirectionPair
 from duskmatch.errors import DataError, SettingsError
 from duskmatch.evaluation.matches import SamePersonTable
-from duskmatch.experiments.grids.cells import Cell, CellResult, Order, elsewhere, find_result, key_of
+from duskmatch.experiments.grids.cells import Cell, CellResult, Scoring, elsewhere, find_result, key_of
 from duskmatch.experiments.grids.selection import need_validation
 from duskmatch.experiments.grids.variants import Row
+from duskmatch.machine import describe
+from duskmatch.models.start import check_imagenet
 from duskmatch.records import CameraRule, Ints, Tracklet
+
+Results = Mapping[tuple[str, int], CellResult]  # of the cells that are done, by row and seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,11 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The cells of an experiment by row and seed."""
+    """The cells of an experiment by row and seed, and where their settings started."""
 
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
+    base: Base
     cells: dict[tuple[str, int], Cell]
 
     def queue(self) -> list[Cell]:
@@ -44,18 +49,37 @@ class Grid:
         ordered = [self.cells[row.name, seed] for seed in self.seeds for row in self.rows]
         return list({cell.folder: cell for cell in reversed(ordered)}.values())[::-1]
 
-    def results(self, order: Order, fingerprint: str) -> dict[tuple[str, int], CellResult]:
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A grid on a data set under its name, and the folder of its cells and tables."""
+
+    name: str
+    out: Path
+    grid: Grid
+    scoring: Scoring
+    dataset: Dataset
+
+    def results(self) -> Results:
         """What is done so far."""
-        found = {key: find_result(cell, order, fingerprint) for key, cell in self.cells.items()}
+        scoring, fingerprint = self.scoring, self.dataset.fingerprint
+        found = {key: find_result(cell, scoring, fingerprint) for key, cell in self.grid.cells.items()}
         return {key: result for key, result in found.items() if result is not None}
 
-    def check_folders(self, order: Order, fingerprint: str) -> None:
-        """Refuses folders with other cells' results on other splits; `results` does so on the order's own."""
-        for cell in self.queue():
-            elsewhere(cell, order, fingerprint)
+    def waiting(self, *, mix_machines: bool) -> list[Cell]:
+        """The cells that are not done; refused where one of them cannot be run here."""
+        waiting = [cell for cell in self.grid.queue() if not cell.result_path(self.scoring.split).is_file()]
+        done = self.results()  # folders with other cells' results are refused
+        if waiting and not mix_machines:
+            check_machine(waiting, done, describe())
+        for cell in waiting:
+            check_imagenet(cell.settings.model)
+        for cell in self.grid.queue() if waiting else ():
+            elsewhere(cell, self.scoring, self.dataset.fingerprint)  # those on other splits too
+        return waiting
 
 
-def check_machine(waiting: Sequence[Cell], done: Mapping[tuple[str, int], CellResult], machine: str) -> None:
+def check_machine(waiting: Sequence[Cell], done: Results, machine: str) -> None:
     """Refuses to finish a seed on another machine than it was begun on: its rows are compared with each other.
 
     Other vector units round otherwise, and a training of hundreds of iterations ends as another draw.
@@ -82,18 +106,17 @@ def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) 
         for seed in seeds:
             settings = settings_of(row, seed, base)
             cells[row.name, seed] = Cell(row.name, settings, out / "cells" / key_of(settings) / f"seed{seed}")
-    return Grid(tuple(rows), tuple(seeds), cells)
+    return Grid(tuple(rows), tuple(seeds), base, cells)
 
 
 def settings_of(row: Row, seed: int, base: Base) -> Settings:
     """A row's settings: preset, file, what all rows share, the row's own; the budget, unless the row has its own."""
     preset, named = start_of(row, base)
     try:
-        overrides = (*named, *base.overrides, *row.overrides)
         settings = load_settings(
             preset,
             file=base.file,
-            overrides=overrides,
+            overrides=(*named, *base.overrides, *row.overrides),
             seed=seed,
             defaults=base.defaults,
             file_begins_from=base.preset,
@@ -109,7 +132,7 @@ def settings_of(row: Row, seed: int, base: Base) -> Settings:
     return settings if base.budget is None or own else with_budget(settings, base.budget)
 
 
-METHODS_OWN = {"paper": "own"}  # the ending of a method's preset that stands in the place of the base's
+METHODS_OWN = {"paper": "own"}  # for the base's preset, the ending of a method's own
 
 
 def start_of(row: Row, base: Base) -> tuple[str, tuple[str, ...]]:
@@ -129,19 +152,25 @@ def with_budget(settings: Settings, iterations: int) -> Settings:
     return settings.model_copy(update={"train": train})
 
 
-def check_data(dataset: Dataset, order: Order, grid: Grid) -> str:
-    """The data set's fingerprint, after a look at whether every cell can be scored, which it would be last of all."""
-    splits = [order.split]
-    if order.selection == "validation":
+def plan_study(name: str, grid: Grid, scoring: Scoring, out: Path) -> Study:
+    """The grid with its data set, opened; refused where a cell could be trained and not scored."""
+    dataset = open_dataset(scoring.data)
+    check_data(dataset, scoring, grid)
+    return Study(name, out, grid, scoring, dataset)
+
+
+def check_data(dataset: Dataset, scoring: Scoring, grid: Grid) -> None:
+    """Refuses data on which a trained cell could not be scored: better now than after the training."""
+    splits = [scoring.split]
+    if scoring.selection == "validation":
         need_validation(dataset)
-        splits = list(dict.fromkeys((order.split, "validation")))
+        splits = list(dict.fromkeys((scoring.split, "validation")))
     protocol = dataset.protocol
     rules = sorted({cell.settings.evaluate.camera_rule or protocol.camera_rule for cell in grid.cells.values()})
     for split, asked, trial in product(splits, protocol.pairs, protocol.trials):
         pair = dataset.pair(asked.name, split, trial)
         for rule in rules:
             check_pair(pair, rule, f"{dataset.root}: {asked.name} on {split} people")
-    return dataset.fingerprint
 
 
 def check_pair(pair: DirectionPair, rule: CameraRule, what: str) -> None:

@@ -11,11 +11,9 @@ from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
 from duskmatch.errors import DuskmatchError
-from duskmatch.experiments.grids.cells import Cell, Order
+from duskmatch.experiments.grids.cells import Cell, Scoring
 from duskmatch.experiments.grids.running import run_cell
 from duskmatch.interrupts import deaf_to_interrupts
-
-Told = Callable[[Cell, int, int], None]  # a cell, its iterations done, and of how many
 
 
 class Running(NamedTuple):
@@ -25,28 +23,34 @@ class Running(NamedTuple):
 
 
 def run_cells(
-    cells: Sequence[Cell], order: Order, *, at_once: int, on_step: Told, on_end: Callable[[Cell, str | None], None]
+    cells: Sequence[Cell],
+    scoring: Scoring,
+    *,
+    at_once: int,
+    on_step: Callable[[Cell, int, int], None],
+    on_end: Callable[[Cell, str | None], None],
 ) -> dict[str, str]:
-    """Runs them in their order, `at_once` at a time; returns why a cell failed, by its folder's path.
+    """Runs them in this order, `at_once` at a time; returns why a cell failed, by its folder's path.
 
-    A cell that fails does not stop the others. Ctrl-C and SIGTERM end all of them after their iteration, saved.
+    `on_step` hears a cell, its iterations done, and of how many. A cell that fails does not stop the others.
+    Ctrl-C and SIGTERM end all of them after their iteration, saved.
     """
     waiting, running, failed = list(cells), [], {}  # type: list[Cell], list[Running], dict[str, str]
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
-                running.append(_begin(waiting.pop(0), order))
+                running.append(_begin(waiting.pop(0), scoring))
             for pipe in wait([r.pipe for r in running]):
                 one = next(r for r in running if r.pipe is pipe)
-                told = _heard(one)
-                if isinstance(told, tuple):
-                    on_step(one.cell, *told)
+                message = _received(one)
+                if isinstance(message, tuple):
+                    on_step(one.cell, *message)
                     continue
                 running.remove(one)
                 one.process.join()
-                if told:
-                    failed[str(one.cell.folder)] = told
-                on_end(one.cell, told or None)
+                if message:
+                    failed[str(one.cell.folder)] = message
+                on_end(one.cell, message or None)
     finally:
         for one in running:
             if one.process.pid and one.process.is_alive():
@@ -56,11 +60,11 @@ def run_cells(
     return failed
 
 
-def _begin(cell: Cell, order: Order) -> Running:
+def _begin(cell: Cell, scoring: Scoring) -> Running:
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
-        target=_work, args=(cell, order, theirs, os.getpid()), name=f"{cell.row}, seed {cell.seed}"
+        target=_work, args=(cell, scoring, theirs, os.getpid()), name=f"{cell.row}, seed {cell.seed}"
     )
     with deaf_to_interrupts():
         process.start()
@@ -68,28 +72,28 @@ def _begin(cell: Cell, order: Order) -> Running:
     return Running(cell, process, ours)
 
 
-def _heard(one: Running) -> tuple[int, int] | str:
+def _received(one: Running) -> tuple[int, int] | str:
     """Progress, "" for done, or why it failed."""
     try:
-        told: tuple[int, int] | str = one.pipe.recv()
-        return told
+        message: tuple[int, int] | str = one.pipe.recv()
+        return message
     except EOFError:
         one.process.join()
         return f"its process ended with status {one.process.exitcode}; want of memory, most likely"
 
 
-def _work(cell: Cell, order: Order, pipe: Connection, parent: int) -> None:
+def _work(cell: Cell, scoring: Scoring, pipe: Connection, parent: int) -> None:
     """In the cell's own process."""
 
     def on_step(done: int, total: int) -> None:
-        if os.getppid() != parent:  # the one who asked was killed: save and leave, nobody is to be told
+        if os.getppid() != parent:  # the parent was killed: save and end
             os.kill(os.getpid(), signal.SIGTERM)
             return
         if done % 10 == 0 or done == total:
             pipe.send((done, total))
 
     try:
-        run_cell(cell, order, on_step)
+        run_cell(cell, scoring, on_step)
         pipe.send("")
     except (DuskmatchError, OSError) as error:
         pipe.send(" ".join(str(error).split()))

@@ -19,15 +19,15 @@ from duskmatch.experiments.grids.cells import (
     CELL_VERSION,
     Cell,
     CellResult,
-    Order,
     People,
+    Scoring,
     elsewhere,
     find_result,
     key_of,
 )
-from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run, weights_digest
+from duskmatch.experiments.grids.earlier import check_same_settings, is_the_run
 from duskmatch.experiments.grids.selection import evaluated, last_step, legacy_best, with_selection
-from duskmatch.files import make_folder, only_writer, write_json
+from duskmatch.files import file_hash, make_folder, only_writer, write_json
 from duskmatch.health import Health, read_health
 from duskmatch.machine import describe, pick_device, set_threads, versions
 from duskmatch.records import DIRECTIONS, Scores
@@ -39,114 +39,113 @@ from duskmatch.training.schedule import stage_frames
 from duskmatch.training.shared_stage import baseline_of
 
 BUSY = "is being run by another process; the same command picks the cell up later"
+OnStep = Callable[[int, int], None]  # iterations done, of how many
 
 
-def run_cell(cell: Cell, order: Order, on_step: Callable[[int, int], None] = lambda done, total: None) -> CellResult:
+def run_cell(cell: Cell, scoring: Scoring, on_step: OnStep = lambda done, total: None) -> CellResult:
     """Trains the cell, going on where it was stopped, scores it, and writes its result last.
 
     What is done already is not done again: a cell with its result is returned, one that was scored on another split is
     not trained again while its RUN is there. While it lasts no other process runs this cell.
     """
-    threads = set_threads(order.threads)
-    dataset = open_dataset(order.data)
+    threads = set_threads(scoring.threads)
+    dataset = open_dataset(scoring.data)
     make_folder(cell.folder)
     with only_writer(cell.folder, BUSY):
-        done = find_result(cell, order, dataset.fingerprint)
-        return done or _run(cell, order, dataset, threads, on_step)
+        done = find_result(cell, scoring, dataset.fingerprint)
+        return done or _run(cell, scoring, dataset, threads, on_step)
 
 
-def _run(cell: Cell, order: Order, dataset: Dataset, threads: int, on_step: Callable[[int, int], None]) -> CellResult:
+def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: OnStep) -> CellResult:
     run = cell.folder / "run"
-    others = elsewhere(cell, order, dataset.fingerprint)
-    settings = with_selection(cell.settings, order.selection, dataset)
-    took = took_before(run, others, settings, order, dataset)
+    others = elsewhere(cell, scoring, dataset.fingerprint)
+    settings = with_selection(cell.settings, scoring.selection, dataset)
+    took = previous_speed(run, others, settings, scoring, dataset)
     if took is None:
-        outcome = trained(cell, settings, order, dataset, on_step)
+        outcome = trained(cell, settings, scoring, dataset, on_step)
         took = speed(run, outcome["steps"], settings)
-    digest = weights_digest(run)
-    embedder = load_embedder(run, device=order.device, on_bad_frame=settings.data.on_bad_frame)
-    evaluation = evaluated(embedder, dataset, order.split, settings)
+    weights = file_hash(run / "model.safetensors")
+    embedder = load_embedder(run, device=scoring.device, on_bad_frame=settings.data.on_bad_frame)
+    evaluation = evaluated(embedder, dataset, scoring.split, settings)
+    health, legacy = read_health(run), scoring.selection == "test_best_legacy"
     result = CellResult(
         schema_version=CELL_VERSION,
         row=cell.row,
         seed=cell.seed,
-        split=order.split,
-        selection=order.selection,
+        split=scoring.split,
+        selection=scoring.selection,
         settings=cell.settings.model_dump(mode="json"),
         data=dataset_facts(dataset, evaluation),
         synthetic=dataset.synthetic,
         directions={d: direction_scores(evaluation.scores[d], evaluation.trials[d]) for d in DIRECTIONS},
         people={d: people_of(pooled(evaluation.trials[d])) for d in DIRECTIONS},
-        test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
+        test_best_legacy=legacy_best(run, dataset, settings, scoring) if legacy else None,
         parameters=embedder.known["parameters"],
         flops=flops_of(embedder),
         **took,
         machine=describe(),
         threads=threads,
         versions=versions(),
-        health=health_of(run),
-        weights_sha256=digest,
+        health=None if health is None else Health.model_validate(health),
+        weights_sha256=weights,
     )
-    write_json(cell.result_path(order.split), result.model_dump(mode="json"))
-    shutil.rmtree(run / "state", ignore_errors=True)  # a finished cell is never gone on with
+    write_json(cell.result_path(scoring.split), result.model_dump(mode="json"))
+    shutil.rmtree(run / "state", ignore_errors=True)  # a finished cell is never trained further
     return result
 
 
-def health_of(run: Path) -> Health | None:
-    """The RUN's health.json; None where it is older than there was one."""
-    found = read_health(run)
-    return None if found is None else Health.model_validate(found)
-
-
-def took_before(
-    run: Path, others: list[CellResult], settings: Settings, order: Order, dataset: Dataset
+def previous_speed(
+    run: Path, others: list[CellResult], settings: Settings, scoring: Scoring, dataset: Dataset
 ) -> dict[str, float] | None:
-    """How long the RUN took whose weights another split was scored with, where it is still there; else None: train.
+    """Training time of the RUN that another split was scored with; None where it is not there and must be trained.
 
-    The field's habit needs the states, which are gone.
+    test_best_legacy needs the checkpoints of the training, which are deleted.
     """
-    if not others or order.selection == "test_best_legacy":
+    if not others or scoring.selection == "test_best_legacy":
         return None
-    last = last_step(settings, dataset) if order.selection == "last" else None
+    last = last_step(settings, dataset) if scoring.selection == "last" else None
     known = next((result for result in others if is_the_run(run, result.weights_sha256, last)), None)
     return None if known is None else {"seconds": known.seconds, "frames_per_s": known.frames_per_s}
 
 
-def trained(
-    cell: Cell, settings: Settings, order: Order, dataset: Dataset, on_step: Callable[[int, int], None]
-) -> dict[str, Any]:
+def trained(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> dict[str, Any]:
     """The cell's RUN, from where it was stopped; one that was begun with other settings is refused."""
-    run, settings = cell.folder / "run", settle_precision(settings, pick_device(order.device))
-    begun = (run / "settings.yaml").is_file()
-    if begun:
-        check_same_settings(run, settings)
-    stage0 = None if valid_steps(run) else shared_stage0(cell, settings, order, dataset, on_step)
-    watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
-    return train(settings, dataset, run, resume=begun, device=order.device, watcher=watcher, stage0_of=stage0)
+    run, settings = cell.folder / "run", settle_precision(settings, pick_device(scoring.device))
+    begun = _begun(run, settings)
+    stage0 = None if valid_steps(run) else shared_stage0(cell, settings, scoring, dataset, on_step)
+    watcher = _watcher(on_step)
+    return train(settings, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_of=stage0)
 
 
-def shared_stage0(
-    cell: Cell, settings: Settings, order: Order, dataset: Dataset, on_step: Callable[[int, int], None]
-) -> Path | None:
+def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> Path | None:
     """The run of the cell's stage 0, which cells that differ in later parts have in common: trained once, by the first.
 
     The cell ends with the bits that it would have by itself. None where there is nothing to share.
     """
-    if order.selection != "last":
+    if scoring.selection != "last":
         return None
     baseline = baseline_of(settings, len({tracklet.pid for tracklet in dataset.train}))
     if baseline is None:
         return None
     folder = cell.folder.parents[2] / "stage0" / key_of(baseline) / cell.folder.name
     make_folder(folder)
-    run = folder / "run"
-    watcher = Watcher(on_step=lambda done, total, _: on_step(done, total))
+    run, watcher = folder / "run", _watcher(on_step)
     with only_writer(folder, busy=None):
-        begun = (run / "settings.yaml").is_file()
-        if begun:
-            check_same_settings(run, baseline)
-        train(baseline, dataset, run, resume=begun, device=order.device, watcher=watcher, stage0_only=True)
+        begun = _begun(run, baseline)
+        train(baseline, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_only=True)
     return run
+
+
+def _begun(run: Path, settings: Settings) -> bool:
+    """Whether training was begun there; refused where that was with other settings."""
+    begun = (run / "settings.yaml").is_file()
+    if begun:
+        check_same_settings(run, settings)
+    return begun
+
+
+def _watcher(on_step: OnStep) -> Watcher:
+    return Watcher(on_step=lambda done, total, _: on_step(done, total))
 
 
 def people_of(scores: Scores) -> People:

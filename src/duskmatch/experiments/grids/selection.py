@@ -10,7 +10,7 @@ from duskmatch.embedding import Embedder
 from duskmatch.errors import DataError
 from duskmatch.evaluation import Evaluation, evaluate_dataset
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.grids.cells import LegacyBest, Order, SelectionHabit
+from duskmatch.experiments.grids.cells import LegacyBest, Scoring, SelectionHabit
 from duskmatch.models.building import build_model
 from duskmatch.records import DIRECTIONS, Direction
 from duskmatch.training.checkpoint import valid_steps
@@ -44,7 +44,7 @@ def evaluated(embedder: Embedder, dataset: Dataset, split: ScoredSplit, settings
     return evaluate_dataset(embedder.embed, dataset, split=split, camera_rule=settings.evaluate.camera_rule)
 
 
-def legacy_best(run: Path, dataset: Dataset, settings: Settings, order: Order) -> dict[Direction, LegacyBest]:
+def legacy_best(run: Path, dataset: Dataset, settings: Settings, scoring: Scoring) -> dict[Direction, LegacyBest]:
     """The field's habit: every checkpoint is scored on the test people, the best of each figure is taken.
 
     Source: REFERENCE 1.6, trap 3. Two directions, and rank-1 and mAP, may come from different checkpoints. Those that
@@ -58,8 +58,8 @@ def legacy_best(run: Path, dataset: Dataset, settings: Settings, order: Order) -
         weights = read_weights(path)
         model = build_model(settings, int(weights.header["n_pids"]))
         fill_model(model, weights.tensors, path)
-        embedder = Embedder(model, settings, device=order.device, on_bad_frame=settings.data.on_bad_frame)
-        found = evaluated(embedder, dataset, order.split, settings)
+        embedder = Embedder(model, settings, device=scoring.device, on_bad_frame=settings.data.on_bad_frame)
+        found = evaluated(embedder, dataset, scoring.split, settings)
         for direction in DIRECTIONS:
             scores = found.scores[direction]
             seen[direction].append((scores.rank1, scores.mean_average_precision, int(weights.header["step"])))

@@ -11,6 +11,7 @@ import yaml
 from duskmatch.config import load_yaml
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation.words import ARROWS
+from duskmatch.experiments.grids.document import GridDocument
 from duskmatch.experiments.grids.variants import Row
 from duskmatch.pictures.charts import DIRECTION_COLOUR, Chart, Line
 from duskmatch.records import DIRECTIONS
@@ -73,32 +74,21 @@ def same_value(text: str, value: Any) -> bool:
 
 
 def sweep_charts(
-    document: Mapping[str, Any], values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
+    document: GridDocument, values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
 ) -> list[Chart]:
     """For each swept key rank-1 and mAP over its values, both directions; places stand in the order given."""
     charts = []
-    word = " (SYNTHETIC)" if document["synthetic"] else ""
+    word = " (SYNTHETIC)" if document.synthetic else ""
     for key, texts in values.items():
         names = ["as is" if same_value(t, reference[key]) else f"{key}={t}" for t in texts]
         ticks = list(range(1, len(texts) + 1))
         drawn = []
         for direction in DIRECTIONS:
-            for figure, style, marker in (("rank1", "-", "o"), ("mAP", "--", "s")):
-                points = [(x, _mean(document, name, direction, figure)) for x, name in zip(ticks, names, strict=True)]
-                there = [(x, y) for x, y in points if y is not None]
-                if there:
-                    label = f"{'rank-1' if figure == 'rank1' else figure}, {ARROWS[direction]}"
-                    x, y = zip(*there, strict=True)
-                    drawn.append(Line(label, x, y, DIRECTION_COLOUR[direction], style, marker))
+            done = {x: own for x, name in zip(ticks, names, strict=True) if (own := document.done(name, direction))}
+            for figure, style, marker in (("rank1", "-", "o"), ("mAP", "--", "s")) if done else ():
+                label = f"{'rank-1' if figure == 'rank1' else figure}, {ARROWS[direction]}"
+                means = [statistics.mean(one.percent(figure) for one in own) for own in done.values()]
+                drawn.append(Line(label, tuple(done), means, DIRECTION_COLOUR[direction], style, marker))
         if drawn:
             charts.append(Chart(f"{key}{word}, %", drawn, x_ticks=ticks, x_names=texts))
     return charts
-
-
-def _mean(document: Mapping[str, Any], name: str, direction: str, figure: str) -> float | None:
-    own = [
-        100 * line[figure]
-        for line in document["rows"]
-        if line["name"] == name and line["direction"] == direction and line["status"] == "done"
-    ]
-    return statistics.mean(own) if own else None

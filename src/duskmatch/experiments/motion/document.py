@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from duskmatch.evaluation.document import Count, Fraction, Interval, Part
+from duskmatch.experiments.document import Difference, RunFacts, SetFacts
 from duskmatch.experiments.motion.orders import Order
-from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
 from duskmatch.records import CameraRule, Direction
 
 SCHEMA_VERSION = 1

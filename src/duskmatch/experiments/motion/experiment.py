@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.errors import DataError
-from duskmatch.evaluation import Evaluation, bootstrap_interval, evaluate_dataset, paired_interval
+from duskmatch.evaluation import Evaluation, evaluate_dataset
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.document import difference, estimate, run_facts, set_facts
 from duskmatch.experiments.motion.document import (
     SCHEMA_VERSION,
     Among,
@@ -24,13 +23,12 @@ from duskmatch.experiments.motion.document import (
 )
 from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
 from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
-from duskmatch.experiments.subjects import Difference, note_read, run_facts, set_facts, tracklets_of
+from duskmatch.experiments.subjects import note_read, tracklets_of
 from duskmatch.machine import describe
-from duskmatch.records import DIRECTIONS, Direction, Embeddings, Ints, Tracklet
+from duskmatch.records import DIRECTIONS, Direction, Embeddings, Floats, Tracklet
 
 AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # the query's camera left out
 Evaluations = Mapping[Order, Evaluation]
-Values = npt.NDArray[np.float64]
 
 
 def motion(
@@ -40,8 +38,8 @@ def motion(
     split: ScoredSplit = "test",
     seed: int = 0,
     on_step: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """motion.json of every RUN on every data set; `seed` is that of the shuffling, `on_step` hears of each scoring.
+) -> MotionDocument:
+    """Every RUN on every data set; `seed` is that of the shuffling, `on_step` hears of each scoring.
 
     Test people count as read once for each RUN and data set.
     """
@@ -76,7 +74,7 @@ def motion(
         runs=[run_facts(name, embedder) for name, embedder in embedders.items()],
         data=list(facts.values()),
         results=results,
-    ).model_dump(mode="json")
+    )
 
 
 def check_order(dataset: Dataset, split: ScoredSplit) -> None:
@@ -125,29 +123,10 @@ def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int,
 
 
 def _result(
-    run: str,
-    data: str,
-    direction: Direction,
-    among: Among,
-    found: Evaluations,
-    answers: Mapping[Order, Answers],
+    run: str, data: str, direction: Direction, among: Among, found: Evaluations, answers: Mapping[Order, Answers]
 ) -> MotionResult:
     plain = answers["in_order"]
-    before = found["in_order"].query[direction].embeddings.vectors
-    scores = {}
-    for order, one in answers.items():
-        now = found[order].query[direction].embeddings.vectors
-        scores[order] = OrderScores(
-            rank1=float(one.first.mean()),
-            rank1_interval=bootstrap_interval(one.first, one.pids),
-            rank1_difference=None if one is plain else difference(one.first, plain.first, one.pids),
-            mAP=float(one.average_precision.mean()),
-            mAP_interval=bootstrap_interval(one.average_precision, one.pids),
-            mAP_difference=(
-                None if one is plain else difference(one.average_precision, plain.average_precision, one.pids)
-            ),
-            similarity=float((before * now).sum(axis=1).mean()),
-        )
+    vectors = {order: one.query[direction].embeddings.vectors for order, one in found.items()}
     return MotionResult(
         run=run,
         data=data,
@@ -157,11 +136,21 @@ def _result(
         n_queries=plain.n_queries,
         n_left_out=plain.n_left_out,
         n_people=len(np.unique(plain.pids)),
-        orders=scores,
+        orders={order: _scores(one, plain, vectors[order], vectors["in_order"]) for order, one in answers.items()},
     )
 
 
-def difference(values: Values, plain: Values, pids: Ints) -> Difference:
-    """The first less the second, with its paired interval."""
-    value, low, high = paired_interval(values, plain, pids)
-    return Difference(value=value, low=low, high=high)
+def _scores(one: Answers, plain: Answers, vectors: Floats, before: Floats) -> OrderScores:
+    """One order beside `plain`, the frames in order; row i of both sides' vectors (q d) is the same query."""
+    rank1, mean_precision = (estimate(values, one.pids) for values in (one.first, one.average_precision))
+    pairs = (one.first, plain.first), (one.average_precision, plain.average_precision)
+    of_rank1, of_map = (None if one is plain else difference(*pair, one.pids) for pair in pairs)
+    return OrderScores(
+        rank1=rank1.value,
+        rank1_interval=rank1.interval,
+        rank1_difference=of_rank1,
+        mAP=mean_precision.value,
+        mAP_interval=mean_precision.interval,
+        mAP_difference=of_map,
+        similarity=float((before * vectors).sum(axis=1).mean()),
+    )

@@ -24,7 +24,7 @@ POOL_NAMES: dict[ScoredSplit, str] = {"test": "test", "validation": "val"}
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What became of each scored query: rank of its first match, average precision, whose it is."""
+    """Of each scored query: rank of its first match, average precision, pid."""
 
     first_hit: Ints
     average_precision: npt.NDArray[np.float64]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from duskmatch.evaluation.words import ARROWS, interval, percent
-from duskmatch.experiments.words import change, facts_tables, markdown, origin
+from duskmatch.experiments.motion.document import MotionDocument, MotionResult, OrderScores
+from duskmatch.experiments.publish import change, computed_by, facts_tables, markdown, origin
 from duskmatch.pictures.charts import SERIES
 from duskmatch.pictures.dots import Dot, DotChart, Dots
 from duskmatch.records import REMOVED
@@ -20,12 +20,11 @@ COLUMNS = (
     "run", "direction", "frames", "rank-1", "95 %", "less in order (95 %)", "mAP", "95 %", "less in order (95 %)",
     "cosine", "chance",
 )  # fmt: skip
-Document = Mapping[str, Any]
 
 
-def motion_table(document: Document) -> str:
+def motion_table(document: MotionDocument) -> str:
     """Markdown: a table for each data set, per cent; then what the figures depend on."""
-    parts = ["# Does the model use motion?", origin(document), EXPLANATION]
+    parts = ["# Does the model use motion?", origin(document.data), EXPLANATION]
     for data, among in panels(document):
         results = chosen(document, data, among)
         rows = [row for result in results for row in _rows(document, result)]
@@ -34,90 +33,83 @@ def motion_table(document: Document) -> str:
             _counts(results) + _rule(document, data),
             markdown(COLUMNS, rows),
         ]
-    return "\n\n".join([*parts, *facts_tables(document)]) + "\n"
+    parts += facts_tables(document.runs, document.data, document.split)
+    return "\n\n".join([*parts, computed_by(document.machine, document.versions)]) + "\n"
 
 
-def motion_charts(document: Document) -> list[DotChart]:
+def motion_charts(document: MotionDocument) -> list[DotChart]:
     """Rank-1 by order of frames: a panel for each data set and direction, a row for each RUN."""
     charts = []
     for data, among in panels(document):
         both = chosen(document, data, among)
-        highest = max(order["rank1_interval"][1] for one in both for order in one["orders"].values())
+        highest = max(scores.rank1_interval[1] for one in both for scores in one.orders.values())
         for direction, arrow in ARROWS.items():
-            results = [one for one in both if one["direction"] == direction]
+            results = [one for one in both if one.direction == direction]
             series = [
-                Dots(words, SERIES[place], [_dot(result["orders"][order]) for result in results])
-                for place, (order, words) in enumerate(document["orders"].items())
+                Dots(words, SERIES[place], [_dot(result.orders[order]) for result in results])
+                for place, (order, words) in enumerate(document.orders.items())
             ]
             charts.append(
                 DotChart(
                     f"{title(document, data)}, {AMONG[among]}\n{arrow}",
-                    [result["run"] for result in results],
+                    [result.run for result in results],
                     series,
                     x_label="rank-1, %",
-                    chance=100 * results[0]["chance"],
-                    x_range=(0, max(105 * highest, 150 * results[0]["chance"])),
+                    chance=100 * results[0].chance,
+                    x_range=(0, max(105 * highest, 150 * results[0].chance)),
                 )
             )
     return charts
 
 
-def panels(document: Document) -> list[tuple[str, str]]:
+def panels(document: MotionDocument) -> list[tuple[str, str]]:
     """(data set, among whom), in the order of the document."""
-    return list(dict.fromkeys((result["data"], result["among"]) for result in document["results"]))
+    return list(dict.fromkeys((result.data, result.among) for result in document.results))
 
 
-def chosen(document: Document, data: str, among: str) -> list[Document]:
-    return [one for one in document["results"] if (one["data"], one["among"]) == (data, among)]
+def chosen(document: MotionDocument, data: str, among: str) -> list[MotionResult]:
+    return [one for one in document.results if (one.data, one.among) == (data, among)]
 
 
-def title(document: Document, data: str) -> str:
+def title(document: MotionDocument, data: str) -> str:
     """The data set's name, which twins it holds, and that it is synthetic."""
-    facts = next(one for one in document["data"] if one["name"] == data)
-    twins = facts["twins"].replace("_", " ") if facts["twins"] else None
-    words = ", ".join(filter(None, (twins, "SYNTHETIC" if facts["synthetic"] else None)))
+    facts = next(one for one in document.data if one.name == data)
+    twins = facts.twins.replace("_", " ") if facts.twins else None
+    words = ", ".join(filter(None, (twins, "SYNTHETIC" if facts.synthetic else None)))
     return f"{data} ({words})" if words else data
 
 
-def _rows(document: Document, result: Document) -> list[Sequence[str]]:
+def _rows(document: MotionDocument, result: MotionResult) -> list[Sequence[str]]:
     return [
         (
-            result["run"],
-            ARROWS[result["direction"]],
-            words,
-            percent(scores["rank1"]),
-            interval(scores["rank1_interval"]),
-            change(scores["rank1_difference"]),
-            percent(scores["mAP"]),
-            interval(scores["mAP_interval"]),
-            change(scores["mAP_difference"]),
-            f"{scores['similarity']:.3f}",
-            percent(result["chance"]),
+            result.run, ARROWS[result.direction], words,
+            percent(scores.rank1), interval(scores.rank1_interval), change(scores.rank1_difference),
+            percent(scores.mAP), interval(scores.mAP_interval), change(scores.mAP_difference),
+            f"{scores.similarity:.3f}", percent(result.chance),
         )
-        for order, words in document["orders"].items()
-        for scores in [result["orders"][order]]
-    ]
+        for order, words in document.orders.items()
+        for scores in [result.orders[order]]
+    ]  # fmt: skip
 
 
-def _counts(results: Sequence[Document]) -> str:
+def _counts(results: Sequence[MotionResult]) -> str:
     """How many were looked for each way; the same for every RUN."""
     said = {}
     for one in results:
-        left_out = f", {one['n_left_out']} of them left out (no match)" if one["n_left_out"] else ""
-        arrow = ARROWS[one["direction"]]
-        said[arrow] = f"{arrow}: {one['n_queries']} queries{left_out}, {one['n_people']} people scored"
+        left_out = f", {one.n_left_out} of them left out (no match)" if one.n_left_out else ""
+        arrow = ARROWS[one.direction]
+        said[arrow] = f"{arrow}: {one.n_queries} queries{left_out}, {one.n_people} people scored"
     return "; ".join(said.values()) + "."
 
 
-def _rule(document: Document, data: str) -> str:
+def _rule(document: MotionDocument, data: str) -> str:
     """What is taken out of each query's gallery; nothing where the document does not say it of each data set."""
-    rule = next(one for one in document["data"] if one["name"] == data).get("camera_rule")
+    rule = next(one for one in document.data if one.name == data).camera_rule
     return f" Camera rule {rule}: {REMOVED[rule]}." if rule else ""
 
 
-def _dot(scores: Document) -> Dot:
-    low, high = scores["rank1_interval"]
-    return Dot(100 * scores["rank1"], 100 * low, 100 * high)
+def _dot(scores: OrderScores) -> Dot:
+    return Dot(100 * scores.rank1, *(100 * end for end in scores.rank1_interval))
 
 
 EXPLANATION = (

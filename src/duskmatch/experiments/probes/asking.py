@@ -1,4 +1,4 @@
-"""Who is asked what by linear probes, and what they answer of one layer."""
+"""The questions to all layers, and the answers of linear probes on one layer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from duskmatch.data import Dataset
 from duskmatch.errors import DataError
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.probes.nuisances import LEAST_PEOPLE, Question, Sample, Stratum, questions
-from duskmatch.experiments.probes.recalls import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.accuracy import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.nuisances import LEAST_PEOPLE, Name, Question, Sample, Stratum, questions
 from duskmatch.experiments.probes.ridge import Mask, halves, predict_others
 from duskmatch.experiments.subjects import tracklets_of
 from duskmatch.records import Floats, Ints
@@ -26,6 +26,11 @@ class Asked:
     own: Mask
     questions: Sequence[Question]
     seed: int
+
+    @property
+    def posed(self) -> list[Name]:
+        """The questions that have strata."""
+        return [question.name for question in self.questions if question.strata]
 
 
 def samples_of(dataset: Dataset, split: ScoredSplit, *, other_places: bool = False) -> list[Sample]:
@@ -49,7 +54,7 @@ def prepare(samples: Sequence[Sample], seed: int) -> Asked:
 
 
 def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Recalls]:
-    """What the probes make of one layer, question by question; with `n_shuffles`, of labels dealt out anew so often."""
+    """The probes' accuracy on one layer, question by question; with `n_shuffles`, on labels shuffled so often."""
     found = []
     for question in asked.questions:
         strata = list(question.strata)
@@ -62,7 +67,7 @@ def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Re
 
 
 def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
-    """Every row of a stratum, told by a probe that has not seen its person."""
+    """The prediction for every row of a stratum, by a probe not trained on its person."""
     rows, labels = stratum.rows, stratum.labels
     pids, first = asked.pids[rows], asked.first[rows]
     predicted = predict_others(
@@ -72,7 +77,7 @@ def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
 
 
 def with_shuffled_labels(stratum: Stratum, asked: Asked, place: int) -> Stratum:
-    """The same rows with each half's labels dealt out among them at random: nothing is left to be known."""
+    """The same rows with each half's labels permuted at random, so that vectors hold nothing about them."""
     rng = np.random.Generator(np.random.Philox(key=[asked.seed, 1 + place]))
     labels, first = stratum.labels.copy(), asked.first[stratum.rows]
     for half in (first, ~first):

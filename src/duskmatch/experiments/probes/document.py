@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from duskmatch.embedding.layers import LAYERS, Layer
 from duskmatch.evaluation.document import Count, Fraction, Interval, Part
+from duskmatch.experiments.document import Difference, RunFacts, SetFacts
 from duskmatch.experiments.probes.nuisances import Name
-from duskmatch.experiments.subjects import Difference, RunFacts, SetFacts
 
 SCHEMA_VERSION = 1
 
 
-class Method(Part):
+class ProbeMethod(Part):
     """How the probes were made."""
 
     probe: str = "ridge regression to one-hot on standardised features, every class weighed alike"
@@ -82,7 +82,7 @@ class ProbesDocument(Part):
     seed: int
     machine: str
     versions: dict[str, str]
-    method: Method
+    method: ProbeMethod
     layer_words: dict[Layer, str] = LAYERS
     runs: list[RunFacts]
     began_with_weights: list[str] | None = None

@@ -8,7 +8,6 @@ labels shuffled, and how much of the layer's variance lies between people.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,21 +16,21 @@ from duskmatch.embedding import Embedder
 from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
 from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
+from duskmatch.experiments.document import run_facts, set_facts
+from duskmatch.experiments.probes.accuracy import Recalls, scatter
 from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
 from duskmatch.experiments.probes.document import (
     SCHEMA_VERSION,
     AttackResult,
     LayerResult,
-    Method,
+    ProbeMethod,
     ProbeResult,
     ProbesDocument,
     QuestionFacts,
 )
 from duskmatch.experiments.probes.nuisances import PROBES, WITHIN, Question, Sample
-from duskmatch.experiments.probes.recalls import Recalls
 from duskmatch.experiments.probes.ridge import STRENGTHS
-from duskmatch.experiments.probes.scatter import scatter
-from duskmatch.experiments.subjects import note_read, run_facts, set_facts
+from duskmatch.experiments.subjects import note_read
 from duskmatch.machine import describe
 from duskmatch.models.start import began_elsewhere
 from duskmatch.records import Floats, Ints
@@ -47,8 +46,8 @@ def probes(
     split: ScoredSplit = "test",
     seed: int = 0,
     on_step: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """probes.json of every RUN, given as (trained, untrained), see `embedding.layers.load_whole`.
+) -> ProbesDocument:
+    """Every RUN, given as (trained, untrained), see `embedding.layers.load_whole`.
 
     The first of `sets` is the data set; others show its people before other places. `on_step` hears of each layer of
     each network. Test people count as read once for each RUN and set.
@@ -68,9 +67,7 @@ def probes(
             layers.append(layer_result(run, layer, trained, untrained, asked))
             if layer in trained:
                 answers[layer] = answers_of(trained[layer], asked)
-                before = answers_of(untrained[layer], asked)
-                control = answers_of(trained[layer], asked, n_shuffles=SHUFFLES)
-                results += probe_results(run, layer, asked, answers[layer], before, control)
+                results += probe_results(run, layer, asked, answers[layer], trained, untrained)
             on_step()
         attacks += attack_results(run, asked, answers)
     return ProbesDocument(
@@ -80,7 +77,7 @@ def probes(
         seed=seed,
         machine=describe(),
         versions=versions(),
-        method=Method(strengths=STRENGTHS, shuffles=SHUFFLES),
+        method=ProbeMethod(strengths=STRENGTHS, shuffles=SHUFFLES),
         runs=[run_facts(name, trained) for name, (trained, _) in embedders.items()],
         began_with_weights=[name for name, (one, _) in embedders.items() if began_elsewhere(one.settings)],
         data=list(facts.values()),
@@ -88,7 +85,7 @@ def probes(
         layers=layers,
         results=results,
         attack_less_defense=attacks,
-    ).model_dump(mode="json")
+    )
 
 
 def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Features:
@@ -98,24 +95,25 @@ def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Feature
 
 
 def probe_results(
-    run: str, layer: Layer, asked: Asked, trained: list[Recalls], untrained: list[Recalls], control: list[Recalls]
+    run: str, layer: Layer, asked: Asked, answers: list[Recalls], trained: Features, untrained: Features
 ) -> list[ProbeResult]:
-    """One layer's figures, question by question."""
-    posed = [question for question in asked.questions if question.strata]
+    """One layer's figures, question by question: `answers`, those before training, those to shuffled labels."""
+    before = answers_of(untrained[layer], asked)
+    shuffled = answers_of(trained[layer], asked, n_shuffles=SHUFFLES)
     return [
         ProbeResult(
             run=run,
             layer=layer,
-            probe=question.name,
+            probe=name,
             accuracy=after.value,
             interval=after.interval(),
-            untrained=before.value,
-            untrained_interval=before.interval(),
-            gain=after.less(before),
+            untrained=start.value,
+            untrained_interval=start.interval(),
+            gain=after.less(start),
             shuffled=dealt.value,
             shuffled_interval=dealt.interval(),
         )
-        for question, after, before, dealt in zip(posed, trained, untrained, control, strict=True)
+        for name, after, start, dealt in zip(asked.posed, answers, before, shuffled, strict=True)
     ]
 
 
@@ -123,8 +121,7 @@ def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[Recalls]
     """f^l less f_d, question by question; nothing where the RUN has no attack."""
     if "attack" not in answers:
         return []
-    posed = [question.name for question in asked.questions if question.strata]
-    both = zip(posed, answers["attack"], answers["defense"], strict=True)
+    both = zip(asked.posed, answers["attack"], answers["defense"], strict=True)
     return [AttackResult(run=run, probe=name, difference=attack.less(defense)) for name, attack, defense in both]
 
 

@@ -55,7 +55,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Rows that are told apart by one probe, and their labels, 0 .. n_classes - 1."""
+    """The rows that one probe classifies, and their labels, 0 .. n_classes - 1."""
 
     rows: Ints
     labels: Ints
@@ -73,24 +73,22 @@ class Question:
 
     @property
     def chance(self) -> float:
-        """What guessing gives: the mean over strata of one in so many classes."""
+        """Balanced accuracy of guessing: the mean over strata of 1 / n_classes."""
         return float(np.mean([1 / stratum.n_classes for stratum in self.strata]))
 
 
 def questions(samples: Sequence[Sample], first: Mask) -> list[Question]:
     """Every probe of these samples; `first` says which of them are of the first half of the people."""
-    has_truth, has_places = (
-        any(sample.truth for sample in samples),
-        any(sample.other_places for sample in samples),
+    no_truth = None if any(s.truth for s in samples) else "the data set does not say (no info/walks.csv)"
+    no_places = (
+        None if any(s.other_places for s in samples) else "needs --backgrounds, the same walks before other places"
     )
-    no_truth = None if has_truth else "the data set does not say (no info/walks.csv)"
-    no_places = no_truth or (None if has_places else "needs --backgrounds, the same walks before other places")
     return [
         _question("camera", samples, first, lambda s: str(s.tracklet.camid), _by_modality),
         _question("view", samples, first, _view, _by_modality, no_truth),
         _question("occluder", samples, first, _occluder, _by_modality, no_truth),
-        _question("truncated", samples, first, lambda s: _told(s, "truncated"), _by_modality, no_truth),
-        _question("background", samples, first, lambda s: _told(s, "scene"), _by_camera, no_places),
+        _question("truncated", samples, first, lambda s: _truth_of(s, "truncated"), _by_modality, no_truth),
+        _question("background", samples, first, lambda s: _truth_of(s, "scene"), _by_camera, no_truth or no_places),
         _question("modality", samples, first, lambda s: s.tracklet.modality, lambda s: "" if _own(s) else None),
     ]
 
@@ -149,20 +147,22 @@ def _by_camera(sample: Sample) -> str | None:
     return f"{sample.tracklet.camid} {sample.tracklet.modality}"
 
 
-def _told(sample: Sample, column: str) -> str | None:
-    """What the truth says; None where it says nothing."""
+def _truth_of(sample: Sample, column: str) -> str | None:
+    """What the truth says of the walk; None where it says nothing."""
     return (sample.truth or {}).get(column) or None
 
 
 def _occluder(sample: Sample) -> str | None:
-    told = _told(sample, "occluder")
-    return None if told is None else "no" if told == "none" else "yes"
+    occluder = _truth_of(sample, "occluder")
+    return None if occluder is None else "no" if occluder == "none" else "yes"
 
 
 def _view(sample: Sample) -> str | None:
-    told = _told(sample, "view_degrees")
+    degrees = _truth_of(sample, "view_degrees")
     try:
-        return None if told is None else str(sector(float(told)))
+        return None if degrees is None else str(sector(float(degrees)))
     except (ValueError, OverflowError) as error:
         name = sample.tracklet.tracklet_id
-        raise DataError(f"info/walks.csv: view_degrees of {name} must be a number; got {told!r}; correct it") from error
+        raise DataError(
+            f"info/walks.csv: view_degrees of {name} must be a number; got {degrees!r}; correct it"
+        ) from error

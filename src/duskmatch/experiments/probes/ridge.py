@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from duskmatch.experiments.document import Doubles
 from duskmatch.records import Ints
 
-Numbers = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 # Shrinkage in units of the number of features, which is what a standardised vector's squared length is on average.
@@ -24,18 +24,18 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 class Probe:
     """Scores of a vector x: ((x - mean) / spread) @ coefficients + intercept, one for each class."""
 
-    mean: Numbers  # (d,)
-    spread: Numbers  # (d,)
-    coefficients: Numbers  # (d classes)
-    intercept: Numbers  # (classes,)
+    mean: Doubles  # (d,)
+    spread: Doubles  # (d,)
+    coefficients: Doubles  # (d classes)
+    intercept: Doubles  # (classes,)
 
-    def predict(self, vectors: Numbers) -> Ints:
+    def predict(self, vectors: Doubles) -> Ints:
         """The class with the largest score."""
         scores = ((vectors - self.mean) / self.spread) @ self.coefficients + self.intercept
         return np.asarray(scores.argmax(axis=1), np.int64)
 
 
-def fit(vectors: Numbers, labels: Ints, n_classes: int, strength: float) -> Probe:
+def fit(vectors: Doubles, labels: Ints, n_classes: int, strength: float) -> Probe:
     """The probe of standardised features: min over B, b of sum_i w_i |x_i B + b - y_i|^2 + strength d |B|^2.
 
     w_i is the same for each class in sum. Solved in its dual form, an n x n system: features are often more than
@@ -54,7 +54,7 @@ def fit(vectors: Numbers, labels: Ints, n_classes: int, strength: float) -> Prob
     return Probe(mean, spread, coefficients, y_mean - x_mean @ coefficients)
 
 
-def fit_chosen(vectors: Numbers, labels: Ints, pids: Ints, n_classes: int, seed: int) -> Probe:
+def fit_chosen(vectors: Doubles, labels: Ints, pids: Ints, n_classes: int, seed: int) -> Probe:
     """The probe with the strength that does best from one half of these people to their other half."""
     first = halves(pids, seed)
 
@@ -66,8 +66,8 @@ def fit_chosen(vectors: Numbers, labels: Ints, pids: Ints, n_classes: int, seed:
     return fit(vectors, labels, n_classes, best)
 
 
-def predict_others(vectors: Numbers, labels: Ints, pids: Ints, first: Mask, n_classes: int, *, seed: int = 0) -> Ints:
-    """Each row's class from a probe that has not seen its person: trained on the rows in `first`, then on the others.
+def predict_others(vectors: Doubles, labels: Ints, pids: Ints, first: Mask, n_classes: int, *, seed: int = 0) -> Ints:
+    """Each row's class, predicted by a probe not trained on its person: one is trained on `first`, one on the others.
 
     `first` must hold all rows of a person or none, as `halves` gives it; `seed` is that of the inner split.
     """

@@ -7,8 +7,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from duskmatch.evaluation.intervals import RESAMPLES
-from duskmatch.experiments.probes.recalls import Predicted, recalls
-from duskmatch.experiments.probes.scatter import scatter
+from duskmatch.experiments.probes.accuracy import Predicted, recalls, scatter
 
 
 def stratum(seed: int, n_classes: int = 3, n: int = 60) -> Predicted:
