@@ -10,7 +10,7 @@ import pytest
 
 from duskmatch.cli import main
 from duskmatch.config import load_settings
-from duskmatch.data import open_dataset, write_tracklets
+from duskmatch.data import loose_pictures, open_dataset, write_tracklets
 from duskmatch.embedding import load_embedder
 from duskmatch.evaluation import load_embeddings
 from duskmatch.training import train
@@ -193,3 +193,46 @@ def test_halves_of_one_video_are_scored_each_with_its_own_pictures(place, tmp_pa
     assert json.loads(capsys.readouterr().out)["rank1"] == 1.0  # the same pictures lie in both
     for side, folder in (("query", first), ("gallery", second)):
         assert shown[side]["track-1"].frames[0].is_relative_to(folder.resolve())
+
+
+def one_picture(place, tmp_path):
+    """A picture and a folder of one person's, of the first infrared tracklet."""
+    frames = open_dataset(place / "data").direction("infrared_to_visible").query[0].frames
+    picture, folder = tmp_path / "seen.jpg", tmp_path / "crops"
+    folder.mkdir()
+    picture.write_bytes(frames[0].read_bytes())
+    for i, frame in enumerate(frames):
+        (folder / f"{i}.jpg").write_bytes(frame.read_bytes())
+    (folder / "notes.txt").write_text("not a picture")
+    return picture, folder
+
+
+def test_a_picture_and_a_folder_of_pictures_are_looked_for(place, tmp_path, capsys):
+    gallery = ["--gallery", f"{place / 'data'}:gallery", "--camera-rule", "same-pid-same-camera"]
+    for query in one_picture(place, tmp_path):
+        command = ["rank", str(place / "run"), "--query", str(query), *gallery, "--out", str(tmp_path / query.stem)]
+        assert main([*command, "--query-modality", "infrared", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["queries"] == 1 and said["rank1"] is None and "pid -1" in said["not_scored"]
+        first = json.loads((tmp_path / query.stem / "ranking.json").read_text())["ranking"][0]
+        assert first["query"] == query.name and first["query_camid"] == first["query_pid"] == -1
+        assert first["query_modality"] == "infrared" and not first["match"]
+    whole = open_dataset(place / "data").direction("infrared_to_visible").query[0]
+    embed = load_embedder(place / "run").embed
+    alike = embed([whole]), embed([replace(whole, frames=loose_pictures(str(tmp_path / "crops")))])
+    assert (alike[0].vectors == alike[1].vectors).all()
+
+
+def test_pictures_need_their_modality_and_tables_have_it(place, tmp_path, capsys):
+    picture, folder = one_picture(place, tmp_path)
+    side = f"{place / 'data'}:query"
+    rest = ["--camera-rule", "none", "--out", str(tmp_path / "r")]
+    lacks = "has no table that says what its pictures are; pass"
+    for query, gallery, more, message in (
+        (picture, side, (), f"{picture} {lacks} --query-modality visible or infrared\n"),
+        (side, folder, (), f"{folder} {lacks} --gallery-modality visible or infrared\n"),
+        (side, side, ("--query-modality", "visible"), "--query-modality is for pictures without a table; "),
+    ):
+        assert main(["rank", str(place / "run"), "--query", str(query), "--gallery", str(gallery), *rest, *more]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"duskmatch: {message}") and said.count("\n") == 1

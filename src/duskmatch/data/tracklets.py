@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from duskmatch import files
 from duskmatch.data.dataset import Dataset
+from duskmatch.data.images import READABLE, in_time_order, is_picture, pictures_in
 from duskmatch.data.problems import Kind, Problem, Report, others_left_out, stop_in
 from duskmatch.errors import DataError, nearest
 from duskmatch.records import MODALITIES, Tracklet
@@ -52,6 +53,18 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
             f"{spec}: what follows the colon must be one of {', '.join(NAMED_TRACKLETS)}; got {side!r}{hint}"
         )
     return Path(head).expanduser(), side
+
+
+def loose_pictures(spec: str) -> tuple[Path, ...]:
+    """A picture, or the pictures in a folder without a table, in order of time; none where `spec` names anything else.
+
+    They show one person, nobody says who: a tracklet.
+    """
+    place = Path(spec).expanduser()
+    if place.is_file():
+        return (place,) if is_picture(place.name, READABLE) else ()
+    names = () if (place / TABLE).exists() else in_time_order(pictures_in(place, READABLE))
+    return tuple(place / name for name in names)
 
 
 def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:

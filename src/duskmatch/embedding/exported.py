@@ -124,9 +124,8 @@ def load_exported(
         opened = TorchEngine(model, export.settings.data, place)
     else:
         opened = open_export(folder, export, chosen, device)
-    embedder = Embedder(model, export.settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
-    embedder.header, embedder.known = export.source["header"], known
-    return embedder
+    header = export.source["header"]
+    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, known=known)
 
 
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:
