@@ -2,11 +2,13 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
 import cv2
 import pytest
+from safetensors import SafetensorError
 
 from duskmatch.cli import main
 from duskmatch.config import load_settings
@@ -213,7 +215,7 @@ def test_a_picture_and_a_folder_of_pictures_are_looked_for(place, tmp_path, caps
         command = ["rank", str(place / "run"), "--query", str(query), *gallery, "--out", str(tmp_path / query.stem)]
         assert main([*command, "--query-modality", "infrared", "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
-        assert said["queries"] == 1 and said["rank1"] is None and "pid -1" in said["not_scored"]
+        assert said["queries"] == 1 and said["rank1"] is None and "have -1 (unknown)" in said["not_scored"]
         first = json.loads((tmp_path / query.stem / "ranking.json").read_text())["ranking"][0]
         assert first["query"] == query.name and first["query_camid"] == first["query_pid"] == -1
         assert first["query_modality"] == "infrared" and not first["match"]
@@ -236,3 +238,31 @@ def test_pictures_need_their_modality_and_tables_have_it(place, tmp_path, capsys
         assert main(["rank", str(place / "run"), "--query", str(query), "--gallery", str(gallery), *rest, *more]) == 2
         said = capsys.readouterr().err
         assert said.startswith(f"duskmatch: {message}") and said.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_embedding_onto_a_full_disk_is_one_line_and_leaves_no_half_file(place, tmp_path, capsys, monkeypatch):
+    import resource
+
+    out = tmp_path / "e.safetensors"
+    command = ["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(out), "--engine", "torch", "-q"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        status = main(command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    allows = "the file would be larger than this disk or `ulimit -f` allows; choose another place"
+    assert status == 2 and capsys.readouterr().err == f"duskmatch: cannot write {out}: {allows}\n"
+    assert list(tmp_path.iterdir()) == []
+
+    def half(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("duskmatch.evaluation.features.save_file", half)
+    out.write_bytes(b"of an earlier run")
+    assert main([*command, "--overwrite"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"duskmatch: cannot write {out}: the disk is full (") and said.count("\n") == 1
+    assert out.read_bytes() == b"of an earlier run" and list(tmp_path.iterdir()) == [out]

@@ -13,12 +13,13 @@ from duskmatch.data import decode_frame, open_tracklets
 from duskmatch.data.cutting import Cut
 from duskmatch.data.video import ingest
 from duskmatch.errors import DataError, SettingsError
-from tests.data.videos import write_boxes, write_coded, write_deep, write_video
+from tests.data.videos import turn, write_boxes, write_coded, write_deep, write_flat, write_video
 
 
-def cut(video: Path, n: int, **settings: Any) -> dict[str, Any]:
+def cut(video: Path, n: int, *, overwrite: bool = False, **settings: Any) -> dict[str, Any]:
     boxes = write_boxes(video.with_name("mot.txt"), [(f, 1, 1, 1, 64, 48, 1) for f in range(1, n + 1)])
-    return ingest(video, boxes, video.with_name("out"), Cut(**{"modality": "infrared", "camid": 1, **settings}))
+    how = Cut(**{"modality": "infrared", "camid": 1, **settings})
+    return ingest(video, boxes, video.with_name("out"), how, overwrite=overwrite)
 
 
 def zero(path: Path, begin: int, n: int) -> None:
@@ -137,6 +138,37 @@ def test_a_range_that_loses_much_is_said(tmp_path: Path) -> None:
 def test_twelve_bits_are_counted_as_the_file_does(tmp_path: Path) -> None:
     video = write_deep(tmp_path / "v.mkv", [thermal(1000, 2000)], "gray12le")
     assert cut(video, 1)["levels"] == {"bits": 12, "seen": [1000, 2000]}
+
+
+TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
+MIRRORED = [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+
+
+@pytest.mark.parametrize("matrix", [*TURNS, *MIRRORED])
+def test_a_video_is_cut_as_its_display_matrix_turns_and_mirrors_it(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    a, b, c, d = matrix
+    video = turn(write_video(tmp_path / "v.mp4", 1), matrix)
+    width, height = (64, 48) if a else (48, 64)
+    boxes = write_boxes(tmp_path / "mot.txt", [(1, 1, 1, 1, width, height, 1)])
+    ingest(video, boxes, tmp_path / "out", Cut(modality="visible", camid=1, png=True))
+    shown = decode_frame(open_tracklets(str(tmp_path / "out"))[0].frames[0])
+    assert shown.shape == (height, width, 3)
+    for x, y, white in ((-30, -22, True), (30, -22, False), (-30, 22, False), (30, 22, False)):  # from the middle
+        pixel = shown[height // 2 + b * x + d * y, width // 2 + a * x + c * y]
+        assert (pixel.min() > 200) == white, (x, y)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv444p12le", "yuv420p16le", "gbrp10le", "gbrp12le", "gbrp16le"])
+def test_deep_colour_comes_out_as_the_same_colour(tmp_path: Path, pix_fmt: str) -> None:
+    video = write_flat(tmp_path / "v.mkv", (200, 100, 30), pix_fmt)
+    account = cut(video, 1, png=True)
+    assert account["levels"] is None and account["hints"] == []
+    picture = decode_frame(open_tracklets(str(tmp_path / "out"))[0].frames[0])
+    assert np.abs(picture.astype(int) - (200, 100, 30)).max() <= 2
+    with pytest.raises(DataError, match="--levels needs grey of more than 8 bits; these pictures hold none; leave it"):
+        cut(video, 1, levels=(0.0, 1000.0), overwrite=True)
 
 
 def test_levels_of_8_bits_are_refused(tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ Frames = Literal["all", "sample", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One tracklet and where its pictures are named: line of the first one; all on that line in a table."""
+    """One tracklet and where its pictures are named, each on a line of its own or all on one."""
 
     tracklet: Tracklet
-    first: Place
+    named: Place
 
     def place(self, index: int) -> tuple[str, int | None]:
-        file, line, one_a_line = self.first
-        return file, line + index if line is not None and one_a_line else line
+        file, line, lines = self.named
+        return file, lines[index] if lines else line
 
 
 @dataclass

@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from duskmatch import files
@@ -88,13 +87,18 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
     """(line, split or nothing, tracklet) of each good row."""
     seen: dict[str, int] = {}
     inside = _Inside(folder)
-    outside: list[Problem] = []
+    outside: list[tuple[int, str]] = []
     for line, cells in _rows(folder, report):
+        names = [name for name in cells["frames"].split(";") if name]
+        leaving = {name for name in names if not _stays(folder, name, inside)}
+        staying = [name for name in names if name not in leaving]
+        outside += [(line, name) for name in names if name in leaving]
+        if names and not staying:
+            continue
         try:
-            tracklet = _tracklet(folder, cells, inside)
+            tracklet = _tracklet(folder, cells, staying)
         except _BrokenRow as broken:
-            problem = Problem(broken.kind, TABLE, line, broken.text)
-            outside.append(problem) if broken.kind == "outside" else report(problem)
+            report(Problem(broken.kind, TABLE, line, broken.text))
             continue
         if (before := seen.setdefault(tracklet.tracklet_id, line)) != line:
             text = f"each tracklet_id must be there once; {tracklet.tracklet_id!r} is in line {before} too"
@@ -102,7 +106,9 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
         else:
             yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
     if outside:  # said once: one folder that is a link leads every row out
-        report(replace(outside[0], text=f"{outside[0].text}{others_left_out(len(outside) - 1, 'row')}"))
+        line, name = outside[0]
+        text = f"pictures must lie inside the folder of {TABLE}; got {name!r}; copy it there"
+        report(Problem("outside", TABLE, line, f"{text}{others_left_out(len(outside) - 1, 'picture')}"))
 
 
 def open_folder(folder: Path, report: Report | None = None) -> dict[int, Tracklet]:
@@ -204,7 +210,7 @@ class _BrokenRow(Exception):
         self.text = text
 
 
-def _tracklet(folder: Path, cells: dict[str, str], inside: _Inside) -> Tracklet:
+def _tracklet(folder: Path, cells: dict[str, str], names: list[str]) -> Tracklet:
     if not cells["tracklet_id"].strip():
         raise _BrokenRow("tracklet_id must not be empty")
     pid, camid = (_whole(name, cells) for name in ("pid", "camid"))
@@ -214,11 +220,8 @@ def _tracklet(folder: Path, cells: dict[str, str], inside: _Inside) -> Tracklet:
     modality = next((m for m in MODALITIES if m == cells["modality"]), None)
     if modality is None:
         raise _BrokenRow(f"modality must be visible or infrared; got {cells['modality']!r}")
-    names = [name for name in cells["frames"].split(";") if name]
     if not names:
         raise _BrokenRow("frames must name at least one picture")
-    if bad := next((name for name in names if not _stays(folder, name, inside)), None):
-        raise _BrokenRow(f"pictures must lie inside the folder of {TABLE}; got {bad!r}; copy it there", "outside")
     frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
     if twice := _twice(frames):
         raise _BrokenRow(

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from duskmatch import files
 from duskmatch.data.cutting import Cut, Plan, Track, span
@@ -186,12 +187,12 @@ class Video:
         return picture
 
     def _upright(self, frame: Any) -> Picture:
-        """BGR as it is shown; the display matrix turns counter-clockwise, as rot90 does.
+        """BGR as it is shown, turned and mirrored as the display matrix says.
 
-        Players and OpenCV turn the picture before anyone sees it, so the tracker's boxes are of the turned one.
+        Players do so before anyone sees the picture, so the tracker's boxes are of the turned one.
         """
-        turned = np.rot90(self._bgr(frame), k=round(getattr(frame, "rotation", 0) / 90) % 4)
-        return np.asarray(turned, dtype=np.uint8)
+        picture, matrix = self._bgr(frame), frame.side_data.get("DISPLAYMATRIX")
+        return picture if matrix is None else _displayed(picture, np.frombuffer(bytes(matrix), np.int32))
 
     def _bgr(self, frame: Any) -> Picture:
         plain = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
@@ -202,6 +203,17 @@ class Video:
         if bits > 16:  # floats
             return self.levels.picture(frame.to_ndarray(format="grayf32le"), bits, plain)
         return self.levels.picture(frame.to_ndarray(format="gray16le") >> (16 - bits), bits, plain)
+
+
+def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
+    """The picture by the nearest multiple of a quarter turn, mirrored or not.
+
+    Source: ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y, of a matrix a b u, c d v, x y w.
+    """
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        picture, a, d = picture.swapaxes(0, 1), c, b  # x' follows y, and y' follows x
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _n_frames(stream: Any, duration: int | None) -> int | None:
