@@ -212,11 +212,12 @@ def one_picture(place, tmp_path):
 def test_a_picture_and_a_folder_of_pictures_are_looked_for(place, tmp_path, capsys):
     gallery = ["--gallery", f"{place / 'data'}:gallery", "--camera-rule", "same-pid-same-camera"]
     for query in one_picture(place, tmp_path):
-        command = ["rank", str(place / "run"), "--query", str(query), *gallery, "--out", str(tmp_path / query.stem)]
+        out = tmp_path / f"of-{query.stem}"
+        command = ["rank", str(place / "run"), "--query", str(query), *gallery, "--out", str(out)]
         assert main([*command, "--query-modality", "infrared", "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
         assert said["queries"] == 1 and said["rank1"] is None and "have -1 (unknown)" in said["not_scored"]
-        first = json.loads((tmp_path / query.stem / "ranking.json").read_text())["ranking"][0]
+        first = json.loads((out / "ranking.json").read_text())["ranking"][0]
         assert first["query"] == query.name and first["query_camid"] == first["query_pid"] == -1
         assert first["query_modality"] == "infrared" and not first["match"]
     whole = open_dataset(place / "data").direction("infrared_to_visible").query[0]

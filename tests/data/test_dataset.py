@@ -322,7 +322,7 @@ def test_an_info_folder_that_is_a_link_out_is_refused(tree: Tree, tmp_path: Path
     (tree.root / "info").symlink_to(tmp_path / "info")
     with pytest.raises(DataError) as error:
         open_dataset(tree.root)
-    text = "info files must not be links that leave the data set"
+    text = "info files must not be links that leave the data set; copy the file here"
     assert str(error.value) == f"{tree.root}: info/train_name.txt: {text}"
 
 

@@ -18,14 +18,7 @@ from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_fr
 from duskmatch.data.duskwalk import open_duskwalk
 from duskmatch.data.images import in_time_order
 from duskmatch.data.problems import Problem, Report, stop_in
-from duskmatch.data.sampling import (
-    SAMPLINGS,
-    PairedDraw,
-    PairedIdentitySampler,
-    Sampling,
-    segment_indices,
-    uniform_indices,
-)
+from duskmatch.data.sampling import SAMPLINGS, PairedIdentitySampler, Sampling, segment_indices, uniform_indices
 from duskmatch.data.tracklets import NAMED_TRACKLETS, loose_pictures, open_folder, split_spec, write_tracklets
 from duskmatch.data.vcm import lies_in_vcm, open_vcm
 from duskmatch.errors import SettingsError, nearest
@@ -100,10 +93,8 @@ __all__ = [
     "DirectionPair",
     "FrameCache",
     "OnBadFrame",
-    "PairedDraw",
     "PairedIdentitySampler",
     "Problem",
-    "Reader",
     "Sampling",
     "TrainingBatches",
     "chosen_protocol",

@@ -118,14 +118,9 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
         raise DataError(f"{folder} {rule}; there is no such folder; check the path")
     root = folder.resolve()
     if not (root / TABLE).is_file():
-        is_dataset = any((root / place / "test_name.txt").is_file() for place in ("info", "."))
-        is_dataset = is_dataset or any((root / place).is_dir() for place in ("exp", "idx", "test"))
-        hint = (
-            f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
-            if is_dataset
-            else "check the path"
-        )
-        raise DataError(f"{folder} must hold a {TABLE}; found none; {hint}")
+        sign = any((root / name).exists() for name in ("info/test_name.txt", "test_name.txt", "exp", "idx", "test"))
+        sides = f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
+        raise DataError(f"{folder} must hold a {TABLE}; found none; {sides if sign else 'check the path'}")
     return read_tracklets(root, report or stop_in(root))
 
 

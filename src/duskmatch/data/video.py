@@ -19,7 +19,7 @@ from duskmatch.data.cutting import Cut, Plan, Track, span
 from duskmatch.data.decoding import Picture
 from duskmatch.data.levels import Levels
 from duskmatch.data.mot import read_boxes
-from duskmatch.data.picture_folder import PictureFolder
+from duskmatch.data.picture_folder import PictureFolder, of_size
 from duskmatch.data.tracklets import write_tracklets
 from duskmatch.errors import DataError, OutputError
 from duskmatch.records import Tracklet
@@ -179,12 +179,7 @@ class Video:
         return (number - 1) / float(rate) if rate else None
 
     def _picture(self, frame: Any) -> Picture:
-        picture = self._upright(frame)
-        height, width = picture.shape[:2]
-        if (width, height) != self.size:
-            text = f"all frames must have one size; it changes from {self.size[0]}x{self.size[1]} to {width}x{height}"
-            raise DataError(f"{self.path}: {text}; re-encode it")
-        return picture
+        return of_size(self._upright(frame), self.size, f"{self.path}: all frames must have one size")
 
     def _upright(self, frame: Any) -> Picture:
         """BGR as it is shown, turned and mirrored as the display matrix says.
@@ -236,12 +231,13 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
     for track in kept:
         middle = -(-len(track.pictures) // 2)
         for half, part in zip(HALVES, (slice(0, middle), slice(middle, None)), strict=True):
-            pictures = [_move(path, out / half / track.name / path.name) for path in track.pictures[part]]
-            if pictures:
+            folder = out / half / track.name
+            folder.mkdir(parents=True)
+            if pictures := [path.replace(folder / path.name) for path in track.pictures[part]]:
                 halves[half].append(_tracklet(plan, track, part, pictures))
+            else:
+                folder.rmdir()
         (out / track.name).rmdir()
-    for half in HALVES:
-        (out / half).mkdir(exist_ok=True)
     _sync(out)
     for half, tracklets in halves.items():
         write_tracklets(out / half, tracklets)
@@ -251,11 +247,6 @@ def _tracklet(plan: Plan, track: Track, part: slice, pictures: list[Path]) -> Tr
     begin_s, end_s = span(track.times[part])
     pid = plan.pids[track.boxes[0].track]
     return Tracklet(tuple(pictures), pid, plan.cut.camid, plan.cut.modality, track.name, begin_s, end_s)
-
-
-def _move(path: Path, to: Path) -> Path:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    return path.replace(to)
 
 
 def _sync(out: Path) -> None:

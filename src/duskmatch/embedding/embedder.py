@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,7 +115,8 @@ class Embedder:
         vectors: list[Vectors] = [np.zeros((0, 0), np.float32)]
         for modality in MODALITIES:
             chosen = [i for i, tracklet in enumerate(tracklets) if tracklet.modality == modality]
-            for batch in self._batches(tracklets, chosen, account.bad_frames):
+            clips = self._clips(tracklets, chosen, account.bad_frames)
+            while batch := list(islice(clips, self.settings.evaluate.batch_clips)):
                 rows += [i for i, _ in batch]
                 with self._turn:  # engines make their graphs at the first batch, and use all threads for each
                     vectors.append(self.engine(np.stack([clip.frames for _, clip in batch]), modality))
@@ -140,7 +141,6 @@ class Embedder:
             "seed": self.settings.seed,
             "n_frames": t,
             "sampling": SAMPLING_WORDS[self.settings.data.sampling],
-            "test_time_extras": self.extras(),
             **self.cost(),
             "ms_per_tracklet": None if account is None else account.ms_per_tracklet,
             "settings": self.settings.model_dump(mode="json"),
@@ -148,36 +148,30 @@ class Embedder:
             "trained_on": self.header.get("data"),
         }
 
-    def extras(self) -> list[str]:
-        """What is done at test besides one forward of the clip, in words."""
-        return list(self.known.get("test_time_extras", ()) if self.model is None else self.model.test_time_extras)
-
     def cost(self) -> dict[str, Any]:
-        """Which embedding, how many parameters, how many operations for one clip."""
+        """What is done besides one forward of the clip, which embedding, how many parameters and operations for one."""
         if self.model is None:
-            return self.known
+            return {"test_time_extras": [], **self.known}
         t, (h, w) = self.settings.data.frames_per_clip, self.size
-        found = {"embedding": self.model.embedding, "parameters": count_parameters(self.model)}
-        return {**found, "flops": count_flops(self.model, t, h, w), **self.known}
+        return {
+            "test_time_extras": list(self.model.test_time_extras),
+            "embedding": self.model.embedding,
+            "parameters": count_parameters(self.model),
+            "flops": count_flops(self.model, t, h, w),
+            **self.known,
+        }
 
-    def _batches(
+    def _clips(
         self, tracklets: Sequence[Tracklet], chosen: list[int], bad_frames: BadFrames
-    ) -> Iterator[list[tuple[int, Clip]]]:
-        """(row, clip) in groups that fit one call of the engine; what cannot be read is added to `bad_frames`."""
-        size = self.settings.evaluate.batch_clips
+    ) -> Iterator[tuple[int, Clip]]:
+        """(row, clip), the next batch read while one is computed; what cannot be read is added to `bad_frames`."""
         n_threads = self.settings.data.workers or min(READERS, os.cpu_count() or 1)
-        # the next batch is read while this one is computed
-        clips = self.reader.clips([tracklets[i] for i in chosen], n_threads, n_ahead=size)
-        batch: list[tuple[int, Clip]] = []
+        n_ahead = self.settings.evaluate.batch_clips
+        clips = self.reader.clips([tracklets[i] for i in chosen], n_threads, n_ahead)
         for i, (clip, bad) in zip(chosen, clips, strict=True):
             bad_frames.add(bad)
             if clip is not None:
-                batch.append((i, clip))
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+                yield i, clip
 
     def labelled(self, rows: Ints, vectors: Vectors, tracklets: Sequence[Tracklet]) -> Embeddings:
         """The vectors of these rows of the list, with whose they are and how they were made."""
@@ -205,16 +199,3 @@ def _if_known(times: list[float | None]) -> list[float | None]:
 def source_of(tracklet: Tracklet) -> str:
     """The name by which an embedding says which tracklet it is of."""
     return tracklet.tracklet_id or str(tracklet.frames[0])
-
-
-@contextmanager
-def evaluating(model: Network | None) -> Iterator[None]:
-    """The model, if there is one, in evaluation mode and afterwards as it was."""
-    was_training = model is not None and model.training
-    if model is not None:
-        model.eval()
-    try:
-        yield
-    finally:
-        if model is not None:
-            model.train(was_training)

@@ -8,7 +8,7 @@ from typing import Any
 from duskmatch.config import Settings
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
-from duskmatch.embedding.embedder import evaluating
+from duskmatch.embedding.cost import evaluating
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation import score
 from duskmatch.models import Network
