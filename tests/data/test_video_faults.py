@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -11,7 +13,7 @@ import pytest
 
 from duskmatch.data import decode_frame, open_tracklets
 from duskmatch.data.cutting import Cut
-from duskmatch.data.video import ingest
+from duskmatch.data.video import Video, ingest
 from duskmatch.errors import DataError, SettingsError
 from tests.data.videos import turn, write_boxes, write_coded, write_deep, write_flat, write_video
 
@@ -61,6 +63,19 @@ def test_pictures_that_decode_in_spite_of_damage_are_refused(tmp_path: Path, cod
         assert len(list(container.decode(video=0))) == 12  # FFmpeg by itself stops at nothing
     with pytest.raises(DataError, match=r"v\.avi: the video is damaged after frame 6 \("):
         cut(bad, 12)
+
+
+def test_a_frame_that_the_decoder_marks_as_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No encoder here makes one on demand: the fourth frame is marked in its place."""
+    decoded = Video._undamaged
+
+    def marked(self: Video) -> Iterator[Any]:
+        yield from (SimpleNamespace(is_corrupt=True) if n == 3 else frame for n, frame in enumerate(decoded(self)))
+
+    monkeypatch.setattr(Video, "_undamaged", marked)
+    text = r"v\.mp4: the video is damaged after frame 3 \(the next one is marked as damaged\)"
+    with pytest.raises(DataError, match=text):
+        cut(write_video(tmp_path / "v.mp4", 6), 6)
 
 
 def test_damage_after_the_last_box_is_no_matter(tmp_path: Path) -> None:
