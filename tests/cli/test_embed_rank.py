@@ -125,7 +125,7 @@ EMPTY = "tracklet_id,pid,camid,modality,begin_s,end_s,frames\n"
 def test_what_holds_no_tracklet_is_refused_by_name_before_anything_is_embedded(place, tmp_path, capsys, monkeypatch):
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "tracklets.csv").write_text(EMPTY)
-    monkeypatch.setattr("duskmatch.embedding.Embedder.embed", lambda *_: pytest.fail("embedded"))
+    monkeypatch.setattr("duskmatch.embedding.Embedder.embed_rows", lambda *_: pytest.fail("embedded"))
     message = (
         f"duskmatch: {tmp_path / 'g'}: tracklets.csv, line 1: the table must have rows below the names of its columns; "
         "it has none; add a row for each tracklet\n"
