@@ -141,16 +141,16 @@ def decode_ours(jpeg_scaling: bool) -> Numbers:
     import cv2
     import torch
 
-    from duskmatch.data import Augment, read_clip
+    from duskmatch.data import Augment, ClipReader
     from duskmatch.data.augmentation import apply_augmentation, draw_augmentation
     from duskmatch.pixels import normalise
 
     cv2.setNumThreads(1)
     augment, rng = Augment(), np.random.default_rng(0)
-    clips = tracklets()
+    clips, reader = tracklets(), ClipReader(SIZE, N_FRAMES, jpeg_scaling=jpeg_scaling)
 
     def clip(i: int) -> Any:
-        picture = read_clip(clips[i % len(clips)], SIZE, N_FRAMES, jpeg_scaling=jpeg_scaling).frames
+        picture = reader.read(clips[i % len(clips)]).clip.frames
         return normalise(torch.from_numpy(apply_augmentation(picture, augment, draw_augmentation(augment, rng))))
 
     clip(0)

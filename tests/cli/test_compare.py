@@ -132,7 +132,7 @@ def test_no_run_is_refused(capsys):
 
 
 def test_an_unknown_run_is_refused_before_any_is_embedded(place, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("duskmatch.embedding.Embedder.embed", lambda *_: pytest.fail("embedded"))
+    monkeypatch.setattr("duskmatch.embedding.Embedder.embed_rows", lambda *_: pytest.fail("embedded"))
     line = refused(capsys, command(place, tmp_path / "out", runs=("base", "nowhere")))
     assert line == f"{place / 'nowhere'} is no RUN folder; name the folder given to `duskmatch train --out`"
     assert not (tmp_path / "out").exists()

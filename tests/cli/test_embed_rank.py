@@ -2,15 +2,17 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
 import cv2
 import pytest
+from safetensors import SafetensorError
 
 from duskmatch.cli import main
 from duskmatch.config import load_settings
-from duskmatch.data import open_dataset, write_tracklets
+from duskmatch.data import loose_pictures, open_dataset, write_tracklets
 from duskmatch.embedding import load_embedder
 from duskmatch.evaluation import load_embeddings
 from duskmatch.training import train
@@ -123,7 +125,7 @@ EMPTY = "tracklet_id,pid,camid,modality,begin_s,end_s,frames\n"
 def test_what_holds_no_tracklet_is_refused_by_name_before_anything_is_embedded(place, tmp_path, capsys, monkeypatch):
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "tracklets.csv").write_text(EMPTY)
-    monkeypatch.setattr("duskmatch.embedding.Embedder.embed", lambda *_: pytest.fail("embedded"))
+    monkeypatch.setattr("duskmatch.embedding.Embedder.embed_rows", lambda *_: pytest.fail("embedded"))
     message = (
         f"duskmatch: {tmp_path / 'g'}: tracklets.csv, line 1: the table must have rows below the names of its columns; "
         "it has none; add a row for each tracklet\n"
@@ -202,3 +204,75 @@ def test_embed_replaces_nothing_of_the_run(name, place, capsys):
     assert main([*command, "--overwrite"]) == 2
     assert "must not be replaced, it is read; choose another" in capsys.readouterr().err
     assert (place / "run" / "model.safetensors").read_bytes() == before
+
+
+def one_picture(place, tmp_path):
+    """A picture and a folder of one person's, of the first infrared tracklet."""
+    frames = open_dataset(place / "data").direction("infrared_to_visible").query[0].frames
+    picture, folder = tmp_path / "seen.jpg", tmp_path / "crops"
+    folder.mkdir()
+    picture.write_bytes(frames[0].read_bytes())
+    for i, frame in enumerate(frames):
+        (folder / f"{i}.jpg").write_bytes(frame.read_bytes())
+    (folder / "notes.txt").write_text("not a picture")
+    return picture, folder
+
+
+def test_a_picture_and_a_folder_of_pictures_are_looked_for(place, tmp_path, capsys):
+    gallery = ["--gallery", f"{place / 'data'}:gallery", "--camera-rule", "same-pid-same-camera"]
+    for query in one_picture(place, tmp_path):
+        out = tmp_path / f"of-{query.stem}"
+        command = ["rank", str(place / "run"), "--query", str(query), *gallery, "--out", str(out)]
+        assert main([*command, "--query-modality", "infrared", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["queries"] == 1 and said["rank1"] is None and "have -1 (unknown)" in said["not_scored"]
+        first = json.loads((out / "ranking.json").read_text())["ranking"][0]
+        assert first["query"] == query.name and first["query_camid"] == first["query_pid"] == -1
+        assert first["query_modality"] == "infrared" and not first["match"]
+    whole = open_dataset(place / "data").direction("infrared_to_visible").query[0]
+    embed = load_embedder(place / "run").embed
+    alike = embed([whole]), embed([replace(whole, frames=loose_pictures(str(tmp_path / "crops")))])
+    assert (alike[0].vectors == alike[1].vectors).all()
+
+
+def test_pictures_need_their_modality_and_tables_have_it(place, tmp_path, capsys):
+    picture, folder = one_picture(place, tmp_path)
+    side = f"{place / 'data'}:query"
+    rest = ["--camera-rule", "none", "--out", str(tmp_path / "r")]
+    lacks = "has no table that says what its pictures are; pass"
+    for query, gallery, more, message in (
+        (picture, side, (), f"{picture} {lacks} --query-modality visible or infrared\n"),
+        (side, folder, (), f"{folder} {lacks} --gallery-modality visible or infrared\n"),
+        (side, side, ("--query-modality", "visible"), "--query-modality is for pictures without a table; "),
+    ):
+        assert main(["rank", str(place / "run"), "--query", str(query), "--gallery", str(gallery), *rest, *more]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"duskmatch: {message}") and said.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_embedding_onto_a_full_disk_is_one_line_and_leaves_no_half_file(place, tmp_path, capsys, monkeypatch):
+    import resource
+
+    out = tmp_path / "e.safetensors"
+    command = ["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(out), "--engine", "torch", "-q"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        status = main(command)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    allows = "the file would be larger than this disk or `ulimit -f` allows; choose another place"
+    assert status == 2 and capsys.readouterr().err == f"duskmatch: cannot write {out}: {allows}\n"
+    assert list(tmp_path.iterdir()) == []
+
+    def half(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("duskmatch.evaluation.features.save_file", half)
+    out.write_bytes(b"of an earlier run")
+    assert main([*command, "--overwrite"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"duskmatch: cannot write {out}: the disk is full (") and said.count("\n") == 1
+    assert out.read_bytes() == b"of an earlier run" and list(tmp_path.iterdir()) == [out]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,34 +13,40 @@ import torch
 from duskmatch.data import (
     Augment,
     BadFrames,
+    ClipReader,
     FrameCache,
     PairedIdentitySampler,
     TrainingBatches,
     decode_frame,
     open_dataset,
-    read_clip,
-    read_clips,
     segment_indices,
-    training_batches,
     uniform_indices,
 )
 from duskmatch.data.augmentation import apply_augmentation, crop, draw_augmentation, mirror
+from duskmatch.data.decoding import Size
 from duskmatch.data.sampling import Stream, generator
 from duskmatch.errors import DataError, FrameError, SettingsError
 from duskmatch.pixels import normalise
-from duskmatch.records import Tracklet
+from duskmatch.records import Clip, Tracklet
 from tests.data.tree import Tree
 
 SIZE = (24, 12)
-PLAIN = Augment(pad=0, flip=0.0)
+PLAIN, PADDED = Augment(pad=0, flip=0.0), Augment(pad=2)
 
 
-def batches(tree: Tree, **settings: object) -> TrainingBatches:
+def batches(
+    tree: Tree, *, augment: Augment = PADDED, epoch: int = 1, rank: int = 0, world: int = 1, **reading: Any
+) -> TrainingBatches:
     train = open_dataset(tree.root).train
-    sampler = PairedIdentitySampler(train, n_pids=2, n_tracks=2, seed=5)
-    return TrainingBatches(
-        train, sampler, **{"size": SIZE, "n_frames": 6, "augment": Augment(pad=2), "epoch": 1, **settings}
-    )
+    sampler = PairedIdentitySampler(train, 2, 2, 5, rank, world)
+    reader = ClipReader(**{"size": SIZE, "n_frames": 6, **reading})
+    return TrainingBatches(train, sampler, reader, augment=augment, epoch=epoch)
+
+
+def read_clip(tracklet: Tracklet, size: Size, n_frames: int, **reading: Any) -> Clip:
+    clip = ClipReader(size, n_frames, **reading).read(tracklet).clip
+    assert clip is not None
+    return clip
 
 
 def test_a_test_clip_is_the_first_frame_of_each_segment(tree: Tree) -> None:
@@ -90,11 +97,8 @@ def test_frames_are_drawn_as_asked_in_training_and_at_test(tree: Tree) -> None:
     frames = [decode_frame(path).transpose(2, 0, 1) for path in train[0].frames]
     clip = read_clip(train[0], SIZE, 10, sampling="uniform").frames
     assert (clip == np.stack([frames[i] for i in uniform_indices(len(frames), 10, None)])).all()
-    assert (dict(read_clips(train[:1], SIZE, 10, sampling="uniform"))[0].frames == clip).all()
-    sampler = PairedIdentitySampler(train, 2, 1, 5)
-    arguments = {"size": SIZE, "n_frames": 6, "augment": Augment(pad=0, flip=0), "epoch": 1}
-    batch = next(training_batches(train, sampler, sampling="uniform", **arguments))
-    row = sampler.draw(1, 0).visible[0]
+    made = batches(tree, augment=PLAIN, sampling="uniform")
+    batch, row = made[0], made.sampler.draw(1, 0).visible[0]
     drawn = uniform_indices(len(train[row]), 6, generator(5, Stream.VISIBLE_FRAMES, 1, 0, 0))
     expected = np.stack([decode_frame(train[row].frames[i]).transpose(2, 0, 1) for i in drawn])
     assert (batch.visible[0].numpy() == expected).all()
@@ -104,10 +108,9 @@ def test_a_batch_is_the_same_in_any_order_with_any_number_of_workers_and_a_cache
     made = batches(tree)
     expected = [made[step] for step in range(len(made))]
     backward = [made[step] for step in reversed(range(len(made)))][::-1]
-    arguments = {"size": SIZE, "n_frames": 6, "augment": Augment(pad=2), "epoch": 1}
-    threads = list(training_batches(made.tracklets, made.sampler, n_workers=2, **arguments))
-    cache = FrameCache(limit_bytes=20_000)
-    cached = [list(training_batches(made.tracklets, made.sampler, cache=cache, **arguments)) for _ in range(2)]
+    threads = list(made.from_step(n_threads=2))
+    keeping = batches(tree, cache=FrameCache(limit_bytes=20_000))
+    cached = [list(keeping.from_step()) for _ in range(2)]
     for other in (backward, threads, *cached):
         assert len(other) == len(expected) == 3
         for one, two in zip(expected, other, strict=True):
@@ -118,29 +121,14 @@ def test_a_batch_is_the_same_in_any_order_with_any_number_of_workers_and_a_cache
 
 def test_batches_go_on_from_any_step(tree: Tree) -> None:
     made = batches(tree)
-    rest = list(
-        training_batches(
-            made.tracklets, made.sampler, size=SIZE, n_frames=6, augment=Augment(pad=2), epoch=1, first_step=1
-        )
-    )
+    rest = list(made.from_step(1))
     assert len(rest) == 2
     assert torch.equal(rest[0].visible, made[1].visible)
 
 
 def test_processes_share_one_batch(tree: Tree) -> None:
     whole = batches(tree)[2]
-    train = open_dataset(tree.root).train
-    parts = [
-        TrainingBatches(
-            train,
-            PairedIdentitySampler(train, 2, 2, 5, rank, 2),
-            size=SIZE,
-            n_frames=6,
-            augment=Augment(pad=2),
-            epoch=1,
-        )[2]
-        for rank in range(2)
-    ]
+    parts = [batches(tree, rank=rank, world=2)[2] for rank in range(2)]
     assert torch.equal(torch.cat([part.visible for part in parts]), whole.visible)
     assert torch.equal(torch.cat([part.infrared for part in parts]), whole.infrared)
 
@@ -158,7 +146,7 @@ def test_the_two_modalities_and_the_epochs_are_drawn_apart(tree: Tree) -> None:
     same = Tracklet(one.tracklets[0].frames, 1, 1, "visible")
     twins = [same, replace(same, modality="infrared")] * 8
     sampler = PairedIdentitySampler(twins, 1, 4, seed=0)
-    batch = TrainingBatches(twins, sampler, size=SIZE, n_frames=6, augment=Augment(pad=2), epoch=0)[0]
+    batch = TrainingBatches(twins, sampler, ClipReader(SIZE, 6), augment=Augment(pad=2), epoch=0)[0]
     assert not torch.equal(batch.visible, batch.infrared)
 
 
@@ -268,9 +256,8 @@ def test_a_bad_frame_stops_with_its_name(tree: Tree) -> None:
 def test_skip_drops_the_frame_counts_it_and_cuts_the_segments_again(tree: Tree) -> None:
     tracklet = open_dataset(tree.root).test[0]
     tracklet.frames[2].write_bytes(b"")
-    bad = BadFrames()
-    clip = read_clip(tracklet, SIZE, 6, "skip", bad)
-    assert list(bad.frames) == [str(tracklet.frames[2])]
+    clip, bad = ClipReader(SIZE, 6, on_bad_frame="skip").read(tracklet)
+    assert clip is not None and list(bad.frames) == [str(tracklet.frames[2])]
     rest = replace(tracklet, frames=tracklet.frames[:2] + tracklet.frames[3:])
     assert (clip.frames == read_clip(rest, SIZE, 6).frames).all()
     assert bad.summary() == f"left out: pictures 1, tracklets 0; the first: {tracklet.frames[2]}"
@@ -281,19 +268,19 @@ def test_a_tracklet_with_no_frame_left_is_left_out_and_named(tree: Tree, n_threa
     test = open_dataset(tree.root).test
     for frame in test[3].frames:
         frame.write_text("no picture")
-    bad = BadFrames()
-    clips = list(read_clips(test, SIZE, 6, n_threads=n_threads, on_bad_frame="skip", bad_frames=bad))
-    assert [index for index, _ in clips] == [i for i in range(len(test)) if i != 3]
-    assert all(clip.tracklet is test[index] for index, clip in clips)
+    clips = list(ClipReader(SIZE, 6, on_bad_frame="skip").clips(test, n_threads))
+    assert [clip and clip.tracklet for clip, _ in clips] == [None if i == 3 else t for i, t in enumerate(test)]
+    assert not any(bad for i, (_, bad) in enumerate(clips) if i != 3)
+    bad = clips[3].bad_frames
     assert bad.tracklets == {test[3].tracklet_id: f"none of its {len(test[3])} frames can be read"}
     assert len(bad.frames) == len(test[3])
     with pytest.raises(FrameError, match="no picture"):
-        list(read_clips(test, SIZE, 6, n_threads=n_threads))
+        list(ClipReader(SIZE, 6).clips(test, n_threads))
 
 
-def test_an_unknown_policy_is_refused(tree: Tree) -> None:
+def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(SettingsError) as error:
-        read_clip(open_dataset(tree.root).test[0], SIZE, 6, "ignore")  # type: ignore[arg-type]
+        ClipReader(SIZE, 6, on_bad_frame="ignore")  # type: ignore[arg-type]
     assert str(error.value) == "on-bad-frame must be stop or skip; got 'ignore'"
 
 
@@ -306,16 +293,11 @@ def test_training_skips_bad_frames_purely_and_says_which(tree: Tree) -> None:
     assert torch.equal(one.visible, two.visible)
     assert one.bad_frames.frames
     assert set(one.bad_frames.frames) <= {str(path) for path in spoil}
-    bad = BadFrames()
-    arguments = {"size": SIZE, "n_frames": 6, "augment": Augment(pad=2), "epoch": 1}
-    for n_workers in (0, 2):
-        drawn = training_batches(
-            made.tracklets, made.sampler, on_bad_frame="skip", bad_frames=bad, n_workers=n_workers, **arguments
-        )
-        assert torch.equal(list(drawn)[2].visible, one.visible)
-    assert set(one.bad_frames.frames) <= set(bad.frames)
+    for n_threads in (0, 2):
+        again = list(made.from_step(n_threads=n_threads))[2]
+        assert torch.equal(again.visible, one.visible) and again.bad_frames == one.bad_frames
     with pytest.raises(FrameError):
-        list(training_batches(made.tracklets, made.sampler, n_workers=2, **arguments))
+        list(batches(tree).from_step(n_threads=2))
 
 
 def test_training_takes_another_track_where_one_is_lost_and_stops_where_none_is_left(tree: Tree) -> None:

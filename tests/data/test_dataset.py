@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from duskmatch.data import Problem, open_dataset
+from duskmatch.data.checking import describe_dataset
 from duskmatch.data.vcm import OFFICIAL_COUNTS
 from duskmatch.errors import DataError
 from tests.data.tree import Tree, vcm_sized_info, write_picture
@@ -322,7 +323,7 @@ def test_an_info_folder_that_is_a_link_out_is_refused(tree: Tree, tmp_path: Path
     (tree.root / "info").symlink_to(tmp_path / "info")
     with pytest.raises(DataError) as error:
         open_dataset(tree.root)
-    text = "info files must not be links that leave the data set"
+    text = "info files must not be links that leave the data set; copy the file here"
     assert str(error.value) == f"{tree.root}: info/train_name.txt: {text}"
 
 
@@ -335,6 +336,28 @@ def test_tracks_outside_are_reported_and_not_opened(tree: Tree, tmp_path: Path) 
     assert [(problem.kind, problem.file) for problem in problems] == [("outside", "0001/ir/D1")]
     assert len(dataset.train) == 22
     assert all(frame.resolve().is_relative_to(tree.root) for t in dataset.train for frame in t.frames)
+
+
+def test_a_picture_outside_in_every_track_leaves_the_counts_of_the_others(tree: Tree, tmp_path: Path) -> None:
+    whole = open_dataset(tree.root)
+    tracks = [*whole.train, *whole.test]
+    for i, frame in enumerate(track.frames[1] for track in tracks):
+        shutil.move(frame, tmp_path / f"{i}.jpg")
+        frame.symlink_to(tmp_path / f"{i}.jpg")
+    problems: list[Problem] = []
+    found = open_dataset(tree.root, problems.append)
+    assert [problem.kind for problem in problems] == ["outside"]
+    assert f"the same holds for {len(tracks) - 1} more links" in problems[0].text
+    for name, n in whole.counts().items():
+        own = [t for t in tracks if name.startswith(("train" if t in whole.train else "test") + " " + t.modality)]
+        assert found.counts()[name] == n - (len(own) if name.endswith("frames") else 0), name
+    said = describe_dataset(found, problems, "all")
+    assert said["frames"]["missing"] == said["frames"]["unreadable"] == 0 and said["short"] == whole.n_short
+    gone = found.train[0].frames[1]
+    gone.unlink()
+    (problem,) = describe_dataset(found, [], "none")["problems"]
+    names = tree.file("train_name.txt").read_text().splitlines()
+    assert names[problem["line"] - 1].endswith(gone.name)
 
 
 def test_a_data_set_reached_through_a_link_is_read(tree: Tree, tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from duskmatch.data import FrameCache, decode_frame, resize
 from duskmatch.data.decoding import look_at_end
+from duskmatch.data.headers import stored_size
 from duskmatch.errors import FrameError, SettingsError
 from tests.data.tree import write_picture
 
@@ -185,7 +188,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         assert str(error.value) == text
 
 
-@pytest.mark.parametrize("ending", [".png", ".bmp", ".jpg", ".tif"])
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".jpg", ".tif", ".webp", ".jp2", ".gif"])
 def test_a_picture_of_too_many_pixels_is_refused_by_its_header(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +202,24 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(
     monkeypatch.setenv("DUSKMATCH_MAX_PIXELS", "many")
     with pytest.raises(SettingsError, match="DUSKMATCH_MAX_PIXELS must be a whole number above 0; got 'many'"):
         decode_frame(path)
+
+
+def test_headers_that_no_encoder_here_writes_say_their_size() -> None:
+    extended = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + (399).to_bytes(3, "little") + (299).to_bytes(3, "little")
+    assert stored_size(extended) == (300, 400)
+    boxes = cv2.imencode(".jp2", np.zeros((300, 400, 3), np.uint8))[1].tobytes()
+    stream = boxes[boxes.index(b"\xff\x4f\xff\x51") :]
+    assert stored_size(stream) == (300, 400)
+    long = boxes[:12] + (1).to_bytes(4, "big") + b"jp2c" + (0).to_bytes(8, "big") + stream  # a length of 8 bytes
+    assert stored_size(long) == (300, 400)
+
+
+@given(st.sampled_from([".webp", ".jp2", ".gif", ".tif"]), st.integers(0, 90), st.binary(max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_any_header_is_read_or_says_nothing(ending: str, at: int, junk: bytes) -> None:
+    data = cv2.imencode(ending, np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    for broken in (data[:at], data[:at] + junk + data[at + len(junk) :]):
+        assert stored_size(broken) is None or len(stored_size(broken) or ()) == 2
 
 
 def test_the_ceiling_stands_without_being_set(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duskmatch.data import FrameCache, decode_frame, open_dataset, read_clip, read_clips, resize
+from duskmatch.data import ClipReader, FrameCache, decode_frame, open_dataset, resize
 from duskmatch.data import decoding as decoding_module
 from duskmatch.data.decoding import read_frame
 from duskmatch.data.jpeg import is_whole, reduction, stored_size
@@ -194,9 +194,8 @@ def test_clips_and_batches_are_read_as_asked(tmp_path: Path, cached: bool) -> No
     assert (frames[True] != frames[False]).any()
     for on in (False, True):
         cache = {"cache": FrameCache(10**6)} if cached else {}
-        assert (read_clip(tracklet, size, 2, jpeg_scaling=on).frames == frames[on]).all()
-        clips = dict(read_clips([tracklet] * 3, size, 2, n_threads=2, jpeg_scaling=on))
-        assert all((clip.frames == frames[on]).all() for clip in clips.values()) and len(clips) == 3
+        clips = [read.clip for read in ClipReader(size, 2, jpeg_scaling=on).clips([tracklet] * 3, n_threads=2)]
+        assert all((clip.frames == frames[on]).all() for clip in clips) and len(clips) == 3
         made = batches(tree, size=size, jpeg_scaling=on, **cache)
         exact = batches(tree, size=size)
         assert (made[0].visible == exact[0].visible).all() == (not on)

@@ -161,6 +161,20 @@ def test_a_table_without_rows_is_refused(folder: Path) -> None:
     assert str(error.value) == f"{folder}: tracklets.csv, line 1: {text}"
 
 
+def test_the_pictures_of_a_row_that_stay_inside_are_kept(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (folder / "walk" / "link.jpg").symlink_to(tmp_path_factory.mktemp("away") / "x.jpg")
+    row = "a,7,2,infrared,,,walk/0.jpg;walk/link.jpg;walk/1.jpg;../up.jpg"
+    (folder / "tracklets.csv").write_text(HEADER + row + "\n")
+    found: list[Problem] = []
+    (tracklet,) = open_folder(folder, found.append).values()
+    assert [frame.name for frame in tracklet.frames] == ["0.jpg", "1.jpg"]
+    text = "pictures must lie inside the folder of tracklets.csv; got 'walk/link.jpg'; copy it there"
+    more = "the same holds for 1 more picture, left out of the counts"
+    assert found == [Problem("outside", "tracklets.csv", 2, f"{text}; {more}")]
+
+
 def test_rows_that_lead_out_are_said_once_with_their_number(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -170,7 +184,7 @@ def test_rows_that_lead_out_are_said_once_with_their_number(
     found: list[Problem] = []
     assert [t.tracklet_id for t in open_folder(folder, found.append).values()] == ["good"]
     text = "pictures must lie inside the folder of tracklets.csv; got 'away/0.jpg'; copy it there"
-    more = "the same holds for 23 more rows, left out of the counts"
+    more = "the same holds for 23 more pictures, left out of the counts"
     assert found == [Problem("outside", "tracklets.csv", 2, f"{text}; {more}")]
 
 

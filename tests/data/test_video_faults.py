@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -11,14 +13,15 @@ import pytest
 
 from duskmatch.data import decode_frame, open_tracklets
 from duskmatch.data.cutting import Cut
-from duskmatch.data.video import ingest
+from duskmatch.data.video import Video, ingest
 from duskmatch.errors import DataError, SettingsError
-from tests.data.videos import write_boxes, write_coded, write_deep, write_video
+from tests.data.videos import turn, write_boxes, write_coded, write_deep, write_flat, write_video
 
 
-def cut(video: Path, n: int, **settings: Any) -> dict[str, Any]:
+def cut(video: Path, n: int, *, overwrite: bool = False, **settings: Any) -> dict[str, Any]:
     boxes = write_boxes(video.with_name("mot.txt"), [(f, 1, 1, 1, 64, 48, 1) for f in range(1, n + 1)])
-    return ingest(video, boxes, video.with_name("out"), Cut(**{"modality": "infrared", "camid": 1, **settings}))
+    how = Cut(**{"modality": "infrared", "camid": 1, **settings})
+    return ingest(video, boxes, video.with_name("out"), how, overwrite=overwrite)
 
 
 def zero(path: Path, begin: int, n: int) -> None:
@@ -60,6 +63,19 @@ def test_pictures_that_decode_in_spite_of_damage_are_refused(tmp_path: Path, cod
         assert len(list(container.decode(video=0))) == 12  # FFmpeg by itself stops at nothing
     with pytest.raises(DataError, match=r"v\.avi: the video is damaged after frame 6 \("):
         cut(bad, 12)
+
+
+def test_a_frame_that_the_decoder_marks_as_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No encoder here makes one on demand: the fourth frame is marked in its place."""
+    decoded = Video._undamaged
+
+    def marked(self: Video) -> Iterator[Any]:
+        yield from (SimpleNamespace(is_corrupt=True) if n == 3 else frame for n, frame in enumerate(decoded(self)))
+
+    monkeypatch.setattr(Video, "_undamaged", marked)
+    text = r"v\.mp4: the video is damaged after frame 3 \(the next one is marked as damaged\)"
+    with pytest.raises(DataError, match=text):
+        cut(write_video(tmp_path / "v.mp4", 6), 6)
 
 
 def test_damage_after_the_last_box_is_no_matter(tmp_path: Path) -> None:
@@ -137,6 +153,37 @@ def test_a_range_that_loses_much_is_said(tmp_path: Path) -> None:
 def test_twelve_bits_are_counted_as_the_file_does(tmp_path: Path) -> None:
     video = write_deep(tmp_path / "v.mkv", [thermal(1000, 2000)], "gray12le")
     assert cut(video, 1)["levels"] == {"bits": 12, "seen": [1000, 2000]}
+
+
+TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
+MIRRORED = [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+
+
+@pytest.mark.parametrize("matrix", [*TURNS, *MIRRORED])
+def test_a_video_is_cut_as_its_display_matrix_turns_and_mirrors_it(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    a, b, c, d = matrix
+    video = turn(write_video(tmp_path / "v.mp4", 1), matrix)
+    width, height = (64, 48) if a else (48, 64)
+    boxes = write_boxes(tmp_path / "mot.txt", [(1, 1, 1, 1, width, height, 1)])
+    ingest(video, boxes, tmp_path / "out", Cut(modality="visible", camid=1, png=True))
+    shown = decode_frame(open_tracklets(str(tmp_path / "out"))[0].frames[0])
+    assert shown.shape == (height, width, 3)
+    for x, y, white in ((-30, -22, True), (30, -22, False), (-30, 22, False), (30, 22, False)):  # from the middle
+        pixel = shown[height // 2 + b * x + d * y, width // 2 + a * x + c * y]
+        assert (pixel.min() > 200) == white, (x, y)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv444p12le", "yuv420p16le", "gbrp10le", "gbrp12le", "gbrp16le"])
+def test_deep_colour_comes_out_as_the_same_colour(tmp_path: Path, pix_fmt: str) -> None:
+    video = write_flat(tmp_path / "v.mkv", (200, 100, 30), pix_fmt)
+    account = cut(video, 1, png=True)
+    assert account["levels"] is None and account["hints"] == []
+    picture = decode_frame(open_tracklets(str(tmp_path / "out"))[0].frames[0])
+    assert np.abs(picture.astype(int) - (200, 100, 30)).max() <= 2
+    with pytest.raises(DataError, match="--levels needs grey of more than 8 bits; these pictures hold none; leave it"):
+        cut(video, 1, levels=(0.0, 1000.0), overwrite=True)
 
 
 def test_levels_of_8_bits_are_refused(tmp_path: Path) -> None:

@@ -76,12 +76,25 @@ def write_deep(path: Path, pictures: Sequence[np.ndarray], pix_fmt: str = "gray1
     return path
 
 
-def turn(path: Path) -> Path:
-    """Gives an MP4 a display matrix that turns it by a quarter, as telephones write it."""
+def write_flat(path: Path, colour: tuple[int, int, int], pix_fmt: str) -> Path:
+    """One picture of one RGB colour, without loss, in any pixel format."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        picture = np.full((48, 64, 3), colour, np.uint8)
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pix_fmt)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def turn(path: Path, matrix_of_4: tuple[int, int, int, int] = (0, 1, -1, 0)) -> Path:
+    """Gives an MP4 the display matrix (a b 0, c d 0, 0 0 1); a quarter turn, as telephones write it."""
     data = path.read_bytes()
     matrix = data.find(b"tkhd") + 4 + 40
     one = 1 << 16
-    turned = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (one * number for number in matrix_of_4)
+    turned = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data[:matrix] + turned + data[matrix + 36 :])
     return path
 

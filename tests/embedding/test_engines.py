@@ -128,9 +128,9 @@ def test_bad_frames_stop_or_are_counted_with_frames_read_ahead(whole_run, people
     with pytest.raises(FrameError, match=r"broken\.jpg"):
         load_embedder(whole_run, device="cpu", engine="openvino").embed(tracklets)
     embedder = load_embedder(whole_run, device="cpu", engine="openvino", on_bad_frame="skip")
-    found = embedder.embed(tracklets)
+    found, account = embedder.embed_with_account(tracklets)
     assert [str(s) for s in found.sources] == [t.tracklet_id for i, t in enumerate(tracklets) if i != 4]
-    assert list(embedder.bad_frames.frames) == [str(broken)]
+    assert list(account.bad_frames.frames) == [str(broken)]
 
 
 def test_a_second_start_reads_the_graph_that_the_first_made(whole_run, people, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from duskmatch.config import Settings, load_settings
-from duskmatch.data import read_clip
+from duskmatch.data import ClipReader
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.knockouts import embed_without
 from duskmatch.models import SelfAttackDefense
@@ -63,7 +63,7 @@ def literal(model: SelfAttackDefense, settings: Settings, tracklets: list[Trackl
         for i, tracklet in enumerate(tracklets):
             if tracklet.modality != modality:
                 continue
-            clip = read_clip(tracklet, (settings.data.height, settings.data.width), settings.data.frames_per_clip)
+            clip = ClipReader.of(settings.data).read(tracklet).clip
             pixels = normalise(torch.from_numpy(clip.frames)[None], **settings.data.normalisation)
             maps = model.maps_to_pool(pixels, modality)
             parts = part_pool(maps[0], model.n_parts, 3)[0].numpy()  # (t k d)
@@ -153,7 +153,7 @@ def test_mitmls_memory_and_guides(tracklets):
     with torch.no_grad():
         halves = []
         for tracklet in visible:
-            clip = read_clip(tracklet, (settings.data.height, settings.data.width), 3)
+            clip = ClipReader.of(settings.data, n_frames=3).read(tracklet).clip
             pixels = normalise(torch.from_numpy(clip.frames)[None], **settings.data.normalisation)
             halves.append(model.halves(model.maps_to_pool(pixels, "visible")[0], 3))
         guides = []

@@ -10,7 +10,7 @@ import torch
 
 from duskmatch.cli import main
 from duskmatch.config import load_settings
-from duskmatch.data import Dataset, read_clip
+from duskmatch.data import ClipReader, Dataset
 from duskmatch.embedding import load_embedder
 from duskmatch.embedding.layers import LAYERS, layer_vectors, layers_of, load_whole, stem_statistics
 from duskmatch.embedding.run import load_model
@@ -38,8 +38,7 @@ def test_the_layers_searched_with_are_the_embedding(whole_run: Path, people: Dat
 def test_each_layer_is_what_the_models_own_methods_say(whole_run: Path, people: Dataset) -> None:
     model, settings, _ = load_model(whole_run)
     tracklet = next(one for one in people.test if one.modality == "infrared")
-    size = settings.data.height, settings.data.width
-    clip = torch.from_numpy(read_clip(tracklet, size, settings.data.frames_per_clip).frames)[None]
+    clip = torch.from_numpy(ClipReader.of(settings.data).read(tracklet).clip.frames)[None]
     with torch.no_grad():
         pixels = normalise(clip, **settings.data.normalisation)
         shallow = model.stem_infrared(pixels[0])

@@ -73,8 +73,9 @@ def test_the_untrained_network_is_another_one_and_always_the_same(run, dataset):
 
 def test_facts_say_what_stands_beside_a_score(run, dataset):
     embedder = load_embedder(run)
-    embedder.embed(dataset.test)
-    facts = embedder.facts()
+    _, account = embedder.embed_with_account(dataset.test)
+    facts = embedder.facts(account)
+    assert embedder.facts() == {**facts, "ms_per_tracklet": None}
     assert facts["checkpoint"] == "iteration 6 of 6" and facts["selection"] == "last" and facts["n_frames"] == 2
     assert 0 < facts["parameters"]["test"] < facts["parameters"]["training"]
     assert facts["flops"] > 1e6 and facts["ms_per_tracklet"] > 0
@@ -181,9 +182,9 @@ def test_bad_frames_stop_or_are_counted(run, tmp_path):
         path.unlink()
     with pytest.raises(FrameError, match=dataset.test[0].frames[0].name):
         load_embedder(run).embed(dataset.test)
-    embedder = load_embedder(run, on_bad_frame="skip")
-    assert len(embedder.embed(dataset.test)) == len(dataset.test) - 1
-    assert len(embedder.bad_frames.frames) == 13 and len(embedder.bad_frames.tracklets) == 1
+    found, account = load_embedder(run, on_bad_frame="skip").embed_with_account(dataset.test)
+    assert len(found) == account.n_tracklets == len(dataset.test) - 1
+    assert len(account.bad_frames.frames) == 13 and len(account.bad_frames.tracklets) == 1
 
 
 def test_no_tracklets_are_refused(run):

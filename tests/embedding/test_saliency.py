@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from duskmatch.config import load_settings
-from duskmatch.data import read_clip
 from duskmatch.embedding import Embedder, load_embedder
 from duskmatch.embedding.highlights import RunningSpread, note_highlights
 from duskmatch.embedding.saliency import activation, grad_cam, look, stretched
@@ -114,7 +113,7 @@ def test_the_way_is_that_of_embed_and_the_similarity_is_the_embedders(embedding,
     made = embedder(embedding=embedding, **options)
     vectors = made.embed(people.test).vectors
     for row in (0, len(people.test) - 1):  # both modalities
-        clip = read_clip(people.test[row], made.size, 2)
+        clip = made.reader.read(people.test[row]).clip
         for other in (row, 3):
             looks = look(made, clip, vectors[other])
             assert looks.sim == pytest.approx(float(vectors[row] @ vectors[other]), abs=1e-5)
@@ -124,7 +123,7 @@ def test_the_way_is_that_of_embed_and_the_similarity_is_the_embedders(embedding,
 def test_a_trained_run_with_its_own_normalisation_gives_the_embedders_similarity(whole_run, people):
     made = load_embedder(whole_run, device="cpu")
     vectors = made.embed(people.test).vectors
-    looks = look(made, read_clip(people.test[0], made.size, 2), vectors[-1])
+    looks = look(made, made.reader.read(people.test[0]).clip, vectors[-1])
     assert looks.sim == pytest.approx(float(vectors[0] @ vectors[-1]), abs=1e-5)
 
 
@@ -188,7 +187,7 @@ def test_highlight_weights_are_those_of_equation_12(people):
         own = [t for t in people.test if t.modality == modality]
         assert weights[modality].shape == (len(own), 6)
         for row, tracklet in enumerate(own[:2]):
-            pixels = normalise(torch.from_numpy(read_clip(tracklet, made.size, 2).frames)[None])
+            pixels = normalise(torch.from_numpy(made.reader.read(tracklet).clip.frames)[None])
             with torch.no_grad():
                 parts = part_pool(made.model.maps_to_pool(pixels, modality)[0], 6, 2)
                 guidance = made.model.guidance

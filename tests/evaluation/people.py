@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from duskmatch.data import BadFrames
+from duskmatch.embedding import Account
 from duskmatch.records import HITSZ_VCM, MODALITIES, Embeddings, Protocol, Tracklet
 
 
@@ -72,7 +72,7 @@ class FakeEmbedder:
 
     def __init__(self, noise: float = 0.8, d: int = 16, unreadable: tuple[str, ...] = ()) -> None:
         self.noise, self.d, self.unreadable = noise, d, unreadable
-        self.bad_frames = BadFrames()
+        self.header = {}
 
     def embed(self, tracklets, on_progress=None):
         there = [t for t in tracklets if t.tracklet_id not in self.unreadable]
@@ -87,7 +87,10 @@ class FakeEmbedder:
             sources=[t.tracklet_id for t in there],
         )
 
-    def facts(self):
+    def embed_with_account(self, tracklets, on_progress=None):
+        return self.embed(tracklets), Account(n_tracklets=len(tracklets), seconds=0.0123 * len(tracklets))
+
+    def facts(self, account=None):
         return {
             "precision": "fp32",
             "checkpoint": "RUN/model.safetensors, step 300",

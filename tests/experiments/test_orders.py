@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from duskmatch.data import read_clip
+from duskmatch.data import ClipReader
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.motion.orders import ORDERS, frame_places, reordered, shuffled
 from duskmatch.records import Tracklet
@@ -24,7 +24,7 @@ def made(folder: Path, n: int) -> Tracklet:
 
 
 def clip(tracklet: Tracklet) -> np.ndarray:
-    return read_clip(tracklet, SIZE, 6).frames
+    return ClipReader(SIZE, 6).read(tracklet).clip.frames
 
 
 @pytest.mark.parametrize("n", [1, 4, 6, 12, 13, 24])

@@ -22,7 +22,7 @@ def evaluate(dist, query_pids, query_camids, gallery_pids, gallery_camids, camer
             if gallery_pids[g] == -1:
                 continue
             same_pid = gallery_pids[g] == query_pids[q]
-            same_camera = gallery_camids[g] == query_camids[q]
+            same_camera = gallery_camids[g] == query_camids[q] != -1
             if camera_rule == "same-pid-same-camera" and same_pid and same_camera:
                 continue
             if camera_rule == "camera-3-skips-camera-2" and (query_camids[q], gallery_camids[g]) in ((3, 2), (2, 3)):

@@ -12,7 +12,7 @@ def auc(cosine, query_pids, query_camids, gallery_pids, gallery_camids, camera_r
                 continue
             if p != pid:
                 others.append(cosine[i][j])
-            elif camera_rule == "none" or c != camid:
+            elif camera_rule == "none" or c == -1 or c != camid:
                 same.append(cosine[i][j])
     wins = sum((s > o) + (s == o) / 2 for s in same for o in others)
     return (wins / (len(same) * len(others)) if same and others else None), len(same), len(others)

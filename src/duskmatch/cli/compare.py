@@ -128,8 +128,8 @@ def compare(
     healths = [read_health(run) for run in runs]
     for run, name, embedder, health in zip(runs, names, embedders, healths, strict=True):
         noted = note_highlights(embedder)
-        evaluation = evaluate_with_progress(embedder, dataset, split, None, what=escape(name))
-        facts = embedder.facts()
+        evaluation, account = evaluate_with_progress(embedder, dataset, split, None, what=escape(name))
+        facts = embedder.facts(account)
         document = scores_document(
             evaluation,
             dataset_facts(dataset, evaluation),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from duskmatch.embedding import Embedder
+    from duskmatch.embedding import Account, Embedder
+    from duskmatch.embedding.shards import Group
     from duskmatch.records import Embeddings, Tracklet
 
 
@@ -38,40 +37,43 @@ def engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from duskmatch.cli import console
-    from duskmatch.data import is_synthetic
-    from duskmatch.embedding import load_embedder
     from duskmatch.embedding.run import run_files
-    from duskmatch.embedding.shards import Shards, share_of_process
+    from duskmatch.embedding.shards import process_group
     from duskmatch.errors import OutputError
-    from duskmatch.evaluation import save_embeddings
     from duskmatch.files import check_file
     from duskmatch.machine import set_threads
 
     if args.out.suffix != ".safetensors":
         raise OutputError(f"{args.out}: the name must end in .safetensors")
     if args.out.exists() and not args.overwrite:
-        if share_of_process()[0]:
-            return  # the first process has written it, from blocks that include this one's
         raise OutputError(f"{args.out} exists; choose another FILE or pass --overwrite")
     check_file(args.out, inputs=run_files(args.run))
     set_threads(args.threads)
+    with process_group() as group:
+        embed(args, group)
+
+
+def embed(args: argparse.Namespace, group: Group | None) -> None:
+    """Writes FILE and says what is in it; of several processes the first does, when all have done their shares."""
+    from duskmatch.cli import console
+    from duskmatch.data import is_synthetic
+    from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.shards import Shards
+    from duskmatch.evaluation import save_embeddings
+
     tracklets = tracklets_of(args.tracklets)
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
-    started_s = process_started_s()
-    rank, world = share_of_process()
-    shards = Shards(embedder, tracklets, args.out, rank, world) if world > 1 else None
-    if shards is not None:
-        if rank and written_since(args.out, started_s):
-            return  # all was joined before this process had started
-        shards.compute()
-        if rank:
-            if written_since(args.out, started_s):
-                shards.remove()  # joined meanwhile: what this process wrote after that is nobody's
+    shards = None if group is None else Shards(embedder, tracklets, args.out)
+    if group is None or shards is None:
+        embeddings, account = embed_with_progress(embedder, tracklets)
+    else:
+        shards.compute(group.rank, group.world)
+        group.wait(args.out)
+        if group.rank:
             return
-    embeddings = shards.joined() if shards is not None else embed_with_progress(embedder, tracklets)
+        embeddings, account = shards.joined()
     if is_synthetic(args.tracklets):
         embeddings.meta["synthetic"] = True
     save_embeddings(args.out, embeddings)
@@ -83,23 +85,9 @@ def run(args: argparse.Namespace) -> None:
         "width": int(embeddings.vectors.shape[1]),
         "precision": embeddings.meta["precision"],
         "engine": embeddings.meta["engine"],
-        "bad_frames": len(embedder.bad_frames.frames),
+        "bad_frames": len(account.bad_frames.frames),
     }
     console.result(outcome, words)
-
-
-def written_since(out: Path, started_s: float) -> bool:
-    """Whether the first process has written OUT in this very run."""
-    return out.is_file() and out.stat().st_mtime >= started_s
-
-
-def process_started_s() -> float:
-    """When this process began, by the wall clock, before torch was imported; now, where the system does not say."""
-    try:
-        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
-        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
-    except (OSError, ValueError, IndexError, AttributeError):
-        return time.time()
 
 
 def tracklets_of(spec: str) -> list[Tracklet]:
@@ -113,13 +101,15 @@ def tracklets_of(spec: str) -> list[Tracklet]:
     return tracklets
 
 
-def embed_with_progress(embedder: Embedder, tracklets: list[Tracklet], what: str = "embedding") -> Embeddings:
-    """The tracklets' embeddings, under a progress bar."""
+def embed_with_progress(
+    embedder: Embedder, tracklets: list[Tracklet], what: str = "embedding"
+) -> tuple[Embeddings, Account]:
+    """The tracklets' embeddings, under a progress bar, and the account of them."""
     from duskmatch.cli import console
 
     with console.progress() as bar:
         task = bar.add_task(what, total=len(tracklets), note="")
-        return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
+        return embedder.embed_with_account(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def words(outcome: dict[str, Any]) -> str:

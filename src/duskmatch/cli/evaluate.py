@@ -11,7 +11,7 @@ from duskmatch.errors import CheckpointError, DuskmatchError, EvaluationError, O
 
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
-    from duskmatch.embedding import Embedder
+    from duskmatch.embedding import Account, Embedder
     from duskmatch.evaluation import Evaluation
     from duskmatch.evaluation.arrays import Arrays
     from duskmatch.evaluation.protocol import AnyReRanking, ScoredSplit
@@ -190,14 +190,14 @@ def evaluate_run(
     trained, before = load(), load(untrained=True)
     health = read_health(run)
     if not any_split:
-        check_split(run, trained.facts().get("trained_on"), dataset)
+        check_split(run, trained.header.get("data"), dataset)
     for place in filter(None, (scores, report)):
         check_file(place)
-    evaluation = evaluate_with_progress(trained, dataset, split, camera_rule, re_ranking)
-    untrained = evaluate_with_progress(
+    evaluation, account = evaluate_with_progress(trained, dataset, split, camera_rule, re_ranking)
+    untrained, _ = evaluate_with_progress(
         before, dataset, split, camera_rule, re_ranking, what="the network before training"
     )
-    facts = trained.facts()
+    facts = trained.facts(account)
     document = scores_document(
         evaluation,
         dataset_facts(dataset, evaluation),
@@ -242,21 +242,27 @@ def evaluate_with_progress(
     re_ranking: AnyReRanking | None = None,
     *,
     what: str = "the trained network",
-) -> Evaluation:
+) -> tuple[Evaluation, Account]:
     """Both directions of a split, embedded under a progress bar; bad frames that were skipped are reported."""
     from duskmatch.cli import console
+    from duskmatch.embedding import Account
     from duskmatch.evaluation import evaluate_dataset
 
+    account = Account()
     with console.progress() as bar:
         task = bar.add_task(f"embedding, {what}", total=None, note="")
 
         def embed(tracklets: list[Tracklet]) -> Embeddings:
-            return embedder.embed(tracklets, lambda done, total: bar.update(task, completed=done, total=total))
+            embeddings, found = embedder.embed_with_account(
+                tracklets, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+            account.add(found)
+            return embeddings
 
         evaluation = evaluate_dataset(embed, dataset, split=split, camera_rule=camera_rule, re_ranking=re_ranking)
-    if embedder.bad_frames:
-        console.say(embedder.bad_frames.summary())
-    return evaluation
+    if account.bad_frames:
+        console.say(account.bad_frames.summary())
+    return evaluation, account
 
 
 def _re_ranking(args: argparse.Namespace) -> AnyReRanking | None:

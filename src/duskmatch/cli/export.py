@@ -81,7 +81,6 @@ def training_clips(embedder: Embedder, dataset: Dataset, n: int = N_COMPARED) ->
     """Clips of training tracklets, evenly taken from each modality's list."""
     import numpy as np
 
-    from duskmatch.data import read_clips
     from duskmatch.errors import DataError
     from duskmatch.records import MODALITIES
 
@@ -91,14 +90,8 @@ def training_clips(embedder: Embedder, dataset: Dataset, n: int = N_COMPARED) ->
         if not tracklets:
             raise DataError(f"{dataset.root} must have {modality} training tracklets; it has none; choose another")
         places = sorted({int(i) for i in np.linspace(0, len(tracklets) - 1, n)})
-        clips = read_clips(
-            [tracklets[i] for i in places],
-            embedder.size,
-            embedder.settings.data.frames_per_clip,
-            jpeg_scaling=embedder.settings.data.jpeg_scaling,
-            sampling=embedder.settings.data.sampling,
-        )
-        found[modality] = [clip.frames[None] for _, clip in clips]
+        clips = [read.clip for read in embedder.reader.clips([tracklets[i] for i in places])]
+        found[modality] = [clip.frames[None] for clip in clips if clip is not None]
     return found
 
 
@@ -130,8 +123,8 @@ def scores_moved(exported: Embedder, reference: Embedder, dataset: Dataset, spli
     from duskmatch.evaluation import note_test_read
 
     rule = reference.settings.evaluate.camera_rule
-    ours = evaluate_with_progress(exported, dataset, split, rule, what="the export").scores
-    theirs = evaluate_with_progress(reference, dataset, split, rule, what="torch in fp32").scores
+    ours = evaluate_with_progress(exported, dataset, split, rule, what="the export")[0].scores
+    theirs = evaluate_with_progress(reference, dataset, split, rule, what="torch in fp32")[0].scores
     if split == "test":
         note_test_read(dataset.fingerprint, dataset.name)
     return {

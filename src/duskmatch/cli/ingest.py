@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+N = TypeVar("N", int, float)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,25 +97,23 @@ def show(account: dict[str, Any]) -> str:
 def pair_of_floats(text: str) -> tuple[float, float]:
     """The two factors of `0.5` or `0.5,0.4`."""
     across, _, down = text.partition(",")
-    try:
-        return float(across), float(down or across)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be SX or SX,SY, like 0.5 or 0.5,0.4; got {text!r}") from None
+    return _pair(float, across, down or across, f"must be SX or SX,SY, like 0.5 or 0.5,0.4; got {text!r}")
 
 
 def low_high(text: str) -> tuple[float, float]:
     """The two values of `7000,9000`."""
     low, _, high = text.partition(",")
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be LOW,HIGH, like 7000,9000; got {text!r}") from None
+    return _pair(float, low, high, f"must be LOW,HIGH, like 7000,9000; got {text!r}")
 
 
 def pair_of_ints(text: str) -> tuple[int, int]:
     """The two sizes of `1920x1080`."""
     width, _, height = text.lower().partition("x")
+    return _pair(int, width, height, f"must be WxH, like 1920x1080; got {text!r}")
+
+
+def _pair(kind: Callable[[str], N], one: str, other: str, rule: str) -> tuple[N, N]:
     try:
-        return int(width), int(height)
+        return kind(one), kind(other)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be WxH, like 1920x1080; got {text!r}") from None
+        raise argparse.ArgumentTypeError(rule) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from duskmatch.records import Embeddings, Ranking, Tracklet
+    from duskmatch.records import Embeddings, Modality, Ranking, Tracklet
 
 COLUMNS = (
     "query",
@@ -27,11 +27,19 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
-    from duskmatch.records import CAMERA_RULES
+    from duskmatch.records import CAMERA_RULES, MODALITIES
 
     parser.add_argument("run", type=Path, metavar="RUN", help="a trained run, or an exported folder")
-    parser.add_argument("--query", required=True, metavar="TRACKLETS", help="whom to look for")
-    parser.add_argument("--gallery", required=True, metavar="TRACKLETS", help="where to look")
+    parser.add_argument(
+        "--query", required=True, metavar="TRACKLETS", help="whom to look for, or pictures of one person"
+    )
+    parser.add_argument("--gallery", required=True, metavar="TRACKLETS", help="where to look, or the same")
+    for side in ("query", "gallery"):
+        parser.add_argument(
+            f"--{side}-modality",
+            choices=MODALITIES,
+            help=f"of a picture, or a folder of one person's pictures, as --{side}",
+        )
     parser.add_argument(
         "--camera-rule",
         required=True,
@@ -47,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.embed import embed_with_progress, tracklets_of
+    from duskmatch.cli.embed import embed_with_progress
     from duskmatch.data import is_synthetic, split_spec
     from duskmatch.embedding import load_embedder
     from duskmatch.errors import EvaluationError, SettingsError
@@ -61,7 +69,8 @@ def run(args: argparse.Namespace) -> None:
     inputs = [args.run, *(split_spec(spec)[0] for spec in (args.query, args.gallery))]
     check_folder(args.out, overwrite=args.overwrite, inputs=inputs)
     set_threads(args.threads)
-    sought, searched = tracklets_of(args.query), tracklets_of(args.gallery)
+    sought = side_of(args.query, args.query_modality, "--query-modality")
+    searched = side_of(args.gallery, args.gallery_modality, "--gallery-modality")
     strangers = videos_apart(args.query, args.gallery)
     if strangers:  # a track's number says nothing outside its video: nobody is known
         sought, searched = ([replace(t, pid=-1) for t in side] for side in (sought, searched))
@@ -69,8 +78,9 @@ def run(args: argparse.Namespace) -> None:
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
     with claimed(args.out, overwrite=args.overwrite) as out:
-        query = embed_with_progress(embedder, sought, "embedding queries")
-        gallery = embed_with_progress(embedder, searched, "embedding gallery")
+        query, account = embed_with_progress(embedder, sought, "embedding queries")
+        gallery, of_gallery = embed_with_progress(embedder, searched, "embedding gallery")
+        account.add(of_gallery)
         ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
         rows = table(query, gallery, ranking)
         write_csv(out / "ranking.csv", rows, COLUMNS)
@@ -86,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
             "engine": query.meta["engine"],
             "pictures": [str(page) for page in pages],
             "rank1": None,
-            "bad_frames": len(embedder.bad_frames.frames),
+            "bad_frames": len(account.bad_frames.frames),
         }
         try:
             scores = score(query, gallery, camera_rule=args.camera_rule)
@@ -95,6 +105,23 @@ def run(args: argparse.Namespace) -> None:
             outcome["not_scored"] = strangers or str(error)  # people without known pids can be ranked, not scored
         write_json(out / "ranking.json", {**outcome, "ranking": rows})
     console.result(outcome, words)
+
+
+def side_of(spec: str, modality: Modality | None, flag: str) -> list[Tracklet]:
+    """The tracklets of TRACKLETS, or the one that a picture is, or a folder of pictures of one person."""
+    from duskmatch.cli.embed import tracklets_of
+    from duskmatch.data import loose_pictures
+    from duskmatch.errors import SettingsError
+    from duskmatch.records import Tracklet
+
+    pictures = loose_pictures(spec)
+    if pictures and modality is None:
+        raise SettingsError(f"{spec} has no table that says what its pictures are; pass {flag} visible or infrared")
+    if not pictures and modality is not None:
+        raise SettingsError(f"{flag} is for pictures without a table; {spec} holds none; leave it out")
+    if modality is None:
+        return tracklets_of(spec)
+    return [Tracklet(pictures, -1, -1, modality, Path(spec).resolve().name)]
 
 
 def videos_apart(query: str, gallery: str) -> str | None:

@@ -10,23 +10,16 @@ from pathlib import Path
 
 from duskmatch.data import bupt_protocol, duskwalk, llcm, own, regdb, sysu
 from duskmatch.data.augmentation import Augment
-from duskmatch.data.batches import Batch, TrainingBatches, training_batches
+from duskmatch.data.batches import Batch, TrainingBatches
 from duskmatch.data.bupt import lies_in_bupt, open_bupt
-from duskmatch.data.clips import read_clip, read_clips
+from duskmatch.data.clips import ClipReader
 from duskmatch.data.dataset import Dataset, DirectionPair, Reader, resolved
 from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, decode_frame, resize
 from duskmatch.data.duskwalk import open_duskwalk
 from duskmatch.data.images import in_time_order
 from duskmatch.data.problems import Problem, Report, stop_in
-from duskmatch.data.sampling import (
-    SAMPLINGS,
-    PairedDraw,
-    PairedIdentitySampler,
-    Sampling,
-    segment_indices,
-    uniform_indices,
-)
-from duskmatch.data.tracklets import NAMED_TRACKLETS, open_folder, split_spec, write_tracklets
+from duskmatch.data.sampling import SAMPLINGS, PairedIdentitySampler, Sampling, segment_indices, uniform_indices
+from duskmatch.data.tracklets import NAMED_TRACKLETS, loose_pictures, open_folder, split_spec, write_tracklets
 from duskmatch.data.vcm import lies_in_vcm, open_vcm
 from duskmatch.errors import SettingsError, nearest
 from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
@@ -95,14 +88,13 @@ __all__ = [
     "Augment",
     "BadFrames",
     "Batch",
+    "ClipReader",
     "Dataset",
     "DirectionPair",
     "FrameCache",
     "OnBadFrame",
-    "PairedDraw",
     "PairedIdentitySampler",
     "Problem",
-    "Reader",
     "Sampling",
     "TrainingBatches",
     "chosen_protocol",
@@ -110,14 +102,12 @@ __all__ = [
     "decode_frame",
     "in_time_order",
     "is_synthetic",
+    "loose_pictures",
     "open_dataset",
     "open_tracklets",
-    "read_clip",
-    "read_clips",
     "resize",
     "segment_indices",
     "split_spec",
-    "training_batches",
     "uniform_indices",
     "write_tracklets",
 ]

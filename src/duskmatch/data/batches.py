@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
@@ -12,10 +11,10 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from duskmatch.data.augmentation import Augment, apply_augmentation, draw_augmentation
-from duskmatch.data.clips import in_order, read_frames
-from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, Picture, Size, read_frame
-from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, Sampling, Stream, generator
-from duskmatch.errors import DataError, FrameError
+from duskmatch.data.clips import ClipReader, MakeGenerator, in_order
+from duskmatch.data.decoding import BadFrames, Picture
+from duskmatch.data.sampling import PairedDraw, PairedIdentitySampler, Stream, generator
+from duskmatch.errors import DataError
 from duskmatch.records import Modality, Tracklet
 
 STREAMS: dict[Modality, tuple[Stream, Stream]] = {
@@ -48,19 +47,13 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         self,
         tracklets: Sequence[Tracklet],
         sampler: PairedIdentitySampler,
+        reader: ClipReader,
         *,
-        size: Size,
-        n_frames: int,
         augment: Augment,
         epoch: int,
-        on_bad_frame: OnBadFrame = "stop",
-        cache: FrameCache | None = None,
-        jpeg_scaling: bool = False,
-        sampling: Sampling = "segments",
     ) -> None:
-        self.tracklets, self.sampler, self.size, self.n_frames = tracklets, sampler, size, n_frames
-        self.augment, self.epoch, self.on_bad_frame, self.sampling = augment, epoch, on_bad_frame, sampling
-        self.read = partial(read_frame if cache is None else cache.read, jpeg_scaling=jpeg_scaling)
+        self.tracklets, self.sampler, self.reader = tracklets, sampler, reader
+        self.augment, self.epoch = augment, epoch
 
     def __len__(self) -> int:
         return self.sampler.steps_per_epoch
@@ -77,6 +70,10 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
             bad,
         )
 
+    def from_step(self, first: int = 0, n_threads: int = 0) -> Iterator[Batch]:
+        """The batches from step `first` on, in order, made ahead by threads."""
+        return in_order(self.__getitem__, range(first, len(self)), n_threads)
+
     def _clips(self, modality: Modality, draw: PairedDraw, bad: BadFrames) -> UInt8[Tensor, "b t 3 h w"]:
         drawn = draw.visible if modality == "visible" else draw.infrared
         places = zip(drawn, draw.rows, strict=True)
@@ -91,56 +88,15 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         augmentation = draw_augmentation(self.augment, generator(seed, augmentation_stream, *place))
         return apply_augmentation(frames, self.augment, augmentation)
 
-    def _frames(self, index: int, rng: Callable[[], np.random.Generator], bad: BadFrames) -> Picture:
+    def _frames(self, index: int, make_generator: MakeGenerator, bad: BadFrames) -> Picture:
         """The drawn tracklet's frames; where "skip" leaves none of them, the person's next track's in that modality."""
         for candidate in self.sampler.alternatives(index):
-            try:
-                tracklet, how = self.tracklets[candidate], (self.on_bad_frame, bad, self.read, self.sampling)
-                return read_frames(tracklet, self.size, self.n_frames, rng, *how)
-            except FrameError:
-                if self.on_bad_frame == "stop":
-                    raise
+            clip, met = self.reader.read(self.tracklets[candidate], make_generator)
+            bad.add(met)
+            if clip is not None:
+                return clip.frames
         lost = self.tracklets[index]
         raise DataError(
             f"person {lost.pid} must have {lost.modality} pictures that can be read; none is left "
             f"({bad.summary()}); copy the pictures again or leave the person out"
         )
-
-
-def training_batches(
-    tracklets: Sequence[Tracklet],
-    sampler: PairedIdentitySampler,
-    *,
-    size: Size,
-    n_frames: int,
-    augment: Augment,
-    epoch: int,
-    first_step: int = 0,
-    n_workers: int = 0,
-    on_bad_frame: OnBadFrame = "stop",
-    bad_frames: BadFrames | None = None,
-    cache: FrameCache | None = None,
-    jpeg_scaling: bool = False,
-    sampling: Sampling = "segments",
-) -> Iterator[Batch]:
-    """The batches of one epoch from `first_step` on, in order, made ahead by `n_workers` threads.
-
-    What is skipped is added to `bad_frames`; `cache` keeps decoded pictures from one epoch to the next;
-    `jpeg_scaling` is that of `read_frame`, `sampling` a name in SAMPLINGS.
-    """
-    batches = TrainingBatches(
-        tracklets,
-        sampler,
-        size=size,
-        n_frames=n_frames,
-        augment=augment,
-        epoch=epoch,
-        on_bad_frame=on_bad_frame,
-        cache=cache,
-        jpeg_scaling=jpeg_scaling,
-        sampling=sampling,
-    )
-    for batch in in_order(batches.__getitem__, range(first_step, len(batches)), n_workers):
-        if bad_frames is not None:
-            bad_frames.add(batch.bad_frames)
-        yield batch

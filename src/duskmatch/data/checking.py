@@ -12,7 +12,7 @@ from typing import Any, Literal
 from duskmatch.data.clips import in_order
 from duskmatch.data.dataset import WALK_SPLITS, Dataset
 from duskmatch.data.decoding import NEXT, decode_frame, look_at_end
-from duskmatch.data.layout import Place, SplitRows
+from duskmatch.data.layout import Place
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
 from duskmatch.data.vcm import OFFICIAL_COUNTS
@@ -24,14 +24,14 @@ Frames = Literal["all", "sample", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One tracklet and where its pictures are named: line of the first one; all on that line in a table."""
+    """One tracklet and where its pictures are named, each on a line of its own or all on one."""
 
     tracklet: Tracklet
-    first: Place
+    named: Place
 
     def place(self, index: int) -> tuple[str, int | None]:
-        file, line, one_a_line = self.first
-        return file, line + index if line is not None and one_a_line else line
+        file, line, lines = self.named
+        return file, lines[index] if lines else line
 
 
 @dataclass
@@ -83,7 +83,8 @@ def describe_tracklets(
         "counts": [
             {"what": f"{modality} {what}", "found": n, "expected": None}
             for modality in MODALITIES
-            for what, n in _tracks_and_frames([t for t in tracklets if t.modality == modality])
+            for own in [[t for t in tracklets if t.modality == modality]]
+            for what, n in (("tracks", len(own)), ("frames", sum(map(len, own))))
         ],
         "cameras": camera_table({"all": tracklets}),
         **_pictures(pictures, frames),
@@ -199,20 +200,12 @@ def _pictures(found: Found, frames: Frames) -> dict[str, Any]:
     return {"frames": {"checked": frames, **counts}}
 
 
-def _tracks_and_frames(tracklets: list[Tracklet]) -> list[tuple[str, int]]:
-    return [("tracks", len(tracklets)), ("frames", sum(map(len, tracklets)))]
-
-
 def _left_out(dataset: Dataset) -> dict[str, Any]:
     """What HITSZ-VCM's layout may leave out; in others every listed picture is used."""
     if all(rows.min_frames == 1 for rows in dataset.splits.values()):
         return {}
-    unused = {split: _unused(rows) for split, rows in dataset.splits.items()}
+    unused = {split: rows.n_names - sum(map(len, rows.tracklets.values())) for split, rows in dataset.splits.items()}
     return {"short": dict(dataset.n_short), "names_in_no_track": unused}
-
-
-def _unused(rows: SplitRows) -> int:
-    return rows.n_names - sum(map(len, rows.tracklets.values()))
 
 
 def _names(folder: Path) -> set[str]:

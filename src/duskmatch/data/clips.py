@@ -5,117 +5,92 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from duskmatch.data.decoding import BadFrames, OnBadFrame, Picture, Size, read_frame
+from duskmatch.config import DataSettings
+from duskmatch.data.decoding import BadFrames, FrameCache, OnBadFrame, Picture, Size, read_frame
 from duskmatch.data.sampling import SAMPLINGS, Sampling
 from duskmatch.errors import FrameError, SettingsError
 from duskmatch.records import Clip, Tracklet
 
 T = TypeVar("T")
 R = TypeVar("R")
-ReadFrame = Callable[[Path, Size], Picture]
+MakeGenerator = Callable[[], np.random.Generator | None]
 
 
-def read_clip(
-    tracklet: Tracklet,
-    size: Size,
-    n_frames: int,
-    on_bad_frame: OnBadFrame = "stop",
-    bad_frames: BadFrames | None = None,
-    *,
-    jpeg_scaling: bool = False,
-    sampling: Sampling = "segments",
-) -> Clip:
-    """The clip a tracklet is tested with: the first frame of each of T segments, at (H, W), read as `read_frame` does.
+class ReadClip(NamedTuple):
+    """One tracklet's clip, None where "skip" left none of its frames, and what could not be read."""
 
-    sampling: how the T frames are chosen, a name in SAMPLINGS.
+    clip: Clip | None
+    bad_frames: BadFrames
 
-    With "skip" a bad frame is dropped from the tracklet, noted in `bad_frames`, and the segments are cut again;
-    a tracklet with no frame left is a FrameError all the same.
 
-    Source: REFERENCE 1.4.
+@dataclass(frozen=True)
+class ClipReader:
+    """How clips are read, in training and at test: T frames of a tracklet at (H, W), chosen by a name in SAMPLINGS.
+
+    With "skip" a frame that cannot be read is dropped from the tracklet and the frames are chosen again; with "stop" it
+    is a FrameError. `jpeg_scaling` is that of `read_frame`; `cache` keeps decoded pictures from one call to the next.
     """
-    collected = BadFrames() if bad_frames is None else bad_frames
-    read = partial(read_frame, jpeg_scaling=jpeg_scaling)
-    frames = read_frames(tracklet, size, n_frames, lambda: None, on_bad_frame, collected, read, sampling)
-    return Clip(frames, tracklet)
 
+    size: Size
+    n_frames: int
+    sampling: Sampling = "segments"
+    on_bad_frame: OnBadFrame = "stop"
+    jpeg_scaling: bool = False
+    cache: FrameCache | None = None
 
-def read_clips(
-    tracklets: Sequence[Tracklet],
-    size: Size,
-    n_frames: int,
-    *,
-    n_threads: int = 1,
-    n_ahead: int | None = None,
-    on_bad_frame: OnBadFrame = "stop",
-    bad_frames: BadFrames | None = None,
-    jpeg_scaling: bool = False,
-    sampling: Sampling = "segments",
-) -> Iterator[tuple[int, Clip]]:
-    """(number of the tracklet, its test clip), in order; with "skip" those without a readable frame are missing.
+    def __post_init__(self) -> None:
+        if self.on_bad_frame not in ("stop", "skip"):
+            raise SettingsError(f"on-bad-frame must be stop or skip; got {self.on_bad_frame!r}")
 
-    With threads, at most `n_ahead` clips (2 for each thread) are held ahead of the one in use.
-    """
-    collected = BadFrames() if bad_frames is None else bad_frames
+    @classmethod
+    def of(cls, data: DataSettings, **others: Any) -> ClipReader:
+        """The reader of these settings at test; `others` are fields that differ."""
+        fields = {"n_frames": data.frames_per_clip, "on_bad_frame": data.on_bad_frame, **others}
+        return cls((data.height, data.width), sampling=data.sampling, jpeg_scaling=data.jpeg_scaling, **fields)
 
-    def read(tracklet: Tracklet) -> tuple[Clip | None, BadFrames]:
-        bad = BadFrames()
-        try:
-            clip = read_clip(tracklet, size, n_frames, on_bad_frame, bad, jpeg_scaling=jpeg_scaling, sampling=sampling)
-            return clip, bad
-        except FrameError:
-            if on_bad_frame == "stop":
-                raise
-            return None, bad
+    def clips(
+        self, tracklets: Sequence[Tracklet], n_threads: int = 1, n_ahead: int | None = None
+    ) -> Iterator[ReadClip]:
+        """Each tracklet's test clip, in order; with threads, at most `n_ahead` (2 each) ahead of the one in use."""
+        return in_order(self.read, tracklets, n_threads, n_ahead)
 
-    for index, (clip, bad) in enumerate(in_order(read, tracklets, n_threads, n_ahead)):
-        collected.add(bad)
-        if clip is not None:
-            yield index, clip
+    def read(self, tracklet: Tracklet, make_generator: MakeGenerator = lambda: None) -> ReadClip:
+        """One tracklet's clip: frames drawn by a generator, or without one those that it is tested with.
 
+        A fresh generator is made for each try, so that the draw depends on the files alone.
 
-def read_frames(
-    tracklet: Tracklet,
-    size: Size,
-    n_frames: int,
-    rng: Callable[[], np.random.Generator | None],
-    on_bad_frame: OnBadFrame,
-    bad_frames: BadFrames,
-    read: ReadFrame = read_frame,
-    sampling: Sampling = "segments",
-) -> Picture:
-    """T frames of a tracklet, (t 3 h w).
+        Source: REFERENCE 1.4.
+        """
+        left, bad = list(tracklet.frames), BadFrames()
+        while left:
+            chosen = [left[i] for i in SAMPLINGS[self.sampling](len(left), self.n_frames, make_generator())]
+            pictures = self._pictures(chosen, bad)
+            if len(pictures) == len(set(chosen)):
+                return ReadClip(Clip(np.stack([pictures[path] for path in chosen]), tracklet), bad)
+            left = [path for path in left if str(path) not in bad.frames]  # strictly fewer each round: this ends
+        name = tracklet.tracklet_id or str(tracklet.frames[0].parent)
+        bad.tracklets[name] = f"none of its {len(tracklet)} frames can be read"
+        return ReadClip(None, bad)
 
-    `rng` makes a fresh generator for each try, so that the draw depends on the files alone.
-    """
-    if on_bad_frame not in ("stop", "skip"):
-        raise SettingsError(f"on-bad-frame must be stop or skip; got {on_bad_frame!r}")
-    left = list(tracklet.frames)
-    while left:
-        chosen = [left[i] for i in SAMPLINGS[sampling](len(left), n_frames, rng())]
-        pictures: dict[Path, Picture] = {}
+    def _pictures(self, chosen: Sequence[Path], bad: BadFrames) -> dict[Path, Picture]:
+        """Those that can be read, each once; the others are noted in `bad`, or the first stops."""
+        read = read_frame if self.cache is None else self.cache.read
+        pictures = {}
         for path in dict.fromkeys(chosen):
             try:
-                pictures[path] = read(path, size)
+                pictures[path] = read(path, self.size, self.jpeg_scaling)
             except FrameError as error:
-                if on_bad_frame == "stop":
+                if self.on_bad_frame == "stop":
                     raise
-                bad_frames.frames[str(path)] = str(error)
-                left.remove(path)  # strictly fewer each round: this ends
-        if len(pictures) == len(set(chosen)):
-            return np.stack([pictures[path] for path in chosen])
-    name = tracklet.tracklet_id or str(tracklet.frames[0].parent)
-    bad_frames.tracklets[name] = f"none of its {len(tracklet)} frames can be read"
-    raise FrameError(
-        f"tracklet {name}: none of its {len(tracklet)} frames can be read; copy them again or leave it out"
-    )
+                bad.frames[str(path)] = str(error)
+        return pictures
 
 
 def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int, n_ahead: int | None = None) -> Iterator[R]:

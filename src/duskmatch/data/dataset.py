@@ -26,6 +26,10 @@ class DirectionPair(NamedTuple):
     query: list[Tracklet]
     gallery: list[Tracklet]
 
+    def asked(self, name: PairName) -> DirectionPair:
+        """Of an infrared and a visible side, the two as this direction asks."""
+        return self if name == "infrared_to_visible" else DirectionPair(self.gallery, self.query)
+
 
 FindPair = Callable[[PairName, Split, int], DirectionPair]
 Open = Callable[[Path, Report, Protocol], "Dataset"]
@@ -98,8 +102,7 @@ class Dataset:
         chosen = set(rows.query)
         infrared = rows.kept(rows.query)
         visible = rows.kept([row for row in rows.tracklets if row not in chosen])
-        pair = DirectionPair(infrared, visible)
-        return pair if name == "infrared_to_visible" else DirectionPair(visible, infrared)
+        return DirectionPair(infrared, visible).asked(name)
 
     @cached_property
     def fingerprint(self) -> str:

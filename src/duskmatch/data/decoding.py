@@ -70,10 +70,9 @@ def look_at_end(path: Path) -> None:
         data = read_bytes(path)
         if not data:
             raise FrameError(f"{path}: the picture is empty (0 bytes); {NEXT}")
-        if data.startswith(jpeg.START) and not jpeg.is_whole(data):
-            raise FrameError(f"{path}: {_what_is_wrong(data, False)} ({len(data)} bytes); {NEXT}")
-        if data.startswith(headers.PNG) and headers.PNG_END not in data:
-            raise FrameError(f"{path}: {_what_is_wrong(data, True)} ({len(data)} bytes); {NEXT}")
+        cut_off = data.startswith(jpeg.START) and not jpeg.is_whole(data)
+        if cut_off or (data.startswith(headers.PNG) and headers.PNG_END not in data):
+            raise FrameError(f"{path}: {_what_is_wrong(data, not cut_off)} ({len(data)} bytes); {NEXT}")
 
 
 def _ends(path: Path) -> bool:

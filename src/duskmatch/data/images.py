@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from duskmatch.data.layout import Place, Split, SplitRows, leave_outside
-from duskmatch.data.lists import leaves, relative
+from duskmatch.data.lists import read_text, relative
 from duskmatch.data.problems import Problem, Report
 from duskmatch.records import Modality, Tracklet
 
@@ -88,17 +88,11 @@ def is_picture(name: str, endings: tuple[str, ...] = PICTURES) -> bool:
 
 def read_lines(root: Path, path: Path, report: Report) -> list[tuple[int, str]]:
     """(line, text) of a list's lines, blank ones left out; a missing or empty list is a problem."""
-    where = relative(root, path)
-    if leaves(root, os.fspath(path)):
-        report(Problem("outside", where, None, "lists must not be links that leave the data set; copy the file here"))
-        return []
-    if not path.is_file():
-        report(Problem("missing", where, None, "this list is missing; copy it from the data set"))
-        return []
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if not lines:
-        report(Problem("malformed", where, None, "the list must not be empty; copy it from the data set"))
+    text = read_text(root, path, "list", report)
+    lines = [(n, line.strip()) for n, line in enumerate((text or "").splitlines(), start=1) if line.strip()]
+    if text is not None and not lines:
+        rule = "the list must not be empty; copy it from the data set"
+        report(Problem("malformed", relative(root, path), None, rule))
     return lines
 
 
@@ -115,6 +109,15 @@ def read_people(root: Path, path: Path, report: Report) -> dict[int, Place]:
             else:
                 people[int(word)] = Place(where, line)
     return people
+
+
+def pictures_of_person(root: Path, where: str, report: Report) -> list[str]:
+    """The names in a person's folder, which need not be there but must not be empty."""
+    names = pictures_in(root / where)
+    if not names and (root / where).is_dir():
+        text = "a person's folder must hold pictures; it is empty; copy them or remove the folder"
+        report(Problem("missing", where, None, text))
+    return names
 
 
 def read_labels(root: Path, path: Path, report: Report) -> Iterator[tuple[int, str, int]]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -44,11 +44,11 @@ FILES: dict[Split, SplitFiles] = {
 
 
 class Place(NamedTuple):
-    """Where a tracklet's first picture is named: a file relative to the root, and its line where the file is a list."""
+    """Where a tracklet is named: a file relative to the root, and its line where the file is a list."""
 
     file: str
     line: int | None
-    one_a_line: bool = False  # the pictures after it stand on the lines after that
+    lines: Sequence[int] = ()  # of its pictures, where each has one of its own
 
 
 @dataclass
@@ -65,11 +65,13 @@ class SplitRows:
     n_names: int = 0
     min_frames: int = MIN_FRAMES
     lists: list[Path] = field(default_factory=list)
+    shortened: set[int] = field(default_factory=set)  # rows long enough by the list, less what links lead out
 
     def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
         """The tracks of at least `min_frames`, of these rows or of all."""
         chosen = self.tracklets if rows is None else [row for row in rows if row in self.tracklets]
-        return [self.tracklets[row] for row in chosen if len(self.tracklets[row]) >= self.min_frames]
+        long = [row for row in chosen if len(self.tracklets[row]) >= self.min_frames or row in self.shortened]
+        return [self.tracklets[row] for row in long]
 
     def n_short(self) -> int:
         return len(self.tracklets) - len(self.kept())
@@ -105,7 +107,7 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
         if row is not None and (frames := _frames(root, info, files, row, names, used, report)):
             tracklet_id = seen.take(frames[0])
             rows.tracklets[row.line] = _tracklet(base, row, frames, tracklet_id)
-            rows.places[row.line] = Place(named, row.start, one_a_line=True)
+            rows.places[row.line] = Place(named, row.start, range(row.start, row.end + 1))
     if files.query:
         rows.query = read_query(root, info / files.query, n_rows, report)
         _query_is_infrared(root, info, files, rows, report)
@@ -113,7 +115,7 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
 
 
 def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> None:
-    """Reports folders and pictures that are links out of the data set, once with their number; drops their tracks.
+    """Reports folders and pictures that are links out of the data set, once with their number; drops these pictures.
 
     `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
     """
@@ -128,8 +130,20 @@ def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> No
     gone = {Path(link) for link in links}
     for rows in splits if gone else []:
         for row, track in list(rows.tracklets.items()):
-            if track.frames[0].parent in gone or not gone.isdisjoint(track.frames):
+            if track.frames[0].parent in gone or gone.issuperset(track.frames):
                 del rows.tracklets[row]
+            elif not gone.isdisjoint(track.frames):
+                _shorten(rows, row, gone)
+
+
+def _shorten(rows: SplitRows, row: int, gone: set[Path]) -> None:
+    """Takes these pictures out of a track, whose others keep their lines."""
+    track, place = rows.tracklets[row], rows.places[row]
+    inside = [i for i, frame in enumerate(track.frames) if frame not in gone]
+    rows.tracklets[row] = replace(track, frames=tuple(track.frames[i] for i in inside))
+    rows.places[row] = place._replace(lines=[place.lines[i] for i in inside] if place.lines else ())
+    if len(track) >= rows.min_frames:
+        rows.shortened.add(row)
 
 
 class _Ids:

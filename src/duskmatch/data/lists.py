@@ -134,14 +134,20 @@ def _source(found: re.Match[str], sources: dict[str, Source]) -> Source:
 
 def _lines(root: Path, path: Path, report: Report) -> list[str]:
     """The file's lines without the blank ones at its end; a blank line inside counts, it would shift all rows."""
+    text = (read_text(root, path, "info file", report) or "").rstrip()
+    return [line.strip() for line in text.split("\n")] if text else []
+
+
+def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
+    """What a file of the data set says; None where it is missing or a link that leads out, which is reported."""
     if leaves(root, os.fspath(path)):
-        report(Problem("outside", relative(root, path), None, "info files must not be links that leave the data set"))
-        return []
+        text = f"{what}s must not be links that leave the data set; copy the file here"
+        report(Problem("outside", relative(root, path), None, text))
+        return None
     if not path.is_file():
-        report(Problem("missing", relative(root, path), None, "this info file is missing; copy it from the data set"))
-        return []
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    return [line.strip() for line in text.rstrip().split("\n")] if text.strip() else []
+        report(Problem("missing", relative(root, path), None, f"this {what} is missing; copy it from the data set"))
+        return None
+    return path.read_bytes().decode("utf-8-sig", errors="replace")
 
 
 def leaves(root: Path, path: str) -> bool:

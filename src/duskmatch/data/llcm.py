@@ -15,7 +15,7 @@ from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
 from duskmatch.data.draws import draw_by_seed
-from duskmatch.data.images import Rows, finish, pictures_in, read_labelled, read_people
+from duskmatch.data.images import Rows, finish, pictures_in, pictures_of_person, read_labelled, read_people
 from duskmatch.data.layout import Split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.records import Modality, PairName, Protocol, ScoredPair
@@ -80,11 +80,8 @@ def _read_test(root: Path, report: Report) -> Rows:
         for modality, word in WORD.items():
             for camid in CAMERAS:
                 where = f"test_{word}/cam{camid}/{pid:04d}"
-                names = pictures_in(root / where)
-                if not names and (modality, camid) != EMPTY and (root / where).is_dir():
-                    text = "a person's folder must hold pictures; it is empty; copy them or remove the folder"
-                    report(Problem("missing", where, None, text))
-                for name in names:
+                empty = (modality, camid) == EMPTY
+                for name in pictures_in(root / where) if empty else pictures_of_person(root, where, report):
                     rows.add_picture(root / where / name, pid, camid, modality)
         if len(rows.rows.places) == n_before:
             text = f"person {pid} must have pictures in test_vis or test_nir; found none; copy them from the data set"

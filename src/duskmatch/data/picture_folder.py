@@ -73,12 +73,7 @@ class PictureFolder:
         return found
 
     def _of_one_size(self, number: int) -> Picture:
-        picture = self._read(number)
-        height, width = picture.shape[:2]
-        if (width, height) != self.size:
-            text = f"all pictures must have one size; it changes from {self.size[0]}x{self.size[1]} to {width}x{height}"
-            raise DataError(f"{self.pictures[number]}: {text}")
-        return picture
+        return of_size(self._read(number), self.size, f"{self.pictures[number]}: all pictures must have one size")
 
     def _read(self, number: int) -> Picture:
         path = self.pictures[number]
@@ -88,6 +83,14 @@ class PictureFolder:
         except FrameError as error:
             raise DataError(str(error).replace(NEXT, "copy it again")) from error
         return plain if grey is None else self.levels.picture(grey, 16, plain)
+
+
+def of_size(picture: Picture, size: tuple[int, int], rule: str) -> Picture:
+    """The picture, if it has this (width, height)."""
+    height, width = picture.shape[:2]
+    if (width, height) != size:
+        raise DataError(f"{rule}; it changes from {size[0]}x{size[1]} to {width}x{height}; re-encode it")
+    return picture
 
 
 def _folder(path: Path, info: dict[str, str]) -> Path:

@@ -51,9 +51,8 @@ def open_regdb(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) ->
     people_are_apart(found, report, {split: f"idx/{split}_visible_{trial}.txt" for split in SPLITS})
 
     def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
-        own = {m: [t for t in found[split].kept() if t.modality == m] for m in FOLDER}
-        query: Modality = "infrared" if name == "infrared_to_visible" else "visible"
-        return DirectionPair(own[query], own["visible" if query == "infrared" else "infrared"])
+        infrared, visible = ([t for t in found[split].kept() if t.modality == m] for m in ("infrared", "visible"))
+        return DirectionPair(infrared, visible).asked(name)
 
     return Dataset(root, "RegDB", "", False, found, {}, protocol, sides)
 

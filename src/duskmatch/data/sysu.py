@@ -15,7 +15,7 @@ from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
 from duskmatch.data.draws import Drawn, draw_by_seed
-from duskmatch.data.images import Rows, finish, folders_in, in_turn, pictures_in, read_people
+from duskmatch.data.images import Rows, finish, folders_in, in_turn, pictures_of_person, read_people
 from duskmatch.data.layout import Place, Split
 from duskmatch.data.permutations import draw_by_permutation, read_permutations
 from duskmatch.data.problems import Problem, Report
@@ -121,13 +121,9 @@ def _add_person(root: Path, rows: Rows, pid: int, report: Report) -> bool:
     """Whether any picture was found; an empty folder and a name that is no number are reported."""
     found = False
     for camid, modality in CAMERAS.items():
-        folder = root / f"cam{camid}" / f"{pid:04d}"
-        names = pictures_in(folder)
-        if not names and folder.is_dir():
-            text = "a person's folder must hold pictures; it is empty; copy them or remove the folder"
-            report(Problem("missing", f"cam{camid}/{pid:04d}", None, text))
-        for name in in_turn(names, f"cam{camid}/{pid:04d}", report):
-            rows.add_picture(folder / name, pid, camid, modality)
+        where = f"cam{camid}/{pid:04d}"
+        for name in in_turn(pictures_of_person(root, where, report), where, report):
+            rows.add_picture(root / where / name, pid, camid, modality)
             found = True
     return found
 

@@ -13,11 +13,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from duskmatch import files
 from duskmatch.data.dataset import Dataset
+from duskmatch.data.images import READABLE, in_time_order, is_picture, pictures_in
 from duskmatch.data.problems import Kind, Problem, Report, others_left_out, stop_in
 from duskmatch.errors import DataError, nearest
 from duskmatch.records import MODALITIES, Tracklet
@@ -54,6 +54,18 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     return Path(head).expanduser(), side
 
 
+def loose_pictures(spec: str) -> tuple[Path, ...]:
+    """A picture, or the pictures in a folder without a table, in order of time; none where `spec` names anything else.
+
+    They show one person, nobody says who: a tracklet.
+    """
+    place = Path(spec).expanduser()
+    if place.is_file():
+        return (place,) if is_picture(place.name, READABLE) else ()
+    names = () if (place / TABLE).exists() else in_time_order(pictures_in(place, READABLE))
+    return tuple(place / name for name in names)
+
+
 def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
     """The tracklets of a folder by their line in its table, every broken rule reported. `folder` must be resolved."""
     return {line: tracklet for line, _, tracklet in _read(folder, report)}
@@ -75,13 +87,18 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
     """(line, split or nothing, tracklet) of each good row."""
     seen: dict[str, int] = {}
     inside = _Inside(folder)
-    outside: list[Problem] = []
+    outside: list[tuple[int, str]] = []
     for line, cells in _rows(folder, report):
+        names = [name for name in cells["frames"].split(";") if name]
+        leaving = {name for name in names if not _stays(folder, name, inside)}
+        staying = [name for name in names if name not in leaving]
+        outside += [(line, name) for name in names if name in leaving]
+        if names and not staying:
+            continue
         try:
-            tracklet = _tracklet(folder, cells, inside)
+            tracklet = _tracklet(folder, cells, staying)
         except _BrokenRow as broken:
-            problem = Problem(broken.kind, TABLE, line, broken.text)
-            outside.append(problem) if broken.kind == "outside" else report(problem)
+            report(Problem(broken.kind, TABLE, line, broken.text))
             continue
         if (before := seen.setdefault(tracklet.tracklet_id, line)) != line:
             text = f"each tracklet_id must be there once; {tracklet.tracklet_id!r} is in line {before} too"
@@ -89,7 +106,9 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
         else:
             yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
     if outside:  # said once: one folder that is a link leads every row out
-        report(replace(outside[0], text=f"{outside[0].text}{others_left_out(len(outside) - 1, 'row')}"))
+        line, name = outside[0]
+        text = f"pictures must lie inside the folder of {TABLE}; got {name!r}; copy it there"
+        report(Problem("outside", TABLE, line, f"{text}{others_left_out(len(outside) - 1, 'picture')}"))
 
 
 def open_folder(folder: Path, report: Report | None = None) -> dict[int, Tracklet]:
@@ -99,14 +118,9 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
         raise DataError(f"{folder} {rule}; there is no such folder; check the path")
     root = folder.resolve()
     if not (root / TABLE).is_file():
-        is_dataset = any((root / place / "test_name.txt").is_file() for place in ("info", "."))
-        is_dataset = is_dataset or any((root / place).is_dir() for place in ("exp", "idx", "test"))
-        hint = (
-            f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
-            if is_dataset
-            else "check the path"
-        )
-        raise DataError(f"{folder} must hold a {TABLE}; found none; {hint}")
+        sign = any((root / name).exists() for name in ("info/test_name.txt", "test_name.txt", "exp", "idx", "test"))
+        sides = f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
+        raise DataError(f"{folder} must hold a {TABLE}; found none; {sides if sign else 'check the path'}")
     return read_tracklets(root, report or stop_in(root))
 
 
@@ -195,7 +209,7 @@ class _BrokenRow(Exception):
         self.text = text
 
 
-def _tracklet(folder: Path, cells: dict[str, str], inside: _Inside) -> Tracklet:
+def _tracklet(folder: Path, cells: dict[str, str], names: list[str]) -> Tracklet:
     if not cells["tracklet_id"].strip():
         raise _BrokenRow("tracklet_id must not be empty")
     pid, camid = (_whole(name, cells) for name in ("pid", "camid"))
@@ -205,11 +219,8 @@ def _tracklet(folder: Path, cells: dict[str, str], inside: _Inside) -> Tracklet:
     modality = next((m for m in MODALITIES if m == cells["modality"]), None)
     if modality is None:
         raise _BrokenRow(f"modality must be visible or infrared; got {cells['modality']!r}")
-    names = [name for name in cells["frames"].split(";") if name]
     if not names:
         raise _BrokenRow("frames must name at least one picture")
-    if bad := next((name for name in names if not _stays(folder, name, inside)), None):
-        raise _BrokenRow(f"pictures must lie inside the folder of {TABLE}; got {bad!r}; copy it there", "outside")
     frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
     if twice := _twice(frames):
         raise _BrokenRow(

@@ -12,13 +12,14 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from duskmatch import files
 from duskmatch.data.cutting import Cut, Plan, Track, span
 from duskmatch.data.decoding import Picture
 from duskmatch.data.levels import Levels
 from duskmatch.data.mot import read_boxes
-from duskmatch.data.picture_folder import PictureFolder
+from duskmatch.data.picture_folder import PictureFolder, of_size
 from duskmatch.data.tracklets import write_tracklets
 from duskmatch.errors import DataError, OutputError
 from duskmatch.records import Tracklet
@@ -178,20 +179,15 @@ class Video:
         return (number - 1) / float(rate) if rate else None
 
     def _picture(self, frame: Any) -> Picture:
-        picture = self._upright(frame)
-        height, width = picture.shape[:2]
-        if (width, height) != self.size:
-            text = f"all frames must have one size; it changes from {self.size[0]}x{self.size[1]} to {width}x{height}"
-            raise DataError(f"{self.path}: {text}; re-encode it")
-        return picture
+        return of_size(self._upright(frame), self.size, f"{self.path}: all frames must have one size")
 
     def _upright(self, frame: Any) -> Picture:
-        """BGR as it is shown; the display matrix turns counter-clockwise, as rot90 does.
+        """BGR as it is shown, turned and mirrored as the display matrix says.
 
-        Players and OpenCV turn the picture before anyone sees it, so the tracker's boxes are of the turned one.
+        Players do so before anyone sees the picture, so the tracker's boxes are of the turned one.
         """
-        turned = np.rot90(self._bgr(frame), k=round(getattr(frame, "rotation", 0) / 90) % 4)
-        return np.asarray(turned, dtype=np.uint8)
+        picture, matrix = self._bgr(frame), frame.side_data.get("DISPLAYMATRIX")
+        return picture if matrix is None else _displayed(picture, np.frombuffer(bytes(matrix), np.int32))
 
     def _bgr(self, frame: Any) -> Picture:
         plain = np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
@@ -202,6 +198,17 @@ class Video:
         if bits > 16:  # floats
             return self.levels.picture(frame.to_ndarray(format="grayf32le"), bits, plain)
         return self.levels.picture(frame.to_ndarray(format="gray16le") >> (16 - bits), bits, plain)
+
+
+def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
+    """The picture by the nearest multiple of a quarter turn, mirrored or not.
+
+    Source: ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y, of a matrix a b u, c d v, x y w.
+    """
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        picture, a, d = picture.swapaxes(0, 1), c, b  # x' follows y, and y' follows x
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _n_frames(stream: Any, duration: int | None) -> int | None:
@@ -224,12 +231,13 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
     for track in kept:
         middle = -(-len(track.pictures) // 2)
         for half, part in zip(HALVES, (slice(0, middle), slice(middle, None)), strict=True):
-            pictures = [_move(path, out / half / track.name / path.name) for path in track.pictures[part]]
-            if pictures:
+            folder = out / half / track.name
+            folder.mkdir(parents=True)
+            if pictures := [path.replace(folder / path.name) for path in track.pictures[part]]:
                 halves[half].append(_tracklet(plan, track, part, pictures))
+            else:
+                folder.rmdir()
         (out / track.name).rmdir()
-    for half in HALVES:
-        (out / half).mkdir(exist_ok=True)
     _sync(out)
     for half, tracklets in halves.items():
         write_tracklets(out / half, tracklets)
@@ -239,11 +247,6 @@ def _tracklet(plan: Plan, track: Track, part: slice, pictures: list[Path]) -> Tr
     begin_s, end_s = span(track.times[part])
     pid = plan.pids[track.boxes[0].track]
     return Tracklet(tuple(pictures), pid, plan.cut.camid, plan.cut.modality, track.name, begin_s, end_s)
-
-
-def _move(path: Path, to: Path) -> Path:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    return path.replace(to)
 
 
 def _sync(out: Path) -> None:

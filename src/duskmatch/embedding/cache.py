@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from duskmatch import __version__
-from duskmatch.config import DataSettings, Settings
+from duskmatch.config import Settings
 from duskmatch.files import user_folder
 
 KEPT = 4
@@ -59,13 +59,10 @@ def forget_oldest(folder: Path) -> None:
 
 def network_key(model: torch.nn.Module, settings: Settings, versions: Mapping[str, str]) -> str:
     """Changes with every weight, with what else the graph holds, and with the versions that made it."""
-    digest = hashlib.sha256(json.dumps([*facts(settings), __version__, torch.__version__, dict(versions)]).encode())
+    data = settings.data
+    shape = [data.height, data.width, data.frames_per_clip, data.normalisation, settings.model.model_dump()]
+    digest = hashlib.sha256(json.dumps([*shape, __version__, torch.__version__, dict(versions)]).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).numpy()).cast("B"))
     return digest.hexdigest()[:32]
-
-
-def facts(settings: Settings) -> list[object]:
-    data: DataSettings = settings.data
-    return [data.height, data.width, data.frames_per_clip, data.normalisation, settings.model.model_dump()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -26,6 +28,17 @@ def unused_at_test(model: Network, name: str) -> bool:
     return name.startswith(model.unused_at_test)
 
 
+@contextmanager
+def evaluating(model: Network) -> Iterator[None]:
+    """The model in evaluation mode, and afterwards as it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
 def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
     """Of both products, from the shapes (clips, heads, positions, width) of query, key and value."""
     clips, heads, asking, width = query
@@ -42,18 +55,14 @@ def count_flops(model: Network, n_frames: int, height: int, width: int) -> int:
         weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight"))
         recurrent += 2 * rows * weights
 
-    hooks = [part.register_forward_hook(lstm) for part in model.modules() if isinstance(part, nn.LSTM)]
     device = next(model.parameters()).device
     counter = FlopCounterMode(display=False, custom_mapping={ATTENTION_ON_CPU: attention_flops})
-    was_training = model.training
-    model.eval()
-    try:
+    with ExitStack() as hooks, evaluating(model):
+        for part in model.modules():
+            if isinstance(part, nn.LSTM):
+                hooks.enter_context(part.register_forward_hook(lstm))
         with torch.no_grad(), counter:
             model.embed(torch.zeros(1, n_frames, 3, height, width, device=device), "visible")
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
     seen_by_counter = sum(
         flops for name, flops in counter.get_flop_counts().get("Global", {}).items() if "lstm" not in str(name)
     )

@@ -3,33 +3,62 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from duskmatch.config import Settings
-from duskmatch.data import BadFrames, read_clips
+from duskmatch.data import BadFrames, ClipReader, OnBadFrame
 from duskmatch.embedding.cost import count_flops, count_parameters
 from duskmatch.embedding.engines import Engine, Vectors
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import DataError
 from duskmatch.machine import pick_device, versions
 from duskmatch.models import Network
-from duskmatch.records import MODALITIES, Clip, Embeddings, Modality, Tracklet
+from duskmatch.records import MODALITIES, Clip, Embeddings, Ints, Modality, Tracklet
 
 Progress = Callable[[int, int], None]
 SAMPLING_WORDS = {"segments": "first frame of each of equal segments", "uniform": "frames at even steps from the first"}
 READERS = 4  # threads that decode ahead, at most; fewer where there are fewer cores
 
 
+@dataclass
+class Account:
+    """What one call met on the way, or several calls together: pictures left out, tracklets embedded, time taken."""
+
+    bad_frames: BadFrames = field(default_factory=BadFrames)
+    n_tracklets: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: Account) -> None:
+        self.bad_frames.add(other.bad_frames)
+        self.n_tracklets += other.n_tracklets
+        self.seconds += other.seconds
+
+    @property
+    def ms_per_tracklet(self) -> float | None:
+        return 1000 * self.seconds / self.n_tracklets if self.n_tracklets else None
+
+
+class Rows(NamedTuple):
+    """Vectors, the rows of their tracklets in the list that was given, and the account of it."""
+
+    rows: Ints
+    vectors: Vectors
+    account: Account
+
+
 class Embedder:
     """Turns tracklets into unit vectors, each for itself: no vector depends on what shares its batch.
 
-    Without an `engine` the model runs as it is, in fp32: one that is still being trained. An exported network has no
-    `model`; what it would be asked for stands in `known`.
+    Without an `engine` the model runs as it is, in fp32, in evaluation mode, which is where it is left. An exported
+    network has no `model`; what it would be asked for stands in `known`. No call changes the embedder, so that threads
+    may share one.
     """
 
     def __init__(
@@ -38,19 +67,25 @@ class Embedder:
         settings: Settings,
         *,
         device: str = "auto",
-        on_bad_frame: Literal["stop", "skip"] = "stop",
+        on_bad_frame: OnBadFrame = "stop",
         engine: Engine | None = None,
+        header: dict[str, Any] | None = None,
+        known: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.settings, self.on_bad_frame = model, settings, on_bad_frame
+        if model is not None:
+            model.eval()
         if engine is None:
             assert model is not None
             place = pick_device(device)
             engine = TorchEngine(model.to(place), settings.data, place)
         self.engine: Engine = engine
-        self.header: dict[str, Any] = {}
-        self.known: dict[str, Any] = {}
-        self.bad_frames = BadFrames()
-        self._seconds, self._n_embedded = 0.0, 0
+        self.header, self.known = header or {}, known or {}
+        self._turn = threading.Lock()
+
+    @property
+    def reader(self) -> ClipReader:
+        return ClipReader.of(self.settings.data, on_bad_frame=self.on_bad_frame)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,28 +97,41 @@ class Embedder:
         Frames: T of each, as settings.data.sampling says: the first of each of T equal segments, or even steps. Raises
         DataError where nothing is given, FrameError where a frame cannot be read.
         """
+        return self.embed_with_account(tracklets, on_progress)[0]
+
+    def embed_with_account(
+        self, tracklets: Sequence[Tracklet], on_progress: Progress | None = None
+    ) -> tuple[Embeddings, Account]:
+        """As `embed`, with what was left out and how long it took."""
         if not tracklets:
             raise DataError("embed needs at least one tracklet; got none")
-        begin = time.perf_counter()
-        rows: list[int] = []
-        vectors: list[Vectors] = []
-        with evaluating(self.model):
-            for modality in MODALITIES:
-                chosen = [i for i, tracklet in enumerate(tracklets) if tracklet.modality == modality]
-                for batch in self._batches(tracklets, chosen):
-                    rows += [i for i, _ in batch]
-                    vectors.append(self.engine(np.stack([clip.frames for _, clip in batch]), modality))
-                    if on_progress:
-                        on_progress(len(rows), len(tracklets))
-        self._seconds += time.perf_counter() - begin
-        self._n_embedded += len(rows)
-        if not rows:
-            raise DataError(f"none of {len(tracklets)} tracklets has a readable frame; run `duskmatch check` on them")
-        order = np.argsort(rows, kind="stable")
-        return self.labelled(np.concatenate(vectors)[order], [tracklets[rows[i]] for i in order])
+        rows, vectors, account = self.embed_rows(tracklets, on_progress)
+        return self.labelled(rows, vectors, tracklets), account
 
-    def facts(self) -> dict[str, Any]:
-        """What stands beside every score: precision, checkpoint, sampling, cost, settings, versions."""
+    def embed_rows(self, tracklets: Sequence[Tracklet], on_progress: Progress | None = None) -> Rows:
+        """The vectors in the order of their tracklets, none of which need be readable with "skip"."""
+        begin, account = time.perf_counter(), Account()
+        rows: list[int] = []
+        vectors: list[Vectors] = [np.zeros((0, 0), np.float32)]
+        for modality in MODALITIES:
+            chosen = [i for i, tracklet in enumerate(tracklets) if tracklet.modality == modality]
+            clips = self._clips(tracklets, chosen, account.bad_frames)
+            while batch := list(islice(clips, self.settings.evaluate.batch_clips)):
+                rows += [i for i, _ in batch]
+                with self._turn:  # engines make their graphs at the first batch, and use all threads for each
+                    vectors.append(self.engine(np.stack([clip.frames for _, clip in batch]), modality))
+                if on_progress:
+                    on_progress(len(rows), len(tracklets))
+        order = np.argsort(rows, kind="stable")
+        account.seconds, account.n_tracklets = time.perf_counter() - begin, len(rows)
+        found = np.concatenate(vectors[1:] or vectors)
+        return Rows(np.array(rows, np.int64)[order], found[order], account)
+
+    def facts(self, account: Account | None = None) -> dict[str, Any]:
+        """What stands beside every score: precision, checkpoint, sampling, cost, settings, versions.
+
+        `account`, of the vectors that were scored, gives the time for a tracklet.
+        """
         t = self.settings.data.frames_per_clip
         return {
             "precision": self.engine.precision,
@@ -93,61 +141,54 @@ class Embedder:
             "seed": self.settings.seed,
             "n_frames": t,
             "sampling": SAMPLING_WORDS[self.settings.data.sampling],
-            "test_time_extras": self.extras(),
             **self.cost(),
-            "ms_per_tracklet": 1000 * self._seconds / self._n_embedded if self._n_embedded else None,
+            "ms_per_tracklet": None if account is None else account.ms_per_tracklet,
             "settings": self.settings.model_dump(mode="json"),
             "versions": {**versions(), **self.engine.versions},
             "trained_on": self.header.get("data"),
         }
 
-    def extras(self) -> list[str]:
-        """What is done at test besides one forward of the clip, in words."""
-        return list(self.known.get("test_time_extras", ()) if self.model is None else self.model.test_time_extras)
-
     def cost(self) -> dict[str, Any]:
-        """Which embedding, how many parameters, how many operations for one clip."""
+        """What is done besides one forward of the clip, which embedding, how many parameters and operations for one."""
         if self.model is None:
-            return self.known
+            return {"test_time_extras": [], **self.known}
         t, (h, w) = self.settings.data.frames_per_clip, self.size
-        found = {"embedding": self.model.embedding, "parameters": count_parameters(self.model)}
-        return {**found, "flops": count_flops(self.model, t, h, w), **self.known}
+        return {
+            "test_time_extras": list(self.model.test_time_extras),
+            "embedding": self.model.embedding,
+            "parameters": count_parameters(self.model),
+            "flops": count_flops(self.model, t, h, w),
+            **self.known,
+        }
 
-    def _batches(self, tracklets: Sequence[Tracklet], chosen: list[int]) -> Iterator[list[tuple[int, Clip]]]:
-        """(row, clip) in groups that fit one call of the engine."""
-        batch: list[tuple[int, Clip]] = []
-        clips = read_clips(
-            [tracklets[i] for i in chosen],
-            self.size,
-            self.settings.data.frames_per_clip,
-            n_threads=self.settings.data.workers or min(READERS, os.cpu_count() or 1),
-            n_ahead=self.settings.evaluate.batch_clips,  # the next batch is read while this one is computed
-            on_bad_frame=self.on_bad_frame,
-            bad_frames=self.bad_frames,
-            jpeg_scaling=self.settings.data.jpeg_scaling,
-            sampling=self.settings.data.sampling,
-        )
-        for i, clip in clips:
-            batch.append((chosen[i], clip))
-            if len(batch) == self.settings.evaluate.batch_clips:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+    def _clips(
+        self, tracklets: Sequence[Tracklet], chosen: list[int], bad_frames: BadFrames
+    ) -> Iterator[tuple[int, Clip]]:
+        """(row, clip), the next batch read while one is computed; what cannot be read is added to `bad_frames`."""
+        n_threads = self.settings.data.workers or min(READERS, os.cpu_count() or 1)
+        n_ahead = self.settings.evaluate.batch_clips
+        clips = self.reader.clips([tracklets[i] for i in chosen], n_threads, n_ahead)
+        for i, (clip, bad) in zip(chosen, clips, strict=True):
+            bad_frames.add(bad)
+            if clip is not None:
+                yield i, clip
 
-    def labelled(self, vectors: Vectors, tracklets: list[Tracklet]) -> Embeddings:
-        """The vectors with whose they are and how they were made."""
-        words: tuple[Modality, ...] = tuple(t.modality for t in tracklets)
+    def labelled(self, rows: Ints, vectors: Vectors, tracklets: Sequence[Tracklet]) -> Embeddings:
+        """The vectors of these rows of the list, with whose they are and how they were made."""
+        if not len(rows):
+            raise DataError(f"none of {len(tracklets)} tracklets has a readable frame; run `duskmatch check` on them")
+        chosen = [tracklets[row] for row in rows]
+        words: tuple[Modality, ...] = tuple(t.modality for t in chosen)
         made = {"precision": self.engine.precision, "engine": self.engine.name}
         return Embeddings(
             vectors,
-            np.array([t.pid for t in tracklets]),
-            np.array([t.camid for t in tracklets]),
+            np.array([t.pid for t in chosen]),
+            np.array([t.camid for t in chosen]),
             words[0] if len(set(words)) == 1 else words,
-            [source_of(t) for t in tracklets],
+            [source_of(t) for t in chosen],
             {**self.header, **made, "frames_per_clip": self.settings.data.frames_per_clip},
-            begin_s=_if_known([t.begin_s for t in tracklets]),
-            end_s=_if_known([t.end_s for t in tracklets]),
+            begin_s=_if_known([t.begin_s for t in chosen]),
+            end_s=_if_known([t.end_s for t in chosen]),
         )
 
 
@@ -158,16 +199,3 @@ def _if_known(times: list[float | None]) -> list[float | None]:
 def source_of(tracklet: Tracklet) -> str:
     """The name by which an embedding says which tracklet it is of."""
     return tracklet.tracklet_id or str(tracklet.frames[0])
-
-
-@contextmanager
-def evaluating(model: Network | None) -> Iterator[None]:
-    """The model, if there is one, in evaluation mode and afterwards as it was."""
-    was_training = model is not None and model.training
-    if model is not None:
-        model.eval()
-    try:
-        yield
-    finally:
-        if model is not None:
-            model.train(was_training)

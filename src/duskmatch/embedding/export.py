@@ -71,7 +71,7 @@ def export_run(
             dtype="uint8",
             what="clips, frames, RGB, height, width; grey, per_clip and ImageNet's normalisation happen inside",
         ),
-        output=Tensor(name=OUTPUT, shape=[batch, embedding_width(model)], dtype="float32", what="unit vectors"),
+        output=Tensor(name=OUTPUT, shape=[batch, model.centre_visible.numel()], dtype="float32", what="unit vectors"),
         verified=False,
         tolerance=TOLERANCE[precision],
         verification={},
@@ -123,10 +123,6 @@ def filled(clips: Sequence[Frames], batch: int | None) -> list[Frames]:
     """The clips as a graph of that batch takes them: one after the other, or in whole batches."""
     size = batch or 1
     return [np.concatenate([clips[(i + k) % len(clips)] for k in range(size)]) for i in range(0, len(clips), size)]
-
-
-def embedding_width(model: Network) -> int:
-    return int(model.centre_visible.numel())
 
 
 def save_export(out: Path, export: Export) -> None:

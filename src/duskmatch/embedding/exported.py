@@ -10,7 +10,6 @@ DIR/model.safetensors                     format torch: folded weights, without 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,9 +25,9 @@ from duskmatch.embedding.engines import (
     Precision,
     check_device,
     check_installed,
-    quiet_import,
 )
 from duskmatch.embedding.folding import at_test
+from duskmatch.embedding.graphs import read_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
 from duskmatch.embedding.torch_engine import TorchEngine
@@ -124,9 +123,8 @@ def load_exported(
         opened = TorchEngine(model, export.settings.data, place)
     else:
         opened = open_export(folder, export, chosen, device)
-    embedder = Embedder(model, export.settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
-    embedder.header, embedder.known = export.source["header"], known
-    return embedder
+    header = export.source["header"]
+    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, known=known)
 
 
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:
@@ -139,10 +137,6 @@ def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -
     if export.format == "onnx":
         return OnnxEngine(files, export.precision)
     return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, export.precision)
-
-
-def read_openvino(file: Callable[[], Path]) -> Any:
-    return quiet_import("openvino").Core().read_model(str(file()))
 
 
 def folded_model(export: Export, file: Path) -> Any:

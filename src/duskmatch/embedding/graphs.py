@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,10 @@ def to_openvino(path: WholePath, batch: int | None) -> Any:
 def write_openvino(graph: Any, file: Path) -> None:
     """FILE.xml and FILE.bin; weights as they are, not rounded to fp16."""
     quiet_import("openvino").save_model(graph, str(file), compress_to_fp16=False)
+
+
+def read_openvino(file: Callable[[], Path]) -> Any:
+    return quiet_import("openvino").Core().read_model(str(file()))
 
 
 def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:

@@ -121,8 +121,5 @@ def outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         found.append(output.detach())
 
-    handle = module.register_forward_hook(keep)
-    try:
+    with module.register_forward_hook(keep):
         yield found
-    finally:
-        handle.remove()

@@ -158,9 +158,7 @@ class PartMeans:
 
             return hook
 
-        handles = [part.register_forward_hook(hook_of(i)) for i, part in enumerate(self.parts)]
-        try:
+        with ExitStack() as hooks:
+            for i, part in enumerate(self.parts):
+                hooks.enter_context(part.register_forward_hook(hook_of(i)))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()

@@ -45,9 +45,8 @@ def load_whole(run: str | Path, *, device: str = "auto", untrained: bool = False
     if is_exported(Path(run)):
         raise CheckpointError(f"{run} must be a RUN; it is an exported folder, which has no layers; name its RUN")
     model, settings, header = load_model(Path(run))
-    embedder = Embedder(untrained_model(settings, model.n_pids) if untrained else model, settings, device=device)
-    embedder.header = header
-    return embedder
+    model = untrained_model(settings, model.n_pids) if untrained else model
+    return Embedder(model, settings, device=device, header=header)
 
 
 def layer_vectors(
@@ -65,8 +64,8 @@ def layer_vectors(
             "layers need a network with all its parts; this embedder has those of the search alone; use load_whole(RUN)"
         )
     engine = LayerEngine(model, embedder.settings.data)
-    wide = Embedder(model, embedder.settings, on_bad_frame=embedder.on_bad_frame, engine=engine)
-    wide.header = embedder.header
+    header, on_bad_frame = embedder.header, embedder.on_bad_frame
+    wide = Embedder(model, embedder.settings, on_bad_frame=on_bad_frame, engine=engine, header=header)
     found = wide.embed(tracklets, on_progress)
     cuts = np.cumsum(list(engine.widths.values()))[:-1]
     parts = np.split(found.vectors, cuts, axis=1)

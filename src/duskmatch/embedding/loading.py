@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from duskmatch.config import Settings
 from duskmatch.embedding.cache import cached, network_key
 from duskmatch.embedding.cost import count_parameters
 from duskmatch.embedding.embedder import Embedder
-from duskmatch.embedding.engines import Engine, EngineName, Precision, choose_engine, quiet_import
+from duskmatch.embedding.engines import Engine, EngineName, Precision, choose_engine
 from duskmatch.embedding.exported import is_exported, load_exported
 from duskmatch.embedding.folding import at_test
-from duskmatch.embedding.graphs import WholePath, to_openvino, write_onnx, write_openvino
+from duskmatch.embedding.graphs import WholePath, read_openvino, to_openvino, write_onnx, write_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
 from duskmatch.embedding.run import load_model
@@ -51,9 +51,8 @@ def load_embedder(
         model = untrained_model(settings, model.n_pids)
     parameters = count_parameters(model)
     opened = open_engine(chosen, at_test(model), settings, device, asked)  # type: ignore[arg-type]
-    embedder = Embedder(model, settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
-    embedder.header, embedder.known = header, {"parameters": parameters}
-    return embedder
+    known = {"parameters": parameters}
+    return Embedder(model, settings, on_bad_frame=on_bad_frame, engine=opened, header=header, known=known)
 
 
 def open_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:
@@ -61,18 +60,15 @@ def open_engine(name: EngineName, model: Network, settings: Settings, device: st
     if name in ("torch", "torch-compiled"):
         place = pick_device(device)
         return TorchEngine(model.to(place), settings.data, place, precision, compiled=name == "torch-compiled")
-    paths = {modality: WholePath(model, settings.data, modality) for modality in MODALITIES}
     key = network_key(model, settings, {})
+    files = {m: partial(cached_graph, key, WholePath(model, settings.data, m), name) for m in MODALITIES}
     if name == "onnxruntime":
-        return OnnxEngine({m: partial(cached_onnx, key, path) for m, path in paths.items()}, precision)
-    return OpenVINOEngine({m: partial(cached_openvino, key, path) for m, path in paths.items()}, precision)
+        return OnnxEngine(files, precision)
+    return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, precision)
 
 
-def cached_onnx(key: str, path: WholePath) -> Path:
-    return cached(key, f"{path.modality}.onnx", lambda place: write_onnx(path, place, 1))
-
-
-def cached_openvino(key: str, path: WholePath) -> Any:
+def cached_graph(key: str, path: WholePath, name: EngineName) -> Path:
     """The graph for one clip at a time: as fast as for many, and no clip is computed to fill a batch."""
-    file = cached(key, f"{path.modality}.xml", lambda place: write_openvino(to_openvino(path, 1), place))
-    return quiet_import("openvino").Core().read_model(str(file))
+    if name == "onnxruntime":
+        return cached(key, f"{path.modality}.onnx", lambda place: write_onnx(path, place, 1))
+    return cached(key, f"{path.modality}.xml", lambda place: write_openvino(to_openvino(path, 1), place))

@@ -29,7 +29,7 @@ class OpenVINOEngine:
     @property
     def precision(self) -> Precision:
         """Read from the graph that runs: left alone, OpenVINO takes bf16 where the CPU has it."""
-        return executed_precision(self._compiled(next(iter(self._queues), MODALITIES[0])))
+        return executed_precision(self._queue(next(iter(self._queues), MODALITIES[0]))[0].get_compiled_model())
 
     @property
     def versions(self) -> dict[str, str]:
@@ -44,9 +44,6 @@ class OpenVINOEngine:
             queue.start_async({0: np.ascontiguousarray(group)}, place)
         queue.wait_all()
         return np.concatenate([found[place] for place in range(len(groups))])[: len(frames)]
-
-    def _compiled(self, modality: Modality) -> Any:
-        return self._queue(modality)[0].get_compiled_model()
 
     def _queue(self, modality: Modality) -> Any:
         if modality not in self._queues:

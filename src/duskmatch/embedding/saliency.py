@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from duskmatch.embedding.embedder import Embedder, evaluating
+from duskmatch.embedding.cost import evaluating
+from duskmatch.embedding.embedder import Embedder
 from duskmatch.errors import SettingsError
 from duskmatch.models import Network
 from duskmatch.pixels import normalise

@@ -1,8 +1,10 @@
 """Many processes embed one list of tracklets: each its share, in blocks that survive a killed process.
 
-Nobody talks to anybody: a block is a file that appears whole or not at all. A process computes its own blocks, then
-those of others that are still missing, so the work ends even when a fellow has died, and a second run computes only
-what the first had not finished. Under torchrun, or with RANK and WORLD_SIZE set by any other starter.
+A block is a file that appears whole or not at all. Each process computes its own blocks, all wait for each other, and
+the first one joins what they left. A second run computes only the blocks that the first had not finished: a block is
+taken only where network, engine, tracklets and the sizes and times of their pictures are the same.
+
+Under torchrun, or with the variables that it sets (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) by any other starter.
 """
 
 from __future__ import annotations
@@ -11,133 +13,142 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch.distributed
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from duskmatch.data import BadFrames
 from duskmatch.embedding.cache import network_key
-from duskmatch.embedding.embedder import Embedder, Progress, source_of
-from duskmatch.embedding.engines import Vectors
-from duskmatch.errors import DataError, DuskmatchError
-from duskmatch.files import write_whole
-from duskmatch.records import Embeddings, Ints, Tracklet
+from duskmatch.embedding.embedder import Account, Embedder, Progress, Rows, source_of
+from duskmatch.errors import DataError, OutputError, SettingsError
+from duskmatch.files import make_folder, write_whole
+from duskmatch.records import Embeddings, Tracklet
 
 BLOCK = 64  # tracklets in a file: lost at most by a killed process
+START, END = timedelta(minutes=10), timedelta(days=30)  # how long the processes wait for each other
 
 
-def share_of_process() -> tuple[int, int]:
-    """(rank, world) as the starter says in the environment; (0, 1) alone."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+class Group:
+    """This process among those that one starter began: `rank` of `world`."""
+
+    def __init__(self) -> None:
+        try:
+            torch.distributed.init_process_group("gloo", timeout=START)
+            self._all = torch.distributed.new_group(timeout=END)
+        except (RuntimeError, ValueError) as error:
+            variables = "WORLD_SIZE above 1 needs RANK, MASTER_ADDR and MASTER_PORT too, and all processes at once"
+            raise SettingsError(f"{variables}; start them with torchrun ({error})") from error
+        self.rank, self.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+    def wait(self, out: Path) -> None:
+        """Until all processes have come here; one that ended before will never come."""
+        try:
+            torch.distributed.barrier(self._all)
+        except RuntimeError as error:
+            text = "not written: another process ended before its share was embedded"
+            raise OutputError(f"{out}: {text}; run the same command again, it goes on from there") from error
 
 
-class Block(NamedTuple):
-    """Vectors of some tracklets, by their rows in the list, and what could not be read."""
-
-    rows: Ints
-    vectors: Vectors
-    bad: BadFrames
+@contextmanager
+def process_group() -> Iterator[Group | None]:
+    """The processes that share the work, or None where this one is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield None
+        return
+    try:
+        yield Group()
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 class Shards:
     """The blocks of one list of tracklets with one network, as files in a folder of their own beside OUT."""
 
-    def __init__(self, embedder: Embedder, tracklets: Sequence[Tracklet], out: Path, rank: int, world: int) -> None:
-        self.embedder, self.tracklets, self.rank, self.world = embedder, list(tracklets), rank, world
+    def __init__(self, embedder: Embedder, tracklets: Sequence[Tracklet], out: Path) -> None:
+        self.embedder, self.tracklets = embedder, list(tracklets)
         self.folder = out.with_name(out.name + ".parts")
         self.key = work_key(embedder, self.tracklets)
         self.starts = range(0, len(self.tracklets), BLOCK)
 
-    def compute(self, on_progress: Progress | None = None) -> None:
-        """Writes the blocks that are missing, this process's own first; afterwards all are there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        own = self.starts[self.rank :: self.world]
-        others = sorted(set(self.starts) - set(own), reverse=True)  # from the end: their owners come from the front
-        for start in [*own, *others]:
-            if not self.folder.is_dir():
-                return  # the first process has joined all blocks already
+    def compute(self, rank: int = 0, world: int = 1, on_progress: Progress | None = None) -> None:
+        """Writes those of this process's blocks that are missing."""
+        make_folder(self.folder)
+        own = self.starts[rank::world]
+        for n_done, start in enumerate(own, start=1):
             if self.read(start) is None:
                 self._write(start)
             if on_progress:
-                on_progress(sum(self.file(s).is_file() for s in self.starts), len(self.starts))
+                on_progress(n_done, len(own))
 
-    def joined(self) -> Embeddings:
+    def joined(self) -> tuple[Embeddings, Account]:
         """All blocks as one, in the order of the tracklets; each tracklet once, or left out for want of a frame."""
         blocks = [self._there(start) for start in self.starts]
+        account = Account()
         for block in blocks:
-            self.embedder.bad_frames.add(block.bad)
-        rows = np.concatenate([block.rows for block in blocks])
-        if not len(rows):
-            raise DataError(f"none of {len(self.tracklets)} tracklets has a readable frame; run `duskmatch check`")
-        vectors = np.concatenate([block.vectors for block in blocks if len(block.rows)])
-        return self.embedder.labelled(vectors, [self.tracklets[int(row)] for row in rows])
+            account.add(block.account)
+        rows = np.concatenate([start + block.rows for start, block in zip(self.starts, blocks, strict=True)])
+        vectors = np.concatenate([block.vectors for block in blocks if len(block.rows)] or [blocks[0].vectors])
+        return self.embedder.labelled(rows, vectors, self.tracklets), account
 
     def remove(self) -> None:
-        """After OUT is written. Renamed first: another process that still writes a block finds the folder gone."""
-        gone = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.joined")
-        try:
-            self.folder.rename(gone)
-        except OSError:
-            gone = self.folder
-        shutil.rmtree(gone, ignore_errors=True)
+        """After OUT is written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def file(self, start: int) -> Path:
         return self.folder / f"{start:09d}.safetensors"
 
-    def read(self, start: int) -> Block | None:
+    def read(self, start: int) -> Rows | None:
         """A block; None where there is none, or one of other work, or a damaged one."""
         try:
             with safe_open(str(self.file(start)), framework="np") as file:
                 header = file.metadata() or {}
                 if header.get("key") != self.key:
                     return None
-                bad = BadFrames(**json.loads(header["bad"]))
-                return Block(file.get_tensor("rows"), file.get_tensor("vectors"), bad)
+                rows, bad = file.get_tensor("rows"), BadFrames(**json.loads(header["bad"]))
+                return Rows(rows, file.get_tensor("vectors"), Account(bad, len(rows)))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             return None
 
-    def _there(self, start: int) -> Block:
+    def _there(self, start: int) -> Rows:
         block = self.read(start)
         if block is None:
             raise DataError(f"{self.file(start)} is missing or damaged; run the same command again")
         return block
 
     def _write(self, start: int) -> None:
-        block = self._computed(start)
-        header = {"key": self.key, "bad": json.dumps(asdict(block.bad))}
+        block = self.embedder.embed_rows(self.tracklets[start : start + BLOCK])
+        header = {"key": self.key, "bad": json.dumps(asdict(block.account.bad_frames))}
         tensors: dict[str, npt.NDArray[Any]] = {"rows": block.rows, "vectors": block.vectors}
-        try:
-            write_whole(self.file(start), lambda place: save_file(tensors, place, metadata=header), make_folder=False)
-        except (DuskmatchError, SafetensorError):
-            if self.folder.is_dir():  # else: joined by the first process while this one computed a block once more
-                raise
-
-    def _computed(self, start: int) -> Block:
-        tracklets = self.tracklets[start : start + BLOCK]
-        self.embedder.bad_frames = bad = BadFrames()
-        try:
-            found = self.embedder.embed(tracklets)
-        except DataError:
-            if len(bad.tracklets) < len(tracklets):
-                raise
-            return Block(np.zeros(0, np.int64), np.zeros((0, 0), np.float32), bad)  # no readable tracklet in it
-        names = set(found.sources)
-        rows = [start + i for i, tracklet in enumerate(tracklets) if source_of(tracklet) in names]
-        return Block(np.array(rows, np.int64), found.vectors, bad)
+        write_whole(self.file(start), lambda place: save_file(tensors, place, metadata=header), make_folder=False)
 
 
 def work_key(embedder: Embedder, tracklets: Sequence[Tracklet]) -> str:
-    """Changes with the network, the engine, the precision and the tracklets: with anything that changes a vector."""
+    """Changes with anything that changes a vector: network, engine, precision, how frames are read, the pictures."""
     engine = embedder.engine
     facts: list[Any] = [embedder.header, embedder.known, engine.name, engine.precision, engine.versions]
-    facts += [embedder.settings.data.jpeg_scaling, embedder.settings.data.sampling]
+    facts.append(asdict(embedder.reader))
     if embedder.model is not None:
         facts.append(network_key(embedder.model, embedder.settings, engine.versions))
-    facts += [[source_of(tracklet), [str(frame) for frame in tracklet.frames]] for tracklet in tracklets]
-    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(facts, default=str).encode())
+    for tracklet in tracklets:
+        digest.update(json.dumps([source_of(tracklet), *map(_as_on_disk, tracklet.frames)]).encode())
+    return digest.hexdigest()
+
+
+def _as_on_disk(frame: Path) -> tuple[str, int, int]:
+    """A picture's path, size and time of change; -1 where there is none."""
+    try:
+        found = frame.stat()
+    except OSError:
+        return str(frame), -1, -1
+    return str(frame), found.st_size, found.st_mtime_ns

@@ -2,6 +2,7 @@
 
 Pid -1 is junk, nobody knows who it is: its entries are passed over, neither right nor wrong, and its queries have no
 match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.
+Camid -1 is an unknown camera, which is never the same as another.
 
 Source: REFERENCE 6b, the habit of Market-1501's evaluators.
 """
@@ -17,7 +18,7 @@ from jaxtyping import Int64
 from duskmatch.errors import EvaluationError
 from duskmatch.records import CAMERA_RULES, CameraRule, Ints
 
-UNKNOWN_PID = -1
+UNKNOWN_PID = UNKNOWN_CAMID = -1
 # (query's camera, gallery's camera) whose entries are taken away, whoever they show.
 # Source: REFERENCE 3, SYSU-MM01. Differs: the other way round too, for when the visible side asks.
 SKIPPED: dict[CameraRule, tuple[tuple[int, int], ...]] = {"camera-3-skips-camera-2": ((3, 2), (2, 3))}
@@ -48,6 +49,11 @@ class SamePerson:
         return np.asarray(self.n_removed() + len(self.junk) - twice, np.int64)
 
 
+def same_camera(query_camids: Ints, gallery_camids: Ints) -> npt.NDArray[np.bool_]:
+    """Where two cameras are known to be one."""
+    return np.asarray((query_camids == gallery_camids) & (query_camids != UNKNOWN_CAMID))
+
+
 class SamePersonTable:
     """Finds the gallery columns of any queries' pids without a (q g) comparison.
 
@@ -75,7 +81,7 @@ class SamePersonTable:
         if skipped is not None:
             taken = np.take_along_axis(skipped, columns, axis=1)
         else:
-            taken = (self.camids[columns] == camids[:, None]) & (self.rule == "same-pid-same-camera")
+            taken = same_camera(camids[:, None], self.camids[columns]) & (self.rule == "same-pid-same-camera")
         return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, self.junk, skipped)
 
     def _skipped(self, camids: Int64[np.ndarray, " q"]) -> npt.NDArray[np.bool_] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.errors import EvaluationError
-from duskmatch.evaluation.matches import SKIPPED, UNKNOWN_PID
+from duskmatch.evaluation.matches import SKIPPED, UNKNOWN_PID, same_camera
 from duskmatch.evaluation.metrics import check_sides
 from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CAMERA_RULES, CameraRule, Embeddings, Floats, Ints
@@ -97,7 +97,7 @@ class _Pairs:
         same = query.pids[rows, None] == gallery.pids
         kept = (query.pids[rows, None] != UNKNOWN_PID) & (gallery.pids != UNKNOWN_PID)
         if self.camera_rule == "same-pid-same-camera":
-            kept &= ~(same & (query.camids[rows, None] == gallery.camids))
+            kept &= ~(same & same_camera(query.camids[rows, None], gallery.camids))
         for ours, theirs in SKIPPED.get(self.camera_rule, ()):
             kept &= ~((query.camids[rows, None] == ours) & (gallery.camids == theirs))
         if self.within:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from duskmatch.data import SAMPLINGS, decode_frame, read_clip
+from duskmatch.data import SAMPLINGS, decode_frame
 from duskmatch.embedding.saliency import Looks, look
 from duskmatch.pictures.compared import Compared
 from duskmatch.pictures.overlays import overlay
@@ -76,9 +75,8 @@ def seen(runs: Sequence[Compared], direction: Direction, row: int) -> list[Seen]
 def _look(run: Compared, direction: Direction, row: int) -> Looks:
     evaluation, embedder = run.evaluation, run.embedder
     query, gallery = evaluation.query[direction].tracklets[row], evaluation.gallery[direction].embeddings
-    data = embedder.settings.data
-    how: dict[str, Any] = {"jpeg_scaling": data.jpeg_scaling, "sampling": data.sampling}
-    clip = read_clip(query, embedder.size, data.frames_per_clip, **how)
+    clip = embedder.reader.read(query).clip
+    assert clip is not None, "it was embedded before"
     return look(embedder, clip, gallery.vectors[evaluation.rankings[direction].indices[row, 0]])
 
 

@@ -117,7 +117,8 @@ def _picture(side: Embeddings, row: int, tracklets: Mapping[str, Tracklet]) -> n
 
 def _who(side: Embeddings, row: int) -> str:
     person = f"person {side.pids[row]}" if side.pids[row] >= 0 else "unknown"
-    return f"{person}\ncamera {side.camids[row]}"
+    camera = side.camids[row]
+    return f"{person}\ncamera {camera if camera >= 0 else 'unknown'}"
 
 
 def left_of(place: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from duskmatch.config import LossSettings, Settings
-from duskmatch.data import Augment, Batch, training_batches
+from duskmatch.data import Augment, Batch, ClipReader, TrainingBatches
 from duskmatch.errors import TrainingError
 from duskmatch.models import Due, Forward, SubStep
 from duskmatch.models.building import find_method
@@ -26,23 +26,16 @@ from duskmatch.training.trainer import Trainer
 
 def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool = False) -> Iterator[Batch]:
     """The batches of an epoch from step `first` on; `as_at_test`: clips of the test's length, not augmented."""
-    settings, stage = trainer.settings, trainer.schedule.stage_of(epoch)
-    n_frames = settings.data.frames_per_clip if as_at_test else stage_frames(stage, settings)
-    return training_batches(
-        trainer.dataset.train,
-        trainer.sampler,
-        size=(settings.data.height, settings.data.width),
-        n_frames=n_frames,
-        augment=Augment(pad=0, flip=0) if as_at_test else Augment(**settings.augment.model_dump()),
-        epoch=epoch,
-        first_step=first,
-        n_workers=settings.data.workers,
-        on_bad_frame=settings.data.on_bad_frame,
-        bad_frames=trainer.bad_frames,
-        cache=trainer.cache,
-        jpeg_scaling=settings.data.jpeg_scaling,
-        sampling=settings.data.sampling,
-    )
+    settings = trainer.settings
+    n_frames = stage_frames(trainer.schedule.stage_of(epoch), settings)
+    augment = Augment(**settings.augment.model_dump())
+    if as_at_test:
+        n_frames, augment = settings.data.frames_per_clip, Augment(pad=0, flip=0)
+    reader = ClipReader.of(settings.data, n_frames=n_frames, cache=trainer.cache)
+    batches = TrainingBatches(trainer.dataset.train, trainer.sampler, reader, augment=augment, epoch=epoch)
+    for batch in batches.from_step(first, settings.data.workers):
+        trainer.bad_frames.add(batch.bad_frames)
+        yield batch
 
 
 def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any] | None:

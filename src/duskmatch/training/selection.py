@@ -8,6 +8,7 @@ from typing import Any
 from duskmatch.config import Settings
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
+from duskmatch.embedding.cost import evaluating
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation import score
 from duskmatch.models import Network
@@ -42,14 +43,15 @@ class Selection:
 
     def look(self, step: int, header: dict[str, Any]) -> dict[str, float]:
         """Both directions' mean rank-1 and mAP; the weights are kept where the mAP is the best so far."""
-        embedder = Embedder(self.model, self.settings, device=str(next(self.model.parameters()).device))
-        embedder.on_bad_frame = self.settings.data.on_bad_frame
         rule = self.settings.evaluate.camera_rule or self.dataset.protocol.camera_rule
+        device, on_bad_frame = str(next(self.model.parameters()).device), self.settings.data.on_bad_frame
         found = []
-        for direction in DIRECTIONS:
-            pair = self.dataset.direction(direction, split="validation")
-            query, gallery = embedder.embed(pair.query), embedder.embed(pair.gallery)
-            found.append(score(query, gallery, camera_rule=rule))
+        with evaluating(self.model):
+            embedder = Embedder(self.model, self.settings, device=device, on_bad_frame=on_bad_frame)
+            for direction in DIRECTIONS:
+                pair = self.dataset.direction(direction, split="validation")
+                query, gallery = embedder.embed(pair.query), embedder.embed(pair.gallery)
+                found.append(score(query, gallery, camera_rule=rule))
         rank1 = sum(s.rank1 for s in found) / len(found)
         mean_ap = sum(s.mean_average_precision for s in found) / len(found)
         if self.best is None or mean_ap > self.best["mAP"]:

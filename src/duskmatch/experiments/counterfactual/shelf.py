@@ -73,9 +73,9 @@ class Shelf:
         if found is not None:
             return found
         file = self._file(subject, fingerprint)
-        shards = Shards(subject.embedder, tracklets, file, 0, 1)
-        shards.compute(on_progress)
-        made = shards.joined()
+        shards = Shards(subject.embedder, tracklets, file)
+        shards.compute(on_progress=on_progress)
+        made, _ = shards.joined()
         made.meta.update({"synthetic": True, "shelf": [subject.key, fingerprint]})
         save_embeddings(file, made)
         shards.remove()

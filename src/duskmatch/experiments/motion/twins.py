@@ -12,7 +12,7 @@ import numpy.typing as npt
 from duskmatch.data import Dataset
 from duskmatch.errors import DataError, EvaluationError
 from duskmatch.evaluation import score
-from duskmatch.evaluation.matches import SamePersonTable
+from duskmatch.evaluation.matches import UNKNOWN_CAMID, SamePersonTable
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.records import CameraRule, Embeddings, Ints, Scores
 from duskmatch.synthetic import PRESETS
@@ -93,7 +93,7 @@ def among_twins(
     parts, rows = [], []
     for group, own_cameras in product(sorted(set(groups.values())), cameras):
         asked = np.flatnonzero((whose == group) & np.isin(query.camids, own_cameras))
-        left = (among == group) & ~(other_cameras & np.isin(gallery.camids, own_cameras))
+        left = (among == group) & ~(other_cameras & np.isin(gallery.camids, own_cameras[own_cameras != UNKNOWN_CAMID]))
         own, others = query.take(asked), gallery.take(left)
         table = SamePersonTable(others.pids, others.camids, camera_rule)
         if len(own) and len(others) and table.of(own.pids, own.camids).matches.any():
