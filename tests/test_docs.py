@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from duskmatch.config import LossSettings, Settings, TrainSettings, known_keys
+from duskmatch.config import LossSettings, SelfAttackSettings, Settings, TrainSettings, known_keys
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import ATTACK, SEQUENCE, STEMS, sub_steps
 from duskmatch.training.monitor import AFTER, BEFORE
@@ -117,8 +117,9 @@ def test_the_table_of_rows_says_what_the_code_trains() -> None:
         chosen = flags[row["Row of Table I"]]
         options = {"attack": chosen["`model.attack`"] == "true", "defense": chosen["`model.defense`"] == "true"}
         with torch.device("meta"):
+            sequence = chosen["`model.sequence`"]
             model = SelfAttackDefense(
-                4, backbone="resnet18", width=0.125, sequence=chosen["`model.sequence`"], **options
+                4, SelfAttackSettings(backbone="resnet18", width=0.125, sequence=sequence, **options)
             )
         there = {name for name, _ in model.named_children()} - {"sequence_neck"}  # off in every row
         steps = sub_steps(model, LossSettings(), TrainSettings(), {"I": 1, "II": 2}[row["Stage"]])

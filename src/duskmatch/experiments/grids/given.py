@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
-from duskmatch.config import Settings, TrainSettings, load_yaml
+from duskmatch.config import Settings, TrainSettings
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
 from duskmatch.experiments.grids.cells import Part
 from duskmatch.experiments.grids.grid import Base, Grid, settings_of
+from duskmatch.yaml_text import load_yaml
 
 
 class Budget(Part):
