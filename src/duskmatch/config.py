@@ -34,7 +34,9 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -513,14 +515,19 @@ def dump_settings(settings: Settings) -> str:
 
 def known_keys() -> list[str]:
     """Every setting by its dotted name."""
-    keys = []
+    return list(described_keys())
+
+
+def described_keys() -> dict[str, str]:
+    """Every setting's dotted name, and what it means."""
+    found = {}
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
-            keys += [f"{name}.{key}" for key in section.model_fields]
+            found |= {f"{name}.{key}": own.description for key, own in section.model_fields.items()}
         else:
-            keys.append(name)
-    return keys
+            found[name] = field.description
+    return {key: " ".join((text or "").split()) for key, text in found.items()}
 
 
 def _preset(name: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def clips(seed: int) -> torch.Tensor:
 
 
 def forward(model: SelfAttackDefense) -> list[Forward]:
-    return [Forward(model, loss, clips(0), clips(1), LABELS)]
+    return [Forward(model, clips(0), clips(1), LABELS)]
 
 
 def updater(model: SelfAttackDefense, lr: float = 0.05) -> Updater:
@@ -254,7 +254,7 @@ def test_running_statistics_move_once_an_iteration():
         group["weight_decay"] = 0.0
     once = copy.deepcopy(model)
     once_shallow = once.shallow(clips(0), clips(1))
-    once.defense_maps(once_shallow)
+    once.shared_maps(once_shallow, 2)
     run.iterate(sub_steps(model, LOSS, TRAIN, 1), lambda: forward(model), joint=False, norms=False)
     for name in ("stem_visible.bn1", "defense_encoder.layer3.0.bn1", "defense_encoder.layer4.1.bn2"):
         a, b = model.get_submodule(name), once.get_submodule(name)
@@ -269,11 +269,11 @@ def test_micro_batches_of_whole_identities_add_up():
     step = reweighted(step, defense_triplet=0.0)
     whole, parts = copy.deepcopy(model), copy.deepcopy(model)
     a, b = clips(0), clips(1)
-    updater(whole).iterate([step], lambda: [Forward(whole, settings, a, b, LABELS)], joint=False, norms=False)
+    updater(whole).iterate([step], lambda: [Forward(whole, a, b, LABELS)], joint=False, norms=False)
     labels = torch.tensor([0, 1])  # rows 0, 2 and rows 1, 3: each micro-batch has both people
     pieces = [[0, 2], [1, 3]]
     updater(parts).iterate(
-        [step], lambda: [Forward(parts, settings, a[p], b[p], labels) for p in pieces], joint=False, norms=False
+        [step], lambda: [Forward(parts, a[p], b[p], labels) for p in pieces], joint=False, norms=False
     )
     for (name, x), y in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.allclose(x, y, atol=1e-5), name

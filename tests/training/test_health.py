@@ -94,7 +94,7 @@ def test_confusion_share_is_equation_3s_pull_at_the_stems_over_equation_9s(joint
     norms = stem_norms(build(), loss)
     model = build()
     run = updater(model, lr=0.0)  # the same weights in every sub-step
-    make = lambda: [Forward(model, loss, clips(0), clips(1), LABELS) for _ in range(n_micro)]  # noqa: E731
+    make = lambda: [Forward(model, clips(0), clips(1), LABELS) for _ in range(n_micro)]  # noqa: E731
     outcome = run.iterate(sub_steps(model, loss, TRAIN, 1), make, joint=joint, norms=True)
     assert outcome.values["confusion_share"] == pytest.approx(norms["confusion"] / norms["defense_identity"], rel=1e-3)
     assert outcome.values["confusion_share"] > 0.01
