@@ -520,7 +520,7 @@ def known_keys() -> list[str]:
 
 def described_keys() -> dict[str, str]:
     """Every setting's dotted name, and what it means."""
-    found = {}
+    found: dict[str, str | None] = {}
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):

@@ -48,7 +48,7 @@ class Embedder:
             engine = TorchEngine(model.to(place), settings.data, place)
         self.engine: Engine = engine
         self.header: dict[str, Any] = {}
-        self.known: dict[str, Any] = {}
+        self.recorded: dict[str, Any] = {}  # of an export or a RUN, for `facts`
         self.bad_frames = BadFrames()
         self._seconds, self._n_embedded = 0.0, 0
 
@@ -103,15 +103,15 @@ class Embedder:
 
     def extras(self) -> list[str]:
         """What is done at test besides one forward of the clip, in words."""
-        return list(self.known.get("test_time_extras", ()) if self.model is None else self.model.test_time_extras)
+        return list(self.recorded.get("test_time_extras", ()) if self.model is None else self.model.test_time_extras)
 
     def cost(self) -> dict[str, Any]:
         """Which embedding, how many parameters, how many operations for one clip."""
         if self.model is None:
-            return self.known
+            return self.recorded
         t, (h, w) = self.settings.data.frames_per_clip, self.size
         found = {"embedding": self.model.embedding, "parameters": count_parameters(self.model)}
-        return {**found, "flops": count_flops(self.model, t, h, w), **self.known}
+        return {**found, "flops": count_flops(self.model, t, h, w), **self.recorded}
 
     def _batches(self, tracklets: Sequence[Tracklet], chosen: list[int]) -> Iterator[list[tuple[int, Clip]]]:
         """(row, clip) in groups that fit one call of the engine."""

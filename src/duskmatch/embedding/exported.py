@@ -125,7 +125,7 @@ def load_exported(
     else:
         opened = open_export(folder, export, chosen, device)
     embedder = Embedder(model, export.settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
-    embedder.header, embedder.known = export.source["header"], known
+    embedder.header, embedder.recorded = export.source["header"], known
     return embedder
 
 

@@ -52,7 +52,7 @@ def load_embedder(
     parameters = count_parameters(model)
     opened = open_engine(chosen, at_test(model), settings, device, asked)  # type: ignore[arg-type]
     embedder = Embedder(model, settings, device=device, on_bad_frame=on_bad_frame, engine=opened)
-    embedder.header, embedder.known = header, {"parameters": parameters}
+    embedder.header, embedder.recorded = header, {"parameters": parameters}
     return embedder
 
 

@@ -135,7 +135,7 @@ class Shards:
 def work_key(embedder: Embedder, tracklets: Sequence[Tracklet]) -> str:
     """Changes with the network, the engine, the precision and the tracklets: with anything that changes a vector."""
     engine = embedder.engine
-    facts: list[Any] = [embedder.header, embedder.known, engine.name, engine.precision, engine.versions]
+    facts: list[Any] = [embedder.header, embedder.recorded, engine.name, engine.precision, engine.versions]
     facts += [embedder.settings.data.jpeg_scaling, embedder.settings.data.sampling]
     if embedder.model is not None:
         facts.append(network_key(embedder.model, embedder.settings, engine.versions))

@@ -56,7 +56,7 @@ class Trainer:
     average: Average | None = None
 
     @property
-    def known(self) -> Network:
+    def final_model(self) -> Network:
         """The network that the run is known by: the average of its weights where one is kept."""
         return self.model if self.average is None else self.average.model
 

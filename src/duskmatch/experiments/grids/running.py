@@ -78,7 +78,7 @@ def _run(cell: Cell, order: Order, dataset: Dataset, threads: int, on_step: Call
         directions={d: direction_scores(evaluation.scores[d], evaluation.trials[d]) for d in DIRECTIONS},
         people={d: people_of(pooled(evaluation.trials[d])) for d in DIRECTIONS},
         test_best_legacy=legacy_best(run, dataset, settings, order) if order.selection == "test_best_legacy" else None,
-        parameters=embedder.known["parameters"],
+        parameters=embedder.recorded["parameters"],
         flops=flops_of(embedder),
         **took,
         machine=describe(),

@@ -15,7 +15,6 @@ import numpy as np
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
-from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
 from duskmatch.experiments.probes.document import (
@@ -32,7 +31,7 @@ from duskmatch.experiments.probes.recalls import Recalls
 from duskmatch.experiments.probes.ridge import STRENGTHS
 from duskmatch.experiments.probes.scatter import scatter
 from duskmatch.experiments.subjects import note_read, run_facts, set_facts
-from duskmatch.machine import describe
+from duskmatch.machine import describe, versions
 from duskmatch.models.start import began_elsewhere
 from duskmatch.records import Floats, Ints
 
