@@ -106,9 +106,7 @@ def one_variant(
     steps = sub_steps(model, settings.loss, settings.train, stage=1)
 
     def run() -> None:
-        updater.iterate(
-            steps, lambda: [Forward(model, settings.loss, visible, infrared, labels)], joint=False, norms=False
-        )
+        updater.iterate(steps, lambda: [Forward(model, visible, infrared, labels)], joint=False, norms=False)
 
     counter = FlopCounterMode(display=False)
     with counter:

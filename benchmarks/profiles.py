@@ -64,7 +64,7 @@ def convolution_gflop() -> float:
 
     model, _ = bench.network()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.defense_maps(model.stem_visible(torch.zeros(1, 3, *bench.SIZE)))
+        model.shared_maps(model.stem_visible(torch.zeros(1, 3, *bench.SIZE)), 1)
     return float(sum(counter.get_flop_counts()["Global"].values()) / 1e9)
 
 

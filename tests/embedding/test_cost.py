@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.embedding.cost import count_flops, count_parameters, unused_at_test
 from duskmatch.embedding.folding import at_test
 from duskmatch.models import SelfAttackDefense
@@ -15,7 +16,7 @@ EMBEDDINGS += [{"embedding": "both", "test_pairing": "skip"}, {"embedding": "seq
 
 def build(**options: object) -> SelfAttackDefense:
     torch.manual_seed(0)
-    return SelfAttackDefense(5, backbone="resnet18", width=0.125, **options).eval()
+    return SelfAttackDefense(5, SelfAttackSettings(backbone="resnet18", width=0.125, **options)).eval()
 
 
 def vectors(model: SelfAttackDefense) -> torch.Tensor:

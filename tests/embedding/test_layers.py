@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from duskmatch.cli import main
-from duskmatch.config import load_settings
+from duskmatch.config import SelfAttackSettings, load_settings
 from duskmatch.data import ClipReader, Dataset
 from duskmatch.embedding import load_embedder
 from duskmatch.embedding.layers import LAYERS, layer_vectors, layers_of, load_whole, stem_statistics
@@ -46,8 +46,8 @@ def test_each_layer_is_what_the_models_own_methods_say(whole_run: Path, people: 
         expected = {
             "stem": np.concatenate([shallow.mean(dim=(0, 2, 3)), shallow.std(dim=(2, 3), correction=0).mean(dim=0)]),
             "attack": model.attack_embedding(shallow, n)[0],
-            "defense": model.defense_embedding(model.defense_maps(shallow), n, "self").embedding[0],
-            "sequence": model.sequence_embedding(model.defense_maps(shallow).maps, n)[0],
+            "defense": model.defense_embedding(model.shared_maps(shallow, 2), n, "self").embedding[0],
+            "sequence": model.sequence_embedding(model.shared_maps(shallow, 2).maps, n)[0],
         }
     layers = layer_vectors(load_whole(whole_run, device="cpu"), [tracklet])
     for layer, vector in expected.items():
@@ -63,14 +63,14 @@ def test_the_stems_statistics_by_hand() -> None:
 @pytest.mark.parametrize(("shared", "attack", "sequence"), [(True, False, "none"), (False, True, "temporal")])
 def test_only_layers_that_the_network_has(shared: bool, attack: bool, sequence: str) -> None:
     options = {"attack": attack, "sequence": sequence, "attention_shared": shared}
-    model = SelfAttackDefense(4, backbone="resnet18", width=0.125, **options).eval()
+    model = SelfAttackDefense(4, SelfAttackSettings(backbone="resnet18", width=0.125, **options)).eval()
     with torch.no_grad():
         found = layers_of(model, torch.randn(2, 2, 3, 96, 48), "infrared")
     assert list(found) == (["stem", "attack", "defense", "sequence"] if attack else ["stem", "defense"])
 
 
 def test_each_modality_has_its_own_attack_where_attention_is_not_shared() -> None:
-    model = SelfAttackDefense(4, backbone="resnet18", width=0.125, attention_shared=False).eval()
+    model = SelfAttackDefense(4, SelfAttackSettings(backbone="resnet18", width=0.125, attention_shared=False)).eval()
     torch.nn.init.ones_(model.self_attention[1].block.norm.weight)
     clips = torch.randn(2, 2, 3, 96, 48)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from duskmatch.config import load_settings
+from duskmatch.config import SelfAttackSettings, load_settings
 from duskmatch.embedding import Embedder, load_embedder
 from duskmatch.embedding.highlights import RunningSpread, note_highlights
 from duskmatch.embedding.saliency import activation, grad_cam, look, stretched
@@ -25,7 +25,7 @@ PARTS = {"attack": False, "defense": False, "sequence": "none"}
 def embedder(frames=2, **options) -> Embedder:
     """A network before training whose attention branches are open, so that each part of the path counts."""
     torch.manual_seed(0)
-    model = SelfAttackDefense(5, backbone="resnet18", width=0.125, **options)
+    model = SelfAttackDefense(5, SelfAttackSettings(backbone="resnet18", width=0.125, **options))
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             if name.endswith("block.norm.weight"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 
 from duskmatch.config import Settings, load_settings
-from duskmatch.models import Due, Forward, Network
-from duskmatch.models.building import build_model, find_method
+from duskmatch.models import Due, Forward, Network, SubStep
+from duskmatch.models.building import build_model, due_updates
 from duskmatch.training.updates import Outcome, Updater
 
 LABELS = torch.tensor([0, 0, 1, 2])
@@ -24,8 +25,27 @@ def clips(seed: int, n_frames: int = 2) -> torch.Tensor:
     return torch.randn(4, n_frames, 3, 64, 32, generator=torch.Generator().manual_seed(seed))
 
 
-def batch(model: Network, settings: Settings, *, due: Due = Due(), n_frames: int = 2) -> Forward:  # noqa: B008
-    return Forward(model, settings.loss, clips(0, n_frames), clips(1, n_frames), LABELS, due=due)
+def batch(model: Network, n_frames: int = 2) -> Forward:
+    return Forward(model, clips(0, n_frames), clips(1, n_frames), LABELS)
+
+
+def values(step: SubStep, forward: Forward) -> dict[str, torch.Tensor]:
+    """The terms of a sub-step by their names."""
+    seen = step.see(forward)
+    return {term.name: term.loss(seen) for term in step.terms}
+
+
+def figures(step: SubStep, forward: Forward) -> dict[str, torch.Tensor]:
+    seen = step.see(forward)
+    return {figure.name: figure.measure(seen).detach() for figure in step.figures}
+
+
+def weights(step: SubStep) -> dict[str, float]:
+    return {term.name: term.weight for term in step.terms}
+
+
+def reweighted(step: SubStep, **given: float) -> SubStep:
+    return replace(step, terms=tuple(replace(t, weight=given.get(t.name, t.weight)) for t in step.terms))
 
 
 def updated(model: Network, settings: Settings, *, due: Due = Due(), joint: bool = False) -> Outcome:  # noqa: B008
@@ -33,8 +53,8 @@ def updated(model: Network, settings: Settings, *, due: Due = Due(), joint: bool
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     updater = Updater(model, optimizer, clip_norm=None, autocast=nullcontext, reduce=None)
     model.begin(due)
-    steps = find_method(settings.model.name).updates(model, settings, due)
-    return updater.iterate(steps, lambda: [batch(model, settings, due=due)], joint=joint, norms=False)
+    steps = due_updates(model, settings, due)
+    return updater.iterate(steps, lambda: [batch(model)], joint=joint, norms=False)
 
 
 def moved(model: Network, before: dict[str, torch.Tensor]) -> set[str]:

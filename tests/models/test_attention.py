@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from tests.oracle import losses as oracle
 
@@ -28,11 +29,11 @@ def test_block_equals_the_literal_loop():
 
 def test_it_starts_as_the_identity():
     x = maps(2, 0)
-    assert torch.equal(IntraModalitySelfAttention(6)(x), x)
+    assert torch.equal(IntraModalitySelfAttention(6, SelfAttackSettings())(x), x)
 
 
 def test_imsa_sees_each_frame_for_itself():
-    imsa = IntraModalitySelfAttention(6)
+    imsa = IntraModalitySelfAttention(6, SelfAttackSettings())
     opened(imsa.block)
     x = maps(3, 0)
     with torch.no_grad():
@@ -41,7 +42,7 @@ def test_imsa_sees_each_frame_for_itself():
 
 @pytest.mark.parametrize("query", ["own", "other"])
 def test_cmca_keeps_its_own_residual_and_reads_the_other(query):
-    cmca = CrossModalityCrossAttention(6, query=query)
+    cmca = CrossModalityCrossAttention(6, SelfAttackSettings(cross_query=query))
     opened(cmca.block)
     own, other = maps(2, 0), maps(2, 1)
     with torch.no_grad():
@@ -51,7 +52,7 @@ def test_cmca_keeps_its_own_residual_and_reads_the_other(query):
 
 
 def test_temporal_attention_reads_all_frames_of_its_clip_and_no_other_clip():
-    cmca = CrossModalityCrossAttention(6, temporal=True)
+    cmca = CrossModalityCrossAttention(6, SelfAttackSettings(cross_temporal=True))
     opened(cmca.block)
     own, other = maps(6, 0), maps(6, 1)  # two clips of three frames
     with torch.no_grad():
@@ -64,7 +65,7 @@ def test_temporal_attention_reads_all_frames_of_its_clip_and_no_other_clip():
 
 
 def test_temporal_attention_over_one_map_joined_from_frames_is_the_literal_loop():
-    cmca = CrossModalityCrossAttention(6, temporal=True)
+    cmca = CrossModalityCrossAttention(6, SelfAttackSettings(cross_temporal=True))
     opened(cmca.block)
     own, other = maps(2, 0), maps(2, 1)  # one clip of two frames, 3 x 2 each: the same as one map of 6 x 2
     tall_own, tall_other = torch.cat([own[0], own[1]], dim=1), torch.cat([other[0], other[1]], dim=1)

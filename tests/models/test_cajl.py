@@ -14,13 +14,15 @@ from duskmatch.losses.squared_difference import squared_difference_loss
 from duskmatch.models import Due, Forward, cajl
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import AREA, LUMA, MEAN_COLOUR, erased, one_channel
+from duskmatch.models.draws import Draws
+from duskmatch.models.method import Pixels
 from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import write_model
 from duskmatch.training.trainer import make_optimizer
 from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
-from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters
+from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, figures, made, parameters, values, weights
 from tests.models.overfit import overfit
 from tests.oracle import losses as oracle
 
@@ -35,9 +37,11 @@ def pixels(seed: int = 0, b: int = 4) -> torch.Tensor:
     return torch.randint(0, 256, (b, 2, 3, 64, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def with_pixels(model, settings, *, step: int = 0) -> Forward:
-    forward = batch(model, settings, due=Due(step=step))
-    return replace(forward, raw=(pixels(1), pixels(2)), enter=normalise)
+def with_pixels(model) -> Forward:
+    return replace(batch(model), pixels=PIXELS)
+
+
+PIXELS = Pixels(pixels(1), pixels(2), normalise)
 
 
 def opened(*overrides: str):
@@ -120,15 +124,19 @@ def test_a_stage_with_fewer_blocks_has_one_behind_each():
 
 
 def test_the_three_parts_are_varied_each_by_its_own_draw_and_follow_seed_and_iteration_alone():
-    model, settings = made(*CAJL, "model.options={erase: 0.0}")
-    visible, infrared = cajl.three_parts(with_pixels(model, settings, step=5))
-    draws = with_pixels(model, settings, step=5).rng
+    model, _ = made(*CAJL, "model.options={erase: 0.0}")
+
+    def parts(step: int):
+        return cajl.three_parts(PIXELS, model.settings, Draws(0, step).rng)
+
+    visible, infrared = parts(5)
+    draws = Draws(0, 5).rng
     exchanged, grey = one_channel(pixels(1), draws), one_channel(pixels(2), draws, grey=True)
     assert torch.equal(visible, normalise(torch.cat([pixels(1), exchanged]))) and torch.equal(infrared, normalise(grey))
-    model.erase = 1.0
-    again = [cajl.three_parts(with_pixels(model, settings, step=5)) for _ in range(2)]
+    model.settings = model.settings.model_copy(update={"erase": 1.0})
+    again = [parts(5) for _ in range(2)]
     assert torch.equal(again[0][0], again[1][0]) and torch.equal(again[0][1], again[1][1])
-    assert not torch.equal(again[0][0], cajl.three_parts(with_pixels(model, settings, step=6))[0])
+    assert not torch.equal(again[0][0], parts(6)[0])
     holes = (again[0][0] - visible).abs().amax(dim=(1, 2)) > 1e-3  # (2b h w)
     assert not torch.equal(holes[:4], holes[4:])  # a clip and its exchanged one
 
@@ -136,10 +144,10 @@ def test_the_three_parts_are_varied_each_by_its_own_draw_and_follow_seed_and_ite
 def test_the_terms_are_their_equations_over_three_parts():
     model, settings = opened("loss.triplet_weight=0.5", "model.options={gamma: 2.0}")
     (step,) = cajl.updates(model, settings, Due())
-    forward = with_pixels(model, settings)
-    got = {name: float(term.detach()) for name, term in step.terms(forward).items()}
+    forward = with_pixels(model)
+    got = {name: float(term.detach()) for name, term in values(step, forward).items()}
     with torch.no_grad():
-        visible, infrared = cajl.three_parts(with_pixels(model, settings))
+        visible, infrared = cajl.three_parts(PIXELS, model.settings, Draws(0, 0).rng)
         shallow = torch.cat([model.stem_visible(visible.flatten(0, 1)), model.stem_infrared(infrared.flatten(0, 1))])
         pooled = model.pooled(model.shared_maps(shallow, 2), 2)
         labels = torch.cat([LABELS, LABELS, LABELS])
@@ -149,15 +157,16 @@ def test_the_terms_are_their_equations_over_three_parts():
             "squared_difference": float(squared_difference_loss(pooled, labels, gamma=2.0)),
         }
     assert got == {name: pytest.approx(value, rel=1e-4) for name, value in expected.items()}
-    assert float(forward.noted["identity_accuracy"]) == float((logits.argmax(1) == labels).float().mean())
-    assert step.weights == {"identity": 1.0, "squared_difference": 0.5}
+    assert float(figures(step, forward)["identity_accuracy"]) == float((logits.argmax(1) == labels).float().mean())
+    assert weights(step) == {"identity": 1.0, "squared_difference": 0.5}
 
 
 def test_activations_made_again_give_the_same_gradients():
     def gradients(recompute: bool) -> list[torch.Tensor]:
         model, settings = opened()
         model.encoder.recompute = recompute
-        sum(cajl.terms(with_pixels(model, settings)).values()).backward()
+        (step,) = cajl.updates(model, settings, Due())
+        sum(values(step, with_pixels(model)).values()).backward()
         return [p.grad for p in model.parameters() if p.requires_grad]
 
     kept, again = gradients(False), gradients(True)
@@ -168,7 +177,7 @@ def test_one_update_moves_every_part():
     model, settings = opened()
     before, optimizer = parameters(model), torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     (step,) = cajl.updates(model, settings, Due())
-    sum(step.terms(with_pixels(model, settings)).values()).backward()
+    sum(values(step, with_pixels(model)).values()).backward()
     optimizer.step()
     still = {n for n, p in model.named_parameters() if p.requires_grad and torch.equal(p, before[n])}
     assert {name.split(".", 1)[1] for name in still} <= {f"{i}.phi.bias" for i in range(2)} | {
@@ -222,10 +231,10 @@ def test_an_exported_network_says_too_that_clips_are_mirrored(tmp_path, flip):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("{erase: 1.5}", r"model\.options erase must be from 0 to 1, a share of the clips; got 1\.5"),
-        ("{gamma: 0.0}", r"model\.options gamma must be above 0; got 0\.0"),
+        ("{erase: 1.5}", r"model\.options erase must be less than or equal to 1; got 1\.5"),
+        ("{gamma: 0.0}", r"model\.options gamma must be greater than 0; got 0\.0"),
         ("{eras: 0.5}", r"model\.options eras: model\.name cajl has .*; did you mean erase\?"),
-        ("{flip: 1}", r"model\.options flip must be true or false; got 1"),
+        ("{flip: 1}", r"model\.options flip must be a valid boolean; got 1"),
     ],
 )
 def test_options_without_sense_are_refused(options, message):

@@ -5,12 +5,25 @@ from torch.nn import functional as F
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, ddag
+from duskmatch.models.building import due_updates
 from duskmatch.models.ddag import PartAggregation, neighbours
+from duskmatch.models.draws import Draws
 from duskmatch.models.graph_attention import GraphAttention
 from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
-from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated
+from tests.models.methods import (
+    LABELS,
+    alone_as_in_a_batch,
+    batch,
+    clips,
+    figures,
+    made,
+    parameters,
+    updated,
+    values,
+    weights,
+)
 from tests.models.overfit import overfit
 from tests.oracle import graphs as oracle
 
@@ -75,14 +88,14 @@ def test_the_graphs_weight_worked_by_hand():
     model.remember(0.25)
     model.begin(Due(step=4, epoch=2))
     assert model.graph_weight == pytest.approx(0.8)
-    assert ddag.updates(model, settings, Due(epoch=2))[0].weights["graph"] == pytest.approx(0.8)
+    assert weights(ddag.updates(model, settings, Due(epoch=2))[0])["graph"] == pytest.approx(0.8)
 
 
 def test_the_terms_are_their_equations_with_their_weights_and_count_for_the_next_epoch():
     model, settings = made(*DDAG, "loss.triplet_weight=0.5")
     (step,) = ddag.updates(model, settings, Due())
-    got = {name: float(term.detach()) for name, term in step.terms(batch(model, settings)).items()}
-    forward, labels = batch(model, settings), LABELS.repeat(2)
+    got = {name: float(term.detach()) for name, term in values(step, batch(model)).items()}
+    forward, labels = batch(model), LABELS.repeat(2)
     with torch.no_grad():
         maps = forward.maps
         pooled = model.pooled(maps, 2)
@@ -90,7 +103,8 @@ def test_the_terms_are_their_equations_with_their_weights_and_count_for_the_next
         parts = torch.stack(halves, dim=1).unflatten(0, (8, 2)).mean(dim=1)
         mixed = torch.stack([oracle.parts(clip, model.part_attention) for clip in parts])
         embedding = model.neck(pooled)
-        graph = model.graph_logits(pooled, labels, lambda x: forward.dropout(x, 0.2))
+        draws = Draws(0, 0)
+        graph = model.graph_logits(pooled, labels, lambda x: draws.dropout(x, 0.2))
         expected = {
             "identity": F.cross_entropy(model.classifier(embedding), labels),
             "triplet": defense_triplet_loss(pooled, labels, margin=0.3, form="euclidean"),
@@ -98,24 +112,26 @@ def test_the_terms_are_their_equations_with_their_weights_and_count_for_the_next
             "graph": F.nll_loss(graph.log_softmax(dim=1), labels),
         }
     assert got == {name: pytest.approx(float(value), rel=1e-4) for name, value in expected.items()}
-    assert step.weights == {"identity": 1.0, "triplet": 0.5, "part_identity": 1.0, "graph": 0.0}
+    assert weights(step) == {"identity": 1.0, "triplet": 0.5, "part_identity": 1.0, "graph": 0.0}
+    step.heard({name: weights(step)[name] * value for name, value in got.items()})
     counted = got["identity"] + 0.5 * got["triplet"] + got["part_identity"]
     assert (float(model.loss_sum), int(model.n_losses)) == (pytest.approx(counted, rel=1e-5), 1)
 
 
 def test_a_weight_of_the_settings_stands_in_the_logs_and_in_the_mean():
     model, settings = made(*DDAG, "loss.weights={triplet: 0.0, graph: 0.25}")
-    forward = batch(model, settings)
-    got = ddag.terms(forward)
-    assert float(forward.noted["graph_weight"]) == 0.25
-    assert float(model.loss_sum) == pytest.approx(float(got["identity"] + got["part_identity"]), rel=1e-5)
+    (step,) = due_updates(model, settings, Due())
+    assert weights(step)["graph"] == float(figures(step, batch(model))["graph_weight"]) == 0.25
+    found = updated(model, settings).values
+    assert float(model.loss_sum) == pytest.approx(found["identity"] + found["part_identity"], rel=1e-5)
 
 
 def test_what_is_dropped_follows_seed_and_iteration_alone():
     model, settings = made(*DDAG)
 
     def graph(step: int) -> float:
-        return ddag.terms(batch(model, settings, due=Due(step=step)))["graph"].item()
+        (update,) = ddag.updates(model, settings, Due(step=step))
+        return values(update, batch(model))["graph"].item()
 
     assert graph(3) == graph(3) and graph(3) != graph(4)
 
@@ -154,7 +170,7 @@ def test_the_embedding_does_not_depend_on_the_batch():
 def test_parts_that_do_not_divide_the_map_are_refused():
     model, settings = made("ddag", "model.n_parts=3")
     with pytest.raises(SettingsError, match="the feature map's 4 rows must divide into 3 parts"):
-        ddag.terms(batch(model, settings))
+        values(ddag.updates(model, settings, Due())[0], batch(model))
 
 
 @pytest.mark.slow

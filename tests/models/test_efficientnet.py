@@ -6,6 +6,7 @@ import importlib.util
 import pytest
 import torch
 
+from duskmatch.config import BackboneSettings
 from duskmatch.embedding.folding import at_test
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import MODELS
@@ -97,7 +98,7 @@ def test_a_head_is_refused_for_a_resnet():
     with pytest.raises(
         SettingsError, match=r"model\.head_width is of efficientnet_lite0; a resnet18 has its own width"
     ):
-        make_stages("resnet18", 1.0, 1, 640)
+        make_stages(BackboneSettings(backbone="resnet18", head_width=640))
 
 
 OF_METHOD = {

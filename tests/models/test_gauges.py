@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.models import SelfAttackDefense
-from duskmatch.models.ddag import DualAttentiveAggregation
+from duskmatch.models.ddag import DDAGSettings, DualAttentiveAggregation
 from duskmatch.models.gauges import branch_over_trunk, deviation
-from duskmatch.models.mitml import MITML
-from duskmatch.models.mpanet import MPANet
+from duskmatch.models.mitml import MITML, MITMLSettings
+from duskmatch.models.mpanet import MPANet, MPANetSettings
 from duskmatch.models.parts import SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import PooledGuidance
-from duskmatch.models.vsd import VSD
+from duskmatch.models.vsd import VSD, VSDSettings
 from duskmatch.training.health import branch_ratios, gauged, means
 from tests.oracle import health as oracle
 
@@ -23,7 +24,7 @@ def clips(seed: int = 0) -> torch.Tensor:
 
 
 def guidance_figures(sequence: str, parts: torch.Tensor) -> tuple[SpatialTemporalGuidance, dict[str, float]]:
-    model = SelfAttackDefense(4, **SMALL, sequence=sequence, n_parts=3)
+    model = SelfAttackDefense(4, SelfAttackSettings(**SMALL, sequence=sequence, n_parts=3))
     torch.manual_seed(1)
     with torch.no_grad():  # A near both ends, so that there is something to count
         for maps in filter(None, (getattr(model.guidance, "highlight_maps", None),)):
@@ -62,7 +63,7 @@ def test_a_pooled_head_is_measured_beside_the_parts_it_is_added_to():
 
 
 def test_nothing_is_measured_and_nothing_hangs_on_a_part_when_it_is_off():
-    model = SelfAttackDefense(4, **SMALL, n_parts=3)
+    model = SelfAttackDefense(4, SelfAttackSettings(**SMALL, n_parts=3))
     parts = torch.randn(2, 2, 3, 64)
     with torch.no_grad(), gauged(model, on=False) as found:
         model.guidance(parts)
@@ -70,7 +71,7 @@ def test_nothing_is_measured_and_nothing_hangs_on_a_part_when_it_is_off():
     with gauged(model, on=True):
         pass
     assert not any(part._forward_hooks for part in model.modules())
-    assert SelfAttackDefense(4, **SMALL, sequence="none").gauges() == {}
+    assert SelfAttackDefense(4, SelfAttackSettings(**SMALL, sequence="none")).gauges() == {}
 
 
 def test_deviation_does_not_depend_on_the_order_of_clips_and_is_nothing_for_equal_ones():
@@ -83,7 +84,7 @@ def test_deviation_does_not_depend_on_the_order_of_clips_and_is_nothing_for_equa
 
 def test_figures_are_computed_in_fp32_where_the_forward_is_bf16():
     """Small differences between clips beside a large mean: in bf16 they would all be one number."""
-    guidance = SelfAttackDefense(4, **SMALL, n_parts=3).guidance
+    guidance = SelfAttackDefense(4, SelfAttackSettings(**SMALL, n_parts=3)).guidance
     gauges = guidance.gauges(3)
     series = 2 + torch.randn(8 * 3, 2, 64, generator=torch.Generator().manual_seed(0)) / 50  # (b*k t d)
     halved = series.bfloat16()
@@ -96,7 +97,7 @@ def test_figures_are_computed_in_fp32_where_the_forward_is_bf16():
 
 
 def test_parts_are_measured_as_motion_is_added_to_them_and_not_as_a_normalisation_leaves_them():
-    guidance = SelfAttackDefense(4, **SMALL, n_parts=3, motion_norm=True).guidance
+    guidance = SelfAttackDefense(4, SelfAttackSettings(**SMALL, n_parts=3, motion_norm=True)).guidance
     parts = 100 * torch.rand(8, 2, 3, 64, generator=torch.Generator().manual_seed(0))
     seen = guidance.gauges(3)[guidance]((parts,), parts)["parts_deviation"]
     assert float(seen) == pytest.approx(oracle.deviation(parts.numpy()), rel=1e-4) and seen > 10
@@ -104,7 +105,7 @@ def test_parts_are_measured_as_motion_is_added_to_them_and_not_as_a_normalisatio
 
 def test_mitml_measures_its_memory_beside_time_and_its_guides():
     torch.manual_seed(0)
-    model = MITML(4, **SMALL, frame_guides=2).eval()
+    model = MITML(4, MITMLSettings(**SMALL, frame_guides=2)).eval()
     maps = torch.randn(6, 128, 6, 3)
     with torch.no_grad(), gauged(model, on=True) as found:
         model.frame_features(maps, 2)
@@ -126,7 +127,7 @@ def test_mitml_measures_its_memory_beside_time_and_its_guides():
 
 def test_mpanet_measures_its_gates_and_masks():
     torch.manual_seed(0)
-    model = MPANet(4, **SMALL).eval()
+    model = MPANet(4, MPANetSettings(**SMALL)).eval()
     with torch.no_grad():
         model.alleviation3.up.bias.fill_(10)  # gates wide open
         with gauged(model, on=True) as found:
@@ -140,7 +141,7 @@ def test_mpanet_measures_its_gates_and_masks():
 
 def test_ratios_of_branches_in_other_methods():
     torch.manual_seed(0)
-    vsd, ddag = VSD(4, **SMALL).train(), DualAttentiveAggregation(4, **SMALL).train()
+    vsd, ddag = VSD(4, VSDSettings(**SMALL)).train(), DualAttentiveAggregation(4, DDAGSettings(**SMALL)).train()
     with torch.no_grad():
         for attend in vsd.branch("shared").attention:
             attend.gamma.fill_(0.5)

@@ -6,11 +6,12 @@ from torch.nn import functional as F
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, lba
+from duskmatch.models.draws import Draws
 from duskmatch.models.lba import frames_of, partners
 from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
-from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated
+from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated, values, weights
 from tests.models.overfit import overfit
 from tests.oracle import alignment as oracle
 
@@ -44,12 +45,12 @@ def test_a_clips_frames_meet_its_partners_frames_in_order():
 def test_the_terms_are_their_equations_with_their_weights():
     model, settings = made(*LBA)
     (step,) = lba.updates(model, settings, Due())
-    got = {name: float(term.detach()) for name, term in step.terms(batch(model, settings)).items()}
-    forward, labels = batch(model, settings), LABELS.repeat(2)
+    got = {name: float(term.detach()) for name, term in values(step, batch(model)).items()}
+    forward, labels = batch(model), LABELS.repeat(2)
     with torch.no_grad():
         maps3 = model.encoder.to_stage3(forward.shallow)
         maps4 = model.encoder.stage4(maps3)
-        chosen = partners(LABELS, forward.rng)
+        chosen = partners(LABELS, Draws(0, 0).rng)
         same, other = (frames_of(rows, 2).tolist() for rows in chosen)
         rebuilt3, rebuilt4 = (
             torch.stack([oracle.reconstructed(own, maps[same[i]]) for i, own in enumerate(maps)])
@@ -67,14 +68,15 @@ def test_the_terms_are_their_equations_with_their_weights():
             "dense_triplet": sum(oracle.dense_triplet(maps, same, other, 0.3) for maps in (maps3, maps4)),
         }
     assert got == {name: pytest.approx(value, rel=1e-3) for name, value in expected.items()}
-    assert step.weights == {"identity": 1.0, "triplet": 1.0, "aligned_identity": 1.0, "dense_triplet": 0.5}
+    assert weights(step) == {"identity": 1.0, "triplet": 1.0, "aligned_identity": 1.0, "dense_triplet": 0.5}
 
 
 def test_partners_follow_seed_and_iteration_alone():
     model, settings = made(*LBA)
 
     def dense(step: int) -> float:
-        return lba.terms(batch(model, settings, due=Due(step=step)))["dense_triplet"].item()
+        (update,) = lba.updates(model, settings, Due(step=step))
+        return values(update, batch(model))["dense_triplet"].item()
 
     assert dense(3) == dense(3) and len({dense(step) for step in range(6)}) > 1
 
@@ -82,7 +84,7 @@ def test_partners_follow_seed_and_iteration_alone():
 def test_running_statistics_follow_the_maps_as_they_are_and_not_as_rebuilt():
     model, settings = made(*LBA)
     with torch.no_grad():
-        forward = batch(model, settings)
+        forward = batch(model)
         rows = model.pooled(model.shared_maps(forward.shallow, 2), 2)
     updated(model, settings)
     assert torch.allclose(model.neck.running_mean, 0.1 * rows.mean(dim=0), atol=1e-5)

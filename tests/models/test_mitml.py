@@ -8,12 +8,24 @@ from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, mitml
 from duskmatch.models.backbone import load_backbone
-from duskmatch.models.mitml import MITML, ModalityClassifier, guide_of_frame, undecided_loss
+from duskmatch.models.mitml import MITML, MITMLSettings, ModalityClassifier, guide_of_frame, undecided_loss
 from duskmatch.training.trainer import make_optimizer
 from duskmatch.weights import fill_model
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
-from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, moved, parameters, updated
+from tests.models.methods import (
+    LABELS,
+    alone_as_in_a_batch,
+    batch,
+    clips,
+    figures,
+    made,
+    moved,
+    parameters,
+    updated,
+    values,
+    weights,
+)
 from tests.models.overfit import overfit
 from tests.oracle import mitml as oracle
 
@@ -117,8 +129,8 @@ def test_loaded_weights_fill_both_stages_4():
 def test_the_terms_are_their_equations_with_their_weights():
     model, settings = made("mitml", TWO)
     modality, main = mitml.updates(model, settings, Due(epoch=3))
-    forward = batch(model, settings, due=Due(epoch=3))
-    got = {name: float(x.detach()) for step in (main, modality) for name, x in step.terms(forward).items()}
+    forward = batch(model)
+    got = {name: float(x.detach()) for step in (main, modality) for name, x in values(step, forward).items()}
     with torch.no_grad():
         features = model.frame_features(model.shared_maps(model.shallow(clips(0), clips(1)), 2), 2)
         clip = features.mean(dim=1)  # before the neck
@@ -130,17 +142,17 @@ def test_the_terms_are_their_equations_with_their_weights():
             "modality": -shares[:4, 1].mean() - shares[4:, 0].mean(),
         }
     assert got == {name: pytest.approx(float(value), rel=1e-3) for name, value in expected.items()}
-    assert {**main.weights, **modality.weights} == dict.fromkeys(expected, 1.0)
+    assert {**weights(main), **weights(modality)} == dict.fromkeys(expected, 1.0)
     right = (shares.argmax(dim=1) == torch.tensor([1, 1, 1, 1, 0, 0, 0, 0])).float().mean()
-    assert float(forward.noted["modality_accuracy"]) == pytest.approx(float(right))
+    assert float(figures(modality, forward)["modality_accuracy"]) == pytest.approx(float(right))
 
 
 def test_the_confusion_begins_at_its_epoch():
     model, settings = made("mitml", TWO)
-    assert MITML(5).confusion_epoch == 60
+    assert MITML(5, MITMLSettings()).confusion_epoch == 60
     for epoch, due in ((2, False), (3, True)):
-        (forward,) = [batch(model, settings, due=Due(epoch=epoch))]
-        assert ("confusion" in mitml.terms(forward)) == due
+        _, main = mitml.updates(model, settings, Due(epoch=epoch))
+        assert ("confusion" in values(main, batch(model))) == due
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -149,10 +161,10 @@ def test_the_modality_classifier_learns_its_own_task_and_nothing_else_does(joint
     modality, main = mitml.updates(model, settings, Due())
     assert modality.trains == ("modality_classifier",) and set(main.trains) == EVERYTHING
     alone, _ = made("mitml", TWO)
-    undecided_loss(alone, alone.pooled(batch(alone, settings).maps, 2)).backward()
+    undecided_loss(alone, alone.pooled(batch(alone).maps, 2)).backward()
     assert all(p.grad is None for p in alone.modality_classifier.parameters())
     alone.zero_grad()
-    modality.terms(batch(alone, settings))["modality"].backward()
+    values(mitml.updates(alone, settings, Due())[0], batch(alone))["modality"].backward()
     assert {n.split(".")[0] for n, p in alone.named_parameters() if p.grad is not None} == {"modality_classifier"}
     expected = {n: p.detach() - 0.01 * p.grad for n, p in alone.modality_classifier.named_parameters()}
     before = parameters(model)
@@ -174,8 +186,8 @@ def test_the_embedding_does_not_depend_on_the_batch():
 
 
 def test_options_without_sense_are_refused():
-    with pytest.raises(SettingsError, match=r"model\.options memory_layers must be at least 1; got 0"):
-        MITML(5, memory_layers=0)
+    with pytest.raises(SettingsError, match=r"model\.options memory_layers must be greater than or equal to 1; got 0"):
+        made("mitml", "model.options={memory_layers: 0}")
     model, settings = made("mitml")
     with pytest.raises(SettingsError, match=r"model\.options frame_guides must be at most 2, .* never learn; got 6"):
         updated(model, settings)

@@ -7,10 +7,15 @@ from torch.nn import functional as F
 from duskmatch.errors import SettingsError
 from duskmatch.losses import centre_cluster_loss, distillation_loss
 from duskmatch.models import Due, mpanet
-from duskmatch.models.mpanet import ModalityAlleviation, MPANet, followers_logits, modality_logits, separation
+from duskmatch.models.mpanet import (
+    ModalityAlleviation,
+    followers_logits,
+    modality_logits,
+    separation,
+)
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
-from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated
+from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated, values, weights
 from tests.models.overfit import overfit
 from tests.oracle import mpanet as oracle
 
@@ -61,8 +66,8 @@ def test_the_terms_are_their_equations_with_their_weights():
         model.infrared_follower.normal_(generator=torch.Generator().manual_seed(2))
         model.visible_classifier.weight.mul_(50), model.infrared_classifier.weight.mul_(50)
     (step,) = mpanet.updates(model, settings, Due())
-    forward = batch(model, settings)
-    got = {name: float(term.detach()) for name, term in step.terms(forward).items()}
+    forward = batch(model)
+    got = {name: float(term.detach()) for name, term in values(step, forward).items()}
     with torch.no_grad():
         masks = model.masks(forward.maps)
         pooled = model.pooled(forward.maps, masks, 2)
@@ -78,7 +83,7 @@ def test_the_terms_are_their_equations_with_their_weights():
             "agreement": distillation_loss(torch.cat(own), torch.cat(other)),
         }
     assert got == {name: pytest.approx(float(value), rel=1e-4) for name, value in expected.items()}
-    assert step.weights == {
+    assert weights(step) == {
         "identity": 1.0, "centre_cluster": 1.0, "separation": 0.5, "modality_identity": 1.0, "agreement": 2.5
     }  # fmt: skip
 
@@ -126,13 +131,13 @@ def test_the_embedding_does_not_depend_on_the_batch():
 
 
 def test_options_without_sense_are_refused():
-    with pytest.raises(SettingsError, match=r"model\.options n_patterns must be at least 2, .*; got 1"):
-        MPANet(5, n_patterns=1)
-    with pytest.raises(SettingsError, match=r"model\.options follow_rate must be above 0 and at most 1; got 0\.0"):
-        MPANet(5, follow_rate=0.0)
+    with pytest.raises(SettingsError, match=r"model\.options n_patterns must be greater than or equal to 2; got 1"):
+        made("mpanet", "model.options={n_patterns: 1}")
+    with pytest.raises(SettingsError, match=r"model\.options follow_rate must be greater than 0; got 0\.0"):
+        made("mpanet", "model.options={follow_rate: 0.0}")
     with pytest.raises(SettingsError, match=r"options n_pattern: model\.name mpanet has follow_rate, n_patterns"):
         made("mpanet", "model.options={n_pattern: 3}")
-    with pytest.raises(SettingsError, match=r"model\.options n_patterns must be a whole number; got 'six'"):
+    with pytest.raises(SettingsError, match=r"model\.options n_patterns must be a valid integer; got 'six'"):
         made("mpanet", "model.options={n_patterns: six}")
 
 

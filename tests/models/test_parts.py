@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.errors import SettingsError
 from duskmatch.models.parts import SpatialTemporalGuidance, part_pool
 
@@ -42,13 +43,13 @@ def literal(guidance: SpatialTemporalGuidance, parts: torch.Tensor) -> torch.Ten
 @pytest.mark.parametrize("sequence", ["full", "no_spatial", "temporal"])
 def test_equations_11_to_15_equal_the_literal_loop(parts, sequence, spatial_output):
     torch.manual_seed(1)
-    guidance = SpatialTemporalGuidance(D, sequence=sequence, spatial_output=spatial_output)
+    guidance = SpatialTemporalGuidance(D, SelfAttackSettings(sequence=sequence, spatial_output=spatial_output))
     with torch.no_grad():
         assert torch.allclose(guidance(parts), literal(guidance, parts), atol=1e-6)
 
 
 def test_two_layers_run_and_keep_the_width(parts):
-    assert SpatialTemporalGuidance(D, n_layers=2)(parts).shape == (B, K * D)
+    assert SpatialTemporalGuidance(D, SelfAttackSettings(lstm_layers=2))(parts).shape == (B, K * D)
 
 
 def test_part_pool_averages_stripes_from_head_to_foot():
@@ -67,7 +68,7 @@ def test_rows_that_do_not_divide_are_refused():
 
 def test_order_of_frames_matters_and_order_of_parts_matters(parts):
     torch.manual_seed(1)
-    guidance = SpatialTemporalGuidance(D)
+    guidance = SpatialTemporalGuidance(D, SelfAttackSettings())
     with torch.no_grad():
         whole = guidance(parts)
         assert not torch.allclose(whole, guidance(parts.flip(1)), atol=1e-4)

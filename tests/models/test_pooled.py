@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from duskmatch.config import load_settings
+from duskmatch.config import SelfAttackSettings, load_settings
 from duskmatch.embedding.cost import count_flops, count_parameters
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
@@ -45,7 +45,7 @@ def literal(guidance: PooledGuidance, form: str, parts: torch.Tensor) -> torch.T
 @pytest.mark.parametrize("form", POOLS)
 def test_pooled_guidance_equals_the_literal_loop(form):
     torch.manual_seed(1)
-    guidance = PooledGuidance(D, sequence=form)
+    guidance = PooledGuidance(D, SelfAttackSettings(sequence=form))
     with torch.no_grad():
         assert torch.allclose(guidance(parts()), literal(guidance, form, parts()), atol=1e-5)
 
@@ -61,7 +61,7 @@ def test_one_case_worked_by_hand(form, expected):
 @pytest.mark.parametrize("form", POOLS)
 def test_the_order_of_frames_is_not_seen_and_each_part_is_seen_alone(form):
     torch.manual_seed(1)
-    guidance, x = PooledGuidance(D, sequence=form), parts()
+    guidance, x = PooledGuidance(D, SelfAttackSettings(sequence=form)), parts()
     with torch.no_grad():
         assert torch.allclose(guidance(x), guidance(x[:, [2, 0, 1]]), atol=1e-6)
         swapped = guidance(x.flip(2)).reshape(B, K, D).flip(1).flatten(1)
@@ -69,11 +69,11 @@ def test_the_order_of_frames_is_not_seen_and_each_part_is_seen_alone(form):
 
 
 @pytest.mark.parametrize("form", POOLS)
-@pytest.mark.parametrize(("channels", "n_layers", "reduction"), [(64, 1, 16), (512, 2, 16), (2048, 1, 16), (96, 1, 1)])
-def test_it_has_as_many_parameters_as_the_full_guidance(form, channels, n_layers, reduction):
+@pytest.mark.parametrize(("channels", "n_layers"), [(64, 1), (512, 2), (2048, 1), (96, 1)])
+def test_it_has_as_many_parameters_as_the_full_guidance(form, channels, n_layers):
     with torch.device("meta"):
-        full = SpatialTemporalGuidance(channels, n_layers=n_layers, reduction=reduction)
-        pooled = PooledGuidance(channels, sequence=form, n_layers=n_layers, reduction=reduction)
+        full = SpatialTemporalGuidance(channels, SelfAttackSettings(lstm_layers=n_layers))
+        pooled = PooledGuidance(channels, SelfAttackSettings(sequence=form, lstm_layers=n_layers))
     counted = [sum(p.numel() for p in part.parameters()) for part in (full, pooled)]
     assert counted[1] == pytest.approx(counted[0], rel=0.02)
 
@@ -81,21 +81,21 @@ def test_it_has_as_many_parameters_as_the_full_guidance(form, channels, n_layers
 @pytest.mark.parametrize("n_frames", [1, 3])
 def test_frames_that_are_alike_have_a_finite_gradient(n_frames):
     x = torch.ones(1, n_frames, K, D, requires_grad=True)
-    PooledGuidance(D, sequence="pooled_std")(x).sum().backward()
+    PooledGuidance(D, SelfAttackSettings(sequence="pooled_std"))(x).sum().backward()
     assert bool(torch.isfinite(x.grad).all())
 
 
 @pytest.mark.parametrize("form", POOLS)
 def test_the_network_searches_with_it_and_counts_it(form):
     torch.manual_seed(0)
-    model = SelfAttackDefense(5, backbone="resnet18", width=0.125, sequence=form)
+    model = SelfAttackDefense(5, SelfAttackSettings(backbone="resnet18", width=0.125, sequence=form))
     assert isinstance(model.guidance, PooledGuidance)
     assert model.embedding == "sequence" and model.embedding_width == 6 * model.channels
     clips = torch.randn(2, 3, 3, 96, 48)
     with torch.no_grad():
         assert torch.allclose(model.eval().embed(clips, "visible"), model.embed(clips.flip(1), "visible"), atol=1e-5)
     counted = count_parameters(model)["test"]
-    none = SelfAttackDefense(5, backbone="resnet18", width=0.125, defense=False, sequence="none")
+    none = SelfAttackDefense(5, SelfAttackSettings(backbone="resnet18", width=0.125, defense=False, sequence="none"))
     heads = sum(p.numel() for p in model.guidance.parameters()) - sum(p.numel() for p in none.defense_neck.parameters())
     assert counted - count_parameters(none)["test"] == heads
     # 2ab for each product of a part's vector with an (a b) matrix, once a clip

@@ -3,6 +3,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.parts import part_pool
 from duskmatch.models.pooling import over_positions, pool_clip
@@ -64,13 +65,14 @@ def test_what_is_pooled_is_fp32_whatever_the_maps_are(power):
 def test_every_feature_of_the_network_takes_it():
     def features(**options: object) -> list[torch.Tensor]:
         torch.manual_seed(0)
-        model = SelfAttackDefense(5, backbone="resnet18", width=0.125, **options).eval()
+        model = SelfAttackDefense(5, SelfAttackSettings(backbone="resnet18", width=0.125, **options)).eval()
         visible, infrared = torch.randn(2, 2, 3, 3, 96, 48, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             shallow = model.shallow(visible, infrared)
-            seen = model.defense_maps(shallow)
+            seen = model.shared_maps(shallow, 2)
             found = [model.attack_embedding(shallow, 3), model.defense_embedding(seen, 3).pooled]
-            alone = SelfAttackDefense(5, backbone="resnet18", width=0.125, embedding="attack", **options).eval()
+            settings = SelfAttackSettings(backbone="resnet18", width=0.125, embedding="attack", **options)
+            alone = SelfAttackDefense(5, settings).eval()
             alone.load_state_dict({**alone.state_dict(), **without_centres(model)})
             return [
                 *found,

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from duskmatch.config import Settings
 from duskmatch.models import MODELS, Due, Forward, Network
 from duskmatch.models.building import find_method
-from duskmatch.models.method import FullPrecisionLinear
+from duskmatch.models.method import ALONE, AllProcesses, Pixels
+from duskmatch.models.network import FullPrecisionLinear
 from duskmatch.models.self_attack import DefenseMaps
 from duskmatch.models.vsd import ChannelAttention
 from duskmatch.pixels import normalise
-from tests.models.methods import LABELS, clips, made
+from tests.models.methods import LABELS, clips, figures, made, values
 from tests.precision import HANDED, as_in_fp32, parallel
 
 DUE = Due(step=3, epoch=1)
@@ -84,7 +84,7 @@ def cut_cajl(model: Network, forward: Forward, given: list[Tensor]) -> None:
 
 
 def cut_vsd(model: Network, forward: Forward, given: list[Tensor]) -> None:
-    model.maps_to_pool = lambda *_: given
+    forward.maps = given
 
 
 CUTS: dict[str, tuple[Cut, list[Tensor]]] = {
@@ -107,13 +107,12 @@ class Found(NamedTuple):
     to_parameters: dict[str, Tensor]
 
 
-def fresh(model: Network, settings: Settings, gather: Callable[[Tensor], Tensor] | None = None) -> Forward:
+def fresh(model: Network) -> Forward:
     pixels = torch.randint(0, 256, (2, 4, 2, 3, 64, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
-    raw = {"raw": (pixels[0], pixels[1]), "enter": normalise}
-    return Forward(model, settings.loss, clips(0), clips(1), LABELS, due=DUE, gather=gather, **raw)
+    return Forward(model, clips(0), clips(1), LABELS, Pixels(pixels[0], pixels[1], normalise))
 
 
-def found(name: str, dtype: torch.dtype, *, autocast: bool, gather: Callable[[Tensor], Tensor] | None = None) -> Found:
+def found(name: str, dtype: torch.dtype, *, autocast: bool, processes: AllProcesses = ALONE) -> Found:
     """All terms of one iteration from the last maps on, these in `dtype`; and what is noted for the log."""
     method = name.split()[0]
     model, settings = made(method, *VARIANTS[name])
@@ -124,14 +123,14 @@ def found(name: str, dtype: torch.dtype, *, autocast: bool, gather: Callable[[Te
     parameters = [p for p in model.parameters() if p.requires_grad]
     cut, given = CUTS[method]
     result = Found({}, {}, {})
-    for step in find_method(method).updates(model, settings, DUE):
+    for step in find_method(method).updates(model, settings, DUE, processes):
         # in bf16's steps in every precision, so that all are handed the same numbers
         leaves = [x.bfloat16().to(dtype).requires_grad_() for x in given]
-        forward = fresh(model, settings, gather)
+        forward = fresh(model)
         cut(model, forward, leaves)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            terms = step.terms(forward)
-        result.values.update({f"{step.name} {term}": x.detach() for term, x in {**terms, **forward.noted}.items()})
+            terms, noted = values(step, forward), figures(step, forward)
+        result.values.update({f"{step.name} {term}": x.detach() for term, x in {**terms, **noted}.items()})
         for term, x in terms.items():
             for into, to in ((result.to_maps, leaves), (result.to_parameters, parameters)):
                 grads = torch.autograd.grad(x, to, retain_graph=True, allow_unused=True)
@@ -167,9 +166,10 @@ def test_rows_of_all_processes_are_fp32_as_well(name):
         assert rows.dtype in (torch.float32, torch.int64)
         return torch.cat([rows, rows if rows.dtype == torch.int64 else 1.01 * rows.roll(1, dims=1)])
 
+    processes = AllProcesses(gather)
     alone = found(name, torch.float32, autocast=False)
-    together = found(name, torch.float32, autocast=False, gather=gather)
-    agree(found(name, torch.bfloat16, autocast=True, gather=gather), together)
+    together = found(name, torch.float32, autocast=False, processes=processes)
+    agree(found(name, torch.bfloat16, autocast=True, processes=processes), together)
     changed = any(not torch.equal(together.values[term], value) for term, value in alone.values.items())
     assert changed == (name != "hc_tri")  # whose centres are those of its own process
 
@@ -183,11 +183,11 @@ def test_of_a_network_in_bf16_all_that_losses_see_is_fp32(name):
         kind = "maps" if isinstance(part, nn.Conv2d) else "vectors"
         if isinstance(part, nn.Conv2d | nn.BatchNorm1d | nn.Linear | nn.Conv1d):
             part.register_forward_hook(lambda _, __, output, kind=kind: seen[kind].add(output.dtype))
-    for step in find_method(method).updates(model, settings, DUE):
-        forward = fresh(model, settings)
+    for step in find_method(method).updates(model, settings, DUE, ALONE):
+        forward = fresh(model)
         with torch.autocast("cpu", torch.bfloat16):
-            terms = step.terms(forward)
-        assert {x.dtype for x in (*terms.values(), *forward.noted.values())} == {torch.float32}
+            terms, noted = values(step, forward), figures(step, forward)
+        assert {x.dtype for x in (*terms.values(), *noted.values())} == {torch.float32}
     assert torch.bfloat16 in seen["maps"] and seen["vectors"] == {torch.float32}
 
 

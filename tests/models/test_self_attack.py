@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.pooling import pool_clip
@@ -9,7 +10,7 @@ from duskmatch.models.self_attack import DefenseMaps, other_modality
 
 def build(**options) -> SelfAttackDefense:
     torch.manual_seed(0)
-    return SelfAttackDefense(5, backbone="resnet18", width=0.125, **options)
+    return SelfAttackDefense(5, SelfAttackSettings(backbone="resnet18", width=0.125, **options))
 
 
 def clips(b: int = 2, t: int = 3, seed: int = 0) -> torch.Tensor:
@@ -27,7 +28,7 @@ def test_shapes_of_every_feature():
     model = build()
     shallow = model.shallow(clips(), clips(seed=1))
     assert shallow.shape == (12, 8, 24, 12)
-    maps = model.defense_maps(shallow)
+    maps = model.shared_maps(shallow, 2)
     assert maps.maps3.shape == (12, 32, 6, 3) and maps.maps.shape == (12, 64, 6, 3)
     assert model.attack_embedding(shallow, 3).shape == (4, 64)
     assert model.defense_embedding(maps, 3).embedding.shape == (4, 64)
@@ -47,7 +48,7 @@ def test_defense_embedding_is_equation_7_and_8_row_by_row():
     model = opened(build()).eval()
     n_frames = 3
     with torch.no_grad():
-        maps = model.defense_maps(model.shallow(clips(), clips(seed=1)))
+        maps = model.shared_maps(model.shallow(clips(), clips(seed=1)), 3)
         got = model.defense_embedding(maps, n_frames)
         half = len(maps.maps) // 2
         fused = []
@@ -118,7 +119,7 @@ def test_each_modality_can_have_its_own_self_attention():
 
 def test_self_pairing_is_each_clip_with_itself():
     model = opened(build()).eval()
-    maps = model.defense_maps(model.shallow(clips(), clips(seed=1)))
+    maps = model.shared_maps(model.shallow(clips(), clips(seed=1)), 3)
     doubled = DefenseMaps(torch.cat([maps.maps3[:6]] * 2), torch.cat([maps.maps[:6]] * 2))
     crossed = model.defense_embedding(doubled, 3, "cross").embedding[:2]
     assert torch.allclose(model.defense_embedding(maps, 3, "self").embedding[:2], crossed, atol=1e-5)
@@ -126,7 +127,7 @@ def test_self_pairing_is_each_clip_with_itself():
 
 def test_paper_size_is_about_130_million_parameters():
     with torch.device("meta"):
-        model = SelfAttackDefense(500)
+        model = SelfAttackDefense(500, SelfAttackSettings())
     millions = sum(p.numel() for p in model.parameters()) / 1e6
     assert model.channels == 2048
     assert 120 < millions < 140

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.embedding.cost import count_parameters
 from duskmatch.models import SelfAttackDefense
 from duskmatch.training.trainer import make_optimizer
@@ -12,7 +13,8 @@ T = 2
 
 def build(*, opened: bool = True, **options: object) -> SelfAttackDefense:
     torch.manual_seed(0)
-    model = SelfAttackDefense(5, backbone="resnet18", width=0.125, **{"temporal_mixing": True, **options}).eval()
+    settings = SelfAttackSettings(backbone="resnet18", width=0.125, **{"temporal_mixing": True, **options})
+    model = SelfAttackDefense(5, settings).eval()
     if opened and model.temporal_mixing is not None:
         with torch.no_grad():
             model.temporal_mixing.norm.weight.fill_(0.7)
@@ -32,7 +34,7 @@ def test_stage_4_sees_the_literal_loop_over_all_frames():
         tall = third[:T].permute(1, 0, 2, 3).flatten(1, 2)  # one clip's frames below each other: (d3, t*h, w)
         expected = oracle.non_local(tall, tall, tall, model.temporal_mixing)
         expected = expected.unflatten(1, (T, -1)).transpose(0, 1)  # (t d3 h w)
-        got = model.defense_maps(shallow, T)
+        got = model.shared_maps(shallow, T)
         assert torch.allclose(got.maps3[:T], expected, atol=1e-4)
         assert not torch.allclose(got.maps3[:T], third[:T], atol=1e-2)
         assert torch.allclose(got.maps[:T], model.defense_encoder.stage4(expected), atol=1e-4)
@@ -51,9 +53,9 @@ def test_a_frame_reaches_its_own_clip_and_no_other():
     model = build()
     with torch.no_grad():
         shallow = model.shallow(clips(), clips(seed=1))  # clips of two frames: 0 1, 2 3, 4 5, 6 7
-        before = model.defense_maps(shallow, T).maps
+        before = model.shared_maps(shallow, T).maps
         shallow[3] += 1
-        moved = (model.defense_maps(shallow, T).maps - before).abs().amax(dim=(1, 2, 3))
+        moved = (model.shared_maps(shallow, T).maps - before).abs().amax(dim=(1, 2, 3))
     assert bool((moved[2:4] > 1e-5).all()) and bool((moved[[0, 1, 4, 5, 6, 7]] == 0).all())
 
 
@@ -82,9 +84,3 @@ def test_it_is_no_part_of_the_loaded_backbone():
     groups = make_optimizer(model, chosen("train.rates={backbone: 0.1}")).param_groups
     own = {id(p) for p in model.temporal_mixing.parameters()}
     assert own <= {id(p) for p in groups[1]["params"]} and groups[1]["factor"] == 1
-
-
-def test_frames_are_not_mixed_without_their_number():
-    model = build()
-    with pytest.raises(AssertionError, match="frames cannot be mixed without their number"):
-        model.defense_maps(model.shallow(clips(), clips()))

@@ -5,11 +5,12 @@ from torch.nn import functional as F
 from duskmatch.errors import SettingsError
 from duskmatch.losses import distillation_loss, rank_loss, sinkhorn_distance
 from duskmatch.models import Due, vsd
-from duskmatch.models.vsd import VSD, ChannelAttention, different_modality, grey_copy
+from duskmatch.models.draws import Draws
+from duskmatch.models.vsd import ChannelAttention, different_modality, grey_copy
 from duskmatch.pixels import normalise
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing
-from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated
+from tests.models.methods import LABELS, alone_as_in_a_batch, batch, clips, made, parameters, updated, values, weights
 from tests.models.overfit import overfit
 from tests.oracle import vsd as oracle
 
@@ -52,19 +53,19 @@ def test_where_clips_are_brightness_already_the_shared_branch_reads_them_once():
     model, _ = made("vsd", BRIGHTNESS)
     *_, whole, grey = model.maps_to_pool(clips(0), "visible")
     assert whole is grey
-    seen = model.observations(clips(0), lambda x, share: x)
-    assert seen["whole"] is seen["grey"]
+    seen = model.observations(model.maps_to_pool(clips(0), "visible"), 2, lambda x, share: x)
+    assert seen.whole is seen.grey
 
 
 @pytest.mark.parametrize("options", [(), (BRIGHTNESS,)])
 def test_the_terms_are_their_equations_with_their_weights(options):
     model, settings = made("vsd", SMOOTH, *options)
     (step,) = vsd.updates(model, settings, Due())
-    forward = batch(model, settings)
-    got = {name: float(term.detach()) for name, term in step.terms(forward).items()}
-    again = batch(model, settings)
+    forward = batch(model)
+    got = {name: float(term.detach()) for name, term in values(step, forward).items()}
+    again = batch(model)
     with torch.no_grad():
-        seen = model.observations(torch.cat([again.visible, again.infrared]), again.dropout)  # the same draws
+        seen = model.observations(again.maps, 2, Draws(0, 0).dropout)._asdict()  # the same draws
     labels, across = LABELS.repeat(2), torch.tensor([[i // 4 != j // 4 for j in range(8)] for i in range(8)])
 
     def identity(name):
@@ -91,7 +92,7 @@ def test_the_terms_are_their_equations_with_their_weights(options):
         + distillation_loss(grey.of_v[4:], whole.of_z[:4]),
     }
     assert got == {name: pytest.approx(float(value), rel=1e-3, abs=1e-7) for name, value in expected.items()}
-    assert [step.weights[name] for name in expected] == [0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 8, 2, 2]
+    assert [weights(step)[name] for name in expected] == [0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 8, 2, 2]
 
 
 def test_pairs_of_two_modalities_by_hand():
@@ -103,7 +104,7 @@ def test_pairs_of_two_modalities_by_hand():
 def test_distillation_moves_the_bottleneck_and_not_what_it_learns_from():
     model, settings = made("vsd")
     (step,) = vsd.updates(model, settings, Due())
-    terms = step.terms(batch(model, settings))
+    terms = values(step, batch(model))
     for name in ("self_distillation", "cross_distillation"):
         model.zero_grad()
         terms[name].backward(retain_graph=True)
@@ -120,12 +121,11 @@ def test_half_of_the_bottlenecks_hidden_features_are_dropped_as_the_step_says():
         draws.append(share)
         return x
 
-    model.observations(clips(0), seen)
+    model.observations(model.maps_to_pool(clips(0), "visible"), 2, seen)
     assert draws == [0.5, 0.5, 0.5]  # one for each branch
-    values = [
-        float(vsd.terms(batch(model, settings, due=Due(step=step)))["visible_identity"].detach()) for step in (3, 3, 4)
-    ]
-    assert values[0] == values[1] != values[2]
+    steps = [vsd.updates(model, settings, Due(step=step))[0] for step in (3, 3, 4)]
+    found = [float(values(step, batch(model))["visible_identity"].detach()) for step in steps]
+    assert found[0] == found[1] != found[2]
 
 
 def test_one_update_moves_every_part():
@@ -143,9 +143,9 @@ def test_the_embedding_is_four_observations_and_does_not_depend_on_the_batch(opt
 
 
 def test_options_without_sense_are_refused():
-    with pytest.raises(SettingsError, match=r"model\.options z must be at least 1, half the width .*; got 0"):
-        VSD(5, z=0)
-    with pytest.raises(SettingsError, match=r"model\.options grey_copy must be true or false; got 1"):
+    with pytest.raises(SettingsError, match=r"model\.options z must be greater than or equal to 1; got 0"):
+        made("vsd", "model.options={z: 0}")
+    with pytest.raises(SettingsError, match=r"model\.options grey_copy must be a valid boolean; got 1"):
         made("vsd", "model.options={grey_copy: 1}")
 
 

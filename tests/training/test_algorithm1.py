@@ -8,7 +8,7 @@ import torch
 from benchmarks.training import literal_update
 from torch.utils.flop_counter import FlopCounterMode
 
-from duskmatch.config import LossSettings, TrainSettings
+from duskmatch.config import LossSettings, SelfAttackSettings, TrainSettings
 from duskmatch.errors import TrainingError
 from duskmatch.losses import (
     attack_identity_loss,
@@ -21,6 +21,7 @@ from duskmatch.losses import (
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import ATTACK, DEFENSE, STEMS, Forward, sub_steps
 from duskmatch.training.updates import Updater
+from tests.models.methods import reweighted, values, weights
 
 LOSS = LossSettings(triplet="euclidean", triplet_on="pooled")
 TRAIN = TrainSettings()
@@ -29,7 +30,7 @@ LABELS = torch.tensor([0, 0, 1, 1])
 
 def build(**options) -> SelfAttackDefense:
     torch.manual_seed(0)
-    model = SelfAttackDefense(4, backbone="resnet18", width=0.125, **options).train()
+    model = SelfAttackDefense(4, SelfAttackSettings(backbone="resnet18", width=0.125, **options)).train()
     with torch.no_grad():  # open what starts closed, and let the classifiers have an opinion
         for name, parameter in model.named_parameters():
             if name.endswith("block.norm.weight"):
@@ -43,8 +44,8 @@ def clips(seed: int) -> torch.Tensor:
     return torch.randn(4, 2, 3, 96, 48, generator=torch.Generator().manual_seed(seed))
 
 
-def forward(model: SelfAttackDefense, loss: LossSettings = LOSS) -> list[Forward]:
-    return [Forward(model, loss, clips(0), clips(1), LABELS)]
+def forward(model: SelfAttackDefense) -> list[Forward]:
+    return [Forward(model, clips(0), clips(1), LABELS)]
 
 
 def updater(model: SelfAttackDefense, lr: float = 0.05) -> Updater:
@@ -126,12 +127,12 @@ def test_loss_terms_are_the_equations_with_their_weights():
         attack_weight=2.0, defense_weight=0.25, sequence_weight=0.75, triplet="euclidean", triplet_on="pooled"
     )
     steps = sub_steps(model, loss, TRAIN, 1)
-    (fwd,) = forward(model, loss)
-    got = {name: (float(term), step.weights[name]) for step in steps for name, term in step.terms(fwd).items()}
+    (fwd,) = forward(model)
+    got = {name: (float(term), weights(step)[name]) for step in steps for name, term in values(step, fwd).items()}
     with torch.no_grad():
         shallow = model.shallow(clips(0), clips(1))
         f = model.attack_embedding(shallow, 2)
-        maps = model.defense_maps(shallow)
+        maps = model.shared_maps(shallow, 2)
         f_d = model.defense_embedding(maps, 2)
         j_d = model.sequence_embedding(maps.maps, 2)
         expected = {
@@ -152,13 +153,13 @@ def test_loss_terms_are_the_equations_with_their_weights():
 def test_without_equation_3_the_attack_network_learns_by_equation_5_alone():
     model, loss = build(), LOSS.model_copy(update={"confusion_weight": 0.0, "attack_weight": 2.0})
     step = sub_steps(model, loss, TRAIN, 1)[2]
-    (fwd,) = forward(model, loss)
-    got = {name: float(step.weights[name] * term.detach()) for name, term in step.terms(fwd).items()}
+    (fwd,) = forward(model)
+    got = {name: float(weights(step)[name] * term.detach()) for name, term in values(step, fwd).items()}
     with torch.no_grad():
         logits = model.attack_classifier(model.attack_embedding(fwd.shallow, 2)).chunk(2)
     assert got == {"attack_identity": pytest.approx(2 * float(attack_identity_loss(*logits, LABELS)), rel=1e-5)}
     before = snapshot(model)
-    updater(model).iterate([step], lambda: forward(model, loss), joint=False, norms=False)
+    updater(model).iterate([step], lambda: forward(model), joint=False, norms=False)
     assert moved(model, before) == {*STEMS, *ATTACK}
 
 
@@ -166,8 +167,8 @@ def test_smoothing_reaches_equations_5_9_and_16_alone():
     model, terms = build(), {}
     for smoothing in (0.0, 0.3):
         loss = LOSS.model_copy(update={"label_smoothing": smoothing})
-        (fwd,) = forward(model, loss)
-        found = [step.terms(fwd) for step in sub_steps(model, loss, TRAIN, 1)]
+        (fwd,) = forward(model)
+        found = [values(step, fwd) for step in sub_steps(model, loss, TRAIN, 1)]
         terms[smoothing] = {name: float(term.detach()) for some in found for name, term in some.items()}
     changed = {name for name in terms[0.0] if terms[0.0][name] != pytest.approx(terms[0.3][name], rel=1e-4)}
     assert changed == {"attack_identity", "defense_identity", "sequence_identity"}
@@ -178,15 +179,15 @@ def test_the_contrastive_loss_is_on_what_is_searched_with(options, where):
     model = build(**options)
     loss = LOSS.model_copy(update={"contrastive_weight": 0.5, "contrastive_temperature": 0.2})
     steps = sub_steps(model, loss, TRAIN, 1)
-    (fwd,) = forward(model, loss)
-    found = [step.terms(fwd) for step in steps]
+    (fwd,) = forward(model)
+    found = [values(step, fwd) for step in steps]
     assert [i for i, terms in enumerate(found) if "contrastive" in terms] == [where]
     f_d = model.defense_embedding(fwd.maps, 2).embedding if where == 0 else model.sequence_embedding(fwd.maps.maps, 2)
     expected = cross_modal_contrastive_loss(*f_d.chunk(2), LABELS, temperature=0.2)
     assert float(found[where]["contrastive"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    assert steps[where].weights["contrastive"] == 0.5
+    assert weights(steps[where])["contrastive"] == 0.5
     assert not any(
-        "contrastive" in step.terms(fwd) for step in sub_steps(model, LOSS, TRAIN, 1) for fwd in forward(model)
+        "contrastive" in values(step, fwd) for step in sub_steps(model, LOSS, TRAIN, 1) for fwd in forward(model)
     )
 
 
@@ -205,17 +206,18 @@ def test_mixing_over_time_is_trained_where_the_defense_encoder_is():
 
 def test_equation_3_has_the_weight_that_it_is_given():
     model = build()
-    assert sub_steps(model, LOSS, TRAIN, 1)[2].weights["confusion"] == 1
+    assert weights(sub_steps(model, LOSS, TRAIN, 1)[2])["confusion"] == 1
     loss = LOSS.model_copy(update={"confusion_weight": 0.25})
-    assert sub_steps(model, loss, TRAIN, 1)[2].weights == {"confusion": 0.25, "attack_identity": 1.0}
+    assert weights(sub_steps(model, loss, TRAIN, 1)[2]) == {"confusion": 0.25, "attack_identity": 1.0}
 
 
 def test_triplet_takes_the_vector_that_the_settings_name():
     model = build()
     terms = {}
     for on in ("embedding", "pooled"):
-        (fwd,) = forward(model, LossSettings(triplet_on=on))
-        terms[on] = float(sub_steps(model, LOSS, TRAIN, 1)[0].terms(fwd)["defense_triplet"])
+        (fwd,) = forward(model)
+        step = sub_steps(model, LossSettings(triplet_on=on), TRAIN, 1)[0]
+        terms[on] = float(values(step, fwd)["defense_triplet"])
     assert terms["embedding"] != pytest.approx(terms["pooled"])
 
 
@@ -224,7 +226,8 @@ def test_joint_stage_1_is_one_gradient_of_the_weighted_sum():
     steps = sub_steps(model, LOSS, TRAIN, 1)
     updater(model, lr=0.01).iterate(steps, lambda: forward(model), joint=True, norms=False)
     (fwd,) = forward(reference)
-    total = sum(s.weights[n] * term for s in sub_steps(reference, LOSS, TRAIN, 1) for n, term in s.terms(fwd).items())
+    same = sub_steps(reference, LOSS, TRAIN, 1)
+    total = sum(weights(step)[name] * term for step in same for name, term in values(step, fwd).items())
     total.backward()
     torch.optim.SGD([p for p in reference.parameters() if p.grad is not None], lr=0.01, weight_decay=5e-4).step()
     for (name, a), b in zip(model.named_parameters(), reference.parameters(), strict=True):
@@ -235,13 +238,12 @@ def test_joint_stage_2_keeps_the_stems_out_of_the_defense_and_w_def_fixed():
     model = build()
     only_defense = LossSettings(attack_weight=0, sequence_weight=0, triplet="euclidean", triplet_on="pooled")
     steps = sub_steps(model, only_defense, TRAIN, 2)
-    for step in steps:
-        step.weights.update(confusion=0.0)
+    steps = [reweighted(step, confusion=0.0) for step in steps]
     run = updater(model)
     for group in run.optimizer.param_groups:
         group["weight_decay"] = 0.0
     before = snapshot(model)
-    run.iterate(steps, lambda: forward(model, only_defense), joint=True, norms=False)
+    run.iterate(steps, lambda: forward(model), joint=True, norms=False)
     assert moved(model, before) == set(DEFENSE)
 
 
@@ -252,7 +254,7 @@ def test_running_statistics_move_once_an_iteration():
         group["weight_decay"] = 0.0
     once = copy.deepcopy(model)
     once_shallow = once.shallow(clips(0), clips(1))
-    once.defense_maps(once_shallow)
+    once.shared_maps(once_shallow, 2)
     run.iterate(sub_steps(model, LOSS, TRAIN, 1), lambda: forward(model), joint=False, norms=False)
     for name in ("stem_visible.bn1", "defense_encoder.layer3.0.bn1", "defense_encoder.layer4.1.bn2"):
         a, b = model.get_submodule(name), once.get_submodule(name)
@@ -264,14 +266,14 @@ def test_micro_batches_of_whole_identities_add_up():
     model = build(attack=False, sequence="none", defense=False).eval()  # without batch statistics the two are equal
     settings = LossSettings(defense_weight=1.0, margin=0.0, triplet="euclidean", triplet_on="pooled")
     step = sub_steps(model, settings, TRAIN, 1)[0]
-    step.weights["defense_triplet"] = 0.0
+    step = reweighted(step, defense_triplet=0.0)
     whole, parts = copy.deepcopy(model), copy.deepcopy(model)
     a, b = clips(0), clips(1)
-    updater(whole).iterate([step], lambda: [Forward(whole, settings, a, b, LABELS)], joint=False, norms=False)
+    updater(whole).iterate([step], lambda: [Forward(whole, a, b, LABELS)], joint=False, norms=False)
     labels = torch.tensor([0, 1])  # rows 0, 2 and rows 1, 3: each micro-batch has both people
     pieces = [[0, 2], [1, 3]]
     updater(parts).iterate(
-        [step], lambda: [Forward(parts, settings, a[p], b[p], labels) for p in pieces], joint=False, norms=False
+        [step], lambda: [Forward(parts, a[p], b[p], labels) for p in pieces], joint=False, norms=False
     )
     for (name, x), y in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.allclose(x, y, atol=1e-5), name

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
+from duskmatch.config import SelfAttackSettings, TrainSettings, load_settings, parse_settings
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import Due, SelfAttackDefense
@@ -27,7 +27,7 @@ from tests.training.test_algorithm1 import BASELINE, LOSS, TRAIN, build, forward
 
 def test_a_starts_at_a_half_and_learns():
     torch.manual_seed(0)
-    guidance = SpatialTemporalGuidance(8, highlight_start="half")
+    guidance = SpatialTemporalGuidance(8, SelfAttackSettings(highlight_start="half"))
     parts = torch.rand(2, 3, 6, 8)
     a = guidance.highlight(parts, guidance.spatial(guidance.motion(parts)))
     assert torch.equal(a, torch.full_like(a, 0.5))
@@ -37,14 +37,15 @@ def test_a_starts_at_a_half_and_learns():
 
 def test_motion_with_a_normalisation_does_not_see_how_large_parts_are():
     torch.manual_seed(0)
-    guidance, parts = SpatialTemporalGuidance(8, motion_norm=True), torch.rand(2, 3, 6, 8)
+    guidance, parts = SpatialTemporalGuidance(8, SelfAttackSettings(motion_norm=True)), torch.rand(2, 3, 6, 8)
     assert torch.allclose(guidance.motion(parts), guidance.motion(100 * parts + 7), atol=1e-4)
-    plain = SpatialTemporalGuidance(8)
+    plain = SpatialTemporalGuidance(8, SelfAttackSettings())
     assert not torch.allclose(plain.motion(parts), plain.motion(100 * parts + 7), atol=1e-2)
 
 
 def test_branches_start_as_open_as_they_are_told():
-    shut, opened = (SelfAttackDefense(4, backbone="resnet18", width=0.125, branch_start=s) for s in (0.0, 0.3))
+    small = SelfAttackSettings(backbone="resnet18", width=0.125)
+    shut, opened = (SelfAttackDefense(4, small.model_copy(update={"branch_start": s})) for s in (0.0, 0.3))
     for model, start in ((shut, 0.0), (opened, 0.3)):
         blocks = [model.self_attention[0], model.cross_attention3, model.cross_attention4]
         assert all(torch.equal(b.block.norm.weight, torch.full_like(b.block.norm.weight, start)) for b in blocks)
@@ -129,10 +130,11 @@ def test_stage_0_is_the_baseline_before_algorithm_1():
 
 def test_stage_0_asks_for_the_mean_of_plain_maps():
     model = build()
-    (given,) = forward(model, LossSettings(triplet="euclidean", triplet_on="pooled"))
-    given.pairing = "skip"
-    plain = model.defense_embedding(given.maps, given.n_frames, "skip").pooled
-    assert torch.allclose(plain, given.maps.maps.mean(dim=(2, 3)).reshape(8, 2, -1).mean(dim=1), atol=1e-6)
+    (given,) = forward(model)
+    (step,) = sub_steps(model, LOSS, TRAIN, 0)
+    assert torch.allclose(
+        step.see(given).pooled, given.maps.maps.mean(dim=(2, 3)).reshape(8, 2, -1).mean(dim=1), atol=1e-6
+    )
 
 
 def test_e_att_starts_where_stage_0_has_brought_e_def():

@@ -17,6 +17,7 @@ from duskmatch.config import Settings, load_settings
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import Forward, sub_steps
 from duskmatch.models.building import build_model
+from tests.models.methods import values, weights
 
 RECORD = Path(__file__).with_name("defaults.json")
 SHAPES = {"tiny": ("tiny", []), "scratch": ("scratch", []), "paper-shaped": ("paper", ["model.width=0.125"])}
@@ -38,10 +39,10 @@ def first_losses(model: SelfAttackDefense, settings: Settings) -> dict[str, list
             if "classifier" in name:
                 parameter.mul_(50)
     visible, infrared = torch.randn(2, 4, 2, 3, 96, 48, generator=torch.Generator().manual_seed(1))
-    forward = Forward(model, settings.loss, visible, infrared, LABELS)
+    forward = Forward(model, visible, infrared, LABELS)
     steps = sub_steps(model, settings.loss, settings.train, 1)
     with torch.no_grad():
-        return {name: [float(t), step.weights[name]] for step in steps for name, t in step.terms(forward).items()}
+        return {name: [float(t), weights(step)[name]] for step in steps for name, t in values(step, forward).items()}
 
 
 def record(shape: str) -> dict[str, object]:
@@ -56,8 +57,8 @@ def test_defaults_leave_names_and_first_losses_as_they_were(shape: str) -> None:
     before, now = json.loads(RECORD.read_text())[shape], record(shape)
     assert now["names"] == before["names"]
     assert now["losses"].keys() == before["losses"].keys()
-    for name, values in before["losses"].items():
-        assert now["losses"][name] == pytest.approx(values, rel=5e-4), name
+    for name, found in before["losses"].items():
+        assert now["losses"][name] == pytest.approx(found, rel=5e-4), name
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
 from duskmatch.errors import CheckpointError
 from duskmatch.health import MOTION, in_words, read_health
+from duskmatch.models import Forward
 from duskmatch.models.algorithm1 import sub_steps
-from duskmatch.models.method import STEMS, Forward
+from duskmatch.models.network import STEMS
 from duskmatch.training import Watcher, train
 from duskmatch.training import loop as loop_module
 from duskmatch.training.checkpoint import newest_checkpoint
@@ -21,6 +22,7 @@ from duskmatch.training.health import Pulls
 from duskmatch.training.monitor import read_log
 from duskmatch.training.verdicts import DeathWatch
 from tests.data.tree import Tree
+from tests.models.methods import values, weights
 from tests.oracle import health as oracle
 from tests.training.conftest import FAST
 from tests.training.test_algorithm1 import LABELS, LOSS, TRAIN, build, clips, updater
@@ -70,16 +72,16 @@ def test_two_processes_measure_together_and_train_as_if_nothing_were_logged(tree
     assert read_health(tmp_path / "1")["validation"]["n_people"] == 3
 
 
-def stem_norms(model, loss, pairing="cross"):
+def stem_norms(model, loss):
     """The stems' gradients by the weighted Eq. 3 and Eq. 9, each by a backward of its own."""
     found = {}
     for step in sub_steps(model, loss, TRAIN, 1):
         for name in ("confusion", "defense_identity"):
-            forward = Forward(model, loss, clips(0), clips(1), LABELS, pairing)
-            terms = step.terms(forward)
+            forward = Forward(model, clips(0), clips(1), LABELS)
+            terms = values(step, forward)
             if name in terms:
                 model.zero_grad(set_to_none=True)
-                (step.weights[name] * terms[name]).backward()
+                (weights(step)[name] * terms[name]).backward()
                 stems = [p.grad for n, p in model.named_parameters() if n.split(".")[0] in STEMS]
                 found[name] = oracle.norm([g for g in stems if g is not None])
     model.zero_grad(set_to_none=True)
@@ -92,7 +94,7 @@ def test_confusion_share_is_equation_3s_pull_at_the_stems_over_equation_9s(joint
     norms = stem_norms(build(), loss)
     model = build()
     run = updater(model, lr=0.0)  # the same weights in every sub-step
-    make = lambda: [Forward(model, loss, clips(0), clips(1), LABELS) for _ in range(n_micro)]  # noqa: E731
+    make = lambda: [Forward(model, clips(0), clips(1), LABELS) for _ in range(n_micro)]  # noqa: E731
     outcome = run.iterate(sub_steps(model, loss, TRAIN, 1), make, joint=joint, norms=True)
     assert outcome.values["confusion_share"] == pytest.approx(norms["confusion"] / norms["defense_identity"], rel=1e-3)
     assert outcome.values["confusion_share"] > 0.01

@@ -11,13 +11,13 @@ from duskmatch import load_embedder
 from duskmatch.config import load_settings, parse_settings
 from duskmatch.data import open_dataset
 from duskmatch.errors import SettingsError, TrainingError
-from duskmatch.evaluation import score
+from duskmatch.evaluation import evaluate_dataset
 from duskmatch.models import SelfAttackDefense
+from duskmatch.models.algorithm1 import self_pair_drawn
 from duskmatch.models.building import build_model
 from duskmatch.training import Watcher, train
 from duskmatch.training import iteration as iteration_module
 from duskmatch.training import loop as loop_module
-from duskmatch.training.iteration import self_pair_drawn
 from duskmatch.training.monitor import CollapseDetector, Log, read_log
 from duskmatch.training.trainer import prepare
 from duskmatch.weights import read_weights
@@ -73,11 +73,11 @@ def test_a_micro_batch_of_one_person_is_refused(settings):
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings, dataset, tmp_path, monkeypatch):
     original = iteration_module.forward_maker
 
-    def poisoned(trainer, batch, due):
-        if due.step == 4:
+    def poisoned(trainer, batch):
+        if trainer.step == 4:
             with torch.no_grad():
                 trainer.model.sequence_classifier.weight.fill_(torch.nan)
-        return original(trainer, batch, due)
+        return original(trainer, batch)
 
     monkeypatch.setattr(iteration_module, "forward_maker", poisoned)
     message = r"iteration 5: sequence_identity is nan; .* still holds iteration 4; lower train\.lr, set"
@@ -189,15 +189,16 @@ def test_selection_scores_by_the_data_sets_rule_unless_told_another(
 ):
     seen = []
 
-    def scored(query, gallery, *, camera_rule):
-        seen.append(camera_rule)
-        return score(query, gallery, camera_rule=camera_rule)
+    def scored(*args, **options):
+        found = evaluate_dataset(*args, **options)
+        seen.append((found.camera_rule, found.protocol.cmc))
+        return found
 
-    monkeypatch.setattr("duskmatch.training.selection.score", scored)
-    of_its_own = replace(dataset, protocol=replace(dataset.protocol, camera_rule=own))
+    monkeypatch.setattr("duskmatch.training.selection.evaluate_dataset", scored)
+    of_its_own = replace(dataset, protocol=replace(dataset.protocol, camera_rule=own, cmc="identities"))
     chosen = with_(settings, train__selection="validation", train__validate_every=2, evaluate__camera_rule=set_to)
     train(chosen, of_its_own, tmp_path / "run")
-    assert seen == [used, used]
+    assert set(seen) == {(used, "identities")}
     assert read_weights(tmp_path / "run" / "model.safetensors").header["protocol"] == {"camera_rule": used}
 
 

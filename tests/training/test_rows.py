@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from duskmatch.config import LossSettings, TrainSettings, load_settings, parse_settings
+from duskmatch.config import LossSettings, SelfAttackSettings, TrainSettings, load_settings, parse_settings
 from duskmatch.embedding.cost import count_parameters
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import SelfAttackDefense
-from duskmatch.models.algorithm1 import Forward, attack_terms, sub_steps
+from duskmatch.models.algorithm1 import Forward, sub_steps
 from duskmatch.models.building import build_model
 from duskmatch.models.parts import SpatialTemporalGuidance
 from duskmatch.models.pooling import pool_clip
@@ -21,6 +21,7 @@ from duskmatch.models.start import load_start_weights
 from duskmatch.synthetic.presets import PRESETS as DUSKWALK
 from duskmatch.training import Watcher
 from duskmatch.training.trainer import make_optimizer, prepare
+from tests.models.methods import figures, values, weights
 from tests.training.test_algorithm1 import LABELS, LOSS, TRAIN, build, clips, forward, snapshot, updater
 
 # Source: paper, Table I, ranks 1, 5, 10 and 20 of every row, infrared to visible and visible to infrared, in per cent.
@@ -47,7 +48,7 @@ def test_equation_6_takes_both_maps_from_f_c_through_one_encoder():
     model = build().eval()
     with torch.no_grad():
         shallow = model.shallow(clips(0), clips(1))
-        maps, encoder = model.defense_maps(shallow), model.defense_encoder
+        maps, encoder = model.shared_maps(shallow, 2), model.defense_encoder
         third = encoder.layer3(encoder.layer2(encoder.layer1(shallow)))
         assert torch.equal(maps.maps3, third)
         assert torch.equal(maps.maps, encoder.layer4(third))
@@ -57,11 +58,11 @@ def test_the_attack_network_takes_no_part_in_the_embedding():
     model = build().eval()
     with torch.no_grad():
         shallow = model.shallow(clips(0), clips(1))
-        maps, vector = model.defense_maps(shallow), model.embed(clips(0), "visible")
+        maps, vector = model.shared_maps(shallow, 2), model.embed(clips(0), "visible")
         for name, parameter in model.named_parameters():
             if name.startswith(("self_attention", "attack_")):
                 parameter.add_(1)
-        assert torch.equal(model.defense_maps(shallow).maps, maps.maps)
+        assert torch.equal(model.shared_maps(shallow, 2).maps, maps.maps)
         assert torch.equal(model.embed(clips(0), "visible"), vector)
 
 
@@ -76,7 +77,7 @@ def test_parameters_at_test_leave_out_the_attack_and_the_classifiers():
 def test_equations_3_and_5_give_the_defense_encoder_no_gradient():
     model = build()
     (fwd,) = forward(model)
-    total = torch.stack(list(attack_terms(fwd).values())).sum()
+    total = torch.stack(list(values(sub_steps(model, LOSS, TRAIN, 1)[2], fwd).values())).sum()
     for module, reached in (("defense_encoder", False), ("stem_visible", True), ("attack_encoder", True)):
         parameters = list(model.get_submodule(module).parameters())
         grads = torch.autograd.grad(total, parameters, allow_unused=True, retain_graph=True)
@@ -119,14 +120,14 @@ def test_what_is_frozen_keeps_still_under_momentum_and_weight_decay():
 
 def test_the_two_maps_of_equation_12_are_a_thirty_second_of_their_input():
     with torch.device("meta"):
-        first, _, second, _ = SpatialTemporalGuidance(2048).highlight_maps
+        first, _, second, _ = SpatialTemporalGuidance(2048, SelfAttackSettings()).highlight_maps
     assert (first.in_features, first.out_features, second.in_features, second.out_features) == (4096, 128, 128, 2048)
 
 
 def test_the_lstms_are_as_wide_as_their_input_at_every_width():
     for width in (0.125, 0.25, 1.0):
         with torch.device("meta"):
-            model = SelfAttackDefense(4, backbone="resnet18", width=width)
+            model = SelfAttackDefense(4, SelfAttackSettings(backbone="resnet18", width=width))
         for lstm in (model.guidance.motion_lstm, model.guidance.spatial_lstm):
             assert lstm.input_size == lstm.hidden_size == model.channels
 
@@ -145,14 +146,14 @@ def test_j_d_has_no_normalisation_unless_asked_and_then_the_embedding_is_behind_
 def test_a_triplet_on_j_d_is_off_unless_it_has_a_weight():
     model = build()
     loss = LossSettings(sequence_triplet=0.5, triplet="euclidean", triplet_on="pooled")
-    (without,), (with_it,) = forward(model), forward(model, loss)
-    assert set(sub_steps(model, LOSS, TRAIN, 1)[1].terms(without)) == {"sequence_identity"}
+    (without,), (with_it,) = forward(model), forward(model)
+    assert set(values(sub_steps(model, LOSS, TRAIN, 1)[1], without)) == {"sequence_identity"}
     step = sub_steps(model, loss, TRAIN, 1)[1]
-    terms = step.terms(with_it)
+    terms = values(step, with_it)
     j_d = model.sequence_embedding(with_it.maps.maps, 2)
     expected = defense_triplet_loss(j_d, LABELS.repeat(2), margin=0.3, form="euclidean")
     assert terms["sequence_triplet"].item() == pytest.approx(expected.item(), rel=1e-4)
-    assert step.weights["sequence_triplet"] == 0.5
+    assert weights(step)["sequence_triplet"] == 0.5
 
 
 def test_small_presets_and_the_groups_take_the_triplet_that_trains_from_scratch():
@@ -236,9 +237,10 @@ def test_confusion_excess_is_equation_3_above_its_least_value():
     model = build()
     for identity, modalities in (("sum", 2), ("mean", 1)):
         loss = LossSettings(identity=identity)
-        (fwd,) = forward(model, loss)
-        confusion = attack_terms(fwd)["confusion"]
-        excess = float(fwd.noted["confusion_excess"])
+        (fwd,) = forward(model)
+        attack = sub_steps(model, loss, TRAIN, 1)[2]
+        confusion = values(attack, fwd)["confusion"]
+        excess = float(figures(attack, fwd)["confusion_excess"])
         assert excess == pytest.approx(float(confusion) - modalities * math.log(model.n_pids), abs=1e-6)
         assert excess >= 0
 

@@ -57,8 +57,8 @@ class Embedder:
     """Turns tracklets into unit vectors, each for itself: no vector depends on what shares its batch.
 
     Without an `engine` the model runs as it is, in fp32, in evaluation mode, which is where it is left. An exported
-    network has no `model`; what it would be asked for stands in `known`. No call changes the embedder, so that threads
-    may share one.
+    network has no `model`; what it would be asked for stands in `recorded`. No call changes the embedder, so that
+    threads may share one.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Embedder:
         on_bad_frame: OnBadFrame = "stop",
         engine: Engine | None = None,
         header: dict[str, Any] | None = None,
-        known: dict[str, Any] | None = None,
+        recorded: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.settings, self.on_bad_frame = model, settings, on_bad_frame
         if model is not None:
@@ -80,7 +80,7 @@ class Embedder:
             place = pick_device(device)
             engine = TorchEngine(model.to(place), settings.data, place)
         self.engine: Engine = engine
-        self.header, self.known = header or {}, known or {}
+        self.header, self.recorded = header or {}, recorded or {}
         self._turn = threading.Lock()
 
     @property
@@ -151,14 +151,14 @@ class Embedder:
     def cost(self) -> dict[str, Any]:
         """What is done besides one forward of the clip, which embedding, how many parameters and operations for one."""
         if self.model is None:
-            return {"test_time_extras": [], **self.known}
+            return {"test_time_extras": [], **self.recorded}
         t, (h, w) = self.settings.data.frames_per_clip, self.size
         return {
             "test_time_extras": list(self.model.test_time_extras),
             "embedding": self.model.embedding,
             "parameters": count_parameters(self.model),
             "flops": count_flops(self.model, t, h, w),
-            **self.known,
+            **self.recorded,
         }
 
     def _clips(
@@ -187,12 +187,12 @@ class Embedder:
             words[0] if len(set(words)) == 1 else words,
             [source_of(t) for t in chosen],
             {**self.header, **made, "frames_per_clip": self.settings.data.frames_per_clip},
-            begin_s=_if_known([t.begin_s for t in chosen]),
-            end_s=_if_known([t.end_s for t in chosen]),
+            begin_s=_if_recorded([t.begin_s for t in chosen]),
+            end_s=_if_recorded([t.end_s for t in chosen]),
         )
 
 
-def _if_known(times: list[float | None]) -> list[float | None]:
+def _if_recorded(times: list[float | None]) -> list[float | None]:
     return times if any(time is not None for time in times) else []
 
 

@@ -124,7 +124,7 @@ def load_exported(
     else:
         opened = open_export(folder, export, chosen, device)
     header = export.source["header"]
-    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, known=known)
+    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=known)
 
 
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:

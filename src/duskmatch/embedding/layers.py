@@ -99,7 +99,7 @@ def layers_of(
     n_frames = clips.shape[1]
     stem = model.stem_visible if modality == "visible" else model.stem_infrared
     shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
-    maps = model.defense_maps(shallow, n_frames)
+    maps = model.shared_maps(shallow, n_frames)
     layers: dict[Layer, Tensor] = {"stem": stem_statistics(shallow, n_frames)}
     if model.has_attack:
         layers["attack"] = model.attack_alone(shallow, n_frames, modality)

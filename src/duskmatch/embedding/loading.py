@@ -52,7 +52,7 @@ def load_embedder(
     parameters = count_parameters(model)
     opened = open_engine(chosen, at_test(model), settings, device, asked)  # type: ignore[arg-type]
     known = {"parameters": parameters}
-    return Embedder(model, settings, on_bad_frame=on_bad_frame, engine=opened, header=header, known=known)
+    return Embedder(model, settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=known)
 
 
 def open_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:

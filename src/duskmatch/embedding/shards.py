@@ -135,7 +135,7 @@ class Shards:
 def work_key(embedder: Embedder, tracklets: Sequence[Tracklet]) -> str:
     """Changes with anything that changes a vector: network, engine, precision, how frames are read, the pictures."""
     engine = embedder.engine
-    facts: list[Any] = [embedder.header, embedder.known, engine.name, engine.precision, engine.versions]
+    facts: list[Any] = [embedder.header, embedder.recorded, engine.name, engine.precision, engine.versions]
     facts.append(asdict(embedder.reader))
     if embedder.model is not None:
         facts.append(network_key(embedder.model, embedder.settings, engine.versions))

@@ -335,7 +335,7 @@ def _trials(evaluation: Evaluation) -> dict[PairName, list[TrialScores]] | None:
 
 def _trial(trial: int, scores: Scores) -> TrialScores:
     counts: dict[str, int] = {key: getattr(scores, key) for key in ("n_queries", "n_gallery", "n_left_out")}
-    means = {"mAP": scores.mean_average_precision, "mINP": scores.mean_inp}
+    means: dict[str, Any] = {"mAP": scores.mean_average_precision, "mINP": scores.mean_inp}
     return TrialScores(trial=trial, **_cmc_at(scores), **means, **counts)
 
 

@@ -24,12 +24,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
+from scipy.sparse import csr_array
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import check_sides
 from duskmatch.evaluation.neighbours import Mask, Neighbours, neighbours
 from duskmatch.evaluation.similarity import map_bands, unit_vectors
-from duskmatch.evaluation.sparse import Doubles, Sparse, compressed, found, mean_of_rows, normalised, rows_of, shared
+from duskmatch.evaluation.sparse import Doubles, compressed, found, mean_of_rows, normalised, rows_of, shared
 from duskmatch.records import Embeddings, Floats, Ints
 
 SAME = 1e-6  # a squared distance that fp32 products of unit vectors cannot tell from 0
@@ -73,7 +74,7 @@ def rerank(
     return sim
 
 
-def expanded(near: Neighbours, k1: int) -> Sparse:
+def expanded(near: Neighbours, k1: int) -> csr_array:
     """R*(p, k1) as the columns of row p; the values are the similarities where N(p, k1) holds them, else NaN.
 
     R(q, k1 / 2) of a q in R(p, k1) joins where more than 2/3 of it is in R(p, k1) already.
@@ -109,7 +110,7 @@ def _expanded(columns: Ints, rows: slice, whole: Mask, halves: Mask) -> Mask:
     return inside
 
 
-def encoding(vectors: Floats, near: Neighbours, members: Sparse) -> Sparse:
+def encoding(vectors: Floats, near: Neighbours, members: csr_array) -> csr_array:
     """V: the weights exp(-d) of each row's members, with the sum 1."""
     rows, sim = rows_of(members), members.data.copy()
     unknown = np.flatnonzero(np.isnan(sim))  # from others' neighbourhoods

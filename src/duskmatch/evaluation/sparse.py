@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array as Sparse
+from scipy.sparse import csr_array
 
 from duskmatch.records import Ints
 
@@ -14,20 +14,20 @@ BAND_ENTRIES = 1 << 17  # numbers of a band (1 MiB in fp64): it stays in the sec
 Doubles = npt.NDArray[np.float64]
 
 
-def compressed(rows: Ints, columns: Ints, values: Doubles, n: int) -> Sparse:
+def compressed(rows: Ints, columns: Ints, values: Doubles, n: int) -> csr_array:
     """A matrix (n n) of triples in the order of their rows and columns."""
-    return Sparse((values, columns, np.searchsorted(rows, np.arange(n + 1))), shape=(n, n))
+    return csr_array((values, columns, np.searchsorted(rows, np.arange(n + 1))), shape=(n, n))
 
 
-def rows_of(matrix: Sparse) -> Ints:
+def rows_of(matrix: csr_array) -> Ints:
     """The row of each number."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
-def normalised(matrix: Sparse, values: Doubles) -> Sparse:
+def normalised(matrix: csr_array, values: Doubles) -> csr_array:
     """The matrix with other values, each row of which has the sum 1; no row may be empty."""
     sums = np.add.reduceat(values, matrix.indptr[:-1])
-    return Sparse((values / sums[rows_of(matrix)], matrix.indices, matrix.indptr), shape=matrix.shape)
+    return csr_array((values / sums[rows_of(matrix)], matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def places(starts: Ints, counts: Ints) -> Ints:
@@ -42,17 +42,17 @@ def found(there: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
     return flat // there.shape[1], flat % there.shape[1]
 
 
-def mean_of_rows(matrix: Sparse, chosen: Ints) -> Sparse:
+def mean_of_rows(matrix: csr_array, chosen: Ints) -> csr_array:
     """Row i is the mean of the rows chosen[i] (n k) of `matrix`."""
     n, k = chosen.shape
-    picks = Sparse((np.ones(n * k), chosen.ravel(), np.arange(0, n * k + 1, k)), shape=(n, matrix.shape[0]))
+    picks = csr_array((np.ones(n * k), chosen.ravel(), np.arange(0, n * k + 1, k)), shape=(n, matrix.shape[0]))
     sums = picks @ matrix
     sums.sort_indices()
     sums.data /= k
     return sums
 
 
-def shared(query: Sparse, gallery: Sparse) -> Iterator[tuple[slice, Doubles]]:
+def shared(query: csr_array, gallery: csr_array) -> Iterator[tuple[slice, Doubles]]:
     """The sum over columns of the smaller value (rows g), a band of query rows at a time.
 
     Only columns where both hold a number are visited, by lists of who holds one.

@@ -27,12 +27,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32
+from scipy.sparse import csr_array
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.neighbours import neighbours
 from duskmatch.evaluation.reranking import PAIRS, SAME, check_numbers, check_vectors, expanded
 from duskmatch.evaluation.similarity import map_bands, unit_vectors
-from duskmatch.evaluation.sparse import Doubles, Sparse, mean_of_rows, normalised, rows_of, shared
+from duskmatch.evaluation.sparse import Doubles, mean_of_rows, normalised, rows_of, shared
 from duskmatch.records import Embeddings, Floats, Ints, Tracklet
 
 Embed = Callable[[list[Tracklet]], Embeddings]
@@ -144,7 +145,7 @@ def rerank_temporally(
     return dist
 
 
-def _encoded(query: Embeddings, gallery: Embeddings, numbers: TemporalReRanking) -> tuple[Sparse, Sparse]:
+def _encoded(query: Embeddings, gallery: Embeddings, numbers: TemporalReRanking) -> tuple[csr_array, csr_array]:
     """V of the queries and of the gallery: weights of those who are neighbours both ways, each row with the sum 1."""
     n_query = len(query)
     vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])

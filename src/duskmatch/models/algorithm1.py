@@ -19,9 +19,12 @@ does in the full model; rows without the attack train everything to the end, for
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,8 +37,10 @@ from duskmatch.losses import (
     in_fp32,
     sequence_identity_loss,
 )
-from duskmatch.models.method import STEMS, Due, Forward, SubStep
-from duskmatch.models.self_attack import SelfAttackDefense
+from duskmatch.models.common_losses import CommonLosses, Seen, accuracy
+from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
+from duskmatch.models.network import STEMS, Due
+from duskmatch.models.self_attack import DefenseMaps, Pairing, SelfAttackDefense
 
 MIXING = "temporal_mixing"  # goes where E_def goes
 DEFENSE = ("defense_encoder", "cross_attention3", "cross_attention4", "defense_neck")
@@ -44,82 +49,140 @@ SEQUENCE = ("guidance", "sequence_neck", "sequence_classifier")
 ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier")
 
 
-@in_fp32
-def contrastive(forward: Forward, embeddings: Float[Tensor, "n d"]) -> Tensor:
-    """Between the modalities of this batch, or of all processes' where `gather` brings their rows."""
-    visible, infrared, labels = *embeddings.chunk(2), forward.labels
-    if forward.gather is not None:
-        visible, infrared, labels = map(forward.gather, (visible, infrared, labels))
-    return cross_modal_contrastive_loss(visible, infrared, labels, temperature=forward.loss.contrastive_temperature)
+@dataclass(frozen=True)
+class PaperLosses(CommonLosses):
+    """The paper's losses besides, in the form that the settings give them."""
+
+    def of_pairs(self, loss: Callable[..., Tensor]) -> Callable[[Seen], Tensor]:
+        """Eq. 5, 9 or 16."""
+        form = {"mean": self.settings.identity == "mean", "smoothing": self.settings.label_smoothing}
+        return lambda seen: loss(*seen.logits.chunk(2), seen.labels.chunk(2)[0], **form)
+
+    def confusion(self, f: Float[Tensor, "n d"], w_def: Float[Tensor, "n_pids d"]) -> Float[Tensor, ""]:
+        """Source: paper, Eq. 3. W_def is detached: in a joint step it trains by Eq. 9 and must not by Eq. 3."""
+        logits = in_fp32(F.linear)(f, w_def.detach())
+        return confusion_loss(*logits.chunk(2), mean=self.settings.identity == "mean")
+
+    def least_confusion(self, n_pids: int) -> float:
+        """Near it the attack is idle. Source: REFERENCE row 32."""
+        return math.log(n_pids) * (1 if self.settings.identity == "mean" else 2)
+
+    def contrastive(self, seen: Seen) -> Float[Tensor, ""]:
+        """Between the modalities of this batch, or of all processes'. Differs: not in the paper."""
+        (visible, infrared), (labels, _) = seen.embedding.chunk(2), seen.labels.chunk(2)
+        return self.contrastive_of(visible, infrared, labels)
+
+    @in_fp32
+    def contrastive_of(
+        self, visible: Float[Tensor, "b d"], infrared: Float[Tensor, "b d"], labels: Int64[Tensor, " b"]
+    ) -> Float[Tensor, ""]:
+        rows = map(self.processes.gather, (visible, infrared, labels))
+        return cross_modal_contrastive_loss(*rows, temperature=self.settings.contrastive_temperature)
 
 
-def identity_form(loss: LossSettings) -> dict[str, Any]:
-    """The form of Eqs. 5, 9 and 16."""
-    return {"mean": loss.identity == "mean", "smoothing": loss.label_smoothing}
+def see_defense(model: SelfAttackDefense, pairing: Pairing, forward: Forward[DefenseMaps]) -> Seen:
+    """f_d and what W_def makes of it."""
+    f_d = model.defense_embedding(forward.maps, forward.n_frames, pairing)
+    return Seen(f_d.pooled, f_d.embedding, model.defense_classifier(f_d.embedding), forward.both_labels)
 
 
-def defense_terms(forward: Forward) -> dict[str, Tensor]:
-    """Source: paper, Eqs. 9 and 10; the contrastive loss, where there is no j_d to take it, is not in the paper."""
-    model, loss = forward.model, forward.loss
-    f_d = model.defense_embedding(forward.maps, forward.n_frames, forward.pairing)
-    logits = forward.halves("defense", model.defense_classifier(f_d.embedding))
-    anchors = f_d.embedding if loss.triplet_on == "embedding" else f_d.pooled
-    terms = {
-        "defense_identity": defense_identity_loss(*logits, forward.labels, **identity_form(loss)),
-        "defense_triplet": forward.triplet(anchors),
-    }
-    if loss.contrastive_weight and (not model.has_sequence or forward.due.stage == 0):  # on what is searched with
-        terms["contrastive"] = contrastive(forward, f_d.embedding)
-    return terms
-
-
-def sequence_terms(forward: Forward) -> dict[str, Tensor]:
-    """Source: paper, Eq. 16; the triplet and the contrastive loss on j_d are options that the paper does not have."""
-    model, loss = forward.model, forward.loss
+def see_sequence(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Seen:
+    """j_d and what W_se makes of it."""
     j_d = model.sequence_embedding(forward.maps.maps, forward.n_frames)
-    logits = forward.halves("sequence", model.sequence_classifier(j_d))
-    terms = {"sequence_identity": sequence_identity_loss(*logits, forward.labels, **identity_form(loss))}
-    if loss.sequence_triplet:
-        terms["sequence_triplet"] = forward.triplet(j_d)
-    if loss.contrastive_weight:
-        terms["contrastive"] = contrastive(forward, j_d)
-    return terms
+    return Seen(j_d, j_d, model.sequence_classifier(j_d), forward.both_labels)
 
 
-def attack_terms(forward: Forward) -> dict[str, Tensor]:
-    """Source: paper, Eqs. 3 and 5; without Eq. 3 where its weight is 0: as many parameters, and no attack."""
-    model, terms = forward.model, {}
+def see_attack(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Seen:
+    """f^l and what W_att makes of it."""
     f = model.attack_embedding(forward.shallow, forward.n_frames)
-    if forward.loss.confusion_weight:
-        # W_def is detached, not only left out of `trains`: in a joint step it trains by Eq. 9 and must not by Eq. 3
-        confused = in_fp32(F.linear)(f, model.defense_classifier.weight.detach()).chunk(2)
-        mean = forward.loss.identity == "mean"
-        terms["confusion"] = confusion_loss(*confused, mean=mean)
-        # above its least value: near 0 the attack is idle. Source: REFERENCE row 32
-        forward.noted["confusion_excess"] = terms["confusion"].detach() - math.log(model.n_pids) * (1 if mean else 2)
-    logits = forward.halves("attack", model.attack_classifier(f))
-    terms["attack_identity"] = attack_identity_loss(*logits, forward.labels, **identity_form(forward.loss))
-    return terms
+    return Seen(f, f, model.attack_classifier(f), forward.both_labels)
 
 
-def updates(model: SelfAttackDefense, settings: Settings, due: Due) -> list[SubStep]:
+def defense_terms(model: SelfAttackDefense, losses: PaperLosses, stage: int) -> tuple[Term[Seen], ...]:
+    """Source: paper, Eqs. 9 and 10; the contrastive loss, where there is no j_d to take it, is not in the paper."""
+    loss = losses.settings
+    lambda_2, contrastive = loss.defense_weight, loss.contrastive_weight
+    terms = (
+        Term("defense_identity", lambda_2, losses.of_pairs(defense_identity_loss)),
+        Term("defense_triplet", lambda_2 * loss.triplet_weight, losses.triplet),
+        Term("contrastive", contrastive, losses.contrastive),  # on what is searched with
+    )
+    return terms if contrastive and (stage == 0 or not model.has_sequence) else terms[:2]
+
+
+def sequence_terms(losses: PaperLosses) -> tuple[Term[Seen], ...]:
+    """Source: paper, Eq. 16; the triplet and the contrastive loss on j_d are options that the paper does not have."""
+    loss = losses.settings
+    options = (
+        Term("sequence_triplet", loss.sequence_triplet, losses.triplet),
+        Term("contrastive", loss.contrastive_weight, losses.contrastive),
+    )
+    lambda_3 = Term("sequence_identity", loss.sequence_weight, losses.of_pairs(sequence_identity_loss))
+    return (lambda_3, *(term for term in options if term.weight))
+
+
+def attack_terms(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Term[Seen], ...]:
+    """Source: paper, Eqs. 3 and 5; without Eq. 3 where its weight is 0: as many parameters, and no attack."""
+    loss, w_def = losses.settings, model.defense_classifier.weight
+    terms = (
+        Term[Seen]("confusion", loss.confusion_weight, lambda seen: losses.confusion(seen.embedding, w_def)),
+        Term("attack_identity", loss.attack_weight, losses.of_pairs(attack_identity_loss)),
+    )
+    return terms if loss.confusion_weight else terms[1:]
+
+
+def attack_figures(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Figure[Seen], ...]:
+    """How many W_att names rightly, and how far Eq. 3 is above its least value."""
+    w_def, least = model.defense_classifier.weight, losses.least_confusion(model.n_pids)
+    excess = Figure[Seen]("confusion_excess", lambda seen: losses.confusion(seen.embedding, w_def) - least)
+    figures = (Figure("attack_accuracy", accuracy), excess)
+    return figures if losses.settings.confusion_weight else figures[:1]
+
+
+def updates(model: SelfAttackDefense, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
     """What is due; the attack waits until W_def has learnt (`train.attack_start`)."""
-    attacking = due.accuracy >= settings.train.attack_start
-    return sub_steps(model, settings.loss, settings.train, due.stage, attacking=attacking)
+    return sub_steps(
+        model,
+        settings.loss,
+        settings.train,
+        due.stage,
+        attacking=due.accuracy >= settings.train.attack_start,
+        pairing="self" if self_pair_drawn(settings, due.step) else "cross",
+        processes=processes,
+    )
+
+
+def self_pair_drawn(settings: Settings, step: int) -> bool:
+    """Whether CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
+    if not settings.train.self_pair_probability:
+        return False
+    rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))
+    return bool(rng.random() < settings.train.self_pair_probability)
 
 
 def sub_steps(
-    model: SelfAttackDefense, loss: LossSettings, train: TrainSettings, stage: int, *, attacking: bool = True
+    model: SelfAttackDefense,
+    loss: LossSettings,
+    train: TrainSettings,
+    stage: int,
+    *,
+    attacking: bool = True,
+    pairing: Pairing = "cross",
+    processes: AllProcesses = ALONE,
 ) -> list[SubStep]:
     """The updates of one iteration, in order. `attacking` False leaves the attack out until W_def has learnt.
 
     Stage 0 is the Baseline: Eqs. 9 and 10 on the mean of F_{t,d} itself.
     Source: paper, III-B, "pre-trained" W_def. Differs: it does not say how; Algorithm 1 has no such stage.
     """
-    defense, contrastive = loss.defense_weight, {"contrastive": loss.contrastive_weight}
-    of_defense = {"defense_identity": defense, "defense_triplet": defense * loss.triplet_weight, **contrastive}
+    losses = PaperLosses(loss, processes)
+
+    def defense(trains: tuple[str, ...], pairing: Pairing) -> SubStep:
+        see, terms = partial(see_defense, model, pairing), defense_terms(model, losses, stage)
+        return SubStep("defense", trains, see, terms, (Figure("defense_accuracy", accuracy),))
+
     if stage == 0:
-        return [SubStep("defense", BASELINE, defense_terms, of_defense)]
+        return [defense(BASELINE, "skip")]
     frozen_stage = stage == 2 and model.has_attack
     only_encoder = stage == 2 and train.stage2 == "only_defense_encoder"
     stems = () if only_encoder else STEMS
@@ -132,11 +195,11 @@ def sub_steps(
     encoder = ("defense_encoder", MIXING)
     sequence_trains = encoder if only_encoder else (*STEMS, *encoder, *SEQUENCE)
 
-    steps = [SubStep("defense", defense_trains, defense_terms, of_defense)]
+    steps = [defense(defense_trains, pairing)]
     if model.has_sequence:
-        weights = {"sequence_identity": loss.sequence_weight, "sequence_triplet": loss.sequence_triplet, **contrastive}
-        steps.append(SubStep("sequence", sequence_trains, sequence_terms, weights))
+        see, told = partial(see_sequence, model), Figure("sequence_accuracy", accuracy)
+        steps.append(SubStep("sequence", sequence_trains, see, sequence_terms(losses), (told,)))
     if model.has_attack and attacking and not only_encoder:
-        weights = {"confusion": loss.confusion_weight, "attack_identity": loss.attack_weight}
-        steps.append(SubStep("attack", (*STEMS, *ATTACK), attack_terms, weights))
+        terms, figures = attack_terms(model, losses), attack_figures(model, losses)
+        steps.append(SubStep("attack", (*STEMS, *ATTACK), partial(see_attack, model), terms, figures))
     return steps

@@ -7,13 +7,12 @@ and a batch normalisation (which starts at zero, or at `start`) bring them back,
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.models.gauges import branch_over_trunk
 
 
@@ -93,9 +92,9 @@ class IntraModalitySelfAttention(nn.Module):
     Source: paper, Eq. 2 and Fig. 3.
     """
 
-    def __init__(self, channels: int, *, pool_keys: bool = False, start: float = 0.0) -> None:
+    def __init__(self, channels: int, settings: SelfAttackSettings) -> None:
         super().__init__()
-        self.block = NonLocal(channels, pool_keys=pool_keys, start=start)
+        self.block = NonLocal(channels, start=settings.branch_start)
 
     def forward(self, shallow: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return self.block(shallow, shallow, shallow)  # type: ignore[no-any-return]
@@ -105,22 +104,14 @@ class CrossModalityCrossAttention(nn.Module):
     """CMCA(A, B): A with the information that it has in common with B.
 
     Source: paper, Eq. 7 and Fig. 4.
-    Differs: the text does not say who asks. `query="own"` (default): A asks, B answers. `query="other"`: B asks, A
+    Differs: the text does not say who asks. `cross_query` "own" (default): A asks, B answers; "other": B asks, A
     answers, as in the group's later code. A's residual is kept in both.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        query: Literal["own", "other"] = "own",
-        temporal: bool = False,
-        pool_keys: bool = False,
-        start: float = 0.0,
-    ) -> None:
+    def __init__(self, channels: int, settings: SelfAttackSettings) -> None:
         super().__init__()
-        self.block = NonLocal(channels, pool_keys=pool_keys, start=start)
-        self.query, self.temporal = query, temporal
+        self.block = NonLocal(channels, pool_keys=settings.cross_pool_keys, start=settings.branch_start)
+        self.query, self.temporal = settings.cross_query, settings.cross_temporal
 
     def forward(
         self, own: Float[Tensor, "n c h w"], other: Float[Tensor, "n c h w"], n_frames: int

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from duskmatch.config import BackboneSettings
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.models import efficientnet, resnet
 from duskmatch.models.encoder import Encoder
@@ -22,24 +23,21 @@ LITE0 = "efficientnet_lite0"
 BACKBONES = (*resnet.ARCHITECTURES, LITE0)
 
 
-def make_stem(backbone: str, width: float) -> resnet.Stem | efficientnet.LiteStem:
+def make_stem(settings: BackboneSettings) -> resnet.Stem | efficientnet.LiteStem:
     """The shallow part, (n 3 h w) -> (n c h4 w4); its `channels` are c."""
-    return efficientnet.LiteStem(width) if known(backbone) == LITE0 else resnet.Stem(resnet.stem_channels(width))
+    if settings.backbone == LITE0:
+        return efficientnet.LiteStem(settings.width)
+    return resnet.Stem(resnet.stem_channels(settings.width))
 
 
-def make_stages(backbone: str, width: float, last_stride: int, head_width: int | None = None) -> Encoder:
-    """The four stages. head_width: d, where EfficientNet's last maps go through a 1x1 convolution to another width."""
-    if known(backbone) == LITE0:
-        return efficientnet.LiteStages(width, last_stride, head_width)
-    if head_width is not None:
-        raise SettingsError(f"model.head_width is of {LITE0}; a {backbone} has its own width; leave it at None")
-    return resnet.Stages(backbone, width, last_stride)
-
-
-def known(backbone: str) -> str:
-    if backbone not in BACKBONES:
-        raise SettingsError(f"model.backbone must be one of {', '.join(BACKBONES)}; got {backbone}")
-    return backbone
+def make_stages(settings: BackboneSettings) -> Encoder:
+    """The four stages."""
+    name, width, last_stride = settings.backbone, settings.width, settings.last_stride
+    if name == LITE0:
+        return efficientnet.LiteStages(width, last_stride, settings.head_width)
+    if settings.head_width is not None:
+        raise SettingsError(f"model.head_width is of {LITE0}; a {name} has its own width; leave it at None")
+    return resnet.Stages(name, width, last_stride)
 
 
 def initialise(module: nn.Module) -> None:

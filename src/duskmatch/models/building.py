@@ -1,25 +1,25 @@
-"""A network from its settings: which method's, with which of the settings, begun by the seed."""
+"""A method by the settings: its network, begun by the seed, and the updates of an iteration."""
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from duskmatch.config import ModelSettings, Settings, nearest
-from duskmatch.errors import SettingsError
-from duskmatch.models import MODELS, Method, Network
+from duskmatch.config import BackboneSettings, ModelSettings, Settings, parse_section
+from duskmatch.errors import SettingsError, by_likeness, nearest
+from duskmatch.models import ALONE, MODELS, AllProcesses, Due, Method, Network, SubStep
 
 
 def build_model(settings: Settings, n_pids: int) -> Network:
     """The network of these settings before training: a pure function of the seed."""
     method = find_method(settings.model.name)
-    arguments = arguments_of(method, settings.model)
+    own = settings_of(method, settings.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return method.network(n_pids, **arguments)
+        return method.network(n_pids, own)
 
 
 def find_method(name: str) -> Method:
@@ -28,30 +28,45 @@ def find_method(name: str) -> Method:
     return MODELS[name]
 
 
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-
-
-def arguments_of(method: Method, model: ModelSettings) -> dict[str, Any]:
-    """The settings that the method's network takes, and `model.options`; one that it does not take stays as it is.
+def settings_of(method: Method, model: ModelSettings) -> BackboneSettings:
+    """What the method's network takes: its part of the settings of `model.`, and `model.options`.
 
     A setting that says something else than its default and means nothing to the method is refused.
     """
-    parameters = inspect.signature(method.network).parameters
-    taken = set(parameters) - {"n_pids"}
-    shared = set(ModelSettings.model_fields) - {"name", "weights", "options"}
-    for key in sorted(shared - taken):
-        default = ModelSettings.model_fields[key].default
+    taken, shared = method.settings.model_fields, ModelSettings.model_fields
+    for key in sorted(shared.keys() - taken.keys() - {"name", "weights", "options"}):
+        default = shared[key].default
         if getattr(model, key) != default:
             raise SettingsError(f"model.{key} is no setting of model.name {model.name}; leave it at {default}")
-    own = taken - shared
-    for key, value in model.options.items():
+    own = sorted(taken.keys() - shared.keys())
+    for key in model.options:
         if key not in own:
-            has = f"has {', '.join(sorted(own))}" if own else "has none"
+            has = f"has {', '.join(own)}" if own else "has none"
             raise SettingsError(f"model.options {key}: model.name {model.name} {has}{nearest(key, own)}")
-        kind = type(parameters[key].default)
-        if type(value) is not kind and (kind, type(value)) != (float, int):
-            raise SettingsError(f"model.options {key} must be {KINDS[kind]}; got {value!r}")
-    return {key: getattr(model, key) for key in shared & taken} | dict(model.options)
+    tree = {key: getattr(model, key) for key in taken.keys() & shared.keys()}
+    return parse_section(method.settings, {**tree, **model.options}, "model.options ")
+
+
+def due_updates(model: Network, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
+    """The sub-steps of an iteration, with the weights that `loss.weights` gives in the place of the method's own."""
+    steps = find_method(settings.model.name).updates(model, settings, due, processes)
+    given = settings.loss.weights
+    return [
+        replace(step, terms=tuple(replace(term, weight=given.get(term.name, term.weight)) for term in step.terms))
+        for step in steps
+    ]
+
+
+def check_weights(model: Network, settings: Settings) -> None:
+    """Refuses a weight for what is no term of this run."""
+    train = settings.train
+    lengths = train.stage0_epochs, train.stage1_epochs, train.stage2_epochs
+    ends = (Due(epoch=train.n_epochs - 1, stage=stage, accuracy=1.0) for stage, n in enumerate(lengths) if n)
+    terms = {term.name for end in ends for step in due_updates(model, settings, end) for term in step.terms}
+    for name in settings.loss.weights:
+        if name not in terms:
+            has = ", ".join(by_likeness(name, terms))
+            raise SettingsError(f"loss.weights {name} must be of a term of this run, which has {has}")
 
 
 class NoRandomStart(TorchFunctionMode):

@@ -17,71 +17,54 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from duskmatch.config import Settings
-from duskmatch.errors import SettingsError
+from duskmatch.config import PooledSettings, Positive, Settings, Share
+from duskmatch.losses import in_fp32
 from duskmatch.losses.squared_difference import squared_difference_loss
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import erased, one_channel
-from duskmatch.models.frames import FrameNetwork
-from duskmatch.models.method import Due, Forward, SubStep, every_part
-from duskmatch.models.pooling import Pooling
+from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.draws import Draws
+from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
+from duskmatch.models.method import ALONE, AllProcesses, Forward, Pixels, SubStep, Term
+from duskmatch.models.network import Due, every_part
 from duskmatch.records import Modality
 
 N_BLOCKS = (2, 3)  # behind so many of the last blocks of stages 2 and 3; of all, where a stage has fewer
 
 
-class ChannelAugmentedJointLearning(FrameNetwork):
-    """Two stems, shared stages with non-local blocks, one neck.
-
-    flip: the embedding is the mean with that of the mirrored clip, which every score says; erase: share of the clips
+class CAJLSettings(PooledSettings):
+    """flip: the embedding is the mean with that of the mirrored clip, which every score says; erase: share of the clips
     with a rectangle blanked; exchange_grey: brightness is a fourth channel to exchange with; normalised, gamma: of
     `squared_difference_loss`.
     """
 
+    flip: bool = False
+    erase: Share = 0.5
+    exchange_grey: bool = False
+    normalised: bool = True
+    gamma: Positive = 1.0
+
+
+class ChannelAugmentedJointLearning(FrameNetwork):
+    """Two stems, shared stages with non-local blocks, one neck."""
+
     logged = ("identity", "squared_difference", "identity_accuracy", "non_local2_ratio", "non_local3_ratio")
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        pooling: Pooling = "gem",
-        gem_p: float = 3.0,
-        flip: bool = False,
-        erase: float = 0.5,
-        exchange_grey: bool = False,
-        normalised: bool = True,
-        gamma: float = 1.0,
-    ) -> None:
-        super().__init__(
-            n_pids,
-            backbone=backbone,
-            width=width,
-            last_stride=last_stride,
-            head_width=head_width,
-            pooling=pooling,
-            gem_p=gem_p,
-        )
-        if not 0 <= erase <= 1:
-            raise SettingsError(f"model.options erase must be from 0 to 1, a share of the clips; got {erase}")
-        if not gamma > 0:
-            raise SettingsError(f"model.options gamma must be above 0; got {gamma}")
-        self.flip, self.erase, self.exchange_grey = flip, erase, exchange_grey
-        self.normalised, self.gamma = normalised, gamma
+    def __init__(self, n_pids: int, settings: CAJLSettings) -> None:
+        super().__init__(n_pids, settings)
+        self.settings = settings
         stages = (self.encoder.layer2, self.encoder.layer3)
         n2, n3 = (min(n, len(stage)) for n, stage in zip(N_BLOCKS, stages, strict=True))
         _, d2, d3, _ = self.encoder.stage_channels
         # beside the stages and not in them, whose names are those of published weights
         self.non_local2 = nn.ModuleList(DotProduct(d2, inner=1) for _ in range(n2))
         self.non_local3 = nn.ModuleList(DotProduct(d3, inner=1) for _ in range(n3))
-        self.test_time_extras = ("mean with the mirrored clip",) if flip else ()
+        self.test_time_extras = ("mean with the mirrored clip",) if settings.flip else ()
 
     def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d h w"]:
         """The last maps of the shared stages, each position having heard from all of its frame.
@@ -98,7 +81,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
     ) -> list[Float[Tensor, "bt d h16 w16"]]:
         maps = super().maps_to_pool(clips, modality)
-        if self.flip:
+        if self.settings.flip:
             (mirrored,) = super().maps_to_pool(clips.flip(-1), modality)
             maps.append(mirrored.flip(-1))  # back again: places of both maps are the same places
         return maps
@@ -119,35 +102,50 @@ def attending(stage: nn.Sequential, blocks: nn.ModuleList, maps: Float[Tensor, "
     return maps
 
 
-def three_parts(forward: Forward) -> tuple[Float[Tensor, "b2 t 3 h w"], Float[Tensor, "b t 3 h w"]]:
+def three_parts(
+    pixels: Pixels, settings: CAJLSettings, rng: np.random.Generator
+) -> tuple[Float[Tensor, "b2 t 3 h w"], Float[Tensor, "b t 3 h w"]]:
     """What enters: visible clips, below them channel-exchanged ones, and infrared ones, each erased by its own draw.
 
     Source: REFERENCE 5.5.
     """
-    assert forward.raw is not None and forward.enter is not None, "channels are exchanged in pixels"
-    (visible, infrared), rng, model = forward.raw, forward.rng, forward.model
-    exchanged = one_channel(visible, rng, grey=model.exchange_grey)
-    parts = (torch.cat([visible, exchanged]), one_channel(infrared, rng, grey=True))
-    both, alone = (forward.enter(erased(part, model.erase, rng)) for part in parts)
+    exchanged = one_channel(pixels.visible, rng, grey=settings.exchange_grey)
+    parts = (torch.cat([pixels.visible, exchanged]), one_channel(pixels.infrared, rng, grey=True))
+    both, alone = (pixels.enter(erased(part, settings.erase, rng)) for part in parts)
     return both, alone
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """Cross entropy and the squared difference, over all three parts."""
-    model, loss, n_frames = forward.model, forward.loss, forward.n_frames
-    visible, infrared = three_parts(forward)
+def see(model: ChannelAugmentedJointLearning, draws: Draws, forward: Forward[Tensor]) -> Seen:
+    """All three parts of a batch."""
+    assert forward.pixels is not None, "channels are exchanged in pixels"
+    n_frames = forward.n_frames
+    visible, infrared = three_parts(forward.pixels, model.settings, draws.rng)
     shallow = [model.stem_visible(visible.flatten(0, 1)), model.stem_infrared(infrared.flatten(0, 1))]
     pooled = model.pooled(model.shared_maps(torch.cat(shallow), n_frames), n_frames)  # (3b d)
-    embedding, labels = model.neck(pooled), forward.labels.repeat(3)
-    anchors = embedding if loss.triplet_on == "embedding" else pooled
-    of_all = forward.of_all_processes(anchors, labels)
-    return {
-        "identity": forward.identity("identity", model.classifier(embedding), labels),
-        "squared_difference": squared_difference_loss(*of_all, gamma=model.gamma, normalised=model.normalised),
-    }
+    embedding = model.neck(pooled)
+    return Seen(pooled, embedding, model.classifier(embedding), forward.labels.repeat(3))
 
 
-def updates(model: ChannelAugmentedJointLearning, settings: Settings, due: Due) -> list[SubStep]:
+def updates(
+    model: ChannelAugmentedJointLearning, settings: Settings, due: Due, processes: AllProcesses = ALONE
+) -> list[SubStep]:
     """One update of everything."""
-    weights = {"identity": 1.0, "squared_difference": settings.loss.triplet_weight}
-    return [SubStep("main", every_part(model), terms, weights)]
+    losses, own = CommonLosses(settings.loss, processes), model.settings
+
+    def seen(forward: Forward[Tensor]) -> Seen:
+        return see(model, Draws(settings.seed, due.step), forward)
+
+    @in_fp32
+    def squared_difference(vectors: Tensor, labels: Tensor) -> Tensor:
+        of_all = processes.gather(vectors), processes.gather(labels)
+        return squared_difference_loss(*of_all, gamma=own.gamma, normalised=own.normalised)
+
+    terms = (
+        Term("identity", 1.0, losses.identity),
+        Term[Seen](
+            "squared_difference",
+            settings.loss.triplet_weight,
+            lambda seen: squared_difference(losses.compared(seen), seen.labels),
+        ),
+    )
+    return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY,))]

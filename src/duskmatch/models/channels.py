@@ -9,7 +9,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)  # Source: ITU-R BT.601
+from duskmatch.pixels import LUMA
+
 MEAN_COLOUR = (124, 116, 104)  # ImageNet's, which is 0 as it enters the network
 AREA, ASPECT = (0.02, 0.4), 0.3  # of a blanked rectangle: its share of the picture, its least height over width
 

@@ -16,7 +16,8 @@ node of the graph is a clip.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -25,18 +26,25 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from duskmatch.config import LossSettings, Settings
+from duskmatch.config import Count, PooledSettings, Settings
 from duskmatch.losses import cross_entropy, in_fp32
-from duskmatch.models.frames import FrameNetwork
+from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.draws import Draws
+from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.gauges import branch_over_trunk
 from duskmatch.models.graph_attention import GraphAttention
-from duskmatch.models.method import Due, Forward, SubStep, every_part, neck
+from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Due, every_part, neck
 from duskmatch.models.parts import part_pool
-from duskmatch.models.pooling import Pooling
 from duskmatch.records import Modality
 
+L_P = ("identity", "triplet", "part_identity")
 N_HEADS = 4
 DROPOUT = 0.2
+
+
+class DDAGSettings(PooledSettings):
+    n_parts: Count = 3
 
 
 class PartAggregation(nn.Module):
@@ -86,28 +94,10 @@ class DualAttentiveAggregation(FrameNetwork):
     n_losses: Tensor
     previous_loss: Tensor
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        pooling: Pooling = "mean",
-        gem_p: float = 3.0,
-        n_parts: int = 3,
-    ) -> None:
-        super().__init__(
-            n_pids,
-            backbone=backbone,
-            width=width,
-            last_stride=last_stride,
-            head_width=head_width,
-            pooling=pooling,
-            gem_p=gem_p,
-        )
-        d, self.n_parts = self.channels, n_parts
+    def __init__(self, n_pids: int, settings: DDAGSettings) -> None:
+        super().__init__(n_pids, settings)
+        d, n_parts = self.channels, settings.n_parts
+        self.n_parts = n_parts
         self.part_attention, self.part_neck = PartAggregation(d, n_parts), neck(d)
         self.graph_heads = nn.ModuleList(GraphAttention(d, d // N_HEADS) for _ in range(N_HEADS))
         self.graph_out = GraphAttention(d // N_HEADS * N_HEADS, n_pids)
@@ -172,34 +162,45 @@ def neighbours(labels: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"]:
     return labels[:, None] == labels[None, :]
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """L_P, the loss of the clips, and L_g, the loss of the graph.
+@dataclass(frozen=True)
+class Aggregated(Seen):
+    """Besides: who the clips with their parts are taken for, and who the graph takes them for."""
+
+    part_logits: Float[Tensor, "n n_pids"]
+    graph_logits: Float[Tensor, "n n_pids"]
+
+
+def see(model: DualAttentiveAggregation, draws: Draws, forward: Forward[Tensor]) -> Aggregated:
+    """A batch by IWPA and by CGSA."""
+    found, labels = model.attended(forward.maps, forward.n_frames), forward.both_labels
+    part_logits = model.classifier(found.with_parts)
+    graph_logits = model.graph_logits(found.pooled, labels, partial(draws.dropout, share=DROPOUT))
+    logits = model.classifier(found.embedding)
+    return Aggregated(found.pooled, found.embedding, logits, labels, part_logits, graph_logits)
+
+
+def updates(
+    model: DualAttentiveAggregation, settings: Settings, due: Due, processes: AllProcesses = ALONE
+) -> list[SubStep]:
+    """One update of everything: L_P, the loss of the clips, + w_g L_g, the loss of the graph.
 
     The loss that w_g is made of is L_P, to which the graph's is added. Differs: with many processes it is the mean over
     all of them, so that all take the same step.
     """
-    model, n_frames = forward.model, forward.n_frames
-    found = model.attended(forward.maps, n_frames)
-    part_logits = model.classifier(found.with_parts)
-    dropout = partial(forward.dropout, share=DROPOUT)
-    graph_logits = model.graph_logits(found.pooled, forward.both_labels, dropout)
-    kept = {
-        "identity": forward.identity("identity", model.classifier(found.embedding)),
-        "triplet": forward.triplet(found.embedding if forward.loss.triplet_on == "embedding" else found.pooled),
-        "part_identity": forward.cross_entropy(part_logits),
-    }
-    weights = weights_of(forward.loss, model.graph_weight)
-    model.remember(forward.mean_of(sum(weights[name] * float(term.detach()) for name, term in kept.items())))
-    forward.noted["graph_weight"] = torch.tensor(weights["graph"])
-    return {**kept, "graph": cross_entropy(graph_logits, forward.both_labels)}
+    loss, losses = settings.loss, CommonLosses(settings.loss, processes)
+    graph_weight = loss.weights.get("graph", model.graph_weight)
 
+    def seen(forward: Forward[Tensor]) -> Aggregated:
+        return see(model, Draws(settings.seed, due.step), forward)
 
-def weights_of(loss: LossSettings, graph: float) -> dict[str, float]:
-    """Of each term; the graph's is `graph`."""
-    own = {"identity": 1.0, "triplet": loss.triplet_weight, "part_identity": 1.0, "graph": graph}
-    return {**own, **{name: weight for name, weight in loss.weights.items() if name in own}}
+    def remember(weighted: Mapping[str, float]) -> None:
+        model.remember(processes.mean_of(sum(weighted[name] for name in L_P)))
 
-
-def updates(model: DualAttentiveAggregation, settings: Settings, due: Due) -> list[SubStep]:
-    """One update of everything: L_P + w_g L_g."""
-    return [SubStep("main", every_part(model), terms, weights_of(settings.loss, model.graph_weight))]
+    terms = (
+        Term("identity", 1.0, losses.identity),
+        Term("triplet", loss.triplet_weight, losses.triplet),
+        Term[Aggregated]("part_identity", 1.0, lambda x: losses.cross_entropy(x.part_logits, x.labels)),
+        Term[Aggregated]("graph", graph_weight, lambda x: cross_entropy(x.graph_logits, x.labels)),
+    )
+    weight = Figure[Aggregated]("graph_weight", lambda _: torch.tensor(graph_weight))
+    return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY, weight), remember)]

@@ -7,35 +7,31 @@ stages, BNNeck and a classifier without bias. Trained by `updates` it is the fie
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from duskmatch.config import Settings
+from duskmatch.config import BackboneSettings, Settings
 from duskmatch.models.backbone import initialise, make_stages, make_stem
-from duskmatch.models.method import Due, Forward, Network, SubStep, classifier, every_part, neck
-from duskmatch.models.pooling import Pooling, pool_clip
+from duskmatch.models.common_losses import CommonLosses, Seen, accuracy
+from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Due, Network, classifier, every_part, neck
+from duskmatch.models.pooling import pool_clip
 from duskmatch.records import Modality
+
+IDENTITY_ACCURACY = Figure("identity_accuracy", accuracy)
 
 
 class FrameNetwork(Network):
     """Two stems, shared stages, one neck. A subclass adds its own parts after `super().__init__`."""
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        pooling: Pooling = "mean",
-        gem_p: float = 3.0,
-    ) -> None:
+    def __init__(self, n_pids: int, settings: BackboneSettings) -> None:
         super().__init__(n_pids)
-        self.power = gem_p if pooling == "gem" else None
-        self.stem_visible, self.stem_infrared = make_stem(backbone, width), make_stem(backbone, width)
-        self.encoder = make_stages(backbone, width, last_stride, head_width)
+        self.power = settings.power
+        self.stem_visible, self.stem_infrared = make_stem(settings), make_stem(settings)
+        self.encoder = make_stages(settings)
         self.neck, self.classifier = neck(self.channels), classifier(self.channels, n_pids)
         self.register_centres()
         for piece in self.backbone_pieces():
@@ -75,18 +71,19 @@ class FrameNetwork(Network):
         return [self.neck(self.pooled(maps[0], n_frames))]
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """Cross entropy of the normalised vector and the triplet on the vector before, as in BNNeck (Luo et al. 2019)."""
-    model: FrameNetwork = forward.model
+def see(model: FrameNetwork, forward: Forward[Tensor]) -> Seen:
+    """What losses read of a batch: BNNeck (Luo et al. 2019)."""
     pooled = model.pooled(forward.maps, forward.n_frames)
     embedding = model.neck(pooled)
-    anchors = embedding if forward.loss.triplet_on == "embedding" else pooled
-    return {
-        "identity": forward.identity("identity", model.classifier(embedding)),
-        "triplet": forward.triplet(anchors),
-    }
+    return Seen(pooled, embedding, model.classifier(embedding), forward.both_labels)
 
 
-def updates(model: FrameNetwork, settings: Settings, due: Due) -> list[SubStep]:
+def terms(losses: CommonLosses) -> tuple[Term[Seen], ...]:
+    """Cross entropy of the normalised vector and the triplet on the vector before, as in BNNeck."""
+    return Term("identity", 1.0, losses.identity), Term("triplet", losses.settings.triplet_weight, losses.triplet)
+
+
+def updates(model: FrameNetwork, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
     """One update of everything."""
-    return [SubStep("main", every_part(model), terms, {"identity": 1.0, "triplet": settings.loss.triplet_weight})]
+    losses = CommonLosses(settings.loss, processes)
+    return [SubStep("main", every_part(model), partial(see, model), terms(losses), (IDENTITY_ACCURACY,))]

@@ -11,6 +11,8 @@ Re-Identification", IEEE TMM 2020. Differs: one vector for the whole person, wit
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -18,8 +20,10 @@ from torch.nn import functional as F
 
 from duskmatch.config import Settings
 from duskmatch.losses import in_fp32
-from duskmatch.models.frames import FrameNetwork
-from duskmatch.models.method import Due, Forward, SubStep, every_part
+from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork, see
+from duskmatch.models.method import ALONE, AllProcesses, SubStep, Term
+from duskmatch.models.network import Due, every_part
 
 
 class HeteroCentreTriplet(FrameNetwork):
@@ -57,17 +61,13 @@ def hetero_centre_triplet(
     return F.relu(margin + own - others).sum()
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """Cross entropy behind the neck, the centres before it."""
-    model: HeteroCentreTriplet = forward.model
-    pooled = model.pooled(forward.maps, forward.n_frames)
-    visible, infrared = pooled.chunk(2)
-    return {
-        "identity": forward.identity("identity", model.classifier(model.neck(pooled))),
-        "centre_triplet": hetero_centre_triplet(visible, infrared, forward.labels, margin=forward.loss.margin),
-    }
+def updates(model: HeteroCentreTriplet, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
+    """One update of everything: cross entropy behind the neck, the centres before it."""
 
+    def of_centres(seen: Seen) -> Tensor:
+        (visible, infrared), (labels, _) = seen.pooled.chunk(2), seen.labels.chunk(2)
+        return hetero_centre_triplet(visible, infrared, labels, margin=settings.loss.margin)
 
-def updates(model: HeteroCentreTriplet, settings: Settings, due: Due) -> list[SubStep]:
-    """One update of everything."""
-    return [SubStep("main", every_part(model), terms, {"identity": 1.0, "centre_triplet": 1.0})]
+    losses = CommonLosses(settings.loss, processes)
+    terms = (Term("identity", 1.0, losses.identity), Term("centre_triplet", 1.0, of_centres))
+    return [SubStep("main", every_part(model), partial(see, model), terms, (IDENTITY_ACCURACY,))]

@@ -15,6 +15,7 @@ t.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,11 @@ from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.losses import in_fp32
 from duskmatch.losses.alignment import coattention, dense_triplet_loss, matching, reconstructed
-from duskmatch.models.frames import FrameNetwork
-from duskmatch.models.method import Due, Forward, SubStep, every_part
+from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.draws import Draws
+from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
+from duskmatch.models.method import ALONE, AllProcesses, Forward, SubStep, Term
+from duskmatch.models.network import Due, every_part
 from duskmatch.records import Modality
 
 DENSE_WEIGHT = 0.5  # of L_DT. Source: REFERENCE 5.1
@@ -96,40 +100,44 @@ def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, mar
     return Aligned(positive, dense)
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """L_ID, L_IC and L_DT.
+@dataclass(frozen=True)
+class Rebuilt(Seen):
+    """Besides: maps of stage 4 rebuilt, and of stage 3 rebuilt and then through stage 4; the dense triplets of both."""
 
-    L_IC sends stage 3's rebuilt maps through stage 4, and both through the same neck and classifier.
-    """
-    model, loss, n_frames = forward.model, forward.loss, forward.n_frames
+    maps: tuple[Float[Tensor, "nt d h w"], Float[Tensor, "nt d h w"]]
+    dense: Float[Tensor, ""]
+
+
+def see(model: LearningByAligning, draws: Draws, margin: float, forward: Forward[Tensor]) -> Rebuilt:
+    """A batch, aligned after stages 3 and 4."""
+    n_frames, labels = forward.n_frames, forward.both_labels
     maps3 = model.encoder.to_stage3(forward.shallow)
     maps4 = model.encoder.stage4(maps3)
     pooled = model.pooled(maps4, n_frames)
     embedding = model.neck(pooled)  # before what is rebuilt: running statistics follow a layer's first forward
-    chosen = partners(forward.labels, forward.rng)
-    third, fourth = (aligned(maps, chosen, n_frames, loss.margin) for maps in (maps3, maps4))
-    rebuilt = (fourth.maps, model.encoder.stage4(third.maps))
-    return {
-        "identity": forward.identity("identity", model.classifier(embedding)),
-        "triplet": forward.triplet(embedding if loss.triplet_on == "embedding" else pooled),
-        "aligned_identity": told(forward, rebuilt[0]) + told(forward, rebuilt[1]),
-        "dense_triplet": third.dense + fourth.dense,
-    }
+    chosen = partners(forward.labels, draws.rng)
+    third, fourth = (aligned(maps, chosen, n_frames, margin) for maps in (maps3, maps4))
+    rebuilt = fourth.maps, model.encoder.stage4(third.maps)
+    return Rebuilt(pooled, embedding, model.classifier(embedding), labels, rebuilt, third.dense + fourth.dense)
 
 
-def told(forward: Forward, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, ""]:
-    """Mean cross entropy of who these maps show."""
-    model = forward.model
-    logits = model.classifier(model.neck(model.pooled(maps, forward.n_frames)))
-    return forward.cross_entropy(logits)
-
-
-def updates(model: LearningByAligning, settings: Settings, due: Due) -> list[SubStep]:
+def updates(model: LearningByAligning, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
     """One update of everything: L_ID + L_IC + 0.5 L_DT."""
-    weights = {
-        "identity": 1.0,
-        "triplet": settings.loss.triplet_weight,
-        "aligned_identity": 1.0,
-        "dense_triplet": DENSE_WEIGHT,
-    }
-    return [SubStep("main", every_part(model), terms, weights)]
+    loss, losses = settings.loss, CommonLosses(settings.loss, processes)
+
+    def seen(forward: Forward[Tensor]) -> Rebuilt:
+        return see(model, Draws(settings.seed, due.step), loss.margin, forward)
+
+    def shown(rebuilt: Rebuilt) -> Tensor:
+        """L_IC: who the rebuilt maps show, by the same neck and classifier."""
+        n_frames = len(rebuilt.maps[0]) // len(rebuilt.labels)
+        of_4, of_3 = (model.classifier(model.neck(model.pooled(maps, n_frames))) for maps in rebuilt.maps)
+        return losses.cross_entropy(of_4, rebuilt.labels) + losses.cross_entropy(of_3, rebuilt.labels)
+
+    terms = (
+        Term("identity", 1.0, losses.identity),
+        Term("triplet", loss.triplet_weight, losses.triplet),
+        Term("aligned_identity", 1.0, shown),
+        Term[Rebuilt]("dense_triplet", DENSE_WEIGHT, lambda rebuilt: rebuilt.dense),
+    )
+    return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY,))]

@@ -21,27 +21,41 @@ public code gives it an optimiser of its own, at 0.01 to the end.
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
+from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from duskmatch.config import Settings
+from duskmatch.config import BackboneSettings, Count, Settings
 from duskmatch.errors import SettingsError
 from duskmatch.health import GUIDES, MEMORY
 from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models import frames
+from duskmatch.models.common_losses import CommonLosses, Seen, share_right
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.gauges import Gauge, deviation, gate_figures
-from duskmatch.models.method import Due, Forward, SubStep, every_part
+from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Due, every_part
 from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
 FAST = ("neck", "classifier")  # what trains at the whole rate, and nothing else. Source: REFERENCE 5
 LEAST_CHANNELS = 8  # of the modality classifier's last convolution
+
+
+class MITMLSettings(BackboneSettings):
+    """frame_guides: G. confusion_epoch: from which epoch on the network is asked to leave the modality undecided."""
+
+    frame_guides: Count = 6
+    memory_layers: Count = 2
+    confusion_epoch: Annotated[int, Field(ge=0)] = 60
 
 
 class TemporalStage(nn.Module):
@@ -88,10 +102,7 @@ class ModalityClassifier(nn.Module):
 
 
 class MITML(FrameNetwork):
-    """Appearance and time by a layer 4 each; time guides which features of each frame's appearance count double.
-
-    frame_guides: G. confusion_epoch: from which epoch on the network is asked to leave the modality undecided.
-    """
+    """Appearance and time by a layer 4 each; time guides which features of each frame's appearance count double."""
 
     logged = (
         "identity",
@@ -107,31 +118,13 @@ class MITML(FrameNetwork):
         "guide_deviation",
     )
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        frame_guides: int = 6,
-        memory_layers: int = 2,
-        confusion_epoch: int = 60,
-    ) -> None:
-        super().__init__(n_pids, backbone=backbone, width=width, last_stride=last_stride, head_width=head_width)
-        for name, value, least in (
-            ("frame_guides", frame_guides, 1),
-            ("memory_layers", memory_layers, 1),
-            ("confusion_epoch", confusion_epoch, 0),
-        ):
-            if value < least:
-                raise SettingsError(f"model.options {name} must be at least {least}; got {value}")
-        self.confusion_epoch = confusion_epoch
+    def __init__(self, n_pids: int, settings: MITMLSettings) -> None:
+        super().__init__(n_pids, settings)
+        self.confusion_epoch = settings.confusion_epoch
         d = self.channels
         self.temporal_stage = TemporalStage(self.encoder)
-        self.memory = nn.LSTM(d, d, memory_layers, batch_first=True)
-        self.guides = nn.ModuleList(Guide(d) for _ in range(frame_guides))
+        self.memory = nn.LSTM(d, d, settings.memory_layers, batch_first=True)
+        self.guides = nn.ModuleList(Guide(d) for _ in range(settings.frame_guides))
         self.modality_classifier = ModalityClassifier(d)
 
     @property
@@ -195,11 +188,6 @@ class MITML(FrameNetwork):
             found |= {guide: of_guide, guide.told: of_memory}  # type: ignore[dict-item]
         return found
 
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d_both h16 w16"]]:
-        return super().maps_to_pool(clips, modality)
-
     def vectors(
         self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
     ) -> list[Float[Tensor, "b _"]]:
@@ -237,13 +225,17 @@ def towards(logits: Float[Tensor, "n 3"], label: int) -> Float[Tensor, ""]:
     return cross_entropy(logits, torch.full((len(logits),), label, device=logits.device))
 
 
-def modality_terms(forward: Forward) -> dict[str, Tensor]:
-    """Which modality it is, from vectors that this does not move."""
-    model: MITML = forward.model
+@dataclass(frozen=True)
+class Modalities:
+    """Which modality each clip is taken for, from a vector that this does not move, and which it is."""
+
+    logits: Float[Tensor, "n 3"]
+    labels: Int64[Tensor, " n"]
+
+
+def see_modality(model: MITML, forward: Forward[Tensor]) -> Modalities:
     logits = model.modality_classifier(model.pooled(forward.maps, forward.n_frames).detach())
-    labels = torch.cat([torch.full_like(forward.labels, label) for label in (VISIBLE, INFRARED)])
-    forward.note_accuracy("modality", logits, labels)
-    return {"modality": modality_loss(logits, VISIBLE, INFRARED)}
+    return Modalities(logits, torch.cat([torch.full_like(forward.labels, label) for label in (VISIBLE, INFRARED)]))
 
 
 def undecided_loss(model: MITML, pooled: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
@@ -252,19 +244,33 @@ def undecided_loss(model: MITML, pooled: Float[Tensor, "n d"]) -> Float[Tensor, 
     return modality_loss(functional_call(model.modality_classifier, fixed, (pooled,)), UNDECIDED, UNDECIDED)
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """Identity and triplet of the clip's mean, as in BNNeck; from its epoch on the confusion of the modality."""
-    model: MITML = forward.model
-    found = frames.terms(forward)
-    if forward.due.epoch >= model.confusion_epoch:
-        found["confusion"] = undecided_loss(model, model.pooled(forward.maps, forward.n_frames))
-    return found
+@dataclass(frozen=True)
+class Guided(Seen):
+    """Besides: the last maps, both layers' 4."""
+
+    maps: Float[Tensor, "nt d_both h w"]
 
 
-def updates(model: MITML, settings: Settings, due: Due) -> list[SubStep]:
-    """The modality classifier first, then everything else."""
-    weights = {"identity": 1.0, "triplet": settings.loss.triplet_weight, "confusion": 1.0}
+def see(model: MITML, forward: Forward[Tensor]) -> Guided:
+    """The clip's mean, as in BNNeck."""
+    plain = frames.see(model, forward)
+    return Guided(plain.pooled, plain.embedding, plain.logits, plain.labels, forward.maps)
+
+
+def updates(model: MITML, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
+    """The modality classifier first, then everything else; from its epoch on the modality is confused."""
+
+    def confusion(seen: Guided) -> Tensor:
+        n_frames = len(seen.maps) // len(seen.labels)
+        return undecided_loss(model, model.pooled(seen.maps, n_frames))
+
+    terms: tuple[Term[Guided], ...] = frames.terms(CommonLosses(settings.loss, processes))
+    if due.epoch >= model.confusion_epoch:
+        terms = (*terms, Term("confusion", 1.0, confusion))
+    own = ("modality_classifier",)
+    modality = Term[Modalities]("modality", 1.0, lambda seen: modality_loss(seen.logits, VISIBLE, INFRARED))
+    told = Figure[Modalities]("modality_accuracy", lambda seen: share_right(seen.logits, seen.labels))
     return [
-        SubStep("modality", ("modality_classifier",), modality_terms, {"modality": 1.0}),
-        SubStep("main", every_part(model, but=("modality_classifier",)), terms, weights),
+        SubStep("modality", own, partial(see_modality, model), (modality,), (told,)),
+        SubStep("main", every_part(model, but=own), partial(see, model), terms, (frames.IDENTITY_ACCURACY,)),
     ]

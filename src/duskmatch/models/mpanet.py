@@ -18,21 +18,30 @@ as the triplet of other methods does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
-from duskmatch.config import Settings
-from duskmatch.errors import SettingsError
+from duskmatch.config import BackboneSettings, Settings
 from duskmatch.losses import centre_cluster_loss, distillation_loss, in_fp32
 from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.common_losses import CommonLosses, Seen, share_right
+from duskmatch.models.frames import IDENTITY_ACCURACY
 from duskmatch.models.gauges import Gauge, gate_figures
-from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
+from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Due, Network, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
 
-# Modality classifiers: 0.5, which the public code adds twice (`Differs:` from the printed weight).
-WEIGHTS = {"identity": 1.0, "centre_cluster": 1.0, "separation": 0.5, "modality_identity": 1.0, "agreement": 2.5}
+
+class MPANetSettings(BackboneSettings):
+    n_patterns: Annotated[int, Field(ge=2)] = 6  # which are kept apart
+    follow_rate: Annotated[float, Field(gt=0, le=1)] = 0.2
 
 
 class ModalityAlleviation(nn.Module):
@@ -64,7 +73,7 @@ class MPANet(Network):
     """One ResNet for both modalities; its last maps are read through patterns."""
 
     logged = (
-        *WEIGHTS,
+        *("identity", "centre_cluster", "separation", "modality_identity", "agreement"),
         "identity_accuracy",
         "modality_identity_accuracy",
         *(f"{gate}_{figure}" for gate in ("gate3", "gate4", "mask") for figure in ("low", "high", "deviation")),
@@ -73,30 +82,13 @@ class MPANet(Network):
     visible_follower: Tensor
     infrared_follower: Tensor
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        n_patterns: int = 6,
-        follow_rate: float = 0.2,
-    ) -> None:
+    def __init__(self, n_pids: int, settings: MPANetSettings) -> None:
         super().__init__(n_pids)
-        if n_patterns < 2:
-            raise SettingsError(
-                f"model.options n_patterns must be at least 2, for patterns are kept apart; got {n_patterns}"
-            )
-        if not 0 < follow_rate <= 1:
-            raise SettingsError(f"model.options follow_rate must be above 0 and at most 1; got {follow_rate}")
-        self.n_patterns, self.follow_rate = n_patterns, follow_rate
-        self.stem = make_stem(backbone, width)
-        self.encoder = make_stages(backbone, width, last_stride, head_width)
+        self.n_patterns, self.follow_rate = settings.n_patterns, settings.follow_rate
+        self.stem, self.encoder = make_stem(settings), make_stages(settings)
         self.alleviation3 = ModalityAlleviation(self.encoder.channels3)
         self.alleviation4 = ModalityAlleviation(self.channels)
-        self.patterns = nn.Conv2d(self.channels, n_patterns, 1)
+        self.patterns = nn.Conv2d(self.channels, self.n_patterns, 1)
         d = self.embedding_width
         self.neck, self.classifier = neck(d), classifier(d, n_pids)
         self.visible_classifier, self.infrared_classifier = classifier(d, n_pids), classifier(d, n_pids)
@@ -204,26 +196,40 @@ def followers_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Flo
     return torch.cat([visible @ model.infrared_follower.T, infrared @ model.visible_follower.T])
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """Identity, centre cluster, separation, and the modality classifiers with their agreement.
+@dataclass(frozen=True)
+class Patterns(Seen):
+    """Besides: the masks, and who clips are taken for by their modality's classifier and by the other's follower."""
 
-    Differs: the sum of both modalities' mean cross entropies is the modality classifiers' term, as in the public code.
-    """
-    model: MPANet = forward.model
+    masks: Float[Tensor, "nt p h w"]
+    own: Float[Tensor, "n n_pids"]
+    followers: Float[Tensor, "n n_pids"]
+
+
+def see(model: MPANet, forward: Forward[Tensor]) -> Patterns:
+    """A batch through its patterns."""
     maps = forward.maps.float()  # once, for both of its readers
     masks = model.masks(maps)
     pooled = model.pooled(maps, masks, forward.n_frames)
     embedding = model.neck(pooled)
-    own = modality_logits(model, embedding)
-    return {
-        "identity": forward.identity("identity", model.classifier(embedding)),
-        "centre_cluster": centre_cluster_loss(pooled, forward.both_labels, margin=forward.loss.margin),
-        "separation": separation(masks),
-        "modality_identity": 2 * forward.identity("modality_identity", own),  # two means from one
-        "agreement": distillation_loss(own, followers_logits(model, embedding)),
-    }
+    own, logits = modality_logits(model, embedding), model.classifier(embedding)
+    followers = followers_logits(model, embedding)
+    return Patterns(pooled, embedding, logits, forward.both_labels, masks, own, followers)
 
 
-def updates(model: MPANet, settings: Settings, due: Due) -> list[SubStep]:
-    """One update of everything."""
-    return [SubStep("main", every_part(model), terms, dict(WEIGHTS))]
+def updates(model: MPANet, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
+    """One update of everything: identity, centre cluster, separation, the modality classifiers and their agreement.
+
+    Differs: the sum of both modalities' mean cross entropies is the modality classifiers' term, as in the public code,
+    whose weight of 0.5 it adds twice (the printed weight differs).
+    """
+    losses, margin = CommonLosses(settings.loss, processes), settings.loss.margin
+    terms = (
+        Term("identity", 1.0, losses.identity),
+        Term[Patterns]("centre_cluster", 1.0, lambda x: centre_cluster_loss(x.pooled, x.labels, margin=margin)),
+        Term[Patterns]("separation", 0.5, lambda x: separation(x.masks)),
+        # two means from one
+        Term[Patterns]("modality_identity", 1.0, lambda x: 2 * losses.cross_entropy(x.own, x.labels)),
+        Term[Patterns]("agreement", 2.5, lambda x: distillation_loss(x.own, x.followers)),
+    )
+    of_modalities = Figure[Patterns]("modality_identity_accuracy", lambda x: share_right(x.own, x.labels))
+    return [SubStep("main", every_part(model), partial(see, model), terms, (IDENTITY_ACCURACY, of_modalities))]

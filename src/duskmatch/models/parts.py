@@ -13,21 +13,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.errors import SettingsError
 from duskmatch.health import HIGHLIGHT, MOTION
 from duskmatch.losses import in_fp32
 from duskmatch.models.gauges import Gauge, deviation, gate_figures
 from duskmatch.models.pooling import over_positions
 
-SequenceForm = Literal["full", "no_spatial", "temporal"]
-SpatialOutput = Literal["last", "per_part"]
-HighlightStart = Literal["drawn", "half"]
+REDUCTION = 16  # how much narrower the middle of Eq. 12 is, as in the group's code
 
 
 def part_pool(
@@ -56,31 +55,21 @@ class SpatialTemporalGuidance(nn.Module):
     layer normalisation of what LSTM_mot reads. `highlight_start`: "half" starts with A = 0.5 everywhere.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        sequence: SequenceForm = "full",
-        spatial_output: SpatialOutput = "last",
-        n_layers: int = 1,
-        reduction: int = 16,
-        motion_norm: bool = False,
-        highlight_start: HighlightStart = "drawn",
-    ) -> None:
+    def __init__(self, channels: int, settings: SelfAttackSettings) -> None:
         super().__init__()
-        self.sequence, self.spatial_output = sequence, spatial_output
+        sequence, n_layers, self.spatial_output = settings.sequence, settings.lstm_layers, settings.spatial_output
         # Differs: the paper has none. Parts are means of what a stage leaves, of any scale; the gates' are not
-        self.motion_norm = nn.LayerNorm(channels) if motion_norm else nn.Identity()
+        self.motion_norm = nn.LayerNorm(channels) if settings.motion_norm else nn.Identity()
         # Eq. 14 adds motion to the part's own feature: hidden width = d at every width
         self.motion_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True)
         self.spatial_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True) if sequence == "full" else None
-        hidden = max(channels // reduction, 8)
+        hidden = max(channels // REDUCTION, 8)
         self.highlight_maps = (
             nn.Sequential(nn.Linear(2 * channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
             if sequence != "temporal"
             else None
         )
-        if self.highlight_maps is not None and highlight_start == "half":
+        if self.highlight_maps is not None and settings.highlight_start == "half":
             last = self.highlight_maps[2]
             assert isinstance(last, nn.Linear)
             nn.init.zeros_(last.weight), nn.init.zeros_(last.bias)

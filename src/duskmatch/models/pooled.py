@@ -7,17 +7,17 @@ LSTM, the spatial LSTM and the maps of Eq. 12 together, shows what capacity alon
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from duskmatch.config import SelfAttackSettings
 from duskmatch.health import POOLED
 from duskmatch.losses import in_fp32
 from duskmatch.models.gauges import Gauge, deviation
+from duskmatch.models.parts import REDUCTION
 
-PooledForm = Literal["pooled_mean", "pooled_max", "pooled_std"]
 LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and one frame, or equal ones, have no variance
 
 
@@ -46,18 +46,17 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
 class PooledGuidance(nn.Module):
     """j_d as each part's mean feature plus what a perceptron makes of the part's frames pooled over time.
 
-    `n_layers` and `reduction` are those of the full guidance whose number of parameters this one has; all parts share
-    the perceptron, as they share LSTM_mot.
+    It has as many parameters as the full guidance; all parts share the perceptron, as they share LSTM_mot.
 
     Differs: not in the paper; in place of Eqs. 11-14, with Eq. 15's mean over frames and order of parts.
     """
 
-    def __init__(self, channels: int, *, sequence: PooledForm, n_layers: int = 1, reduction: int = 16) -> None:
+    def __init__(self, channels: int, settings: SelfAttackSettings) -> None:
         super().__init__()
-        self.pool = POOLS[sequence]
-        n_in = 2 * channels if sequence == "pooled_std" else channels
+        self.pool = POOLS[settings.sequence]
+        n_in = 2 * channels if settings.sequence == "pooled_std" else channels
         # n_in h + h weights and biases to the middle, h d + d from it
-        hidden = round((full_size(channels, n_layers, reduction) - channels) / (n_in + channels + 1))
+        hidden = round((full_size(channels, settings.lstm_layers) - channels) / (n_in + channels + 1))
         self.perceptron = nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
@@ -79,8 +78,8 @@ class PooledGuidance(nn.Module):
         return (parts.mean(dim=1) + self.perceptron(self.pool(parts))).flatten(1)  # type: ignore[no-any-return]
 
 
-def full_size(channels: int, n_layers: int, reduction: int) -> int:
+def full_size(channels: int, n_layers: int) -> int:
     """How many parameters `SpatialTemporalGuidance` has in its full form: two LSTMs and the maps of Eq. 12."""
     lstm = n_layers * (8 * channels**2 + 8 * channels)  # four gates, each with two matrices and two biases
-    hidden = max(channels // reduction, 8)
+    hidden = max(channels // REDUCTION, 8)
     return 2 * lstm + 3 * channels * hidden + hidden + channels

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Pooling = Literal["mean", "gem"]
 LEAST = 1e-6  # what lies under it counts as it
 
 

@@ -20,19 +20,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from duskmatch.config import LossSettings, Settings
+from duskmatch.config import LossSettings, SelfAttackSettings, Settings
 from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
 from duskmatch.models.backbone import initialise, make_stages, make_stem
 from duskmatch.models.gauges import Gauge
-from duskmatch.models.method import Due, Network, Watched, classifier, neck
-from duskmatch.models.parts import HighlightStart, SequenceForm, SpatialOutput, SpatialTemporalGuidance, part_pool
-from duskmatch.models.pooled import POOLS, PooledForm, PooledGuidance
-from duskmatch.models.pooling import Pooling, pool_clip
+from duskmatch.models.network import Due, Network, Watched, classifier, neck
+from duskmatch.models.parts import SpatialTemporalGuidance, part_pool
+from duskmatch.models.pooled import POOLS, PooledGuidance
+from duskmatch.models.pooling import pool_clip
 from duskmatch.records import Modality
 
 Embedding = Literal["auto", "sequence", "defense", "both", "attack"]
-Pairing = Literal["self", "skip"]
+Pairing = Literal["cross", "self", "skip"]
 
 
 class DefenseMaps(NamedTuple):
@@ -113,92 +113,41 @@ class SelfAttackDefense(Network):
     gradient_shares = MappingProxyType({"confusion_share": ("confusion", "defense_identity")})
     watched = Watched("defense_accuracy", "defense_identity", "defense_triplet")
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        pooling: Pooling = "mean",
-        gem_p: float = 3.0,
-        temporal_mixing: bool = False,
-        n_parts: int = 6,
-        attack: bool = True,
-        defense: bool = True,
-        sequence: SequenceForm | PooledForm | Literal["none"] = "full",
-        spatial_output: SpatialOutput = "last",
-        lstm_layers: int = 1,
-        highlight_reduction: int = 16,
-        highlight_start: HighlightStart = "drawn",
-        motion_norm: bool = False,
-        branch_start: float = 0.0,
-        attention_shared: bool = True,
-        attention_pool_keys: bool = False,
-        cross_query: Literal["own", "other"] = "own",
-        cross_temporal: bool = False,
-        cross_pool_keys: bool = False,
-        sequence_neck: bool = False,
-        embedding: Embedding = "auto",
-        test_pairing: Pairing = "self",
-    ) -> None:
+    def __init__(self, n_pids: int, settings: SelfAttackSettings) -> None:
         super().__init__(n_pids)
-        self.n_parts = n_parts
-        self.has_attack, self.has_defense, self.has_sequence = attack, defense, sequence != "none"
-        self.test_pairing = test_pairing
-        self.power = gem_p if pooling == "gem" else None
-        self.embedding: Embedding = self._checked(embedding)
+        self.n_parts, self.test_pairing, self.power = settings.n_parts, settings.test_pairing, settings.power
+        self.has_attack, self.has_defense = settings.attack, settings.defense
+        self.has_sequence = settings.sequence != "none"
+        self.embedding: Embedding = self._checked(settings.embedding)
 
-        self.stem_visible, self.stem_infrared = make_stem(backbone, width), make_stem(backbone, width)
-        self.defense_encoder = make_stages(backbone, width, last_stride, head_width)
+        self.stem_visible, self.stem_infrared = make_stem(settings), make_stem(settings)
+        self.defense_encoder = make_stages(settings)
         d3, d = self.defense_encoder.channels3, self.defense_encoder.channels
         self.defense_neck, self.defense_classifier = neck(d), classifier(d, n_pids)
-        if defense:
-            cross = {
-                "query": cross_query,
-                "temporal": cross_temporal,
-                "pool_keys": cross_pool_keys,
-                "start": branch_start,
-            }
-            self.cross_attention3 = CrossModalityCrossAttention(d3, **cross)  # type: ignore[arg-type]
-            self.cross_attention4 = CrossModalityCrossAttention(d, **cross)  # type: ignore[arg-type]
-        if attack:
-            n_blocks = 1 if attention_shared else 2  # Eq. 2 has one IMSA; an option gives each modality its own
-            self.self_attention = nn.ModuleList(
-                IntraModalitySelfAttention(
-                    self.stem_visible.channels, pool_keys=attention_pool_keys, start=branch_start
-                )
-                for _ in range(n_blocks)
-            )
-            self.attack_encoder = make_stages(backbone, width, last_stride, head_width)
+        if self.has_defense:
+            self.cross_attention3 = CrossModalityCrossAttention(d3, settings)
+            self.cross_attention4 = CrossModalityCrossAttention(d, settings)
+        if self.has_attack:
+            n_blocks = 1 if settings.attention_shared else 2  # Eq. 2 has one IMSA
+            c = self.stem_visible.channels
+            self.self_attention = nn.ModuleList(IntraModalitySelfAttention(c, settings) for _ in range(n_blocks))
+            self.attack_encoder = make_stages(settings)
             self.attack_neck, self.attack_classifier = neck(d), classifier(d, n_pids)
-        if sequence != "none":
-            size = {"n_layers": lstm_layers, "reduction": highlight_reduction}
-            self.guidance = (
-                PooledGuidance(d, sequence=sequence, **size)  # type: ignore[arg-type]
-                if sequence in POOLS
-                else SpatialTemporalGuidance(
-                    d,
-                    sequence=sequence,  # type: ignore[arg-type]
-                    spatial_output=spatial_output,
-                    motion_norm=motion_norm,
-                    highlight_start=highlight_start,
-                    **size,
-                )
-            )
-            self.sequence_neck = neck(n_parts * d) if sequence_neck else nn.Identity()
-            self.sequence_classifier = classifier(n_parts * d, n_pids)
+        if self.has_sequence:
+            guidance = PooledGuidance if settings.sequence in POOLS else SpatialTemporalGuidance
+            self.guidance = guidance(d, settings)
+            self.sequence_neck = neck(self.n_parts * d) if settings.sequence_neck else nn.Identity()
+            self.sequence_classifier = classifier(self.n_parts * d, n_pids)
         self.register_centres()
         for piece in self.backbone_pieces():
             initialise(piece)
         # As with loaded weights, both stems start alike, and both encoders: what the stages see of a person by day and
         # by night is then one thing from the first iteration on.
         self.stem_infrared.load_state_dict(self.stem_visible.state_dict())
-        if attack:
+        if self.has_attack:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
         # Last, so that all else starts as without it; beside E_def, whose names are those of published weights.
-        self.temporal_mixing = NonLocal(d3) if temporal_mixing else None
+        self.temporal_mixing = NonLocal(d3) if settings.temporal_mixing else None
 
     @property
     def channels(self) -> int:
@@ -262,7 +211,7 @@ class SelfAttackDefense(Network):
         pooled = pool_clip(self.attack_encoder(stirred), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
-    def defense_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int | None = None) -> DefenseMaps:
+    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> DefenseMaps:
         """F_{t,d3} and F_{t,d}, from F_c and not from IMSA's output.
 
         With `temporal_mixing` the positions of all `n_frames` frames of a clip attend to each other after stage 3.
@@ -272,15 +221,10 @@ class SelfAttackDefense(Network):
         """
         maps3 = self.defense_encoder.to_stage3(shallow)
         if self.temporal_mixing is not None:
-            assert n_frames is not None, "frames cannot be mixed without their number"
             maps3 = self.temporal_mixing(maps3, maps3, maps3, n_frames)
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
-    shared_maps = defense_maps
-
-    def fused_maps(
-        self, maps: DefenseMaps, n_frames: int, pairing: Literal["cross", "self", "skip"] = "cross"
-    ) -> Float[Tensor, "n d h w"]:
+    def fused_maps(self, maps: DefenseMaps, n_frames: int, pairing: Pairing = "cross") -> Float[Tensor, "n d h w"]:
         """What f_d is the mean of: half the sum of both CMCA paths, or F_{t,d} where there is no CMCA.
 
         `pairing`: "cross" with the same person's clip of the other modality (training), "self" with itself.
@@ -294,9 +238,7 @@ class SelfAttackDefense(Network):
         crossed = self.cross_attention4(maps.maps, partner.maps, n_frames)
         return (crossed3 + crossed) / 2  # type: ignore[no-any-return]
 
-    def defense_embedding(
-        self, maps: DefenseMaps, n_frames: int, pairing: Literal["cross", "self", "skip"] = "cross"
-    ) -> DefenseEmbedding:
+    def defense_embedding(self, maps: DefenseMaps, n_frames: int, pairing: Pairing = "cross") -> DefenseEmbedding:
         """f_d, with the clip of `fused_maps`' pairing as its partner.
 
         Source: paper, Eqs. 7 and 8.
@@ -327,7 +269,7 @@ class SelfAttackDefense(Network):
         shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
             return [self._attack_maps(shallow, modality)]
-        maps = self.defense_maps(shallow, n_frames)
+        maps = self.shared_maps(shallow, n_frames)
         found = [maps.maps] if self.embedding in ("sequence", "both") else []
         if self.embedding in ("defense", "both"):
             found.append(self.fused_maps(maps, n_frames, self.test_pairing))
@@ -364,7 +306,7 @@ class SelfAttackDefense(Network):
     ) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
         """Of f_d and j_d, whichever is searched with. Source: REFERENCE row 34."""
         n_frames = visible.shape[1]
-        maps = self.defense_maps(self.shallow(visible, infrared), n_frames)
+        maps = self.shared_maps(self.shallow(visible, infrared), n_frames)
         found = {self.defense_neck: self.defense_embedding(maps, n_frames, self.test_pairing).pooled}
         if self.has_sequence and isinstance(self.sequence_neck, nn.BatchNorm1d):
             found[self.sequence_neck] = self.guided(maps.maps, n_frames)

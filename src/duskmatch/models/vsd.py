@@ -26,36 +26,36 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from duskmatch.config import Settings
-from duskmatch.errors import SettingsError
+from duskmatch.config import BackboneSettings, Count, Settings
 from duskmatch.losses import distillation_loss, in_fp32, rank_loss, sinkhorn_distance
 from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.common_losses import CommonLosses, share_right
+from duskmatch.models.draws import Draws
 from duskmatch.models.gauges import Gauge, branch_over_trunk
-from duskmatch.models.method import Due, Forward, Network, SubStep, Watched, classifier, every_part, neck
+from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Due, Network, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
 from duskmatch.pixels import IMAGENET_MEAN, IMAGENET_STD, LUMA
 from duskmatch.records import Modality
 
 BRANCHES = ("visible", "infrared", "shared")
-# L_CML, L_VSD, L_VCD; identity and rank of a branch of one modality, and of each of the two readings of the shared one.
-WEIGHTS = {
-    "visible_identity": 0.5,
-    "visible_rank": 0.5,
-    "infrared_identity": 0.5,
-    "infrared_rank": 0.5,
-    "shared_identity": 0.25,
-    "shared_rank": 0.25,
-    "mutual": 8.0,
-    "self_distillation": 2.0,
-    "cross_distillation": 2.0,
-}
 WITHIN = {"margin": 0.9, "radius": 2.2}  # of the rank loss: clips of one modality
 ACROSS = {"margin": 1.0, "radius": 2.0}  # of two
 
 Dropout = Callable[[Tensor, float], Tensor]
+
+
+class VSDSettings(BackboneSettings):
+    """z: half the width of the bottleneck. grey_copy: whether clips enter in colours, normalised by ImageNet's figures;
+    False where the data settings already make them brightness (data.grey): then a clip is its own grey copy, and the
+    shared branch reads it once.
+    """
+
+    z: Count = 256
+    grey_copy: bool = True
 
 
 class ChannelAttention(nn.Module):
@@ -82,10 +82,9 @@ class ChannelAttention(nn.Module):
 class Branch(nn.Module):
     """One ResNet with channel attention before its stages 2, 3 and 4."""
 
-    def __init__(self, backbone: str, width: float, last_stride: int, head_width: int | None) -> None:
+    def __init__(self, settings: BackboneSettings) -> None:
         super().__init__()
-        self.stem = make_stem(backbone, width)
-        self.encoder = make_stages(backbone, width, last_stride, head_width)
+        self.stem, self.encoder = make_stem(settings), make_stages(settings)
         self.attention = nn.ModuleList(ChannelAttention() for _ in range(3))
         self.neck = neck(self.encoder.channels)
 
@@ -147,39 +146,33 @@ class Views(NamedTuple):
     grey: Tensor  # (n 3 h w)
 
 
-class VSD(Network):
-    """Three ResNets and a bottleneck for each.
+class Observations(NamedTuple):
+    """By every branch, of every clip; the shared branch's two are of the clip as it is and of its grey copy."""
 
-    grey_copy: whether clips enter in colours, normalised by ImageNet's figures; False where the data settings already
-    make them brightness (data.grey): then a clip is its own grey copy, and the shared branch reads it once.
-    """
+    visible: Observation
+    infrared: Observation
+    whole: Observation
+    grey: Observation
+
+
+class VSD(Network):
+    """Three ResNets and a bottleneck for each."""
 
     logged = (
-        *WEIGHTS,
+        *(f"{name}_{term}" for name in BRANCHES for term in ("identity", "rank")),
+        *("mutual", "self_distillation", "cross_distillation"),
         *(f"{name}_accuracy" for name in BRANCHES),
         *(f"{name}_attention_ratio" for name in BRANCHES),
     )
     watched = Watched("shared_accuracy", "shared_identity")  # a rank loss has no value that tells a collapse
 
-    def __init__(
-        self,
-        n_pids: int,
-        *,
-        backbone: str = "resnet50",
-        width: float = 1.0,
-        last_stride: int = 1,
-        head_width: int | None = None,
-        z: int = 256,
-        grey_copy: bool = True,
-    ) -> None:
+    def __init__(self, n_pids: int, settings: VSDSettings) -> None:
         super().__init__(n_pids)
-        if z < 1:
-            raise SettingsError(f"model.options z must be at least 1, half the width of the bottleneck; got {z}")
-        self.grey_copy = grey_copy
-        self.branches = nn.ModuleDict({name: Branch(backbone, width, last_stride, head_width) for name in BRANCHES})
+        self.grey_copy = settings.grey_copy
+        self.branches = nn.ModuleDict({name: Branch(settings) for name in BRANCHES})
         d = self.channels
         self.classifiers = nn.ModuleDict({name: classifier(d, n_pids) for name in BRANCHES})
-        self.bottlenecks = nn.ModuleDict({name: InformationBottleneck(d, z, n_pids) for name in BRANCHES})
+        self.bottlenecks = nn.ModuleDict({name: InformationBottleneck(d, settings.z, n_pids) for name in BRANCHES})
         self.register_centres()
         for piece in self.backbone_pieces():
             initialise(piece)
@@ -216,23 +209,27 @@ class VSD(Network):
     def views(self, frames: Float[Tensor, "n 3 h w"]) -> Views:
         return Views(frames, grey_copy(frames) if self.grey_copy else frames)
 
-    def shared_maps_of(self, views: Views) -> tuple[Tensor, Tensor]:
-        """The shared branch's maps of both views, by one forward, so that batch normalisation sees both."""
+    def shallow(
+        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
+    ) -> Float[Tensor, "n 3 h w"]:
+        """The frames themselves, visible ones first: each branch has a stem of its own."""
+        return torch.cat([visible, infrared]).flatten(0, 1)
+
+    def shared_maps(self, shallow: Float[Tensor, "n 3 h w"], n_frames: int) -> list[Float[Tensor, "n d h16 w16"]]:
+        """Of the visible branch, the infrared one, and the shared one's two."""
+        views = self.views(shallow)
+        own = [self.branch("visible").maps(views.whole), self.branch("infrared").maps(views.grey)]
         shared = self.branch("shared")
         if views.whole is views.grey:
-            maps = shared.maps(views.whole)
-            return maps, maps
-        maps = shared.maps(torch.cat(views))
+            return [*own, *[shared.maps(views.whole)] * 2]
+        maps = shared.maps(torch.cat(views))  # one forward, so that batch normalisation sees both
         both = maps.reshape(2, -1, *maps.shape[1:])  # not chunk, which would fix the batch of an exported graph
-        return both[0], both[1]
+        return [*own, both[0], both[1]]
 
     def maps_to_pool(
         self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
     ) -> list[Float[Tensor, "bt d h16 w16"]]:
-        """Of the visible branch, the infrared one, and the shared one's two."""
-        views = self.views(clips.flatten(0, 1))
-        own = [self.branch("visible").maps(views.whole), self.branch("infrared").maps(views.grey)]
-        return [*own, *self.shared_maps_of(views)]
+        return self.shared_maps(clips.flatten(0, 1), clips.shape[1])
 
     def vectors(
         self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
@@ -241,23 +238,21 @@ class VSD(Network):
         names = ("visible", "infrared", "shared", "shared")
         return [self.branch(name).observe(m, n_frames) for name, m in zip(names, maps, strict=True)]
 
-    def observations(self, clips: Float[Tensor, "n t 3 h w"], dropout: Dropout) -> dict[str, Observation]:
-        """By every branch, of every clip; the shared branch's two are its "whole" and its "grey"."""
-        visible, infrared, whole, grey = self.maps_to_pool(clips, "visible")  # no branch asks which modality it is
+    def observations(self, maps: list[Float[Tensor, "nt d h16 w16"]], n_frames: int, dropout: Dropout) -> Observations:
+        """From the maps of `shared_maps`."""
+        visible, infrared, whole, grey = maps
 
         def observed(name: str, maps: Tensor) -> Observation:
-            v = self.branch(name).observe(maps, clips.shape[1])
+            v = self.branch(name).observe(maps, n_frames)
             bottleneck: InformationBottleneck = self.bottlenecks[name]  # type: ignore[assignment]
             z = bottleneck(v)
             return Observation(v, z, self.classifiers[name](v), bottleneck.logits(z, dropout))
 
-        own = {"visible": observed("visible", visible), "infrared": observed("infrared", infrared)}
+        own = observed("visible", visible), observed("infrared", infrared)
         if whole is grey:
-            shared = observed("shared", whole)
-            return {**own, "whole": shared, "grey": shared}
+            return Observations(*own, *[observed("shared", whole)] * 2)
         # one forward, so that batch normalisation sees both
-        shared_whole, shared_grey = observed("shared", torch.cat([whole, grey])).halves()
-        return {**own, "whole": shared_whole, "grey": shared_grey}
+        return Observations(*own, *observed("shared", torch.cat([whole, grey])).halves())
 
 
 def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
@@ -270,15 +265,9 @@ def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     return (brightness - mean) / std
 
 
-def identity_loss(forward: Forward, name: str, seen: Observation) -> Tensor:
-    """Of v and of z; how many clips v tells right is noted."""
-    return forward.identity(name, seen.of_v) + forward.cross_entropy(seen.of_z)
-
-
-def ranks(forward: Forward, vectors: Float[Tensor, "n d"]) -> Tensor:
+def ranks(vectors: Float[Tensor, "n _"], labels: Int64[Tensor, " n"]) -> Tensor:
     """The rank loss within each modality plus the one across."""
-    across = different_modality(len(vectors), vectors.device)
-    labels = forward.both_labels
+    across = different_modality(len(labels), labels.device)
     return rank_loss(vectors, labels, ~across, **WITHIN) + rank_loss(vectors, labels, across, **ACROSS)
 
 
@@ -301,27 +290,52 @@ def cross_distillation(whole: Observation, grey: Observation) -> Tensor:
     return distillation_loss(visible_v, infrared_z) + distillation_loss(infrared_v, visible_z)
 
 
-def terms(forward: Forward) -> dict[str, Tensor]:
-    """L_ReID of all branches, L_CML, L_VSD and L_VCD."""
-    seen = forward.model.observations(torch.cat([forward.visible, forward.infrared]), forward.dropout)
-    visible, infrared, whole, grey = (seen[name] for name in ("visible", "infrared", "whole", "grey"))
-    return {
-        "visible_identity": identity_loss(forward, "visible", visible),
-        "visible_rank": ranks(forward, visible.v) + ranks(forward, visible.z),
-        "infrared_identity": identity_loss(forward, "infrared", infrared),
-        "infrared_rank": ranks(forward, infrared.v) + ranks(forward, infrared.z),
-        "shared_identity": identity_loss(forward, "shared", whole) + identity_loss(forward, "shared", grey),
-        "shared_rank": sum_over((whole, grey), lambda s: ranks(forward, s.v) + ranks(forward, s.z)),
-        "mutual": mutual(visible.of_v, infrared.of_v),
-        "self_distillation": sum_over((visible, infrared), lambda s: distillation_loss(s.of_v.detach(), s.of_z)),
-        "cross_distillation": cross_distillation(whole, grey),
-    }
+class Seen(NamedTuple):
+    """What all branches have of a batch, and who its clips show."""
+
+    by: Observations
+    labels: Int64[Tensor, " n"]
 
 
-def sum_over(seen: tuple[Observation, ...], loss: Callable[[Observation], Tensor]) -> Tensor:
-    return torch.stack([loss(one) for one in seen]).sum()
+def see(model: VSD, draws: Draws, forward: Forward[list[Tensor]]) -> Seen:
+    return Seen(model.observations(forward.maps, forward.n_frames, draws.dropout), forward.both_labels)
 
 
-def updates(model: VSD, settings: Settings, due: Due) -> list[SubStep]:
-    """One update of everything."""
-    return [SubStep("main", every_part(model), terms, dict(WEIGHTS))]
+def updates(model: VSD, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
+    """One update of everything: L_ReID of all branches, L_CML, L_VSD and L_VCD.
+
+    Identity and rank have half the weight in each of the shared branch's two readings.
+    """
+    cross_entropy = CommonLosses(settings.loss, processes).cross_entropy
+
+    def identity(seen: Observation, labels: Tensor) -> Tensor:
+        """Of v and of z."""
+        return cross_entropy(seen.of_v, labels) + cross_entropy(seen.of_z, labels)
+
+    def rank(seen: Observation, labels: Tensor) -> Tensor:
+        return ranks(seen.v, labels) + ranks(seen.z, labels)
+
+    def distilled(seen: Observation) -> Tensor:
+        """What v says of a person, told by z."""
+        return distillation_loss(seen.of_v.detach(), seen.of_z)
+
+    def seen(forward: Forward[list[Tensor]]) -> Seen:
+        return see(model, Draws(settings.seed, due.step), forward)
+
+    terms = (
+        Term[Seen]("visible_identity", 0.5, lambda x: identity(x.by.visible, x.labels)),
+        Term[Seen]("visible_rank", 0.5, lambda x: rank(x.by.visible, x.labels)),
+        Term[Seen]("infrared_identity", 0.5, lambda x: identity(x.by.infrared, x.labels)),
+        Term[Seen]("infrared_rank", 0.5, lambda x: rank(x.by.infrared, x.labels)),
+        Term[Seen]("shared_identity", 0.25, lambda x: identity(x.by.whole, x.labels) + identity(x.by.grey, x.labels)),
+        Term[Seen]("shared_rank", 0.25, lambda x: rank(x.by.whole, x.labels) + rank(x.by.grey, x.labels)),
+        Term[Seen]("mutual", 8.0, lambda x: mutual(x.by.visible.of_v, x.by.infrared.of_v)),
+        Term[Seen]("self_distillation", 2.0, lambda x: distilled(x.by.visible) + distilled(x.by.infrared)),
+        Term[Seen]("cross_distillation", 2.0, lambda x: cross_distillation(x.by.whole, x.by.grey)),
+    )
+    figures = (
+        Figure[Seen]("visible_accuracy", lambda x: share_right(x.by.visible.of_v, x.labels)),
+        Figure[Seen]("infrared_accuracy", lambda x: share_right(x.by.infrared.of_v, x.labels)),
+        Figure[Seen]("shared_accuracy", lambda x: share_right(x.by.grey.of_v, x.labels)),
+    )
+    return [SubStep("main", every_part(model), seen, terms, figures)]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 
-from duskmatch.config import LossSettings, Settings
 from duskmatch.data import Augment, Batch, ClipReader, TrainingBatches
 from duskmatch.errors import TrainingError
-from duskmatch.models import Due, Forward, SubStep
-from duskmatch.models.building import find_method
+from duskmatch.models import AllProcesses, Due, Forward
+from duskmatch.models.building import due_updates
+from duskmatch.models.method import Pixels
 from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import last_good
 from duskmatch.training.health import branch_ratios, gauged, means
@@ -47,9 +45,9 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         group["lr"] = rate * group["factor"]
     due = due_at(trainer, step)
     trainer.model.begin(due)
-    steps = reweighted(find_method(settings.model.name).updates(trainer.model, settings, due), settings.loss)
+    steps = due_updates(trainer.model, settings, due, all_processes(trainer))
     logging = (step + 1) % settings.train.log_every == 0 or step + 1 == schedule.n_steps
-    make = forward_maker(trainer, batch, due)
+    make = forward_maker(trainer, batch)
     try:
         with gauged(trainer.model, on=logging) as figures:
             outcome = trainer.updater.iterate(steps, make, joint=settings.train.schedule == "joint", norms=logging)
@@ -91,52 +89,28 @@ def due_at(trainer: Trainer, step: int) -> Due:
     return Due(step, schedule.epoch(step), stage, schedule.steps_per_epoch, accuracy, begins)
 
 
-def reweighted(steps: list[SubStep], loss: LossSettings) -> list[SubStep]:
-    """The sub-steps with the weights that `loss.weights` gives in the place of the method's own."""
-    if not loss.weights:
-        return steps
-    return [replace(s, weights={name: loss.weights.get(name, own) for name, own in s.weights.items()}) for s in steps]
+def all_processes(trainer: Trainer) -> AllProcesses:
+    """What a method's losses have from all processes: rows where the settings ask for them, means in any case."""
+    processes, asked = trainer.processes, trainer.settings.train.gather_triplets
+    if asked and processes.world > 1:
+        return AllProcesses(gathered, processes.mean_of)
+    return AllProcesses(mean_of=processes.mean_of)
 
 
-def forward_maker(trainer: Trainer, batch: Batch, due: Due) -> Callable[[], list[Forward]]:
+def forward_maker(trainer: Trainer, batch: Batch) -> Callable[[], list[Forward]]:
     """Fresh forwards of one batch, whole identities in each micro-batch."""
     settings, device = trainer.settings, trainer.processes.device
     enter = partial(normalise, **settings.data.normalisation)
     raw = batch.visible.to(device), batch.infrared.to(device)
     visible, infrared = map(enter, raw)
     labels = batch.labels.to(device)
-    pairing: Literal["self", "cross", "skip"] = "self" if self_pair_drawn(settings, due.step) else "cross"
-    if due.stage == 0:
-        pairing = "skip"
-    gather = gathered if settings.train.gather_triplets and trainer.processes.world > 1 else None
     size = len(labels) // settings.train.micro_batches
     pieces = [slice(i, i + size) for i in range(0, len(labels), size)]
 
     def make() -> list[Forward]:
         return [
-            Forward(
-                trainer.model,
-                settings.loss,
-                visible[p],
-                infrared[p],
-                labels[p],
-                pairing,
-                gather,
-                raw=(raw[0][p], raw[1][p]),
-                enter=enter,
-                due=due,
-                seed=settings.seed,
-                mean_of=trainer.processes.mean_of,
-            )
+            Forward(trainer.model, visible[p], infrared[p], labels[p], Pixels(raw[0][p], raw[1][p], enter))
             for p in pieces
         ]
 
     return make
-
-
-def self_pair_drawn(settings: Settings, step: int) -> bool:
-    """Whether CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
-    if not settings.train.self_pair_probability:
-        return False
-    rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))
-    return bool(rng.random() < settings.train.self_pair_probability)

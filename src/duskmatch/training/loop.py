@@ -163,7 +163,7 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
         rows=[] if log is None else read_log(log.path),
         named=trainer.progress.setdefault("dead", []),
     )
-    selection = Selection(trainer.known, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
+    selection = Selection(trainer.final_model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     if not trainer.processes.first:
         selection.active = False  # one process looks, the others wait for it at the next gradient
     clock = time.perf_counter() - trainer.progress["seconds"]
@@ -228,11 +228,11 @@ def _settle_weights(trainer: Trainer) -> None:
     if settings.train.recalibrate_steps:
         epochs = (epoch_batches(trainer, epoch, 0, as_at_test=True) for epoch in count())
         batches = list(islice(chain.from_iterable(epochs), settings.train.recalibrate_steps))
-        recalibrate(trainer.known, batches, settings.data, centre=settings.train.centre)
+        recalibrate(trainer.final_model, batches, settings.data, centre=settings.train.centre)
         # state/ keeps the weights as trained: to write it again would first remove what a killed run goes on from
-        check_finite(trainer.known, trainer.step, trainer.run)
+        check_finite(trainer.final_model, trainer.step, trainer.run)
         write_model(
-            trainer.run / "model.safetensors", trainer.known, header(trainer, step=trainer.step, selection="last")
+            trainer.run / "model.safetensors", trainer.final_model, header(trainer, step=trainer.step, selection="last")
         )
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():

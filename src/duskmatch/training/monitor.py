@@ -13,7 +13,7 @@ from typing import Any
 
 from duskmatch.errors import SettingsError
 from duskmatch.files import read_regular, refusal, write_csv
-from duskmatch.models.method import Watched
+from duskmatch.models.network import Watched
 from duskmatch.training.checkpoint import RESUME
 
 logger = logging.getLogger("duskmatch")

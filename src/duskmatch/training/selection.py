@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from duskmatch.config import Settings
@@ -10,9 +13,9 @@ from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.cost import evaluating
 from duskmatch.errors import SettingsError
-from duskmatch.evaluation import score
+from duskmatch.evaluation import evaluate_dataset
 from duskmatch.models import Network
-from duskmatch.records import DIRECTIONS
+from duskmatch.records import DIRECTIONS, Embeddings, Scores, Tracklet
 from duskmatch.training.checkpoint import write_model
 
 
@@ -43,18 +46,25 @@ class Selection:
 
     def look(self, step: int, header: dict[str, Any]) -> dict[str, float]:
         """Both directions' mean rank-1 and mAP; the weights are kept where the mAP is the best so far."""
-        rule = self.settings.evaluate.camera_rule or self.dataset.protocol.camera_rule
         device, on_bad_frame = str(next(self.model.parameters()).device), self.settings.data.on_bad_frame
-        found = []
         with evaluating(self.model):
             embedder = Embedder(self.model, self.settings, device=device, on_bad_frame=on_bad_frame)
-            for direction in DIRECTIONS:
-                pair = self.dataset.direction(direction, split="validation")
-                query, gallery = embedder.embed(pair.query), embedder.embed(pair.gallery)
-                found.append(score(query, gallery, camera_rule=rule))
-        rank1 = sum(s.rank1 for s in found) / len(found)
-        mean_ap = sum(s.mean_average_precision for s in found) / len(found)
+            found = validation_scores(embedder.embed, self.settings, self.dataset)
+        rank1, mean_ap = (
+            fmean(values) for values in zip(*((s.rank1, s.mean_average_precision) for s in found), strict=True)
+        )
         if self.best is None or mean_ap > self.best["mAP"]:
             self.best = {"step": step, "mAP": mean_ap, "rank1": rank1}
             write_model(self.run / "best.safetensors", self.model, header)
         return {"validation_rank1": rank1, "validation_mAP": mean_ap}
+
+
+def validation_scores(
+    embed: Callable[[list[Tracklet]], Embeddings], settings: Settings, dataset: Dataset
+) -> list[Scores]:
+    """Both directions among validation people, by the data set's protocol; test people are never read."""
+    pairs = tuple(pair for pair in dataset.protocol.pairs if pair.name in DIRECTIONS)
+    asked = replace(dataset, protocol=replace(dataset.protocol, pairs=pairs))
+    rule = settings.evaluate.camera_rule
+    scores = evaluate_dataset(embed, asked, split="validation", camera_rule=rule).scores
+    return [scores[direction] for direction in DIRECTIONS]

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from duskmatch.config import LossSettings, Settings, nearest
+from duskmatch.config import Settings
 from duskmatch.data import BadFrames, Dataset, FrameCache, PairedIdentitySampler
-from duskmatch.errors import SettingsError
+from duskmatch.errors import SettingsError, nearest
 from duskmatch.machine import describe, pick_device, versions
 from duskmatch.models import Network
-from duskmatch.models.building import build_model
+from duskmatch.models.building import build_model, check_weights
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.self_attack import SWITCHED_PARTS
 from duskmatch.models.start import load_start_weights
@@ -56,7 +56,7 @@ class Trainer:
     average: Average | None = None
 
     @property
-    def known(self) -> Network:
+    def final_model(self) -> Network:
         """The network that the run is known by: the average of its weights where one is kept."""
         return self.model if self.average is None else self.average.model
 
@@ -76,7 +76,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     load_start_weights(model, settings.model.weights)
     for caution in model.cautions(settings):
         watcher.on_note(caution)
-    check_weights(model, settings.loss)
+    check_weights(model, settings)
     if settings.train.micro_batches > 1:
         watcher.on_note(
             f"train.micro_batches {settings.train.micro_batches}: hardest pairs and batch statistics are those of "
@@ -115,13 +115,6 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
         cache,
         average=average,
     )
-
-
-def check_weights(model: Network, loss: LossSettings) -> None:
-    """Refuses a weight for a term that the method has not."""
-    for name in loss.weights:
-        if name not in model.logged:
-            raise SettingsError(f"loss.weights {name}: no term of this method{nearest(name, model.logged)}")
 
 
 def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:

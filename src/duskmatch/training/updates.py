@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from duskmatch.errors import TrainingError
-from duskmatch.models.method import STEMS, Forward, Network, SubStep
+from duskmatch.models import Forward, Network, SubStep
+from duskmatch.models.network import STEMS
 from duskmatch.training.health import Pulls
 
 
@@ -121,20 +122,27 @@ class Updater:
 
     def _backward(self, steps: Sequence[SubStep], forwards: list[Forward], outcome: Outcome) -> None:
         for forward in forwards:
-            total: Tensor | None = None
-            for step in steps:
-                with self.autocast():
-                    terms = step.terms(forward)
-                for name, term in terms.items():
-                    self._note(outcome, name, term, len(forwards))
-                    weighted = step.weights[name] * term
-                    if self.pulls is not None:
-                        self.pulls.add(name, weighted / len(forwards))
-                    total = weighted if total is None else total + weighted
-            for name, value in forward.noted.items():
-                self._note(outcome, name, value, len(forwards))
-            assert total is not None
-            (total / len(forwards)).backward()  # type: ignore[no-untyped-call]
+            weighted = [term for step in steps for term in self._weighted(step, forward, len(forwards), outcome)]
+            (torch.stack(weighted).sum() / len(forwards)).backward()  # type: ignore[no-untyped-call]
+
+    def _weighted(self, step: SubStep, forward: Forward, share: int, outcome: Outcome) -> list[Tensor]:
+        """The terms of a sub-step as they enter the sum."""
+        with self.autocast():
+            seen = step.see(forward)
+            values = [term.loss(seen) for term in step.terms]
+            with torch.no_grad():
+                figures = [figure.measure(seen) for figure in step.figures]
+        for figure, value in zip(step.figures, figures, strict=True):
+            self._note(outcome, figure.name, value, share)
+        weighted = []
+        for term, value in zip(step.terms, values, strict=True):
+            self._note(outcome, term.name, value, share)
+            weighted.append(term.weight * value)
+            if self.pulls is not None:
+                self.pulls.add(term.name, weighted[-1] / share)
+        if step.heard is not None:
+            step.heard({t.name: t.weight * float(v.detach()) for t, v in zip(step.terms, values, strict=True)})
+        return weighted
 
     def _note(self, outcome: Outcome, name: str, value: Tensor, share: int) -> None:
         number = float(value.detach())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,12 +15,12 @@ from duskmatch.data import Dataset
 from duskmatch.embedding.knockouts import embed_without
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import DataError, EvaluationError
-from duskmatch.evaluation import evaluate_dataset
 from duskmatch.files import write_json
 from duskmatch.health import Health, KnockOut, Validation
 from duskmatch.models import Network
-from duskmatch.records import DIRECTIONS, Embeddings, Tracklet
+from duskmatch.records import Embeddings, Tracklet
 from duskmatch.training.monitor import read_log
+from duskmatch.training.selection import validation_scores
 
 
 class DeathWatch:
@@ -104,9 +103,5 @@ def _without(part: str, embeddings: Embeddings, base: float, settings: Settings,
 
 
 def validation_map(embed: Callable[[list[Tracklet]], Embeddings], settings: Settings, dataset: Dataset) -> float:
-    """mAP on validation people, the mean of both directions; test people are never read."""
-    pairs = tuple(pair for pair in dataset.protocol.pairs if pair.name in DIRECTIONS)
-    asked = replace(dataset, protocol=replace(dataset.protocol, pairs=pairs))
-    rule = settings.evaluate.camera_rule
-    scores = evaluate_dataset(embed, asked, split="validation", camera_rule=rule).scores
-    return fmean(scores[direction].mean_average_precision for direction in DIRECTIONS)
+    """mAP on validation people, the mean of both directions."""
+    return fmean(scores.mean_average_precision for scores in validation_scores(embed, settings, dataset))

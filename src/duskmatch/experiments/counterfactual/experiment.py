@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from duskmatch.config import nearest
 from duskmatch.data import Dataset
-from duskmatch.errors import SettingsError
+from duskmatch.errors import SettingsError, nearest
 from duskmatch.experiments.counterfactual import plan as plans
 from duskmatch.experiments.counterfactual.cast import cast_of, open_base, test_people
 from duskmatch.experiments.counterfactual.document import Counterfactual

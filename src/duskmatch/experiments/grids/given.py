@@ -6,11 +6,12 @@ from typing import Any
 
 import yaml
 
-from duskmatch.config import Settings, load_yaml
+from duskmatch.config import Settings
 from duskmatch.data import Dataset
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation.document import Part
 from duskmatch.experiments.grids.grid import Grid, settings_of
+from duskmatch.yaml_text import load_yaml
 
 
 class Budget(Part):

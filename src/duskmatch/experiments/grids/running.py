@@ -80,7 +80,7 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
         directions={d: direction_scores(evaluation.scores[d], evaluation.trials[d]) for d in DIRECTIONS},
         people={d: people_of(pooled(evaluation.trials[d])) for d in DIRECTIONS},
         test_best_legacy=legacy_best(run, dataset, settings, scoring) if legacy else None,
-        parameters=embedder.known["parameters"],
+        parameters=embedder.recorded["parameters"],
         flops=flops_of(embedder),
         **took,
         machine=describe(),

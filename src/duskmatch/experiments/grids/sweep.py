@@ -6,15 +6,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
-from duskmatch.config import load_yaml
 from duskmatch.errors import SettingsError
 from duskmatch.evaluation.words import ARROWS
 from duskmatch.experiments.grids.document import GridDocument
 from duskmatch.experiments.grids.variants import Row
 from duskmatch.pictures.charts import DIRECTION_COLOUR, Chart, Line
 from duskmatch.records import DIRECTIONS
+from duskmatch.yaml_text import plain_value
 
 
 def swept(key: str, text: str) -> list[str]:
@@ -33,9 +31,9 @@ def swept(key: str, text: str) -> list[str]:
         raise SettingsError(f"--{key} must list values once each, a,b,c; got {text}")
     for value in values:
         try:
-            meaning(value)
+            plain_value(value, f"--{key}")
         except SettingsError as error:
-            raise SettingsError(f"--{key}: {error}; got {text}") from error
+            raise SettingsError(f"{error}; got {text}") from error
     return values
 
 
@@ -49,23 +47,9 @@ def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
     return rows
 
 
-def meaning(text: str) -> Any:
-    """The value that an override's text stands for."""
-    try:
-        meant = load_yaml(text)
-    except (yaml.YAMLError, SettingsError) as error:
-        raise SettingsError(f"{text!r} is no YAML value") from error
-    if not isinstance(meant, str):
-        return meant
-    try:
-        return float(meant)  # YAML 1.1 reads 1e-4 as text
-    except ValueError:
-        return meant
-
-
 def same_value(text: str, value: Any) -> bool:
     """Whether an override's text means this value."""
-    meant = meaning(text)
+    meant = plain_value(text, "a value")
     if isinstance(value, tuple):
         return bool(isinstance(meant, list) and tuple(meant) == value)
     if isinstance(meant, bool) or isinstance(value, bool):

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from duskmatch.config import load_yaml, nearest
-from duskmatch.errors import SettingsError
+from duskmatch.errors import SettingsError, nearest
 from duskmatch.records import Direction
+from duskmatch.yaml_text import load_yaml
 
 FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP")
 

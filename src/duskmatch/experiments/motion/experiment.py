@@ -10,7 +10,6 @@ from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.errors import DataError
 from duskmatch.evaluation import Evaluation, evaluate_dataset
-from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.document import difference, estimate, run_facts, set_facts
 from duskmatch.experiments.motion.document import (
@@ -24,7 +23,7 @@ from duskmatch.experiments.motion.document import (
 from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
 from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
 from duskmatch.experiments.subjects import note_read, tracklets_of
-from duskmatch.machine import describe
+from duskmatch.machine import describe, versions
 from duskmatch.records import DIRECTIONS, Direction, Embeddings, Floats, Tracklet
 
 AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # the query's camera left out

@@ -14,7 +14,6 @@ import numpy as np
 from duskmatch.data import Dataset
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
-from duskmatch.evaluation.document import versions
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.document import run_facts, set_facts
 from duskmatch.experiments.probes.accuracy import Recalls, scatter
@@ -31,7 +30,7 @@ from duskmatch.experiments.probes.document import (
 from duskmatch.experiments.probes.nuisances import PROBES, WITHIN, Question, Sample
 from duskmatch.experiments.probes.ridge import STRENGTHS
 from duskmatch.experiments.subjects import note_read
-from duskmatch.machine import describe
+from duskmatch.machine import describe, versions
 from duskmatch.models.start import began_elsewhere
 from duskmatch.records import Floats, Ints
 

@@ -1,0 +1,65 @@
+"""YAML as settings and tables of rows are written in it: nothing twice, and nothing that cannot be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from duskmatch.errors import SettingsError
+
+MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
+
+
+class OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping, where YAML would keep the last; what `<<` brings may be changed.
+
+    Looks while the text is read, before `<<` is taken over: after that a changed key would stand twice.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise SettingsError(f"line {line}: {key.value} must stand once; line {seen[key.value]} has it already")
+            seen[key.value] = line
+        return node
+
+
+def load_yaml(text: str) -> Any:
+    """What a YAML text holds; yaml.YAMLError or SettingsError where it is none that can be meant."""
+    try:
+        return yaml.load(text, OnceLoader)
+    except RecursionError as error:
+        raise yaml.YAMLError("brackets or lists are nested too deep") from error
+    except ValueError as error:  # a day that no month has, a number of too many digits
+        raise yaml.YAMLError(str(error)) from error
+
+
+def plain_value(text: str, name: str) -> Any:
+    """What a word of the command line says, by YAML's rules; `name`: whose value it is, for a refusal."""
+    try:
+        value = load_yaml(text)
+    except (yaml.YAMLError, SettingsError) as error:
+        raise SettingsError(f"{name}: {shortened(text)} is no YAML value") from error
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-4 as text
+        except ValueError:
+            return value
+    return value
+
+
+def shortened(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "values nested too deep"
+    except ValueError:  # Python writes out no whole number of so many digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
