@@ -85,6 +85,7 @@ def scores_section(runs: Sequence[Compared]) -> list[Html]:
     what = table(
         ["", "method", "searched by", "weights", "parameters at test"],
         [[run.name, _method(run), _searched_by(run), checkpoint(run), _parameters(run)] for run in runs],
+        sentences=True,
     )
     rows = [_figures(run, direction) for direction in DIRECTIONS for run in runs]
     first = runs[0].document
@@ -99,7 +100,7 @@ def scores_section(runs: Sequence[Compared]) -> list[Html]:
         "95 %: over draws of these people. It does not hold what another seed of training would give: one run of each "
         "shows what these runs do, and not yet which method is better."
     )
-    return [element("div", what, class_="wrapping"), figures, element("p", note, class_="small soft")]
+    return [what, figures, element("p", note, class_="small soft")]
 
 
 def protocol_section(runs: Sequence[Compared]) -> list[Html]:
