@@ -38,7 +38,11 @@ def test_zeros_are_holes_on_a_logarithmic_axis():
 
 @pytest.mark.parametrize(
     ("values", "least"),
-    [([1, 0.1, 0.01, 0.001], {"0.001", "0.01", "0.1", "1"}), ([0.2, 6], {"0.2", "0.5", "1", "2", "5"}), ([1.1, 1.3], {"1.2"})],
+    [
+        ([1, 0.1, 0.01, 0.001], {"0.001", "0.01", "0.1", "1"}),
+        ([0.2, 6], {"0.2", "0.5", "1", "2", "5"}),
+        ([1.1, 1.3], {"1.2"}),
+    ],
     ids=["decades", "one decade", "narrow"],
 )  # fmt: skip
 def test_a_logarithmic_axis_is_labelled_by_plain_numbers(values, least):
