@@ -1,4 +1,4 @@
-"""Where each model looks in a few queries: frames, heat over them, and the hit whose similarity the heat explains."""
+"""Attention of each model on a few queries: frames, heat over them, and the hit whose similarity the heat explains."""
 
 from __future__ import annotations
 

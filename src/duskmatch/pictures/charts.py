@@ -221,7 +221,7 @@ def save_drawn(panels: Sequence[Draw], path: Path, *, note: str, columns: int, w
 
 
 def save_figure(make: Callable[[], Figure], path: Path, dpi: int = 150) -> None:
-    """What `make` draws, in the pictures' style, as a PNG."""
+    """Writes the figure that `make` returns as a PNG, in the pictures' style."""
     out = io.BytesIO()
     _styled(lambda: make().savefig(out, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}))
     write_bytes(path, out.getvalue())

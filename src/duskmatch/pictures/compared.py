@@ -71,7 +71,7 @@ def source(runs: Sequence[Compared]) -> str:
 
 
 def n_people(evaluation: Evaluation) -> int:
-    """How many people are looked for."""
+    """The number of people among the queries."""
     return len({int(pid) for side in evaluation.query.values() for pid in side.embeddings.pids})
 
 

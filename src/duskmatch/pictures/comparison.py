@@ -81,7 +81,7 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
 
 
 def scores_section(runs: Sequence[Compared]) -> list[Html]:
-    """What each RUN is, then every figure of both directions in per cent."""
+    """Method and checkpoint of each RUN, then every figure of both directions in per cent."""
     what = table(
         ["", "method", "searched by", "weights", "parameters at test"],
         [[run.name, _method(run), _searched_by(run), checkpoint(run), _parameters(run)] for run in runs],
@@ -104,7 +104,7 @@ def scores_section(runs: Sequence[Compared]) -> list[Html]:
 
 
 def protocol_section(runs: Sequence[Compared]) -> list[Html]:
-    """What all share; the last RUN's document has counted all readings of the test people."""
+    """Protocol and data that all share; the last RUN's document has counted all readings of the test people."""
     words = protocol_in_words(runs[-1].document)
     facts = {what: words[what] for what in SHARED}
     facts["people"] = str(n_people(runs[0].evaluation))
@@ -118,7 +118,7 @@ def _figures(run: Compared, direction: str) -> list[Child]:
 
 
 def _method(run: Compared) -> str:
-    """Which parts of the paper's method the network has; of another method its name."""
+    """The parts of the paper's method that the network has; of another method its name."""
     model = run.embedder.settings.model
     if model.name != "self_attack":
         return METHODS.get(model.name, model.name)

@@ -58,7 +58,7 @@ def hits(evaluation: Evaluation, direction: Direction, row: int) -> list[Html]:
 
 
 def found_in_words(evaluation: Evaluation, direction: Direction, row: int) -> str:
-    """How well a query was found."""
+    """Average precision and first match of a query."""
     scores = evaluation.scores[direction]
     place = int(np.searchsorted(scores.scored, row))
     return (
@@ -67,7 +67,7 @@ def found_in_words(evaluation: Evaluation, direction: Direction, row: int) -> st
 
 
 def n_matches(evaluation: Evaluation, direction: Direction, row: int) -> int:
-    """How many entries the camera rule leaves to be found."""
+    """The number of matches that the camera rule leaves to a query."""
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
     table = SamePersonTable(gallery.pids, gallery.camids, evaluation.camera_rule)
     return int(table.of(query.pids[row : row + 1], query.camids[row : row + 1]).matches.sum())

@@ -85,7 +85,7 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
 
 
 def spread_in_words(name: str, spreads: Mapping[Modality, Spread]) -> str:
-    """Where single values of A lie and how much of them is the clip's doing: what means over features cannot tell."""
+    """The share of A's values near 0 and 1 and their deviation between clips, which means over features do not show."""
     said = []
     for modality, spread in spreads.items():
         near, std = spread.near_0 + spread.near_1, spread.between_clips

@@ -96,7 +96,7 @@ def training_section(rows: Rows) -> list[Html]:
 
 
 def cost_section(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[Html]:
-    """What it takes, and everything needed to do it again."""
+    """Cost of a tracklet, settings and versions: everything needed to repeat the run."""
     cost = {
         "parameters": _count(facts.get("parameters"), 1e6, "million"),
         "operations for a tracklet": _count(facts.get("flops"), 1e9, "GFLOP"),
@@ -142,7 +142,7 @@ def _count(value: Any, unit: float, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What YAML can write: containers and scalars, the rest as words."""
+    """The value as YAML can write it: containers and scalars, the rest as text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -28,7 +28,7 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 def write_sheet(path: Path, width: int, height: int, draw: Draw, note: str) -> Path:
-    """What `draw` puts on axes of pixels, counted from the upper left, and `note` in small print below it, as a PNG."""
+    """Writes a PNG: what `draw` puts on axes of pixels, counted from the upper left, and `note` in small print below."""
     lines = [part for line in note.splitlines() for part in wrap(line, (width - 2 * MARGIN_PX) // CHARACTER_PX)]
     whole = height + NOTE_LINE_PX * (len(lines) + 1)
 
@@ -70,12 +70,12 @@ def end_of_list(axes: Axes, place: int, top: int) -> None:
 
 
 def left_of(place: int) -> int:
-    """Where a place of the row begins; the query is place 0."""
+    """The left edge of a place in a strip, in pixels; the query is place 0."""
     return MARGIN_PX + place * (WIDTH_PX + GAP_PX) + (GAP_PX if place else 0)
 
 
 def n_hits(*rankings: Ranking) -> int:
-    """How many hits the longest list has: a gallery may be shorter than what was asked for."""
+    """The number of hits in the longest list: a gallery may hold fewer than were asked for."""
     return max(1, *(int((ranking.indices >= 0).sum(axis=1).max(initial=0)) for ranking in rankings))
 
 
