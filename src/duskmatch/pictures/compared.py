@@ -58,16 +58,20 @@ def checkpoint(run: Compared) -> str:
 def trained_on(embedder: Embedder) -> str:
     """The training data, and whether they are generated."""
     data = embedder.header.get("data") or {}
-    name = " ".join(filter(None, (data.get("name"), data.get("version")))) or "data not said"
+    name = data_name(data) or "data not said"
     return f"{name} (synthetic)" if data.get("synthetic") else name
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """The name of a data set and its version, as far as they are known."""
+    return " ".join(filter(None, (data.get("name"), data.get("version"))))
 
 
 def source(runs: Sequence[Compared]) -> str:
     """The first words of every caption: whose data, which split."""
     document = runs[0].document
     word = "SYNTHETIC data, " if document["synthetic"] else ""
-    name = " ".join(filter(None, (document["data"]["name"], document["data"]["version"])))
-    return f"{word}{name}, {runs[0].evaluation.split} split. "
+    return f"{word}{data_name(document['data'])}, {runs[0].evaluation.split} split. "
 
 
 def n_people(evaluation: Evaluation) -> int:

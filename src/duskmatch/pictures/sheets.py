@@ -28,7 +28,7 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 def write_sheet(path: Path, width: int, height: int, draw: Draw, note: str) -> Path:
-    """Writes a PNG: what `draw` puts on axes of pixels, counted from the upper left, and `note` in small print below."""
+    """Writes what `draw` puts on axes of pixels, from the upper left, with `note` in small print below it, as a PNG."""
     lines = [part for line in note.splitlines() for part in wrap(line, (width - 2 * MARGIN_PX) // CHARACTER_PX)]
     whole = height + NOTE_LINE_PX * (len(lines) + 1)
 
