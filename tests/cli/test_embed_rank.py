@@ -185,14 +185,15 @@ def test_halves_of_one_video_are_scored_each_with_its_own_pictures(place, tmp_pa
     first, second = (cut_out(dataset, tmp_path / "one" / half, '{"video": "one.mp4"}') for half in ("first", "second"))
     shown = {}
 
-    def keep(folder, query, gallery, ranking, tracklets, *, gallery_tracklets):
-        shown.update(query=tracklets, gallery=gallery_tracklets)
+    def keep(folder, query, gallery, ranking, tracklets, *, gallery_tracklets, title, note):
+        shown.update(query=tracklets, gallery=gallery_tracklets, title=title, note=note)
         return []
 
     monkeypatch.setattr("duskmatch.pictures.ranked_strips", keep)
     command = ["rank", str(place / "run"), "--query", str(first), "--gallery", str(second)]
     assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rank1"] == 1.0  # the same pictures lie in both
+    assert shown["title"] == "Nearest to each query, by run" and "trained on" in shown["note"]
     for side, folder in (("query", first), ("gallery", second)):
         assert shown[side]["track-1"].frames[0].is_relative_to(folder.resolve())
 

@@ -38,3 +38,16 @@ def shown(path: Path, check: Callable[[Any], None]) -> list[str]:
         browser.close()
     assert complaints == []
     return requests
+
+
+def tables_are_readable(tab: Any) -> None:
+    """Sentences fit the page; a table of figures that does not fit scrolls, says so by a shade, and keeps its names."""
+    assert tab.evaluate("[...document.querySelectorAll('.sentences')].every(e => e.scrollWidth <= e.clientWidth)")
+    cut = [box for box in tab.locator(".scroll").all() if box.evaluate("e => e.scrollWidth > e.clientWidth")]
+    for box in cut:
+        assert box.evaluate("e => getComputedStyle(e).overflowX") == "auto"
+        assert "gradient" in box.evaluate("e => getComputedStyle(e).backgroundImage")
+        assert box.locator("tbody th").first.evaluate("e => getComputedStyle(e).position") == "sticky"
+    if tab.viewport_size["width"] == min(WIDTHS):
+        assert cut
+        assert not any(box.locator("td.heat").count() and box.locator("th[scope=col]").count() < 7 for box in cut)

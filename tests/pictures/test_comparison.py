@@ -16,7 +16,7 @@ from duskmatch.pictures.compared import n_people, provenance
 from duskmatch.pictures.comparison import _method, write_comparison
 from duskmatch.pictures.distances import separations
 from tests.evaluation.people import make_people
-from tests.pictures.browser import shown
+from tests.pictures.browser import shown, tables_are_readable
 from tests.pictures.conftest import BASELINE, compared_run
 from tests.pictures.test_report import HOSTILE, Reader
 from tests.test_health import DEAD
@@ -78,7 +78,7 @@ def test_each_runs_health_has_its_table(compared, tmp_path):
     outcome = write_comparison(tmp_path, runs, n_queries=1)
     assert [figures["health"] for figures in outcome["runs"]] == [health_document(DEAD), None]
     words = " ".join(" ".join(Reader((tmp_path / "compare.html").read_text("utf-8")).words).split())
-    assert "test split. Baseline part is figure (its limit) iterations LSTM_mot dead" in words
+    assert "test split. Baseline part is figure (its limit) iterations why LSTM_mot dead" in words
     assert "test split. Baseline, validation people (30 people, sequence)" in words
     assert "test split. full. health of the parts: not known (no health.json" in words
 
@@ -146,6 +146,7 @@ def test_a_browser_shows_it_whole(made):
 
     def check(tab):
         assert tab.evaluate("document.images.length") > 2 * 4 * 21
+        tables_are_readable(tab)
 
     requests = shown(path, check)
     assert {url for url in requests if not url.startswith("data:")} == {path.as_uri()}

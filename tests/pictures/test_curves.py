@@ -5,10 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from matplotlib import rc_context
 
 from duskmatch.errors import DataError
+from duskmatch.pictures import charts as charts_module
 from duskmatch.pictures import curves, read_log
-from duskmatch.pictures.charts import _draw as draw_chart
+from duskmatch.pictures.charts import SERIES, Chart, Line
 from duskmatch.pictures.curves import MAX_POINTS, training_charts
 
 
@@ -34,15 +36,60 @@ def test_zeros_are_holes_on_a_logarithmic_axis():
     assert list(chart.lines[0].x) == [1, 3, 5]
 
 
-def test_a_logarithmic_axis_is_labelled_by_plain_numbers():
-    from matplotlib.figure import Figure
+@pytest.mark.parametrize(
+    ("values", "least"),
+    [
+        ([1, 0.1, 0.01, 0.001], {"0.001", "0.01", "0.1", "1"}),
+        ([0.2, 6], {"0.2", "0.5", "1", "2", "5"}),
+        ([1.1, 1.3], {"1.2"}),
+    ],
+    ids=["decades", "one decade", "narrow"],
+)  # fmt: skip
+def test_a_logarithmic_axis_is_labelled_by_plain_numbers(values, least):
+    whole = charts_module.figure(training_charts([{"step": i, "stem_gradient": y} for i, y in enumerate(values)]))
+    whole.draw_without_rendering()
+    (axes,) = whole.axes
+    labels = [text.get_text() for text in axes.get_yticklabels(which="both")]
+    assert least <= set(labels) and not any("$" in label for label in labels)
 
-    (chart,) = training_charts([{"step": i, "attack_stem_gradient": 10.0**-i} for i in range(4)])
-    axes = Figure().add_subplot()
-    draw_chart(chart, False, axes)
-    axes.figure.draw_without_rendering()
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert {"0.001", "0.01", "0.1", "1"} <= set(labels) and not any("$" in label for label in labels)
+
+def boxes(whole):
+    """What the panels' curves and the keys cover, in pixels."""
+    whole.draw_without_rendering()
+    legends = [axes.get_legend() for axes in whole.axes if axes.get_legend()] + whole.legends
+    return [axes.bbox for axes in whole.axes], [legend.get_window_extent() for legend in legends]
+
+
+def test_keys_lie_over_no_curve_and_inside_the_picture(log):
+    with rc_context(charts_module.STYLE):
+        whole = charts_module.figure(training_charts(log), columns=2, width=5.2, height=3.5)
+        panels, keys = boxes(whole)
+    assert len(keys) == 4  # the title says what the learning rate is
+    assert not any(key.overlaps(panel) for key in keys for panel in panels)
+    assert all(whole.bbox.x0 <= key.x0 and key.x1 <= whole.bbox.x1 and key.y0 >= whole.bbox.y0 for key in keys)
+
+
+def test_equal_keys_are_drawn_once():
+    lines = [Line("rank-1", [1, 2], [3, 4], SERIES[0]), Line("mAP", [1, 2], [1, 2], SERIES[1], "--")]
+    whole = charts_module.figure([Chart("a", lines), Chart("b", lines)])
+    assert [axes.get_legend() for axes in whole.axes] == [None, None]
+    assert [text.get_text() for text in whole.legends[0].get_texts()] == ["rank-1", "mAP"]
+
+
+@pytest.mark.parametrize(("n", "columns", "rows"), [(9, 2, [2, 2, 2, 2, 1]), (7, 3, [3, 2, 2]), (4, 3, [2, 2])])
+def test_every_row_of_panels_is_as_wide_as_the_picture(n, columns, rows):
+    whole = charts_module.figure(
+        [Chart(str(i), [Line("", [1, 2], [1, 2], SERIES[0])]) for i in range(n)], columns=columns
+    )
+    spans = [axes.get_subplotspec() for axes in whole.axes]
+    found = [[s for s in spans if s.rowspan.start == row] for row in range(len(rows))]
+    assert [len(row) for row in found] == rows
+    assert all(sum(len(s.colspan) for s in row) == spans[0].get_gridspec().ncols for row in found)
+
+
+def test_a_line_of_zeros_has_no_scale_below_zero():
+    (axes,) = charts_module.figure(training_charts([{"step": i, "n_clipped": 0} for i in range(3)])).axes
+    assert axes.get_ylim()[0] > -0.1 and axes.get_ylim()[1] == 1
 
 
 def test_a_long_log_is_averaged_not_cut():

@@ -41,8 +41,15 @@ def test_rows_run_from_top_to_bottom_and_series_in_each_row() -> None:
 
 def test_one_key_names_every_series_once() -> None:
     drawn = dots_figure([CHART, CHART, CHART])
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["chance", "in order", "shuffled"]
-    assert len(drawn.axes) == 3
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["in order", "shuffled", "chance"]
+    assert len(drawn.legends) == 1 and len(drawn.axes) == 3
+
+
+def test_panels_of_other_series_have_their_own_keys() -> None:
+    other = DotChart("mAP", ["row"], [Dots("mAP", SERIES[3], [Dot(1, 0, 2)])], chance=0, line="no difference")
+    drawn = dots_figure([CHART, other])
+    keys = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in drawn.axes]
+    assert keys == [["in order", "shuffled", "chance"], ["mAP", "no difference"]] and not drawn.legends
 
 
 def test_a_series_beside_another_shares_its_line_and_one_without_a_label_is_not_in_the_key() -> None:

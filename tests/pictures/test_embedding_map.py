@@ -85,7 +85,7 @@ def test_both_maps_show_the_same_tracklets_by_their_own_vectors(compared):
 def test_each_clip_is_one_mark_with_its_persons_letter(compared):
     panel = panels_of(compared[:1])[0][1]
     n = len(panel.who)
-    points = np.arange(2.0 * n).reshape(n, 2)
+    points = np.stack([np.arange(n) % 6, np.arange(n) // 6], axis=1).astype(float)
     axes = Figure().add_subplot()
     draw_map("$t$", Panel("t", panel.who, Map(points, "by hand"), None), axes)
     people = sorted(set(panel.who.pids.tolist()))
@@ -93,6 +93,20 @@ def test_each_clip_is_one_mark_with_its_persons_letter(compared):
         (text,) = [t for t in axes.texts if t.get_position() == tuple(points[i])]
         assert text.get_text() == LETTERS[people.index(panel.who.pids[i])]
     assert sum(len(marks.get_offsets()) for marks in axes.collections) == n
+
+
+def test_no_letter_lies_on_another(compared):
+    panel = panels_of(compared[:1])[0][1]
+    points = np.random.default_rng(0).normal(size=(len(panel.who), 2)) * 0.01
+    points[0] = 9, 9  # far away, so that the others lie on each other
+    whole = Figure(figsize=(4.6, 4.6))
+    axes = whole.add_subplot()
+    draw_map("t", Panel("t", panel.who, Map(points, "by hand"), None), axes)
+    whole.draw_without_rendering()
+    places = [text.get_window_extent() for text in axes.texts]
+    assert 2 <= len(places) < len(points)
+    assert not any(one.overlaps(other) for i, one in enumerate(places) for other in places[:i])
+    assert sum(len(marks.get_offsets()) for marks in axes.collections) == len(points)
 
 
 def test_the_caption_says_method_people_and_loaded_weights(compared, tmp_path):

@@ -14,7 +14,7 @@ from duskmatch.pictures.cases import shown_cases
 from duskmatch.pictures.report import report
 from duskmatch.records import DIRECTIONS
 from tests.evaluation.people import FakeEmbedder, make_people
-from tests.pictures.browser import shown
+from tests.pictures.browser import shown, tables_are_readable
 from tests.test_health import DEAD
 from tests.test_health import document as health_document
 
@@ -158,6 +158,9 @@ def test_a_browser_shows_it_whole(evaluation, document, people, log, tmp_path):
     def check(tab):
         assert tab.evaluate("document.images.length") > 2 * 8 * 11
         assert tab.locator("svg polyline, svg path").count() > 10
+        tables_are_readable(tab)
+        rank10 = tab.locator(".tiles.strip li:last-child b").first.evaluate("e => e.getClientRects().length")
+        assert rank10 == 1  # "10 ✗" is not broken
 
     requests = shown(path, check)
     assert [url for url in requests if not url.startswith(("data:", "file:"))] == []

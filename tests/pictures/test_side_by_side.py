@@ -10,8 +10,9 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from duskmatch.pictures.cases import shown_cases
+from duskmatch.pictures.sheets import RIGHT, WRONG, left_of
 from duskmatch.pictures.side_by_side import DIFFER, HEAD_PX, STRIP_PX, block, compared_cases, strip_pages
-from duskmatch.pictures.strips import HEIGHT_PX, RIGHT, WIDTH_PX, WRONG, left_of
+from duskmatch.pictures.thumbnails import HEIGHT_PX, WIDTH_PX
 from duskmatch.records import DIRECTIONS
 
 NOTE = "SYNTHETIC data (Duskwalk 1)"

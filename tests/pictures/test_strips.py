@@ -7,9 +7,11 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from duskmatch.evaluation import rank
-from duskmatch.pictures import ranked_strips
-from duskmatch.pictures.strips import HEAD_PX, HEIGHT_PX, RIGHT, ROW_PX, UNKNOWN, WIDTH_PX, WRONG, left_of
-from duskmatch.records import Embeddings
+from duskmatch.pictures import ranked_strips, sheets
+from duskmatch.pictures.sheets import RIGHT, UNKNOWN, WRONG, left_of
+from duskmatch.pictures.strips import HEAD_PX, ROW_PX
+from duskmatch.pictures.thumbnails import HEIGHT_PX, WIDTH_PX
+from duskmatch.records import Embeddings, Tracklet
 
 
 def page_of(path):
@@ -50,6 +52,44 @@ def test_unknown_people_are_neither_right_nor_wrong_and_short_lists_end(tmp_path
     for row in (0, 1):
         assert has_frame(page, 1, row, UNKNOWN)
         assert not any(has_frame(page, place, row, colour) for place in (1, 2, 3) for colour in (RIGHT, WRONG))
+
+
+def drawn_texts(monkeypatch, tmp_path, query, gallery, ranking, **words):
+    """The texts of the only page, by their place from the left."""
+    kept = []
+    monkeypatch.setattr(sheets, "save_figure", lambda make, path, dpi: kept.append(make()))
+    ranked_strips(tmp_path, query, gallery, ranking, {}, **words)
+    (axes,) = kept[0].axes
+    return [text.get_text() for text in axes.texts], kept[0].get_figwidth() * 100
+
+
+def test_a_gallery_shorter_than_asked_for_leaves_no_empty_columns(monkeypatch, tmp_path):
+    query = Embeddings(np.eye(2), np.array([1, 2]), np.array([1, 1]), "infrared", sources=["a", "b"])
+    gallery = Embeddings(np.eye(2), np.array([1, 2]), np.array([2, 2]), "visible", sources=["c", "d"])
+    ranking = rank(query, gallery, camera_rule="none", k=10)
+    texts, width = drawn_texts(monkeypatch, tmp_path, query, gallery, ranking)
+    assert "2" in texts and "3" not in texts and "–" not in texts
+    assert width < left_of(10)
+
+
+def test_a_page_says_whose_people_and_whose_answer_it_shows(monkeypatch, tmp_path):
+    query = Embeddings(np.eye(2), np.array([1, 2]), np.array([1, 1]), "infrared", sources=["a", "b"])
+    ranking = rank(query, query, camera_rule="none", k=1)
+    words = {"title": "SYNTHETIC data: nearest to each query, by RUN", "note": "2 queries"}
+    texts, _ = drawn_texts(monkeypatch, tmp_path, query, query, ranking, **words)
+    assert texts[0] == words["title"] and texts[1] == "camera rule: none"
+    assert "1 − cosine" in texts[-1] and texts[-1].endswith("2 queries")
+
+
+def test_a_slim_crop_stands_in_its_frame_without_bars(tmp_path):
+    crop = tmp_path / "crop.png"
+    cv2.imwrite(str(crop), np.full((160, 40, 3), (0, 0, 255), np.uint8))  # BGR: red
+    side = Embeddings(np.eye(1), np.array([-1]), np.array([1]), "infrared", sources=["a"])
+    found = {"a": Tracklet((crop,), 1, 1, "infrared")}
+    (path,) = ranked_strips(tmp_path, side, side, rank(side, side, camera_rule="none", k=1), found)
+    shown = page_of(path)[HEAD_PX + 40 : HEAD_PX + 120, left_of(0) - 8 : left_of(0) + WIDTH_PX + 8].astype(int)
+    grey = (np.abs(shown - 128) < 12).all(axis=2)
+    assert not grey.any() and (shown == (255, 0, 0)).all(axis=2).sum(axis=1).max() == 40
 
 
 def test_the_same_ranking_gives_the_same_bytes(people, evaluation, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from duskmatch.embedding import Embedder
     from duskmatch.records import Embeddings, Modality, Ranking, Tracklet
 
 COLUMNS = (
@@ -84,13 +85,18 @@ def run(args: argparse.Namespace) -> None:
         ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
         rows = table(query, gallery, ranking)
         write_csv(out / "ranking.csv", rows, COLUMNS)
-        pages = ranked_strips(out, query, gallery, ranking, _by_name(sought), gallery_tracklets=_by_name(searched))
+        synthetic = is_synthetic(args.query) or is_synthetic(args.gallery)
+        title = f"{'SYNTHETIC data: ' if synthetic else ''}nearest to each query, by {args.run.resolve().name}"
+        pages = ranked_strips(
+            out, query, gallery, ranking, _by_name(sought), gallery_tracklets=_by_name(searched),
+            title=title[0].upper() + title[1:], note=_small_print(embedder, len(query), len(gallery)),
+        )  # fmt: skip
         outcome: dict[str, Any] = {
             "out": str(out),
             "queries": len(query),
             "gallery": len(gallery),
             "camera_rule": args.camera_rule,
-            "synthetic": is_synthetic(args.query) or is_synthetic(args.gallery),
+            "synthetic": synthetic,
             "trained_on_synthetic": bool((embedder.header.get("data") or {}).get("synthetic")),
             "precision": query.meta["precision"],
             "engine": query.meta["engine"],
@@ -122,6 +128,16 @@ def side_of(spec: str, modality: Modality | None, flag: str) -> list[Tracklet]:
     if modality is None:
         return tracklets_of(spec)
     return [Tracklet(pictures, -1, -1, modality, Path(spec).resolve().name)]
+
+
+def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
+    """The sizes of both sides and where the model comes from."""
+    from duskmatch.pictures.compared import trained_on
+
+    return (
+        f"{n_queries} queries, {n_gallery} in the gallery. Method {embedder.settings.model.name}, checkpoint "
+        f"{embedder.header.get('checkpoint') or 'not said'}, trained on {trained_on(embedder)}."
+    )
 
 
 def videos_apart(query: str, gallery: str) -> str | None:

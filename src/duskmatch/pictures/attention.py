@@ -1,4 +1,4 @@
-"""What of a few queries each model looks at: frames, heat over them, and the hit whose likeness the heat explains."""
+"""Attention of each model on a few queries: frames, heat over them, and the hit whose similarity the heat explains."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from duskmatch.data import SAMPLINGS, decode_frame
 from duskmatch.embedding.saliency import Looks, look
 from duskmatch.pictures.compared import Compared
 from duskmatch.pictures.overlays import overlay
+from duskmatch.pictures.sheets import RIGHT, SIGN, WRONG
 from duskmatch.pictures.side_by_side import Cases
-from duskmatch.pictures.strips import RIGHT, SIGN, WRONG
-from duskmatch.pictures.thumbnails import fitted, middle_frame, on_grey, thumbnail
+from duskmatch.pictures.thumbnails import fitted, middle_frame, thumbnail
 from duskmatch.records import DIRECTIONS, Direction, Tracklet
 
 HEIGHT_PX, WIDTH_PX = 192, 96
@@ -22,7 +22,7 @@ HEIGHT_PX, WIDTH_PX = 192, 96
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One frame of a query as one model sees it, and the hit whose likeness is explained."""
+    """One frame of a query as one model sees it, and the hit whose similarity is explained."""
 
     frame: UInt8[np.ndarray, "h w 3"]
     activation: Float[np.ndarray, "h2 w2"]
@@ -95,19 +95,13 @@ def tiles_of(row: Row, frames_differ: bool) -> list[list[Tile]]:
     groups = []
     for place, seen in enumerate(row.seen):
         frame = fitted(seen.frame, HEIGHT_PX, WIDTH_PX)
-        activation, grad_cam = (
-            on_grey(overlay(frame, m), HEIGHT_PX, WIDTH_PX) for m in (seen.activation, seen.grad_cam)
-        )
+        activation, grad_cam = (overlay(frame, heat) for heat in (seen.activation, seen.grad_cam))
         hit = thumbnail(middle_frame(seen.hit), height=HEIGHT_PX, width=WIDTH_PX)
         sign = SIGN[RIGHT if seen.match else WRONG]
-        group = [Tile("frame", _boxed(frame))] if frames_differ or not place else []
+        group = [Tile("frame", frame)] if frames_differ or not place else []
         group += [Tile("activation", activation), Tile("Grad-CAM", grad_cam, f"sim {seen.sim:.3f}")]
         groups.append([*group, Tile("first hit", hit, f"{sign} person {seen.hit.pid}", seen.match)])
     return groups
-
-
-def _boxed(small: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    return on_grey(small, HEIGHT_PX, WIDTH_PX)
 
 
 def frames_differ(rows: Sequence[Row]) -> bool:

@@ -1,33 +1,26 @@
-"""Where models look: warm colours over frames, the frame itself beside them, in the page and as a picture file.
+"""Maps of where models look: warm colours over frames, the frame itself beside them, in the page and as a file.
 
 Source: in the manner of the paper's Fig. 7, which says no more than "the warmer the color, the more attention".
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from duskmatch.evaluation.words import ARROWS
-from duskmatch.files import write_bytes
 from duskmatch.pictures.attention import HEIGHT_PX, WIDTH_PX, Row, Tile, frames_differ, tiles_of
-from duskmatch.pictures.charts import INK, STYLE
+from duskmatch.pictures.charts import INK
 from duskmatch.pictures.compared import Compared, source
 from duskmatch.pictures.gallery_views import who
 from duskmatch.pictures.html import Html, element
 from duskmatch.pictures.overlays import scale_of_heat
-from duskmatch.pictures.side_by_side import CHARACTER_PX
-from duskmatch.pictures.strips import LINE_STYLE, MARGIN_PX, RIGHT, UNKNOWN, WRONG
+from duskmatch.pictures.sheets import MARGIN_PX, RIGHT, WRONG, framed, write_sheet
 from duskmatch.pictures.thumbnails import data_uri
 
-HEAD_PX, WORDS_PX, GAP_PX, NOTE_LINE_PX = 94, 34, 10, 15
+HEAD_PX, WORDS_PX, GAP_PX = 94, 34, 10
 TABLE_REM, LARGEST_REM = 53, 7.2  # what the pictures of a row may take together, and one of them
 CAPTION = (
     "The first query of each kind above, in the frame of its clip where no model's Grad-CAM is weak (the lowest of "
@@ -86,25 +79,14 @@ def attention_page(path: Path, runs: Sequence[Compared], rows: Sequence[Row], no
     groups = [tiles_of(row, differ) for row in rows]
     step = WIDTH_PX + GAP_PX
     width = 2 * MARGIN_PX + sum(len(group) * step + 2 * GAP_PX for group in groups[0])
-    lines = [
-        part for line in (CAPTION, *note.splitlines()) for part in wrap(line, (width - 2 * MARGIN_PX) // CHARACTER_PX)
-    ]
     row_px = HEIGHT_PX + WORDS_PX + 24
-    height = HEAD_PX + len(rows) * row_px + NOTE_LINE_PX * (len(lines) + 1)
-    with rc_context(STYLE):  # type: ignore[arg-type]
-        page = Figure(figsize=(width / 100, height / 100), dpi=100)
-        axes = page.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(0, width), ylim=(height, 0))
-        axes.axis("off")
+
+    def draw(axes: Axes) -> None:
         axes.text(MARGIN_PX, 20, source(runs), size=9, va="center")
         for place, (row, group) in enumerate(zip(rows, groups, strict=True)):
             _page_row(axes, HEAD_PX + place * row_px, row, group, [run.name for run in runs] if not place else None)
-        bottom = HEAD_PX + len(rows) * row_px
-        axes.text(MARGIN_PX, bottom, "\n".join(lines), size=8, color=UNKNOWN, va="top", linespacing=1.35)
-        out = io.BytesIO()
-        page.savefig(out, format="png", dpi=100, facecolor="white", metadata={"Software": None})
-    write_bytes(path, out.getvalue())
-    return path
+
+    return write_sheet(path, width, HEAD_PX + len(rows) * row_px, draw, f"{CAPTION}\n{note}")
 
 
 def _page_row(axes: Axes, top: int, row: Row, groups: Sequence[Sequence[Tile]], names: Sequence[str] | None) -> None:
@@ -123,10 +105,7 @@ def _page_row(axes: Axes, top: int, row: Row, groups: Sequence[Sequence[Tile]], 
 
 
 def _tile(axes: Axes, left: int, top: int, tile: Tile) -> None:
-    extent = (left, left + WIDTH_PX, top + HEIGHT_PX, top)
-    axes.imshow(tile.picture, extent=extent, aspect="auto", interpolation="nearest")
-    colour = {None: INK, True: RIGHT, False: WRONG}[tile.match]
-    if tile.match is not None:
-        style = LINE_STYLE[colour]
-        axes.add_patch(Rectangle((left, top), WIDTH_PX, HEIGHT_PX, fill=False, ec=colour, lw=2.2, ls=style))
-    axes.text(left + WIDTH_PX / 2, top + HEIGHT_PX + 8, tile.words, ha="center", va="top", size=7.5, color=colour)
+    colour = {None: None, True: RIGHT, False: WRONG}[tile.match]
+    framed(axes, tile.picture, (left, top, WIDTH_PX, HEIGHT_PX), colour, gap=0)
+    middle, below = left + WIDTH_PX / 2, top + HEIGHT_PX + 8
+    axes.text(middle, below, tile.words, ha="center", va="top", size=7.5, color=colour or INK)

@@ -1,4 +1,4 @@
-"""Where the score comes from: by view difference, by pair of cameras, within one modality. Figures, no pictures."""
+"""Scores of groups of matches: by view difference, by pair of cameras, within one modality. Figures, no pictures."""
 
 from __future__ import annotations
 

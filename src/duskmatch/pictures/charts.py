@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill, wrap
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from duskmatch.files import write_bytes
 from duskmatch.pictures.html import Html, element
@@ -48,12 +53,16 @@ STYLE = {
     "svg.hashsalt": "duskmatch",
 }
 NOTE_SIZE, LINE_INCHES, CHARACTER_INCHES = 6.5, 0.115, 0.052  # of the small print below a picture file
+TITLE_CHARACTER_INCHES = 0.068
+KEY_SIZE, KEY_MARK_INCHES, KEY_CHARACTER_INCHES = 8, 0.6, 0.076  # of a mark in the key with its gaps, of a letter
+DECADES = 2  # a shorter logarithmic axis needs ticks between the powers of ten
+SIGNS = {"x": "×", "o": "●", "^": "△"}  # of markers, in a key of the page
 Draw = Callable[[Axes], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series of a chart; `band` is (low, high) around it, shaded."""
+    """One series of a chart; `band` is (low, high) around it, shaded; with style "" there are markers alone."""
 
     label: str
     x: Sequence[float] | npt.NDArray[np.floating] | npt.NDArray[np.integer]
@@ -84,42 +93,81 @@ def figure(
     columns: int = 1,
     width: float = 6.4,
     height: float = 3.0,
-    legend: bool = True,
     heading: str = "",
 ) -> Figure:
-    """The panels in rows of `columns`; `width` and `height` are of one panel, in inches.
-
-    Under a `heading` panels share one key, that of the first, below them all.
-    """
-    panels = [partial(_draw, chart, legend and not heading) for chart in charts]
-    whole = drawn(panels, columns=columns, width=width, height=height)
+    """The panels in rows of at most `columns`, under a `heading`; `width` and `height` are of one panel, in inches."""
+    whole = drawn([partial(_draw, chart) for chart in charts], columns=columns, width=width, height=height)
+    add_keys(whole)
     if heading:
         whole.suptitle(heading, fontsize=9, x=0.01, ha="left", parse_math=False)
-        whole.legend(*whole.axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8)
     return whole
 
 
 def drawn(
     panels: Sequence[Draw], *, columns: int = 1, width: float = 6.4, height: float = 3.0, note: str = ""
 ) -> Figure:
-    """Panels that draw themselves, in rows of `columns`; `note` stands below them, its lines broken where they end."""
-    n_rows = -(-len(panels) // columns)
+    """Panels that draw themselves, in rows of at most `columns`, each row as wide as the picture.
+
+    `note` stands below them, its lines broken where they end.
+    """
+    rows = np.array_split(np.arange(len(panels)), -(-len(panels) // columns))  # no panel is left alone beside a gap
+    n_rows = len(rows)
     lines = [part for line in note.splitlines() for part in wrap(line, int(columns * width / CHARACTER_INCHES))]
     whole = Figure(figsize=(width * columns, height * n_rows + LINE_INCHES * len(lines)), layout="constrained")
-    for place, draw in enumerate(panels):
-        draw(whole.add_subplot(n_rows, columns, place + 1))
+    grid = whole.add_gridspec(n_rows, math.lcm(*map(len, rows)))
+    for line, row in enumerate(rows):
+        span = grid.ncols // len(row)
+        for place, panel in enumerate(row):
+            panels[panel](whole.add_subplot(grid[line, place * span : (place + 1) * span]))
     if lines:
         whole.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=NOTE_SIZE)
     return whole
 
 
-def as_svg(chart: Chart, description: str, *, width: float = 5.2, height: float = 2.9) -> Html:
+def add_keys(whole: Figure) -> None:
+    """One key below all panels where theirs are the same, else each panel's own below its axis: none over a curve."""
+    found = [(axes, _entries(axes)) for axes in whole.axes]
+    found = [(axes, entries) for axes, entries in found if entries]
+    if len({tuple(entries) for _, entries in found}) == 1:
+        _, entries = found[0]
+        n_columns = _key_columns(list(entries), whole.get_figwidth())
+        whole.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=n_columns, fontsize=KEY_SIZE)
+        return
+    for axes, entries in found:
+        below = ScaledTranslation(0, -0.42 if axes.get_xlabel() else -0.27, whole.dpi_scale_trans)
+        axes.legend(
+            entries.values(), entries.keys(), loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
+            bbox_transform=axes.transAxes + below, ncols=_key_columns(list(entries), 0.85 * _inches(axes)),
+            fontsize=KEY_SIZE,
+        )  # fmt: skip
+
+
+def _entries(axes: Axes) -> dict[str, Any]:
+    """Handles by label, those of plain lines (chance, no difference) behind those of series with intervals."""
+    handles, labels = axes.get_legend_handles_labels()
+    entries = sorted(zip(labels, handles, strict=True), key=lambda entry: isinstance(entry[1], Line2D))
+    return dict(entries)
+
+
+def _key_columns(labels: Sequence[str], inches: float) -> int:
+    fitting = max(1, int(inches / (KEY_MARK_INCHES + KEY_CHARACTER_INCHES * max(map(len, labels)))))
+    return -(-len(labels) // -(-len(labels) // fitting))  # rows of the key about equally long
+
+
+def _inches(axes: Axes) -> float:
+    """The width of a panel with its labels."""
+    place, whole = axes.get_subplotspec(), axes.get_figure(root=True)
+    share = len(place.colspan) / place.get_gridspec().ncols if place else 1
+    return share * whole.get_figwidth() if whole else 0
+
+
+def as_svg(chart: Chart, description: str, *, width: float = 4.4, height: float = 2.6) -> Html:
     """One panel as markup for the page, its key below it; `description` is read out where it cannot be seen."""
-    return drawn_svg(partial(_draw, chart, False), description, width=width, height=height, key=_key(chart))
+    return drawn_svg(partial(_draw, chart), description, width=width, height=height, key=_key(chart))
 
 
 def drawn_svg(
-    draw: Draw, description: str, *, width: float = 5.2, height: float = 2.9, key: Html | None = None
+    draw: Draw, description: str, *, width: float = 4.4, height: float = 2.6, key: Html | None = None
 ) -> Html:
     """The same of a panel that draws itself."""
     out = io.StringIO()
@@ -150,28 +198,32 @@ def _for_the_page(svg: str) -> Html:
 
 def _key(chart: Chart) -> Html | None:
     lines = [line for line in chart.lines if line.label]
-    if not lines:
-        return None
-    swatches = [
-        element("i", style=f"border-top: 3px {'dashed' if line.style == '--' else 'solid'} {PAGE_COLOURS[line.colour]}")
-        for line in lines
-    ]
-    return element("ul", *(element("li", s, line.label) for s, line in zip(swatches, lines, strict=True)), class_="key")
+    items = [element("li", swatch(line.colour, line.style, SIGNS.get(line.marker, "")), line.label) for line in lines]
+    return element("ul", *items, class_="key") if items else None
+
+
+def swatch(colour: str, style: str = "-", sign: str = "") -> Html:
+    """A piece of the line for a key of the page; the marker's sign where there is no line."""
+    if not style:
+        return element("i", sign, style=f"color: {PAGE_COLOURS[colour]}", class_="sign")
+    width, line = {"-": (3, "solid"), "--": (3, "dashed"), ":": (2, "dotted")}[style]
+    return element("i", style=f"border-top: {width}px {line} {PAGE_COLOURS[colour]}")
 
 
 def save_png(charts: Sequence[Chart], path: Path, **size: float | str) -> None:
     """The panels as a picture file."""
-    _save(lambda: figure(charts, **size), path)  # type: ignore[arg-type]
+    save_figure(lambda: figure(charts, **size), path)  # type: ignore[arg-type]
 
 
 def save_drawn(panels: Sequence[Draw], path: Path, *, note: str, columns: int, width: float, height: float) -> None:
     """Panels that draw themselves as a picture file, with what a reader must know below them."""
-    _save(lambda: drawn(panels, columns=columns, width=width, height=height, note=note), path)
+    save_figure(lambda: drawn(panels, columns=columns, width=width, height=height, note=note), path)
 
 
-def _save(make: Callable[[], Figure], path: Path) -> None:
+def save_figure(make: Callable[[], Figure], path: Path, dpi: int = 150) -> None:
+    """Writes the figure that `make` returns as a PNG, in the pictures' style."""
     out = io.BytesIO()
-    _styled(lambda: make().savefig(out, format="png", dpi=150, facecolor="white", metadata={"Software": None}))
+    _styled(lambda: make().savefig(out, format="png", dpi=dpi, facecolor="white", metadata={"Software": None}))
     write_bytes(path, out.getvalue())
 
 
@@ -181,20 +233,34 @@ def _styled(draw: Callable[[], None]) -> None:
         draw()
 
 
-def _draw(chart: Chart, legend: bool, axes: Axes) -> None:
+def _draw(chart: Chart, axes: Axes) -> None:
     for line in chart.lines:
-        axes.plot(line.x, line.y, line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4)
+        axes.plot(
+            line.x, line.y, linestyle=line.style, color=line.colour, label=line.label, marker=line.marker, markersize=4
+        )
         if line.band:
             axes.fill_between(line.x, *line.band, color=line.colour, alpha=0.14, linewidth=0)
-    axes.set_title(chart.title)
+    axes.set_title(fill(chart.title, int(_inches(axes) / TITLE_CHARACTER_INCHES)))
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
     if chart.log:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten are written by math text, which is switched off
+        _logarithmic(axes)
     if chart.x_ticks:
         axes.set_xticks(chart.x_ticks, chart.x_names)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
-    if legend and any(line.label for line in chart.lines):
-        axes.legend(fontsize=8)
+    elif not any(np.any(line.y) for line in chart.lines):  # zeros alone: no scale around nothing
+        axes.set_ylim(-0.05, 1)
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers: math text, in which Matplotlib writes powers of ten, is switched off."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    decades = math.log10(high / low)
+    if decades < 0.5:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < DECADES else (1,)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""One RUN among those that are put side by side, and what stands below every picture of them."""
+"""One RUN among those that are put side by side, and the small print of every picture of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Compared:
 
 
 def provenance(runs: Sequence[Compared]) -> str:
-    """What no picture may be seen without: the data, the split, how many people and queries, each RUN's checkpoint."""
+    """The small print of every picture: the data, the split, how many people and queries, each RUN's checkpoint."""
     first = runs[0]
     queries = ", ".join(f"{first.document[d]['n_queries']} queries {ARROWS[d]}" for d in DIRECTIONS)
     lines = [
@@ -47,27 +47,35 @@ def provenance(runs: Sequence[Compared]) -> str:
 
 
 def checkpoint(run: Compared) -> str:
-    """Which weights, and how they saw the people."""
+    """The checkpoint, its training data, and the size of a clip."""
     data, document = run.embedder.settings.data, run.document
-    trained = run.embedder.header.get("data") or {}
-    name = " ".join(filter(None, (trained.get("name"), trained.get("version")))) or "data not said"
-    word = " (synthetic)" if trained.get("synthetic") else ""
     return (
-        f"checkpoint {document['checkpoint'] or 'not said'}, seed {document['seed']}, trained on {name}{word}, "
-        f"{data.height} x {data.width} px, {data.frames_per_clip} frames a clip"
+        f"checkpoint {document['checkpoint'] or 'not said'}, seed {document['seed']}, trained on "
+        f"{trained_on(run.embedder)}, {data.height} x {data.width} px, {data.frames_per_clip} frames a clip"
     )
+
+
+def trained_on(embedder: Embedder) -> str:
+    """The training data, and whether they are generated."""
+    data = embedder.header.get("data") or {}
+    name = data_name(data) or "data not said"
+    return f"{name} (synthetic)" if data.get("synthetic") else name
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """The name of a data set and its version, as far as they are known."""
+    return " ".join(filter(None, (data.get("name"), data.get("version"))))
 
 
 def source(runs: Sequence[Compared]) -> str:
     """The first words of every caption: whose data, which split."""
     document = runs[0].document
     word = "SYNTHETIC data, " if document["synthetic"] else ""
-    name = " ".join(filter(None, (document["data"]["name"], document["data"]["version"])))
-    return f"{word}{name}, {runs[0].evaluation.split} split. "
+    return f"{word}{data_name(document['data'])}, {runs[0].evaluation.split} split. "
 
 
 def n_people(evaluation: Evaluation) -> int:
-    """How many people are looked for."""
+    """The number of people among the queries."""
     return len({int(pid) for side in evaluation.query.values() for pid in side.embeddings.pids})
 
 

@@ -14,11 +14,11 @@ from duskmatch.pictures.attention_maps import attention_page, attention_section
 from duskmatch.pictures.compared import Compared, checkpoint, n_people, provenance, source
 from duskmatch.pictures.distances import distances_section, save_distances, separations
 from duskmatch.pictures.embedding_map import maps_section, panels_of, save_maps
-from duskmatch.pictures.headline import NAMES, facts_list, notice
+from duskmatch.pictures.headline import NAMES, facts_list
 from duskmatch.pictures.health import compared_health
 from duskmatch.pictures.html import Child, Html, element, table
 from duskmatch.pictures.part_weights import part_figures, parts_section, save_parts
-from duskmatch.pictures.report import anchor, page
+from duskmatch.pictures.report import data_in_title, page, page_header
 from duskmatch.pictures.side_by_side import compared_cases, strip_pages, strips_section
 from duskmatch.records import DIRECTIONS
 
@@ -53,8 +53,8 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
         "Maps of the embeddings": maps_section(runs, maps),
         "What the figures depend on": protocol_section(runs),
     }
-    path = folder / "compare.html"
-    write_text(path, page(_title(runs), _header(runs, list(sections)), sections))
+    path, title = folder / "compare.html", _title(runs)
+    write_text(path, page(title, page_header("comparison", title, runs[0].document, list(sections)), sections))
     figures = [
         {
             "name": run.name,
@@ -81,10 +81,11 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
 
 
 def scores_section(runs: Sequence[Compared]) -> list[Html]:
-    """What each RUN is, then every figure of both directions in per cent."""
+    """Method and checkpoint of each RUN, then every figure of both directions in per cent."""
     what = table(
         ["", "method", "searched by", "weights", "parameters at test"],
         [[run.name, _method(run), _searched_by(run), checkpoint(run), _parameters(run)] for run in runs],
+        sentences=True,
     )
     rows = [_figures(run, direction) for direction in DIRECTIONS for run in runs]
     first = runs[0].document
@@ -99,11 +100,11 @@ def scores_section(runs: Sequence[Compared]) -> list[Html]:
         "95 %: over draws of these people. It does not hold what another seed of training would give: one run of each "
         "shows what these runs do, and not yet which method is better."
     )
-    return [element("div", what, class_="wrapping"), figures, element("p", note, class_="small soft")]
+    return [what, figures, element("p", note, class_="small soft")]
 
 
 def protocol_section(runs: Sequence[Compared]) -> list[Html]:
-    """What all share; the last RUN's document has counted all readings of the test people."""
+    """Protocol and data that all share; the last RUN's document has counted all readings of the test people."""
     words = protocol_in_words(runs[-1].document)
     facts = {what: words[what] for what in SHARED}
     facts["people"] = str(n_people(runs[0].evaluation))
@@ -117,7 +118,7 @@ def _figures(run: Compared, direction: str) -> list[Child]:
 
 
 def _method(run: Compared) -> str:
-    """Which parts of the paper's method the network has; of another method its name."""
+    """The parts of the paper's method that the network has; of another method its name."""
     model = run.embedder.settings.model
     if model.name != "self_attack":
         return METHODS.get(model.name, model.name)
@@ -137,20 +138,6 @@ def _parameters(run: Compared) -> str:
 
 
 def _title(runs: Sequence[Compared]) -> str:
-    document = runs[0].document
-    name = " ".join(filter(None, (document["data"]["name"], document["data"]["version"])))
-    word = " (SYNTHETIC)" if document["synthetic"] else ""
     names = [run.name for run in runs]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    return f"{name}{word}: {listed}{' side by side' if len(names) > 1 else ''}"
-
-
-def _header(runs: Sequence[Compared], titles: list[str]) -> Html:
-    links = [element("a", title, href=f"#{anchor(title)}") for title in titles]
-    return element(
-        "header",
-        element("p", "duskmatch comparison", class_="soft small"),
-        element("h1", _title(runs)),
-        notice(runs[0].document),
-        element("nav", *links, aria_label="Sections"),
-    )
+    return f"{data_in_title(runs[0].document)}: {listed}{' side by side' if len(names) > 1 else ''}"

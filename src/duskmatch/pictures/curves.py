@@ -47,7 +47,7 @@ def curves(rows: Rows, path: Path) -> None:
     charts = training_charts(rows)
     if not charts:
         raise DataError("no curve can be drawn: the log holds no row with a number in it; train some steps first")
-    save_png(charts, path, columns=2, width=5.2, height=3.1)
+    save_png(charts, path, columns=2, width=5.2, height=3.5)
 
 
 def training_charts(rows: Rows) -> list[Chart]:

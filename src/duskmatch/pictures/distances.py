@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from duskmatch.evaluation import Evaluation, Separation, separation, separation_within
-from duskmatch.pictures.charts import PAGE_COLOURS, SERIES, drawn_svg, save_drawn
+from duskmatch.pictures.charts import SERIES, drawn_svg, save_drawn, swatch
 from duskmatch.pictures.compared import Compared, source
 from duskmatch.pictures.html import Html, element, table
 
@@ -81,7 +81,7 @@ def draw_distances(title: str, of: Separation, ends: tuple[float, float], legend
             density = counts / counts.sum()  # bins of one panel are equally wide
             axes.stairs(density, of.edges, color=colour, ls=style, lw=1.5, label=label)
             axes.stairs(density, of.edges, color=colour, alpha=0.22, fill=True, lw=0)
-    axes.set(title=title, xlabel="distance", xlim=ends, yticks=[])
+    axes.set(title=title, xlabel="distance, 1 − cosine", xlim=ends, yticks=[])
     top = axes.get_ylim()[1]
     axes.set_ylim(0, 1.3 * top if legend else top)  # room for the key above the bars
     axes.spines["left"].set_visible(False)
@@ -104,6 +104,5 @@ def _auc(of: Separation) -> str:
 
 
 def _key() -> Html:
-    lines = [("solid", SAME, "same person"), ("dashed", OTHERS, "different people")]
-    swatches = [(element("i", style=f"border-top: 3px {line} {PAGE_COLOURS[c]}"), words) for line, c, words in lines]
-    return element("ul", *(element("li", *pair) for pair in swatches), class_="key")
+    items = [(swatch(SAME), "same person"), (swatch(OTHERS, "--"), "different people")]
+    return element("ul", *(element("li", *item) for item in items), class_="key")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from duskmatch.files import write_bytes
-from duskmatch.pictures.charts import INK, STYLE
+from duskmatch.pictures.charts import INK, add_keys, drawn, save_figure
 
-ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.0  # inches: of one dot, of one panel, of title and axis
+ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.3  # inches: of one dot, of one panel, of title and axis
 TITLE_LETTERS, ROW_LETTERS = 36, 22  # of a line of the title, and of what stands beside a row
-KEY_MARK, KEY_LETTER = 0.6, 0.085  # inches: of a mark in the key and the gaps around it, of a letter
 
 
 class Dot(NamedTuple):
@@ -58,21 +55,12 @@ class DotChart:
 
 
 def dots_figure(charts: Sequence[DotChart], *, columns: int = 2) -> Figure:
-    """The panels in rows of `columns`, one key for all below them."""
-    n_rows = -(-len(charts) // columns)
+    """The panels in rows of at most `columns`, with their keys below them."""
     lines = max(len(chart.rows) * (len(set(lines_of(chart))) + 1) for chart in charts)
-    size = PANEL_WIDTH * columns, (MARGIN + ROW_HEIGHT * lines) * n_rows + 0.5
-    drawn = Figure(figsize=size, layout="constrained")
-    known = {}
-    for place, chart in enumerate(charts):
-        axes = drawn.add_subplot(n_rows, columns, place + 1)
-        draw_dots(chart, axes)
-        handles, labels = axes.get_legend_handles_labels()
-        known.update(dict(zip(labels, handles, strict=True)))
-    longest = max(map(len, known), default=0)
-    fitting = max(1, int(size[0] / (KEY_MARK + KEY_LETTER * longest)))
-    drawn.legend(known.values(), known.keys(), loc="outside lower center", ncols=min(max(len(known), 1), fitting))
-    return drawn
+    panels = [partial(draw_dots, chart) for chart in charts]
+    whole = drawn(panels, columns=columns, width=PANEL_WIDTH, height=MARGIN + ROW_HEIGHT * lines)
+    add_keys(whole)
+    return whole
 
 
 def lines_of(chart: DotChart) -> list[int]:
@@ -85,10 +73,7 @@ def lines_of(chart: DotChart) -> list[int]:
 
 def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> None:
     """The panels as a picture file."""
-    out = io.BytesIO()
-    with rc_context(STYLE):  # type: ignore[arg-type]
-        dots_figure(charts, columns=columns).savefig(out, format="png", dpi=150, facecolor="white")
-    write_bytes(path, out.getvalue())
+    save_figure(lambda: dots_figure(charts, columns=columns), path)
 
 
 def row_in_lines(row: str) -> str:

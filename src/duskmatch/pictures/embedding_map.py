@@ -27,6 +27,7 @@ LEAST_POINTS = 12  # fewer have no neighbourhoods worth the name
 PERPLEXITY = 12.0
 LETTERS = ascii_uppercase
 WIDTH = 4.6
+MARK_AREA, MARK_INCHES = 88, 0.17  # square points; how far marks must be apart to be read
 T_SNE = (
     "t-SNE (scikit-learn, perplexity {perplexity:.0f}, PCA start, fixed seed): near points are alike; directions and "
     "distances between far ones mean nothing"
@@ -126,8 +127,9 @@ def caption(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) -> st
     return (
         f"All {len(who)} clips of {len(np.unique(who.pids))} people, spread evenly over those seen in both modalities; "
         "full circles are visible clips, hollow squares infrared. Each person has a colour and a letter: "
-        f"{letters}. Placed by {how}; each map has a plane of its own. AUC is of these clips, from one modality to the "
-        f"other, in all dimensions (0.5 is blind). Before training: the start of the RUN's seed.{note}"
+        f"{letters}; of marks that lie on each other only one shows it. Placed by {how}; each map has a plane of its "
+        f"own. AUC is of these clips, from one modality to the other, in all dimensions (0.5 is blind). "
+        f"Before training: the start of the RUN's seed.{note}"
     )
 
 
@@ -144,17 +146,29 @@ def save_maps(path: Path, runs: Sequence[Compared], maps: Sequence[tuple[Panel, 
 
 
 def draw_map(title: str, panel: Panel, axes: Axes) -> None:
-    """Each clip as a mark with its person's letter in it."""
-    infrared = np.array([m == "infrared" for m in panel.who.modalities])
-    for place, pid in enumerate(np.unique(panel.who.pids)):
-        colour = PEOPLE[place % len(PEOPLE)]
-        for night, marker, face in ((False, "o", colour), (True, "s", "none")):
-            points = panel.map.points[(panel.who.pids == pid) & (infrared == night)]
-            axes.scatter(points[:, 0], points[:, 1], s=88, marker=marker, facecolors=face, edgecolors=colour, lw=1.1)
-            for x, y in points:
-                letter = LETTERS[place % len(LETTERS)]
-                ink = colour if night else "#ffffff"
-                axes.text(x, y, letter, size=6.5, weight="bold", color=ink, ha="center", va="center_baseline")
-    axes.set(title=title, xticks=[], yticks=[])
-    axes.set_aspect("equal", adjustable="datalim")
+    """Each clip as a mark; a person's letter in each that no letter drawn before would touch."""
+    points, span = panel.map.points, 1.12 * max(np.ptp(panel.map.points, axis=0).max(), 1e-9)
+    people = np.searchsorted(np.unique(panel.who.pids), panel.who.pids)
+    lettered = apart(points, span * MARK_INCHES / WIDTH)
+    for row in np.argsort(lettered, kind="stable"):  # those with a letter lie above the others
+        colour, night = PEOPLE[people[row] % len(PEOPLE)], panel.who.modalities[row] == "infrared"
+        face = colour if not night else "white" if lettered[row] else "none"
+        ink = colour if night else "white"
+        kind = {"marker": "s" if night else "o", "facecolors": face, "edgecolors": colour, "zorder": 2 + lettered[row]}
+        x, y = points[row]
+        axes.scatter(x, y, s=MARK_AREA, lw=1.1, **kind)
+        if lettered[row]:
+            letter = LETTERS[people[row] % len(LETTERS)]
+            axes.text(x, y, letter, size=6.5, weight="bold", color=ink, ha="center", va="center_baseline")
+    middle = (points.max(axis=0) + points.min(axis=0)) / 2
+    (left, bottom), (right, top) = middle - span / 2, middle + span / 2
+    axes.set(title=title, xticks=[], yticks=[], xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axes.spines[["top", "right"]].set_visible(True)
+
+
+def apart(points: npt.NDArray[np.float64], distance: float) -> npt.NDArray[np.bool_]:
+    """For each point whether it stays at least `distance` away from every point that was kept before it."""
+    kept = np.zeros(len(points), bool)
+    for row, point in enumerate(points):
+        kept[row] = (np.linalg.norm(points[kept] - point, axis=1) >= distance).all()
+    return kept

@@ -12,6 +12,7 @@ from duskmatch.evaluation.matches import SamePersonTable
 from duskmatch.evaluation.words import ARROWS, percent
 from duskmatch.pictures.cases import RULE, shown_cases, worst_people
 from duskmatch.pictures.html import Html, element
+from duskmatch.pictures.sheets import n_hits
 from duskmatch.pictures.thumbnails import data_uri, middle_frame, thumbnail
 from duskmatch.records import DIRECTIONS, Direction, Modality, Tracklet
 
@@ -31,28 +32,42 @@ def strips_section(evaluation: Evaluation, n_strips: int) -> list[Html]:
 
 def strip(evaluation: Evaluation, direction: Direction, row: int, kind: str) -> Html:
     """One query and its first hits."""
-    query, scores = evaluation.query[direction].tracklets[row], evaluation.scores[direction]
-    ranking, gallery = evaluation.rankings[direction], evaluation.gallery[direction].tracklets
-    place = int(np.searchsorted(scores.scored, row))
-    hits = [
-        hit(rank, gallery[column], bool(match), float(dist)) if column >= 0 else element("li", "–", class_="none")
-        for rank, (column, match, dist) in enumerate(
-            zip(ranking.indices[row], ranking.matches[row], ranking.dist[row], strict=True), start=1
-        )
-    ]
+    query, ranking = evaluation.query[direction].tracklets[row], evaluation.rankings[direction]
     caption = element(
         "figcaption",
         element("b", kind),
-        f" · {who(query)} · average precision {percent(scores.average_precision[place])} %, "
-        f"first match at rank {scores.first_hit[place]}, {int(ranking.matches[row].sum())} of "
+        f" · {who(query)} · {found_in_words(evaluation, direction, row)}, {int(ranking.matches[row].sum())} of "
         f"{n_matches(evaluation, direction, row)} matches shown",
     )
-    seen = element("li", image(query, f"query: {who(query)}"), element("b", "query"), class_="query")
-    return element("figure", caption, element("ol", seen, *hits, class_="tiles strip"))
+    tiles = query_tile(query), *hits(evaluation, direction, row)
+    return element("figure", caption, element("ol", *tiles, class_="tiles strip"))
+
+
+def query_tile(query: Tracklet) -> Html:
+    return element("li", image(query, f"query: {who(query)}"), element("b", "query"), class_="query")
+
+
+def hits(evaluation: Evaluation, direction: Direction, row: int) -> list[Html]:
+    """A tile for each hit of a query; a dash where its list ends before others."""
+    ranking, gallery = evaluation.rankings[direction], evaluation.gallery[direction].tracklets
+    found = zip(*(of[row, : n_hits(ranking)] for of in (ranking.indices, ranking.matches, ranking.dist)), strict=True)
+    return [
+        hit(rank, gallery[column], bool(match), float(dist)) if column >= 0 else element("li", "–", class_="none")
+        for rank, (column, match, dist) in enumerate(found, start=1)
+    ]
+
+
+def found_in_words(evaluation: Evaluation, direction: Direction, row: int) -> str:
+    """Average precision and first match of a query."""
+    scores = evaluation.scores[direction]
+    place = int(np.searchsorted(scores.scored, row))
+    return (
+        f"average precision {percent(scores.average_precision[place])} %, first match at rank {scores.first_hit[place]}"
+    )
 
 
 def n_matches(evaluation: Evaluation, direction: Direction, row: int) -> int:
-    """How many entries the camera rule leaves to be found."""
+    """The number of matches that the camera rule leaves to a query."""
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
     table = SamePersonTable(gallery.pids, gallery.camids, evaluation.camera_rule)
     return int(table.of(query.pids[row : row + 1], query.camids[row : row + 1]).matches.sum())

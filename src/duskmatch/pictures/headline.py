@@ -109,7 +109,7 @@ def cmc_chart(evaluation: Evaluation, document: Document) -> Html:
             before = document["untrained"][direction]
             shown = (1, 5, 10, 20)
             values = [100 * before[f"rank{k}"] for k in shown]
-            lines.append(Line(f"{ARROWS[direction]}, before training", shown, values, colour, style="--", marker="x"))
+            lines.append(Line(f"{ARROWS[direction]}, before training", shown, values, colour, style="", marker="x"))
     word = " (SYNTHETIC data)" if document["synthetic"] else ""
     chart = Chart(
         f"Queries with a match among the first k{word}, %", lines, x_label="k", y_range=(0, 102), x_ticks=RANK_TICKS
@@ -119,7 +119,7 @@ def cmc_chart(evaluation: Evaluation, document: Document) -> Html:
         f"{100 * evaluation.scores[d].cmc[CMC_RANKS - 1]:.1f} % at rank 20"
         for d in DIRECTIONS
     )
-    return element("div", as_svg(chart, f"CMC curves: {spoken}", width=5.8, height=3.2), class_="single")
+    return element("div", as_svg(chart, f"CMC curves: {spoken}", width=4.8, height=2.8), class_="single")
 
 
 def facts_list(facts: Mapping[str, Child]) -> Html:

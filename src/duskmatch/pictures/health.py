@@ -47,8 +47,7 @@ def parts_table(health: Health, caption: str | None) -> list[Html]:
     if not health["parts"]:
         return [element("p", in_words(health)[0])]
     rows: list[list[Child]] = [[v["part"], _state(v), _figures(v), _iterations(v), v["why"]] for v in health["parts"]]
-    whole = table(["part", "is", "figure (its limit)", "iterations", ""], rows, caption=caption)
-    return [element("div", whole, class_="wrapping")]
+    return [table(["part", "is", "figure (its limit)", "iterations", "why"], rows, caption=caption, sentences=True)]
 
 
 def knock_outs(health: Health, caption: str) -> list[Html]:

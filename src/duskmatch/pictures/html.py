@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 
@@ -40,11 +40,21 @@ def joined(children: Child) -> Html:
     return Html("".join(joined(child) for child in children))
 
 
-def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: Child = None) -> Html:
-    """A table whose first column names the row; wide ones scroll by themselves."""
+def table(
+    head: Sequence[Child], rows: Iterable[Iterable[Child]], *, caption: Child = None, sentences: bool = False
+) -> Html:
+    """A table whose first column names the row; wide ones scroll by themselves.
+
+    One with `sentences` in its cells breaks them; on a telephone each row is a list of its cells, headings beside them.
+    """
+    labels = [name if sentences and isinstance(name, str) else None for name in head]
     body = [
-        element("tr", *(element("td" if i else "th", cell, scope=None if i else "row") for i, cell in enumerate(row)))
-        for row in rows
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            *(element("td", cell, data_label=label) for label, cell in zip(labels[1:], cells, strict=False)),
+        )
+        for name, *cells in rows
     ]
     return element(
         "div",
@@ -54,6 +64,6 @@ def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: Ch
             element("thead", element("tr", *(element("th", cell, scope="col") for cell in head))),
             element("tbody", *body),
         ),
-        class_="scroll",
+        class_="scroll sentences" if sentences else "scroll",
         tabindex="0",
     )

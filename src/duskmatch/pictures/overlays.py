@@ -26,6 +26,6 @@ def overlay(frame: UInt8[np.ndarray, "h w 3"], heat: Float[np.ndarray, "h2 w2"])
 
 
 def scale_of_heat(width: int = 160, height: int = 12) -> UInt8[np.ndarray, "h w 3"]:
-    """What 0 to 1 looks like over mid-grey."""
+    """The colours of 0 to 1 over mid-grey."""
     ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
     return overlay(np.full((height, width, 3), 128, np.uint8), ramp)

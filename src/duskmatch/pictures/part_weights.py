@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse, Polygon
 
 from duskmatch.embedding.highlights import NEAR_0, NEAR_1, Spread
-from duskmatch.pictures.charts import INK, LINE, PAGE_COLOURS, SERIES, drawn_svg, save_drawn
+from duskmatch.pictures.charts import INK, LINE, SERIES, SIGNS, drawn_svg, save_drawn, swatch
 from duskmatch.pictures.compared import Compared, source
 from duskmatch.pictures.html import Html, element
 from duskmatch.records import MODALITIES, Floats, Modality
 
-COLOUR: Mapping[Modality, str] = {"visible": SERIES[0], "infrared": SERIES[1]}
+COLOUR: Mapping[Modality, str] = {"visible": SERIES[1], "infrared": SERIES[0]}  # as the directions' queries
 MARKER: Mapping[Modality, str] = {"visible": "o", "infrared": "^"}
 WIDTH, HEIGHT = 5.2, 3.4
 CAPTION = (
@@ -85,7 +85,7 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
 
 
 def spread_in_words(name: str, spreads: Mapping[Modality, Spread]) -> str:
-    """Where single values of A lie and how much of them is the clip's doing: what means over features cannot tell."""
+    """The share of A's values near 0 and 1 and their deviation between clips, which means over features do not show."""
     said = []
     for modality, spread in spreads.items():
         near, std = spread.near_0 + spread.near_1, spread.between_clips
@@ -183,8 +183,6 @@ def _ends(having: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
 def _key(weights: Mapping[Modality, Floats]) -> Html:
     items = []
     for modality, of in weights.items():
-        line = "solid" if modality == "visible" else "dashed"
-        swatch = element("i", style=f"border-top: 3px {line} {PAGE_COLOURS[COLOUR[modality]]}")
-        shape = "●" if modality == "visible" else "△"
-        items.append(element("li", swatch, f"{shape} {modality}, {len(of)} clips"))
+        mark = swatch(COLOUR[modality], "-" if modality == "visible" else "--")
+        items.append(element("li", mark, f"{SIGNS[MARKER[modality]]} {modality}, {len(of)} clips"))
     return element("ul", *items, class_="key")

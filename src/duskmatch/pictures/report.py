@@ -16,6 +16,7 @@ import yaml
 from duskmatch.evaluation import Evaluation
 from duskmatch.files import write_text
 from duskmatch.pictures.charts import as_svg
+from duskmatch.pictures.compared import data_name
 from duskmatch.pictures.curves import Rows, training_charts
 from duskmatch.pictures.gallery_views import has_pictures, people_section, samples_section, strips_section
 from duskmatch.pictures.headline import cmc_chart, facts_list, notice, scores_section
@@ -64,7 +65,8 @@ def report(
         "Cost, settings, versions": cost_section(facts, document),
     }
     shown = {title: parts for title, parts in sections.items() if parts}
-    return page(_title(document), _header(document, list(shown)), shown)
+    title = f"{data_in_title(document)}: people found between day and night"
+    return page(title, page_header("report", title, document, list(shown)), shown)
 
 
 def page(title: str, header: Child, sections: Mapping[str, list[Html]]) -> str:
@@ -96,7 +98,7 @@ def training_section(rows: Rows) -> list[Html]:
 
 
 def cost_section(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[Html]:
-    """What it takes, and everything needed to do it again."""
+    """Cost of a tracklet, settings and versions: everything needed to repeat the run."""
     cost = {
         "parameters": _count(facts.get("parameters"), 1e6, "million"),
         "operations for a tracklet": _count(facts.get("flops"), 1e9, "GFLOP"),
@@ -111,22 +113,21 @@ def cost_section(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[
     return parts
 
 
-def _header(document: Mapping[str, Any], titles: list[str]) -> Html:
-    links = [element("a", title, href=f"#{anchor(title)}") for title in titles]
+def page_header(kind: str, title: str, document: Mapping[str, Any], sections: list[str]) -> Html:
+    """The head of a page: its title, the notice on generated data, links to its sections."""
+    links = [element("a", section, href=f"#{anchor(section)}") for section in sections]
     return element(
         "header",
-        element("p", "duskmatch report", class_="soft small"),
-        element("h1", _title(document)),
+        element("p", f"duskmatch {kind}", class_="soft small"),
+        element("h1", title),
         notice(document),
         element("nav", *links, aria_label="Sections"),
     )
 
 
-def _title(document: Mapping[str, Any]) -> str:
-    data = document["data"]
-    name = " ".join(filter(None, (data["name"], data["version"])))
-    word = " (SYNTHETIC)" if document["synthetic"] else ""
-    return f"{name}{word}: people found between day and night"
+def data_in_title(document: Mapping[str, Any]) -> str:
+    """The data's name, and whether they are generated."""
+    return f"{data_name(document['data'])}{' (SYNTHETIC)' if document['synthetic'] else ''}"
 
 
 def anchor(title: str) -> str:
@@ -142,7 +143,7 @@ def _count(value: Any, unit: float, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What YAML can write: containers and scalars, the rest as words."""
+    """The value as YAML can write it: containers and scalars, the rest as text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -17,7 +17,7 @@ MAX_CAMERAS = 16
 
 
 def breakdown_section(evaluation: Evaluation, walks: Mapping[str, Mapping[str, Any]]) -> list[Html]:
-    """What the score is made of."""
+    """Charts and tables by view difference, by pair of cameras, within one modality."""
     parts: list[Html] = []
     if evaluation.re_ranking:
         note = "The scores above are re-ranked; the groups and pairs below are ranked by cosine, without it."
@@ -79,7 +79,7 @@ def camera_table(direction: Direction, groups: Mapping[tuple[int, int], Group]) 
 
 
 def same_modality_table(evaluation: Evaluation) -> Html:
-    """Each side among itself."""
+    """Scores of each modality searched within itself."""
     rows: list[list[Child]] = []
     for modality, scores in same_modality(evaluation).items():
         name = f"{modality} → {modality}"

@@ -20,12 +20,12 @@ BACKGROUND = 128
 
 
 def thumbnail(path: Path, *, height: int = HEIGHT_PX, width: int = WIDTH_PX) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture at its own proportions on grey (RGB); one that cannot be read is grey with a cross.
+    """The picture (RGB) as large as fits into the box; one that cannot be read is a grey box with a cross.
 
-    Fitted into the box, never stretched: a person's build must not depend on the box.
+    Never stretched: a person's build must not depend on the box.
     """
     try:
-        return on_grey(fitted(decode_frame(path), height, width), height, width)
+        return fitted(decode_frame(path), height, width)
     except FrameError:
         canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
         for corners in (((0, 0), (width - 1, height - 1)), ((width - 1, 0), (0, height - 1))):
@@ -39,15 +39,6 @@ def fitted(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt
     h, w = (max(1, round(scale * n)) for n in picture.shape[:2])
     small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return np.asarray(small, np.uint8)
-
-
-def on_grey(small: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The picture in the middle of a grey box."""
-    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
-    h, w = small.shape[:2]
-    top, left = (height - h) // 2, (width - w) // 2
-    canvas[top : top + h, left : left + w] = small
-    return canvas
 
 
 def middle_frame(tracklet: Tracklet) -> Path:

@@ -8,7 +8,7 @@ from functools import partial
 
 from duskmatch.evaluation.words import ARROWS
 from duskmatch.experiments.grids.document import GridDocument, RowScores
-from duskmatch.pictures.charts import DIRECTION_COLOUR, PAGE_COLOURS, SERIES, drawn_svg
+from duskmatch.pictures.charts import DIRECTION_COLOUR, INK, SERIES, drawn_svg, swatch
 from duskmatch.pictures.dots import Dot, DotChart, Dots, draw_dots
 from duskmatch.pictures.html import Html, element
 from duskmatch.records import DIRECTIONS
@@ -32,7 +32,7 @@ def grid_charts(document: GridDocument) -> list[DotChart]:
         for place, (figure, label) in enumerate((("rank1", "rank-1"), ("mAP", "mAP")), start=2)
     ]
     if any(dot for series in gains for dot in series.dots):
-        title = f"Less {first}, points, both directions{word}"
+        title = f"Difference to {first}, points, both directions{word}"
         several = any(len(one.seeds) > 1 for one in document.differences)
         label = "95 % over people and seeds" if several else "95 % over people, one seed"
         charts.append(DotChart(title, others, gains, x_label=label, chance=0, line="no difference"))
@@ -49,11 +49,8 @@ def _svg(chart: DotChart) -> Html:
         f"{row}: " + ", ".join(f"{s.label} {dot.value:.1f}" for s in chart.series if (dot := s.dots[place]))
         for place, row in enumerate(chart.rows)
     )
-    swatches = [
-        element("li", element("i", style=f"border-top: 3px solid {PAGE_COLOURS[s.colour]}"), s.label)
-        for s in chart.series
-    ]
-    swatches.append(element("li", element("i", style="border-top: 2px dotted var(--ink)"), chart.line))
+    swatches = [element("li", swatch(s.colour), s.label) for s in chart.series]
+    swatches.append(element("li", swatch(INK, ":"), chart.line))
     height = 1.0 + 0.17 * len(chart.rows) * (len(chart.series) + 1)
     key = element("ul", *swatches, class_="key")
     return drawn_svg(partial(draw_dots, chart), f"{chart.title}: {spoken}", width=6.4, height=height, key=key)
