@@ -10,7 +10,7 @@ from duskmatch import load_embedder
 from duskmatch.cli import main
 from duskmatch.cli.export import training_clips
 from duskmatch.config import load_settings
-from duskmatch.data import batches, clips, decoding, open_dataset
+from duskmatch.data import clips, decoding, open_dataset
 from duskmatch.embedding.shards import work_key
 from duskmatch.training import train
 from tests.data.tree import Tree
@@ -37,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         seen.append(jpeg_scaling)
         return real(path, size, jpeg_scaling)
 
-    for module in (decoding, clips, batches):
+    for module in (decoding, clips):
         monkeypatch.setattr(module, "read_frame", spy)
     return seen
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from duskmatch.config import SelfAttackSettings
-from duskmatch.models import SelfAttackDefense
+from duskmatch.models import MODELS, SelfAttackDefense
 from duskmatch.models.ddag import DDAGSettings, DualAttentiveAggregation
 from duskmatch.models.gauges import branch_over_trunk, deviation
 from duskmatch.models.mitml import MITML, MITMLSettings
@@ -163,11 +163,12 @@ def test_ratios_of_branches_in_other_methods():
     assert float(branch_over_trunk(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 10.0]))) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("network", [SelfAttackDefense, MITML, MPANet, VSD, DualAttentiveAggregation])
-def test_every_figure_has_its_column(network):
+@pytest.mark.parametrize("name", ["self_attack", "mitml", "mpanet", "vsd", "ddag"])
+def test_every_figure_has_its_column(name):
     torch.manual_seed(0)
-    options = {"frame_guides": 2} if network is MITML else {}
-    model = network(4, **SMALL, **options).train()
+    options = {"frame_guides": 2} if name == "mitml" else {}
+    method = MODELS[name]
+    model = method.network(4, method.settings(**SMALL, **options)).train()
     with torch.no_grad(), gauged(model, on=True) as found:
         model.embed(clips(), "visible")
     assert {*found, *branch_ratios(model)} <= set(model.logged)
