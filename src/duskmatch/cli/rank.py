@@ -34,12 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query", required=True, metavar="TRACKLETS", help="whom to look for, or pictures of one person"
     )
-    parser.add_argument("--gallery", required=True, metavar="TRACKLETS", help="where to look, or the same")
+    parser.add_argument(
+        "--gallery", required=True, metavar="TRACKLETS", help="where to look, or pictures of one person"
+    )
     for side in ("query", "gallery"):
         parser.add_argument(
             f"--{side}-modality",
             choices=MODALITIES,
-            help=f"of a picture, or a folder of one person's pictures, as --{side}",
+            help=f"the modality of --{side}, where it is a picture or a folder of pictures without a table",
         )
     parser.add_argument(
         "--camera-rule",
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def side_of(spec: str, modality: Modality | None, flag: str) -> list[Tracklet]:
-    """The tracklets of TRACKLETS, or the one that a picture is, or a folder of pictures of one person."""
+    """The tracklets that `spec` names; a picture, or a folder of one person's pictures, is one of `modality`."""
     from duskmatch.cli.embed import tracklets_of
     from duskmatch.data import loose_pictures
     from duskmatch.errors import SettingsError

@@ -75,6 +75,7 @@ def describe_tracklets(
     listed = [Listed(tracklet, Place(TABLE, line)) for line, tracklet in rows.items()]
     tracklets = list(rows.values())
     pictures = look_at_frames(root, listed, frames, n_threads)
+    of = {modality: [t for t in tracklets if t.modality == modality] for modality in MODALITIES}
     return {
         "data": str(root),
         "kind": "tracklets",
@@ -82,8 +83,7 @@ def describe_tracklets(
         "people": {"all": len({t.pid for t in tracklets})},
         "counts": [
             {"what": f"{modality} {what}", "found": n, "expected": None}
-            for modality in MODALITIES
-            for own in [[t for t in tracklets if t.modality == modality]]
+            for modality, own in of.items()
             for what, n in (("tracks", len(own)), ("frames", sum(map(len, own))))
         ],
         "cameras": camera_table({"all": tracklets}),

@@ -95,7 +95,7 @@ def read_export(folder: Path) -> Export:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise CheckpointError(
-            f"{path} is no export.json of this version: {key}: {first['msg']}; export again"
+            f"{path} is not an export.json of this version: {key}: {first['msg']}; export again"
         ) from error
 
 
@@ -114,7 +114,7 @@ def load_exported(
     if not export.verified and not unverified:
         raise CheckpointError(f"{folder / FILE} says verified: false; export again, or in a wider number format")
     chosen = _chosen(export, folder, engine, precision, device)
-    known = {name: getattr(export, name) for name in ("embedding", "parameters", "flops", "test_time_extras")}
+    recorded = {name: getattr(export, name) for name in ("embedding", "parameters", "flops", "test_time_extras")}
     model = None
     opened: Engine
     if untrained:
@@ -124,7 +124,7 @@ def load_exported(
     else:
         opened = open_export(folder, export, chosen, device)
     header = export.source["header"]
-    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=known)
+    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=recorded)
 
 
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:

@@ -9,7 +9,6 @@ RUN/log.csv, curves.png, scores.json, report.html
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,8 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
 
 
 def run_files(run: Path) -> list[Path]:
-    """What is read of a RUN or of an exported folder, and no result may replace."""
-    return [path for path in run.glob("*") if not re.fullmatch(r"(scores|report).*", path.name)]
+    """The files of a RUN or an exported folder that are read; no result may replace them."""
+    return [path for path in run.glob("*") if not path.name.startswith(("scores", "report"))]
 
 
 def check_version(run: Path) -> None:

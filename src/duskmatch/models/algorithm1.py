@@ -64,7 +64,7 @@ class PaperLosses(CommonLosses):
         return confusion_loss(*logits.chunk(2), mean=self.settings.identity == "mean")
 
     def least_confusion(self, n_pids: int) -> float:
-        """Near it the attack is idle. Source: REFERENCE row 32."""
+        """Near it the attack is idle. Source: docs/method.md, row 32."""
         return math.log(n_pids) * (1 if self.settings.identity == "mean" else 2)
 
     def contrastive(self, seen: Seen) -> Float[Tensor, ""]:
@@ -132,7 +132,7 @@ def attack_terms(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Term[Se
 
 
 def attack_figures(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Figure[Seen], ...]:
-    """How many W_att names rightly, and how far Eq. 3 is above its least value."""
+    """The accuracy of W_att, and how far Eq. 3 is above its least value."""
     w_def, least = model.defense_classifier.weight, losses.least_confusion(model.n_pids)
     excess = Figure[Seen]("confusion_excess", lambda seen: losses.confusion(seen.embedding, w_def) - least)
     figures = (Figure("attack_accuracy", accuracy), excess)

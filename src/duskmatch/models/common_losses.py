@@ -1,4 +1,4 @@
-"""The losses that most methods have, as the settings want them, and how many clips a classifier names rightly."""
+"""The losses that most methods have, as the settings want them, and the accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CommonLosses:
 
 
 def accuracy(seen: Seen) -> Float[Tensor, ""]:
-    """The share of clips that are named rightly."""
+    """The share of clips whose person the classifier names."""
     return share_right(seen.logits, seen.labels)
 
 

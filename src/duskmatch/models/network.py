@@ -27,7 +27,7 @@ class Due(NamedTuple):
     epoch: int = 0
     stage: int = 1  # of Algorithm 1; 0 before it
     steps_per_epoch: int = 1
-    accuracy: float = 0.0  # running share of training clips told right: `Watched.accuracy`
+    accuracy: float = 0.0  # running training accuracy: `Watched.accuracy`
     begins_stage1: bool = False  # the first iteration after a stage 0
 
 

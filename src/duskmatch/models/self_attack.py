@@ -166,7 +166,7 @@ class SelfAttackDefense(Network):
         return (*UNUSED[self.embedding], *crossing)
 
     def cautions(self, settings: Settings) -> list[str]:
-        """Source: REFERENCE row 33. An attack that begins after who is who has been learnt needs no such width."""
+        """Source: docs/method.md, row 33. An attack that begins late needs no such width."""
         attacks = self.has_attack and settings.loss.confusion_weight > 0
         later = settings.train.attack_start > 0 or settings.train.stage0_epochs > 0
         if not attacks or later or self.channels >= 2 * self.n_pids:
@@ -262,7 +262,7 @@ class SelfAttackDefense(Network):
     ) -> list[Float[Tensor, "bt d h16 w16"]]:
         """F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both.
 
-        Source: REFERENCE rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
+        Source: docs/method.md, rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
         """
         n_frames = clips.shape[1]
         stem = self.stem_visible if modality == "visible" else self.stem_infrared
@@ -304,7 +304,7 @@ class SelfAttackDefense(Network):
     def neck_inputs(
         self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
     ) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
-        """Of f_d and j_d, whichever is searched with. Source: REFERENCE row 34."""
+        """Of f_d and j_d, whichever is searched with. Source: docs/method.md, row 34."""
         n_frames = visible.shape[1]
         maps = self.shared_maps(self.shallow(visible, infrared), n_frames)
         found = {self.defense_neck: self.defense_embedding(maps, n_frames, self.test_pairing).pooled}

@@ -1,4 +1,4 @@
-"""What a run says of itself: log.csv, the pictureless truth, and the detectors that name what went wrong."""
+"""What a run says of itself: log.csv, and the detectors that name what went wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Log:
     def __init__(
         self, path: Path, logged: tuple[str, ...], *, keep_until: int, tensorboard: Path | None = None
     ) -> None:
-        """`logged`: the method's own columns. Rows after iteration `keep_until` belong to a life that was not saved."""
+        """logged: the method's own columns. keep_until: the last checkpoint's iteration; rows after it are dropped."""
         self.path, self.columns = path, (*BEFORE, *logged, *AFTER)
         self.board = _board(tensorboard, keep_until) if tensorboard is not None else None
         rows = [row for row in read_log(path) if row["step"] <= keep_until] if path.exists() else []
@@ -72,7 +72,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 class CollapseDetector:
     """Names the collapse that no NaN guard sees: every embedding the same point.
 
-    Then the triplet loss is its margin and each cross entropy log M, for good. Source: REFERENCE row 15.
+    Then the triplet loss is its margin and each cross entropy log M, for good. Source: docs/method.md, row 15.
     """
 
     def __init__(
