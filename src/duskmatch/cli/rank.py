@@ -137,7 +137,7 @@ def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
     from duskmatch.pictures.compared import trained_on
 
     return (
-        f"{n_queries} queries, {n_gallery} in the gallery. Method {embedder.settings.model.name}, checkpoint "
+        f"Queries: {n_queries}, gallery: {n_gallery}. Method {embedder.settings.model.name}, checkpoint "
         f"{embedder.header.get('checkpoint') or 'not said'}, trained on {trained_on(embedder)}."
     )
 
@@ -195,7 +195,7 @@ def table(query: Embeddings, gallery: Embeddings, ranking: Ranking) -> list[dict
 
 
 def words(outcome: dict[str, Any]) -> str:
-    text = f"{outcome['queries']} queries, {outcome['gallery']} gallery tracklets, camera rule {outcome['camera_rule']}"
+    text = f"queries: {outcome['queries']}, gallery: {outcome['gallery']}, camera rule: {outcome['camera_rule']}"
     text += "\nSYNTHETIC data: generated people" if outcome["synthetic"] else ""
     text += "\nthe model was trained on synthetic people" if outcome["trained_on_synthetic"] else ""
     if outcome["rank1"] is not None:
@@ -203,4 +203,4 @@ def words(outcome: dict[str, Any]) -> str:
         text += f", {outcome['n_left_out']} queries without a match left out" if outcome["n_left_out"] else ""
     else:
         text += f"\nnot scored: {outcome['not_scored']}"
-    return f"{text}\n{outcome['out']}: ranking.csv, ranking.json and {len(outcome['pictures'])} pages of strips"
+    return f"{text}\n{outcome['out']}: ranking.csv, ranking.json and strips (pages: {len(outcome['pictures'])})"
