@@ -1,4 +1,4 @@
-"""What the experiments' JSON documents share: a figure with its interval, a difference, facts of RUNs and data sets."""
+"""Parts that the experiments' JSON documents share: an interval, a difference, facts of RUNs and data sets."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def difference(values: Doubles, others: Doubles, pids: Ints) -> Difference:
 
 
 def run_facts(name: str, embedder: Embedder) -> RunFacts:
-    """What a document says of a RUN beside its figures."""
+    """The facts of a RUN that stand beside its figures."""
     facts = embedder.facts()
     checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
     return RunFacts(
@@ -93,7 +93,7 @@ def run_facts(name: str, embedder: Embedder) -> RunFacts:
 
 
 def set_facts(name: str, dataset: Dataset, split: ScoredSplit) -> SetFacts:
-    """What a document says of a data set, before it was read; DataError where it cannot be used at all."""
+    """The facts of a data set, before it was read; DataError where it cannot be used at all."""
     people = tracklets_of(dataset, split)
     try:
         return SetFacts(
