@@ -147,7 +147,7 @@ def _scores(one: Found, plain: Found, vectors: Floats, before: Floats) -> OrderS
     first, first_plain = ((side.first_hit == 1).astype(np.float64) for side in (one, plain))
     pairs = (first, first_plain), (one.average_precision, plain.average_precision)
     rank1, mean_precision = (estimate(values, one.query_pids) for values, _ in pairs)
-    of_rank1, of_map = (None if one is plain else difference(*pair, one.query_pids) for pair in pairs)
+    of_rank1, of_map = (None if one is plain else difference(mine, others, one.query_pids) for mine, others in pairs)
     return OrderScores(
         rank1=rank1.value,
         rank1_interval=rank1.interval,
