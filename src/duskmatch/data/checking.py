@@ -13,6 +13,7 @@ from duskmatch.data.clips import in_order
 from duskmatch.data.dataset import WALK_SPLITS, Dataset
 from duskmatch.data.decoding import NEXT, decode_frame, look_at_end
 from duskmatch.data.layout import Place
+from duskmatch.data.lists import names_in
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
 from duskmatch.data.vcm import OFFICIAL_COUNTS
@@ -44,6 +45,11 @@ class Found:
     unreadable: int = 0
     problems: list[Problem] = field(default_factory=list)
 
+    def counts(self, frames: Frames) -> dict[str, Any]:
+        """The counts as JSON values; `frames` is what was asked to be opened."""
+        found = {"listed": self.listed, "missing": self.missing, "opened": self.opened, "unreadable": self.unreadable}
+        return {"checked": frames, **found}
+
 
 def describe_dataset(
     dataset: Dataset, problems: Sequence[Problem], frames: Frames, n_threads: int = 1
@@ -60,10 +66,10 @@ def describe_dataset(
         "synthetic": dataset.synthetic,
         "fingerprint": _fingerprint(dataset),
         "counts": counts,
-        "people": {split: len({t.pid for t in rows.tracklets.values()}) for split, rows in dataset.splits.items()},
+        "people": {split: len(rows.people()) for split, rows in dataset.splits.items()},
         **_left_out(dataset),
         "cameras": camera_table({split: rows.kept() for split, rows in dataset.splits.items()}),
-        **_pictures(pictures, frames),
+        "frames": pictures.counts(frames),
         "problems": [asdict(problem) for problem in problems],
     }
 
@@ -87,7 +93,7 @@ def describe_tracklets(
             for what, n in (("tracks", len(own)), ("frames", sum(map(len, own))))
         ],
         "cameras": camera_table({"all": tracklets}),
-        **_pictures(pictures, frames),
+        "frames": pictures.counts(frames),
         "problems": [asdict(problem) for problem in [*problems, *pictures.problems]],
     }
 
@@ -108,7 +114,7 @@ def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threa
         for index, frame in enumerate(entry.tracklet.frames):
             folder = frame.parent
             if folder not in folders:
-                folders[folder] = _names(folder)
+                folders[folder] = set(names_in(folder))
             if frame.name in folders[folder]:
                 there.append(index)
             else:
@@ -162,9 +168,9 @@ def count_table(dataset: Dataset) -> list[dict[str, Any]]:
         expected = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else dataset.facts.get("expected", {})
         found = dataset.facts.get("found", dataset.counts())
         return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in found.items()]
-    said, table = dataset.facts.get("pools"), []
+    pools, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
-        own = said.get(pool) if isinstance(said, dict) else None
+        own = pools.get(pool) if isinstance(pools, dict) else None
         for what, n in _pool_counts(list(dataset.splits[split].tracklets.values()) if split in dataset.splits else []):
             expected = own.get(what.replace(" ", "_")) if isinstance(own, dict) else None
             table.append({"what": f"{split} {what}", "found": n, "expected": expected})
@@ -195,25 +201,12 @@ def _fingerprint(dataset: Dataset) -> str | None:
         return None  # an info file is missing, which is among the problems
 
 
-def _pictures(found: Found, frames: Frames) -> dict[str, Any]:
-    counts = {"listed": found.listed, "missing": found.missing, "opened": found.opened, "unreadable": found.unreadable}
-    return {"frames": {"checked": frames, **counts}}
-
-
 def _left_out(dataset: Dataset) -> dict[str, Any]:
     """What HITSZ-VCM's layout may leave out; in others every listed picture is used."""
     if all(rows.min_frames == 1 for rows in dataset.splits.values()):
         return {}
     unused = {split: rows.n_names - sum(map(len, rows.tracklets.values())) for split, rows in dataset.splits.items()}
     return {"short": dict(dataset.n_short), "names_in_no_track": unused}
-
-
-def _names(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except OSError:
-        return set()
 
 
 def _relative(root: Path, path: Path) -> str:

@@ -98,11 +98,7 @@ class Dataset:
             raise DataError(f"{self.root}: a direction is scored on {' or '.join(has)}; got {split!r}")
         if self.sides is not None:
             return self.sides(name, split, trial)
-        rows = self.splits[split]
-        chosen = set(rows.query)
-        infrared = rows.kept(rows.query)
-        visible = rows.kept([row for row in rows.tracklets if row not in chosen])
-        return DirectionPair(infrared, visible).asked(name)
+        return DirectionPair(*self.splits[split].query_and_rest()).asked(name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -158,8 +154,7 @@ def open_layout(
     has_validation = any((info / file).is_file() and (info / file).stat().st_size for file in (pool.names, pool.rows))
     wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
     splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
-    leave_outside(root, splits.values(), report)
-    people_are_apart(splits, report, {split: FILES[split].rows for split in splits})
+    finish(root, splits, report, {split: FILES[split].rows for split in splits})
     return Dataset(root, name, version, synthetic, splits, facts)
 
 
@@ -171,15 +166,21 @@ def resolved(path: str | Path) -> Path:
     return root.resolve()
 
 
-def people_are_apart(splits: dict[Split, SplitRows], report: Report, files: dict[Split, str]) -> None:
-    """Reports people who are in two splits: what is tested must be people never trained on; `files` name the splits."""
-    people = {split: {t.pid for t in rows.tracklets.values()} for split, rows in splits.items()}
+def finish(root: Path, splits: dict[Split, SplitRows], report: Report, files: dict[Split, str]) -> None:
+    """Drops what links lead out of the data set, and reports people who are in two splits, which `files` name."""
+    leave_outside(root, splits.values(), report)
+    people = {split: rows.people() for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
     pairs.append(("auxiliary", "test"))
     for one, other in pairs:
         for pid in sorted(people.get(one, set()) & people.get(other, set())):
             text = f"{one} and {other} people must be different ones; person {pid} is in both"
             report(Problem("people", files[other], None, text))
+
+
+def claims_to_be(name: str, root: Path, splits: dict[Split, SplitRows], n_people: dict[Split, int]) -> bool:
+    """Whether a copy claims to be this data set: by its numbers of people, or by a file of that name at its root."""
+    return (root / name).is_file() or n_people == {split: len(splits[split].people()) for split in n_people}
 
 
 def _sizes(rows: SplitRows) -> list[str]:

@@ -13,11 +13,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from duskmatch import files
 from duskmatch.data.dataset import Dataset
 from duskmatch.data.images import READABLE, in_time_order, is_picture, pictures_in
+from duskmatch.data.lists import leaves, stays
 from duskmatch.data.problems import Kind, Problem, Report, others_left_out, stop_in
 from duskmatch.errors import DataError, nearest
 from duskmatch.records import MODALITIES, Tracklet
@@ -41,9 +42,7 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     """(folder, None) for a folder of tracklets, (data set, side) for DATASET:side."""
     folder = Path(spec).expanduser()
     head, colon, side = spec.rpartition(":")
-    drive = (
-        len(head) < 2 and side not in NAMED_TRACKLETS
-    )  # C:data is a Windows folder, x:query a side of the data set x
+    drive = len(head) < 2 and side not in NAMED_TRACKLETS  # C:data is a folder of Windows, x:query a side of x
     if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
     if side not in NAMED_TRACKLETS:
@@ -90,7 +89,7 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
     outside: list[tuple[int, str]] = []
     for line, cells in _rows(folder, report):
         names = [name for name in cells["frames"].split(";") if name]
-        leaving = {name for name in names if not _stays(folder, name, inside)}
+        leaving = {name for name in names if not (stays(name) and inside.holds(folder / name))}
         staying = [name for name in names if name not in leaving]
         outside += [(line, name) for name in names if name in leaving]
         if names and not staying:
@@ -221,7 +220,7 @@ def _tracklet(folder: Path, cells: dict[str, str], names: list[str]) -> Tracklet
         raise _BrokenRow(f"modality must be visible or infrared; got {cells['modality']!r}")
     if not names:
         raise _BrokenRow("frames must name at least one picture")
-    frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
+    frames = tuple(folder / name for name in names)
     if twice := _twice(frames):
         raise _BrokenRow(
             f"each picture must be in a tracklet once; {twice.name} is there twice; remove one", "duplicate"
@@ -235,14 +234,6 @@ def _twice(frames: Sequence[Path]) -> Path | None:
     return next((frame for frame in frames if frame in seen or seen.add(frame)), None)  # type: ignore[func-returns-value]
 
 
-def _stays(folder: Path, name: str, inside: _Inside) -> bool:
-    """Whether a name stays inside the folder on every system, links followed."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
-        return False
-    return inside.holds(folder.joinpath(*path.parts))
-
-
 class _Inside:
     """Whether paths lie inside a resolved folder, links followed; each folder on the way is looked at once."""
 
@@ -252,12 +243,9 @@ class _Inside:
 
     def holds(self, path: Path) -> bool:
         if path.parent not in self.folders:
-            self.folders[path.parent] = self._real(path.parent)
+            self.folders[path.parent] = not leaves(self.root, os.fspath(path.parent))
         plain = path.name != ".." and not path.is_symlink()
-        return self.folders[path.parent] and (plain or self._real(path))
-
-    def _real(self, path: Path) -> bool:
-        return Path(os.path.realpath(path)).is_relative_to(self.root)
+        return self.folders[path.parent] and (plain or not leaves(self.root, os.fspath(path)))
 
 
 def _unescape(cell: str) -> str:

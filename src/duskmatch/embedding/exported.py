@@ -19,13 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from duskmatch.config import Settings
 from duskmatch.embedding.embedder import Embedder
-from duskmatch.embedding.engines import (
-    Engine,
-    EngineName,
-    Precision,
-    check_device,
-    check_installed,
-)
+from duskmatch.embedding.engines import Engine, EngineName, Precision, check_device, check_installed
 from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.graphs import read_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
@@ -115,16 +109,17 @@ def load_exported(
         raise CheckpointError(f"{folder / FILE} says verified: false; export again, or in a wider number format")
     chosen = _chosen(export, folder, engine, precision, device)
     known = {name: getattr(export, name) for name in ("embedding", "parameters", "flops", "test_time_extras")}
-    model = None
-    opened: Engine
-    if untrained:
-        place = pick_device(device)
-        model = at_test(build_model(export.settings, export.n_pids)).to(place)
-        opened = TorchEngine(model, export.settings.data, place)
-    else:
-        opened = open_export(folder, export, chosen, device)
-    header = export.source["header"]
-    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=known)
+    model = at_test(build_model(export.settings, export.n_pids)) if untrained else None
+    opened = None if untrained else open_export(folder, export, chosen, device)
+    return Embedder(
+        model,
+        export.settings,
+        device=device,
+        on_bad_frame=on_bad_frame,
+        engine=opened,
+        header=export.source["header"],
+        recorded=known,
+    )
 
 
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:

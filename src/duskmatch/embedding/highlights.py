@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.embedding.embedder import Embedder
-from duskmatch.embedding.engines import Engine, Frames, Precision, Vectors
+from duskmatch.embedding.engines import Engine, Frames, Vectors
 from duskmatch.records import MODALITIES, Floats, Modality
 
 NEAR_0, NEAR_1 = 0.01, 0.99
@@ -71,20 +71,9 @@ class NotingEngine:
 
     def __init__(self, engine: Engine, maps: nn.Module) -> None:
         self.engine, self.maps = engine, maps
+        self.name, self.precision, self.versions = engine.name, engine.precision, engine.versions
         self._noted: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
         self._spreads: dict[Modality, RunningSpread] = {}
-
-    @property
-    def name(self) -> str:
-        return self.engine.name
-
-    @property
-    def precision(self) -> Precision:
-        return self.engine.precision
-
-    @property
-    def versions(self) -> dict[str, str]:
-        return self.engine.versions
 
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         with outputs_of(self.maps) as found:
