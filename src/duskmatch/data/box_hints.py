@@ -27,7 +27,7 @@ def refuse_fractions(boxes: Sequence[Box], scaled: object, path: Path) -> None:
 
 
 def hints(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[int, int], pixels_from: int) -> list[str]:
-    """What the boxes that are cut look like, where another reading fits the picture better."""
+    """Remarks on the boxes, where another reading of them fits the picture better."""
     if pixels_from == 1 and _count_from_0(boxes, scale, size):
         return [COUNT_FROM_0]
     places = {box.line: edges_of(box, scale, pixels_from) for box in boxes}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from duskmatch.data.bupt_lists import CAMERAS, PATHS, WORD, Line, Paths, read_list
 from duskmatch.data.bupt_protocol import STANDARD, pair_finder
-from duskmatch.data.dataset import Dataset, claims_to_be, finish
+from duskmatch.data.dataset import Dataset, claims_to_be, count_by_modality, finish
 from duskmatch.data.images import picture_rows
 from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.problems import Problem, Report
@@ -103,12 +103,9 @@ def count_lists(splits: dict[Split, SplitRows]) -> dict[str, int]:
     """People, tracks and frames of the four lists, by modality, called as in OFFICIAL_COUNTS."""
     query, gallery = splits["test"].query_and_rest()
     lists = {name: splits[name].kept() for name in ("train", "auxiliary")} | {"query": query, "gallery": gallery}
-    counts = {}
+    counts: dict[str, int] = {}
     for name, tracklets in lists.items():
-        counts[f"{name} people"] = len({t.pid for t in tracklets})
-        for modality in ("infrared", "visible"):
-            own = [t for t in tracklets if t.modality == modality]
-            counts |= {f"{name} {modality} tracks": len(own), f"{name} {modality} frames": sum(map(len, own))}
+        counts |= {f"{name} people": len({t.pid for t in tracklets}), **count_by_modality(tracklets, f"{name} ")}
     return counts
 
 

@@ -86,7 +86,7 @@ def _broken(cells: list[str], words: tuple[str, ...]) -> str | None:
 
 
 class Paths:
-    """data_paths.json, asked track by track."""
+    """data_paths.json, read track by track."""
 
     def __init__(self, root: Path, report: Report) -> None:
         self.root, self.report = root, report

@@ -32,7 +32,7 @@ class ReadClip(NamedTuple):
 
 @dataclass(frozen=True)
 class ClipReader:
-    """How clips are read, in training and at test: T frames of a tracklet at (H, W), chosen by a name in SAMPLINGS.
+    """Reads clips, in training and at test: T frames of a tracklet at (H, W), chosen by a name in SAMPLINGS.
 
     With "skip" a frame that cannot be read is dropped from the tracklet and the frames are chosen again; with "stop" it
     is a FrameError. `jpeg_scaling` is that of `read_frame`; `cache` keeps decoded pictures from one call to the next.

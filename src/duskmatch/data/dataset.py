@@ -15,19 +15,19 @@ from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_ou
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.files import read_regular
-from duskmatch.records import HITSZ_VCM, Direction, PairName, Protocol, Tracklet
+from duskmatch.records import HITSZ_VCM, Direction, Modality, PairName, Protocol, Tracklet
 
 WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 
 
 class DirectionPair(NamedTuple):
-    """Who is looked for, and among whom."""
+    """The tracklets that are looked for, and those they are looked for among."""
 
     query: list[Tracklet]
     gallery: list[Tracklet]
 
     def asked(self, name: PairName) -> DirectionPair:
-        """Of an infrared and a visible side, the two as this direction asks."""
+        """Of an infrared and a visible side, query and gallery of this direction."""
         return self if name == "infrared_to_visible" else DirectionPair(self.gallery, self.query)
 
 
@@ -36,7 +36,7 @@ Open = Callable[[Path, Report, Protocol], "Dataset"]
 
 
 class Reader(NamedTuple):
-    """What opens one kind of data set: whether it lies in a folder, and the protocols it knows, the usual one first."""
+    """One kind of data set: a test for a folder, an opener, and the protocols it knows, the usual one first."""
 
     lies_in: Callable[[Path], bool]
     open: Open
@@ -76,7 +76,7 @@ class Dataset:
 
     @cached_property
     def n_short(self) -> dict[Split, int]:
-        """How many tracks of fewer than 12 frames were left out of each split."""
+        """The number of tracks of fewer than 12 frames that were left out of each split."""
         return {split: rows.n_short() for split, rows in self.splits.items()}
 
     def direction(self, direction: Direction, split: Split = "test") -> DirectionPair:
@@ -84,7 +84,7 @@ class Dataset:
         return self.pair(direction, split, self.protocol.trials[0])
 
     def pair(self, name: PairName, split: Split = "test", trial: int = 0) -> DirectionPair:
-        """Who is looked for and among whom, in one of the protocol's pairs and trials.
+        """Query and gallery of one of the protocol's pairs, in one of its trials.
 
         Source: REFERENCE 1.3 where there is no `sides`; every track of one side is a query, there is no second list.
         """
@@ -117,7 +117,7 @@ class Dataset:
         return digest.hexdigest()
 
     def walks(self) -> dict[str, dict[str, str]]:
-        """What is true of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
+        """The facts of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
 
         Its `split` (train, val, test) and `row` say which line of the split's track file a walk belongs to.
         """
@@ -136,13 +136,18 @@ class Dataset:
 
     def counts(self) -> dict[str, int]:
         """The eight figures of the official protocol: tracks and frames by split and modality, after the filter."""
-        counts = {}
-        for split, tracklets in (("train", self.train), ("test", self.test)):
-            for modality in ("infrared", "visible"):
-                own = [tracklet for tracklet in tracklets if tracklet.modality == modality]
-                counts[f"{split} {modality} tracks"] = len(own)
-                counts[f"{split} {modality} frames"] = sum(map(len, own))
-        return counts
+        return count_by_modality(self.train, "train ") | count_by_modality(self.test, "test ")
+
+
+def count_by_modality(
+    tracklets: list[Tracklet], prefix: str = "", order: tuple[Modality, ...] = ("infrared", "visible")
+) -> dict[str, int]:
+    """The numbers of tracks and of frames of each modality, by name."""
+    counts = {}
+    for modality in order:
+        lengths = [len(tracklet) for tracklet in tracklets if tracklet.modality == modality]
+        counts |= {f"{prefix}{modality} tracks": len(lengths), f"{prefix}{modality} frames": sum(lengths)}
+    return counts
 
 
 def open_layout(
@@ -159,7 +164,7 @@ def open_layout(
 
 
 def resolved(path: str | Path) -> Path:
-    """The data set's own folder, links followed once, so that what lies in it can be told from what does not."""
+    """The data set's own folder, links followed once, so that paths can be compared with it."""
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"{path} must be a folder with a data set in it; there is no such folder; check the path")

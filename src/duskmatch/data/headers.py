@@ -1,4 +1,4 @@
-"""What the headers of picture files say before anything is decoded: size, and whether values may be deeper than 8 bits.
+"""Headers of picture files, read before anything is decoded: size, and whether values may have more than 8 bits.
 
 Source: PNG, W3C second edition, 11.2.2; BMP, BITMAPINFOHEADER; TIFF 6.0, section 2; `jpeg` for JPEG; GIF89a, section
 18; RFC 9649 (WebP), sections 2.5 to 2.7 and RFC 6386, 9.1; ITU-T T.800 (JPEG 2000), A.5.1 and I.4.

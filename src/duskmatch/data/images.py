@@ -1,4 +1,4 @@
-"""What readers of picture sets share: pictures in folders, each a tracklet of one frame, and lists."""
+"""Shared by the readers of picture sets: pictures in folders, each a tracklet of one frame, and lists."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Labels:
         self.label: dict[int, int] = {}
 
     def contradiction(self, label: int, pid: int) -> str:
-        """What is wrong with calling a person so, or nothing."""
+        """The rule that this label of a person breaks, or nothing."""
         person, known = self.person.setdefault(label, pid), self.label.setdefault(pid, label)
         if person != pid:
             return f"a label must be one person's; {label} is that of the folder of person {person}, this is of {pid}"

@@ -44,11 +44,15 @@ FILES: dict[Split, SplitFiles] = {
 
 
 class Place(NamedTuple):
-    """Where a tracklet is named: a file relative to the root, and its line where the file is a list."""
+    """The place that names a tracklet: a file relative to the root, and its line where the file is a list."""
 
     file: str
     line: int | None
     lines: Sequence[int] = ()  # of its pictures, where each has one of its own
+
+    def of_picture(self, index: int) -> tuple[str, int | None]:
+        """The file and the line that name one of its pictures."""
+        return self.file, self.lines[index] if self.lines else self.line
 
 
 @dataclass
@@ -101,7 +105,7 @@ class SplitRows:
 
 
 def info_folder(root: Path) -> Path:
-    """Where the info files lie: `info/` or the root.
+    """The folder of the info files: `info/` or the root.
 
     Source: REFERENCE 1.1; code reads the first, the dataset's README draws the second.
     """

@@ -134,7 +134,7 @@ def _lines(root: Path, path: Path, report: Report) -> list[str]:
 
 
 def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
-    """What a file of the data set says; None where it is missing or a link that leads out, which is reported."""
+    """The text of a file of the data set; None where it is missing or a link that leads out, which is reported."""
     if leaves(root, os.fspath(path)):
         text = f"{what}s must not be links that leave the data set; copy the file here"
         report(Problem("outside", relative(root, path), None, text))

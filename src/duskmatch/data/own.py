@@ -16,7 +16,7 @@ from duskmatch.data.images import READABLE, files_below, folders_in, in_time_ord
 from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.lists import relative
 from duskmatch.data.problems import Problem, Report
-from duskmatch.data.tracklets import SPLIT_COLUMN, TABLE, has_splits, read_split_tracklets
+from duskmatch.data.tracklets import SPLIT_COLUMN, TABLE, has_splits, read_table
 from duskmatch.records import Modality, Protocol, ScoredPair, Tracklet
 
 log = logging.getLogger("duskmatch")
@@ -54,7 +54,9 @@ def lies_in_table(root: Path) -> bool:
 def open_table(root: Path, report: Report, protocol: Protocol = OWN) -> Dataset:
     """The data set of a tracklets.csv with a `split` column; rows without a split are left out."""
     splits = {split: picture_rows(root, [root / TABLE]) for split in SPLITS}
-    for line, split, tracklet in read_split_tracklets(root, report):
+    for line, split, tracklet in read_table(root, report):
+        if not split:
+            continue
         if split not in splits:
             text = f"{SPLIT_COLUMN} must be {', '.join(splits)} or empty; got {split[:40]!r}"
             report(Problem("malformed", TABLE, line, text))

@@ -65,16 +65,6 @@ def loose_pictures(spec: str) -> tuple[Path, ...]:
     return tuple(place / name for name in names)
 
 
-def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
-    """The tracklets of a folder by their line in its table, every broken rule reported. `folder` must be resolved."""
-    return {line: tracklet for line, _, tracklet in _read(folder, report)}
-
-
-def read_split_tracklets(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
-    """(line, split, tracklet) of the rows that name a split."""
-    return ((line, split, tracklet) for line, split, tracklet in _read(folder, report) if split)
-
-
 def has_splits(folder: Path) -> bool:
     """Whether the table's first line has the column `split`."""
     with (folder / TABLE).open("rb") as file:
@@ -82,8 +72,8 @@ def has_splits(folder: Path) -> bool:
     return SPLIT_COLUMN in next(csv.reader(header.splitlines()[:1]), [])
 
 
-def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
-    """(line, split or nothing, tracklet) of each good row."""
+def read_table(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
+    """(line, split or nothing, tracklet) of each good row; `folder` must be resolved."""
     seen: dict[str, int] = {}
     inside = _Inside(folder)
     outside: list[tuple[int, str]] = []
@@ -104,7 +94,7 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
             report(Problem("duplicate", TABLE, line, text))
         else:
             yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
-    if outside:  # said once: one folder that is a link leads every row out
+    if outside:  # one report for all: one folder that is a link leads every row out
         line, name = outside[0]
         text = f"pictures must lie inside the folder of {TABLE}; got {name!r}; copy it there"
         report(Problem("outside", TABLE, line, f"{text}{others_left_out(len(outside) - 1, 'picture')}"))
@@ -120,7 +110,7 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
         sign = any((root / name).exists() for name in ("info/test_name.txt", "test_name.txt", "exp", "idx", "test"))
         sides = f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
         raise DataError(f"{folder} must hold a {TABLE}; found none; {sides if sign else 'check the path'}")
-    return read_tracklets(root, report or stop_in(root))
+    return {line: tracklet for line, _, tracklet in read_table(root, report or stop_in(root))}
 
 
 def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet], splits: Sequence[str] | None = None) -> Path:

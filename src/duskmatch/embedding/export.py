@@ -143,7 +143,7 @@ def generated_clips(settings: Settings, n: int, seed: int = 0) -> Clips:
 
 
 def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]:
-    """How near the engine's vectors are to the reference's, over all clips, and how far from length 1."""
+    """Cosines of the engine's vectors with the reference's, over all clips, and the largest error in length."""
     cosines: list[float] = []
     lengths: list[float] = []
     for modality, some in clips.items():
@@ -158,7 +158,7 @@ def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]
 
 
 def beyond(export: Export) -> list[str]:
-    """What is outside the tolerance, in words; nothing where the export is good."""
+    """The figures outside the tolerance, in words; nothing where the export is good."""
     limit, seen = export.tolerance, export.verification
     wrong = []
     if not seen["cosine_least"] >= limit["cosine"]:  # NaN is wrong too

@@ -20,7 +20,7 @@ NEAR_0, NEAR_1 = 0.01, 0.99
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Where the values of A lie, and whether they depend on the clip: what means over features cannot tell.
+    """The distribution of the values of A, and whether they depend on the clip, which means over features do not show.
 
     near_0, near_1: shares of all values (clips, frames, parts, features) under 0.01 and over 0.99; between_clips: the
     standard deviation between clips of A averaged over a clip's frames, averaged over parts and features.
@@ -104,7 +104,7 @@ def note_highlights(embedder: Embedder) -> NotingEngine | None:
 
 @contextmanager
 def outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What the module gives while the block runs."""
+    """The module's outputs while the block runs."""
     found: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -49,11 +49,6 @@ class SamePerson:
         return np.asarray(self.n_removed() + len(self.junk) - twice, np.int64)
 
 
-def same_camera(query_camids: Ints, gallery_camids: Ints) -> npt.NDArray[np.bool_]:
-    """Where two cameras are known to be one."""
-    return np.asarray((query_camids == gallery_camids) & (query_camids != UNKNOWN_CAMID))
-
-
 class SamePersonTable:
     """Finds the gallery columns of any queries' pids without a (q g) comparison.
 
@@ -81,7 +76,8 @@ class SamePersonTable:
         if skipped is not None:
             taken = np.take_along_axis(skipped, columns, axis=1)
         else:
-            taken = same_camera(camids[:, None], self.camids[columns]) & (self.rule == "same-pid-same-camera")
+            ours = camids[:, None]
+            taken = (self.rule == "same-pid-same-camera") & (ours == self.camids[columns]) & (ours != UNKNOWN_CAMID)
         return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, self.junk, skipped)
 
     def _skipped(self, camids: Int64[np.ndarray, " q"]) -> npt.NDArray[np.bool_] | None:
