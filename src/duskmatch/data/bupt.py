@@ -1,8 +1,8 @@
 """BUPTCampus: its reader, what a real copy must count, aligned pairs and generated infrared.
 
 Every training track is two, pixel by pixel the same walk in visible and infrared. The auxiliary list holds people seen
-by one camera only: `dataset.splits["auxiliary"]`, which nothing trains on unasked. `DATA/<pid>/FakeIR/` holds infrared
-pictures that a network made of the visible ones: `fake_infrared`.
+by one camera only: `dataset.splits["auxiliary"]`, which training uses only on request.
+`DATA/<pid>/FakeIR/` holds infrared pictures that a network made of the visible ones: `fake_infrared`.
 
 Source: REFERENCE 2.1.
 """

@@ -37,7 +37,7 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
     def counts(self, frames: Frames) -> dict[str, Any]:
-        """The counts as JSON values; `frames` is what was asked to be opened."""
+        """The counts as JSON values; `frames` says which pictures were to be opened."""
         found = {"listed": self.listed, "missing": self.missing, "opened": self.opened, "unreadable": self.unreadable}
         return {"checked": frames, **found}
 

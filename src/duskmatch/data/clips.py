@@ -106,6 +106,6 @@ def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int, n_ahead
                 done = ahead.popleft().result()
                 ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
                 yield done
-        finally:  # an error or a caller who stops early: do not finish what nobody waits for
+        finally:  # after an error, or if the caller stops early: cancel what is left
             for future in ahead:
                 future.cancel()

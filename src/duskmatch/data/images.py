@@ -34,7 +34,7 @@ def pictures_in(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[str]:
 
 
 def in_time_order(names: Iterable[str]) -> list[str]:
-    """Names sorted with their numbers compared as numbers: frame_2.jpg stands before frame_10.jpg."""
+    """Names sorted with their numbers compared as numbers: frame_2.jpg comes before frame_10.jpg."""
 
     def key(name: str) -> tuple[list[str | int], str]:
         words = re.split(r"([0-9]+)", name)  # text, number, text, ...: like is compared with like

@@ -63,7 +63,7 @@ class Row:
 
 
 def read_names(root: Path, path: Path, report: Report) -> Iterator[Name | None]:
-    """The pictures in order of lines; None where a line is no name, so that the count of lines holds."""
+    """The pictures in order of lines; None for a malformed line, so that line numbers stay right."""
     sources: dict[str, Source] = {}
     first: dict[str, int] = {}
     for line, text in enumerate(_lines(root, path, report), start=1):
@@ -80,7 +80,7 @@ def read_names(root: Path, path: Path, report: Report) -> Iterator[Name | None]:
 
 
 def read_rows(root: Path, path: Path, report: Report) -> Iterator[Row | None]:
-    """The tracks in order of lines; None where a line is no track, so that row numbers hold."""
+    """The tracks in order of lines; None for a malformed line, so that row numbers stay right."""
     where = relative(root, path)
     for line, text in enumerate(_lines(root, path, report), start=1):
         words = text.split()

@@ -108,7 +108,7 @@ def _read(root: Path, split: Split, report: Report) -> SplitRows:
 
 
 def _add_person(root: Path, rows: SplitRows, pid: int, report: Report) -> bool:
-    """Whether any picture was found; an empty folder and a name that is no number are reported."""
+    """Whether any picture was found; an empty folder and a name that is not a number are reported."""
     found = False
     for camid, modality in CAMERAS.items():
         where = f"cam{camid}/{pid:04d}"
@@ -119,7 +119,7 @@ def _add_person(root: Path, rows: SplitRows, pid: int, report: Report) -> bool:
 
 
 def _only_people(root: Path, report: Report) -> None:
-    """Reports folders below a camera that are no person's."""
+    """Reports folders below a camera that do not belong to a person."""
     for camid in CAMERAS:
         for name in folders_in(root / f"cam{camid}"):
             if not (len(name) == 4 and name.isascii() and name.isdecimal()):

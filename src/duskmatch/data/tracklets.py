@@ -56,7 +56,7 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
 def loose_pictures(spec: str) -> tuple[Path, ...]:
     """A picture, or the pictures in a folder without a table, in order of time; none where `spec` names anything else.
 
-    They show one person, nobody says who: a tracklet.
+    They are taken as one tracklet of an unknown person.
     """
     place = Path(spec).expanduser()
     if place.is_file():

@@ -46,7 +46,7 @@ PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
 }
-# Fastest first, as measured in docs/performance.md. torch-compiled is not chosen unasked: it compiles for a minute.
+# Fastest first, as measured in docs/performance.md. torch-compiled is never chosen by "auto": it compiles for a minute.
 FASTEST: dict[str, tuple[EngineName, ...]] = {"cpu": ("openvino", "onnxruntime", "torch"), "cuda": ("torch",)}
 
 log = logging.getLogger("duskmatch")

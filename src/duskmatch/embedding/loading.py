@@ -61,7 +61,7 @@ def open_engine(name: EngineName, model: Network, settings: Settings, device: st
 
 
 def cached_graph(key: str, path: WholePath, name: EngineName) -> Path:
-    """The graph for one clip at a time: as fast as for many, and no clip is computed to fill a batch."""
+    """The graph for one clip at a time: as fast as for many, and no clip is computed only to fill a batch."""
     if name == "onnxruntime":
         return cached(key, f"{path.modality}.onnx", lambda place: write_onnx(path, place, 1))
     return cached(key, f"{path.modality}.xml", lambda place: write_openvino(to_openvino(path, 1), place))

@@ -32,7 +32,7 @@ def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
     """The clip's activation, and the Grad-CAM of its cosine with the unit vector `towards`, in torch in fp32.
 
     The way is `model.embed`, cut at the maps that are averaged into the embedding; gradients are taken of these maps
-    alone, so none is left in the model.
+    alone, so that the model keeps no gradients.
     """
     model, n_frames, modality = model_of(embedder), len(clip.frames), clip.tracklet.modality
     device = next(model.parameters()).device

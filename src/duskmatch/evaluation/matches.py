@@ -1,6 +1,6 @@
 """The gallery entries that are a query's matches, and those taken away by the camera rule or as junk.
 
-Pid -1 is junk, nobody knows who it is: its entries are passed over, neither right nor wrong, and its queries have no
+Pid -1 is junk, an unknown person: its entries are passed over, neither right nor wrong, and its queries have no
 match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.
 Camid -1 is an unknown camera, which is never the same as another.
 
@@ -30,7 +30,7 @@ class SamePerson:
 
     columns (q m) in rising order, 0 where padded; matches (q m) True where the entry counts;
     removed (q m) True where the camera rule takes it away; skipped (q g) True where it takes an entry away whoever it
-    shows, None where the rule asks for the person; junk (j,) the columns of nobody known, passed over in every list.
+    shows, None where the rule asks for the person; junk (j,) the columns of unknown people, passed over in every list.
     """
 
     columns: Ints

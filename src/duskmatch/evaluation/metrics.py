@@ -175,7 +175,7 @@ def take_away(dist: Numbers, same: SamePerson, *, junk: bool = True) -> None:
 
 
 def match_ranks(dist: Numbers, same: SamePerson, *, whole: int) -> tuple[Mask, Ints, Mask]:
-    """(q m) where a rank stands, ranks (q m) of the matches, 1 for the nearest entry, and the rows with ambiguous ties.
+    """(filled, ranks, tied): which places (q m) hold a rank, the ranks (1: nearest), and the rows with ambiguous ties.
 
     Ranks rise along a row. `whole` is the size of the matrix that `dist` is a band of.
     """
