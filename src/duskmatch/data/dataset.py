@@ -143,7 +143,7 @@ def count_by_modality(
     tracklets: list[Tracklet], prefix: str = "", order: tuple[Modality, ...] = ("infrared", "visible")
 ) -> dict[str, int]:
     """The numbers of tracks and of frames of each modality, by name."""
-    counts = {}
+    counts: dict[str, int] = {}
     for modality in order:
         lengths = [len(tracklet) for tracklet in tracklets if tracklet.modality == modality]
         counts |= {f"{prefix}{modality} tracks": len(lengths), f"{prefix}{modality} frames": sum(lengths)}
