@@ -56,10 +56,10 @@ class SamePersonTable:
     camera stay. Other rules: REFERENCE.md 2.2 (none), 3 (SYSU-MM01's one place with two cameras).
     """
 
-    def __init__(self, pids: Int64[np.ndarray, " g"], camids: Int64[np.ndarray, " g"], rule: CameraRule) -> None:
+    def __init__(self, pids: Int64[np.ndarray, " g"], camids: Int64[np.ndarray, " g"], rule: str) -> None:
         if rule not in CAMERA_RULES:
             raise EvaluationError(f"camera rule must be one of {', '.join(CAMERA_RULES)}; got {rule!r}")
-        self.rule = rule
+        self.rule: CameraRule = rule
         self.camids = camids
         self.junk = np.flatnonzero(pids == UNKNOWN_PID)
         self.order = np.argsort(pids, kind="stable")
