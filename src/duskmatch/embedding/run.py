@@ -44,7 +44,7 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
 
 
 def run_files(run: Path) -> list[Path]:
-    """What is read of a RUN or of an exported folder, and no result may replace."""
+    """The files of a RUN or an exported folder that are read, and that no result may replace."""
     return [path for path in run.glob("*") if not re.fullmatch(r"(scores|report).*", path.name)]
 
 
