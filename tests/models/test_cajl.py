@@ -14,8 +14,7 @@ from duskmatch.losses.squared_difference import squared_difference_loss
 from duskmatch.models import Due, Forward, cajl
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import AREA, LUMA, MEAN_COLOUR, erased, one_channel
-from duskmatch.models.draws import Draws
-from duskmatch.models.method import Pixels
+from duskmatch.models.method import Draws, Pixels
 from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import write_model
 from duskmatch.training.trainer import make_optimizer

@@ -16,7 +16,7 @@ def distillation_loss(
 ) -> Float[Tensor, ""]:
     """Mean over clips of KL(p_teacher || p_student), both from logits, least (0) where they agree.
 
-    Who learns from whom is the caller's: what must not move comes detached.
+    The caller detaches the side that must not learn.
 
     Source: REFERENCE 5.2 (MPANet's agreement of modality classifiers), 5.4 (VSD's self-distillation).
     Differs: VSD's public code hands probabilities, in swapped places, to a function that takes logarithms first, which

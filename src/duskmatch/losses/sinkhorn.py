@@ -1,4 +1,4 @@
-"""Sinkhorn distance: what it costs to carry one set of points over into another."""
+"""Sinkhorn distance: the regularised cost of transporting one set of points onto another."""
 
 from __future__ import annotations
 
