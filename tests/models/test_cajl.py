@@ -10,7 +10,7 @@ from duskmatch.embedding import Embedder
 from duskmatch.embedding.export import export_run, save_export
 from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import SettingsError
-from duskmatch.losses.squared_difference import squared_difference_loss
+from duskmatch.losses.triplet import squared_difference_loss
 from duskmatch.models import Due, Forward, cajl
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import AREA, LUMA, MEAN_COLOUR, erased, one_channel

@@ -24,10 +24,11 @@ def centre_cluster_loss(
 
     Source: MPANet (Wu et al. 2021), the centre cluster loss; REFERENCE 5.2 for its margin.
     """
-    means, person = centres(embeddings, labels)
-    if len(means) < 2:
+    people, person = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    if len(people) < 2:
         raise SettingsError("the centre cluster loss needs two people in the batch; raise train.pids_per_batch")
-    first, second = torch.triu_indices(len(means), len(means), offset=1, device=embeddings.device)
+    means = centres(embeddings, person, len(people))
+    first, second = torch.triu_indices(len(people), len(people), offset=1, device=embeddings.device)
     apart = length(means[first] - means[second])
     return length(embeddings - means[person]).mean() + F.relu(margin - apart).mean()
 
@@ -44,23 +45,21 @@ def hetero_centre_triplet(
 
     Source: L_hc_tri (Liu, Tan, Zhou 2020); distances are Euclidean, the nearest other is sought in both modalities.
     """
-    (v, _), (t, _) = centres(visible, labels), centres(infrared, labels)
-    everyone, n = torch.cat([v, t]), len(v)
+    people, person = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    n = len(people)
+    everyone = torch.cat([centres(visible, person, n), centres(infrared, person, n)])
     dist = length(everyone[:, None] - everyone[None, :])  # (2p 2p)
-    person = torch.arange(n, device=v.device).repeat(2)
-    others = dist.masked_fill(person[:, None] == person[None, :], torch.inf).amin(dim=1)
+    who = people.repeat(2)
+    others = dist.masked_fill(who[:, None] == who[None, :], torch.inf).amin(dim=1)
     own = dist.diagonal(n).repeat(2)  # c_v^i to c_t^i, which both of them have
     return F.relu(margin + own - others).sum()
 
 
 @in_fp32
-def centres(
-    vectors: Float[Tensor, "n d"], labels: Int64[Tensor, "n"]
-) -> tuple[Float[Tensor, "p d"], Int64[Tensor, "n"]]:
-    """The mean vector of each person in the order of their labels, and each row's person in that order."""
-    people, person = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    own = F.one_hot(person, len(people)).to(vectors)  # (n p)
-    return own.T @ vectors / own.sum(dim=0)[:, None], person
+def centres(vectors: Float[Tensor, "n d"], person: Int64[Tensor, "n"], n_people: int) -> Float[Tensor, "p d"]:
+    """The mean vector of each person; `person`: whose each row is, from 0."""
+    own = F.one_hot(person, n_people).to(vectors)  # (n p)
+    return own.T @ vectors / own.sum(dim=0)[:, None]
 
 
 @in_fp32

@@ -6,7 +6,7 @@
 | random channel exchange, channel-adaptive grey | `channels.one_channel` |
 | channel-level random erasing | `channels.erased` |
 | non-local blocks of its body (AGW) | `non_local2`, `non_local3`, on `attention.DotProduct` |
-| enhanced squared difference | `losses.squared_difference` |
+| enhanced squared difference | `losses.triplet` |
 
 Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et
 al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
@@ -23,8 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.config import PooledSettings, Positive, Settings, Share
-from duskmatch.losses import in_fp32
-from duskmatch.losses.squared_difference import squared_difference_loss
+from duskmatch.losses import in_fp32, squared_difference_loss
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import erased, one_channel
 from duskmatch.models.common_losses import CommonLosses, Seen
