@@ -200,7 +200,7 @@ def test_flipped_the_embedding_is_the_mean_with_the_mirrored_clip_and_says_so():
     with torch.no_grad():
         for network in (model, plain):
             network.neck.running_mean.fill_(0.5)
-        both = [plain.vectors(plain.maps_to_pool(c, "visible"), 2, "visible")[0] for c in (clips(2), clips(2).flip(-1))]
+        both = [plain.vectors(plain.maps_to_pool(c, "visible"), 2)[0] for c in (clips(2), clips(2).flip(-1))]
         found = model.embed(clips(2), "visible")
         assert torch.allclose(found, F.normalize((both[0] + both[1]) / 2, dim=1), atol=1e-5)
         assert torch.allclose(found, model.embed(clips(2).flip(-1), "visible"), atol=1e-5)

@@ -82,7 +82,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
             maps.append(mirrored.flip(-1))  # back, so that positions of both maps agree
         return maps
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.neck(torch.stack([self.pooled(m, n_frames) for m in maps]).mean(dim=0))]
 
 

@@ -34,7 +34,6 @@ from duskmatch.models.gauges import branch_over_trunk
 from duskmatch.models.method import ALONE, AllProcesses, Draws, Figure, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Vectors, every_part, neck
 from duskmatch.models.parts import part_pool
-from duskmatch.records import Modality
 
 L_P = ("identity", "triplet", "part_identity")
 N_HEADS = 4
@@ -134,7 +133,7 @@ class DualAttentiveAggregation(FrameNetwork):
             self.part_attention.branch_ratio = branch_over_trunk(attended, embedding)
         return Attended(pooled, embedding, self.part_neck(embedding + attended))
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.attended(maps[0], n_frames).with_parts]
 
     @in_fp32

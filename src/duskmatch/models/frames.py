@@ -18,7 +18,6 @@ from duskmatch.models.common_losses import CommonLosses, Seen, accuracy
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Network, Shallow, Vectors, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
-from duskmatch.records import Modality
 
 IDENTITY_ACCURACY = Figure("identity_accuracy", accuracy)
 
@@ -46,7 +45,7 @@ class FrameNetwork(Network):
         """One vector for each clip, before its normalisation."""
         return pool_clip(maps, n_frames, self.power)
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.neck(self.pooled(maps[0], n_frames))]
 
 

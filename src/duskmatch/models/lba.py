@@ -32,7 +32,6 @@ from duskmatch.models.common_losses import CommonLosses, Seen
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.method import ALONE, AllProcesses, Draws, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Vectors, every_part
-from duskmatch.records import Modality
 
 DENSE_WEIGHT = 0.5  # of L_DT. Source: REFERENCE 5.1
 
@@ -49,7 +48,7 @@ class LearningByAligning(FrameNetwork):
     def unused_at_test(self) -> tuple[str, ...]:
         return ("neck", "classifier")
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.pooled(maps[0], n_frames)]
 
 

@@ -43,7 +43,6 @@ from duskmatch.models.gauges import GATE_FIGURES, Gauge, deviation, gate_figures
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Shallow, Vectors, every_part
 from duskmatch.models.pooling import over_positions
-from duskmatch.records import Modality
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
 FAST = ("neck", "classifier")  # all else trains at the slow rate. Source: REFERENCE 5
@@ -179,10 +178,10 @@ class MITML(FrameNetwork):
             found |= {guide: of_guide, guide.told: of_memory}  # type: ignore[dict-item]
         return found
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
-        return self.head(self.head_inputs(maps, n_frames, modality))
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
+        return self.head(self.head_inputs(maps, n_frames))
 
-    def head_inputs(self, maps: LastMaps, n_frames: int, modality: Modality) -> list[Float[Tensor, "b t d"]]:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> list[Float[Tensor, "b t d"]]:
         return list(self.halves(maps[0], n_frames))
 
     def head(self, inputs: list[Float[Tensor, "b t d"]]) -> Vectors:

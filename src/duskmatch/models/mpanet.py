@@ -163,7 +163,7 @@ class MPANet(Network):
         descriptors = torch.cat([under.flatten(1), over_positions(maps)], dim=1)  # (n (p+1)*d)
         return descriptors.reshape(-1, n_frames, descriptors.shape[1]).mean(dim=1)
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         raised = maps[0].float()  # once, for both of its readers
         return [self.neck(self.pooled(raised, self.masks(raised), n_frames))]
 

@@ -130,7 +130,7 @@ class Network(nn.Module, ABC):
         return [self.shared_maps(self.stem_of(modality)(clips.flatten(0, 1)), clips.shape[1])]  # type: ignore[list-item]
 
     @abstractmethod
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         """From the maps of `maps_to_pool` to the vectors whose lengths become 1, to stand side by side."""
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
@@ -140,9 +140,9 @@ class Network(nn.Module, ABC):
         """
         return {}
 
-    def head_inputs(self, maps: LastMaps, n_frames: int, modality: Modality) -> HeadInputs:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
         """The first part of `vectors`, up to where `knock_outs` begin: small enough to keep of every clip."""
-        return self.vectors(maps, n_frames, modality)
+        return self.vectors(maps, n_frames)
 
     def head(self, inputs: HeadInputs) -> Vectors:
         """The rest of `vectors`; nothing where a network has no `knock_outs`."""
@@ -157,7 +157,7 @@ class Network(nn.Module, ABC):
 
     def embed_maps(self, maps: LastMaps, n_frames: int, modality: Modality) -> Float[Tensor, "b d_all"]:
         """The second half of `embed`: from the maps of `maps_to_pool` to the vector."""
-        return self.centred(self.vectors(maps, n_frames, modality), modality)
+        return self.centred(self.vectors(maps, n_frames), modality)
 
     def initialise(self) -> None:
         """Random weights in `backbone_pieces`, and both centres at zero; called once the other parts are there.

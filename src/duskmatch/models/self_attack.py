@@ -243,10 +243,10 @@ class SelfAttackDefense(Network):
             found.append(self.fused_maps(maps, n_frames, self.test_pairing))
         return found
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
-        return self.head(self.head_inputs(maps, n_frames, modality))
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
+        return self.head(self.head_inputs(maps, n_frames))
 
-    def head_inputs(self, maps: LastMaps, n_frames: int, modality: Modality) -> HeadInputs:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
         """The parts, where j_d is searched with, and the other vector whole."""
         found: list[Tensor] = []
         if self.embedding in ("sequence", "both"):

@@ -225,7 +225,7 @@ class VSD(Network):
     def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
         return self.shared_maps(clips.flatten(0, 1), clips.shape[1])
 
-    def vectors(self, maps: LastMaps, n_frames: int, modality: Modality) -> Vectors:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         """The four v."""
         names = ("visible", "infrared", "shared", "shared")
         return [self.branch(name).observe(m, n_frames) for name, m in zip(names, maps, strict=True)]
