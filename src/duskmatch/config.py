@@ -96,7 +96,7 @@ class DataSettings(Section):
 
     @property
     def normalisation(self) -> dict[str, Any]:
-        """How pixels enter the network: the keywords of `normalise`."""
+        """The keywords of `normalise`."""
         return {"grey": self.grey, "per_clip": self.per_clip, "local_contrast": self.local_contrast}
 
     @property
@@ -122,7 +122,7 @@ class AugmentSettings(Section):
 
 
 class BackboneSettings(Section):
-    """What every network takes. A method whose network takes more has a section of its own, beside the network."""
+    """The settings of every network. A method with more has a section of its own, beside its network."""
 
     backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50", "efficientnet_lite0"] = "resnet50"
     """`resnet18`, `resnet26`, `resnet34`, `resnet50` or `efficientnet_lite0`"""
@@ -140,7 +140,7 @@ class BackboneSettings(Section):
 
 
 class PooledSettings(BackboneSettings):
-    """What a network takes whose mean over positions can be the generalised one."""
+    """The settings of a network whose mean over positions can be the generalised one."""
 
     pooling: Literal["mean", "gem"] = "mean"
     """over positions, for f^l, f_d and the parts: `mean`, or the generalised mean, `gem`"""
@@ -153,7 +153,7 @@ class PooledSettings(BackboneSettings):
 
 
 class SelfAttackSettings(PooledSettings):
-    """What the paper's network takes; its three switches attack, defense and sequence make the rows of Table I."""
+    """The settings of the paper's network; its switches attack, defense and sequence make the rows of Table I."""
 
     temporal_mixing: bool = False
     """one non-local block over all frames of a clip, between stages 3 and 4 of E_def"""

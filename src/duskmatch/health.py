@@ -210,11 +210,10 @@ def verdict(check: Check, rows: Rows, *, warmup: float) -> Verdict:
     if any(check.figures(row) is not None for row in rows):
         stage = f" in stage {check.stage}" if check.stage else ""
         why = f"fewer than {LEAST_ROWS} rows of the log{stage} after the warm-up"
-    elif check.sign and check.sign.stands_in(rows):
-        why = "the log has no figure of it"
     else:
-        return Verdict(part=check.part, state="not in this run", figures=[], why="", first=None, last=None)
-    return Verdict(part=check.part, state="not judged", figures=[], why=why, first=None, last=None)
+        why = "the log has no figure of it" if check.sign and check.sign.stands_in(rows) else ""
+    state: State = "not judged" if why else "not in this run"
+    return Verdict(part=check.part, state=state, figures=[], why=why, first=None, last=None)
 
 
 class Reading(NamedTuple):

@@ -50,7 +50,7 @@ def sinkhorn_distance(
 @torch.no_grad()
 @in_fp32
 def plan(cost: Float[Tensor, "n m"], epsilon: float, n_iterations: int) -> Float[Tensor, "n m"]:
-    """How much of each point goes to each: columns sum to 1/m exactly, rows to 1/n the nearer the more iterations."""
+    """The transported mass of each pair: columns sum to 1/m exactly, rows to 1/n after many iterations."""
     n, m = cost.shape
     affinity = -cost / epsilon
     v = cost.new_zeros(m)

@@ -105,7 +105,7 @@ def weighed(
 
 
 class Pairs(NamedTuple):
-    """Who is whose positive and negative, row by row; no clip is its own positive."""
+    """Masks of positive and negative pairs, row by row; no clip is its own positive."""
 
     positive: Bool[Tensor, "n n"]
     negative: Bool[Tensor, "n n"]

@@ -154,7 +154,7 @@ def updates(model: SelfAttackDefense, settings: Settings, due: Due, processes: A
 
 
 def self_pair_drawn(settings: Settings, step: int) -> bool:
-    """Whether CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
+    """True where CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
     if not settings.train.self_pair_probability:
         return False
     rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))

@@ -50,7 +50,7 @@ class FrameNetwork(Network):
 
 
 def see(model: FrameNetwork, forward: Forward[Tensor]) -> Seen:
-    """What losses read of a batch: BNNeck (Luo et al. 2019)."""
+    """The vectors and logits of a batch, by BNNeck (Luo et al. 2019)."""
     pooled = model.pooled(forward.maps, forward.n_frames)
     embedding = model.neck(pooled)
     return Seen(pooled, embedding, model.classifier(embedding), forward.both_labels)

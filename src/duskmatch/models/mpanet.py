@@ -151,7 +151,7 @@ class MPANet(Network):
 
     @in_fp32
     def masks(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n p h w"]:
-        """How much each place belongs to each pattern."""
+        """Each pattern's mask, from 0 to 1 at each position."""
         return torch.sigmoid(self.patterns(maps))
 
     @in_fp32

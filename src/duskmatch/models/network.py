@@ -29,7 +29,7 @@ Vectors = list[Float[Tensor, "b _"]]
 
 
 class Due(NamedTuple):
-    """Where training stands when an iteration begins."""
+    """The position of an iteration in the training schedule."""
 
     step: int = 0  # from 0
     epoch: int = 0

@@ -68,7 +68,7 @@ class PooledGuidance(nn.Module):
 
 
 def full_size(channels: int, n_layers: int) -> int:
-    """How many parameters `SpatialTemporalGuidance` has in its full form: two LSTMs and the maps of Eq. 12."""
+    """The number of parameters of the full `SpatialTemporalGuidance`: two LSTMs and the maps of Eq. 12."""
     lstm = n_layers * (8 * channels**2 + 8 * channels)  # four gates, each with two matrices and two biases
     hidden = max(channels // REDUCTION, 8)
     return 2 * lstm + 3 * channels * hidden + hidden + channels

@@ -136,7 +136,6 @@ class SelfAttackDefense(Network):
 
     @property
     def embedding_width(self) -> int:
-        """How many numbers `embed` gives."""
         sequence, defense = self.n_parts * self.channels, self.channels
         return {"sequence": sequence, "both": sequence + defense}.get(self.embedding, defense)
 

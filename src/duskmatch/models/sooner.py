@@ -76,7 +76,7 @@ def run(name: str, *arguments: Any) -> None:
 
 
 def applies(x: Tensor) -> bool:
-    """Whether these maps are what the kernels are for: fp32 on a CPU of few cores, channels last, in training."""
+    """True where the kernels apply: fp32 on a CPU of few cores, channels last, in training."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
@@ -195,7 +195,7 @@ def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, paddin
 
 
 def convolved(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """What the convolution gives, its gradient by the faster of two ways."""
+    """The convolution, with the faster of two gradients."""
     weight = convolution.weight
     depthwise = convolution.groups == weight.shape[0] > 1 and weight.shape[-1] == 5
     product = weight.shape[-1] == 1 and weight.numel() >= MANY and convolution.groups == 1

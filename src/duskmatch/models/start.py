@@ -53,7 +53,7 @@ def untrained_model(settings: Settings, n_pids: int) -> Network:
 
 
 def began_elsewhere(settings: Settings) -> bool:
-    """Whether training began with weights that `untrained_model` has not."""
+    """True where training began from weights that `untrained_model` cannot load again."""
     return settings.model.weights not in (None, IMAGENET)
 
 

@@ -49,9 +49,8 @@ Dropout = Callable[[Tensor, float], Tensor]
 
 
 class VSDSettings(BackboneSettings):
-    """z: half the width of the bottleneck. grey_copy: whether clips enter in colours, normalised by ImageNet's figures;
-    False where the data settings already make them brightness (data.grey): then a clip is its own grey copy, and the
-    shared branch reads it once.
+    """z: half the width of the bottleneck. grey_copy: True where clips enter in colours, with ImageNet's normalisation;
+    False where they are brightness already (data.grey): a clip is then its own grey copy, read once by the shared branch.
     """
 
     z: Count = 256
@@ -75,7 +74,7 @@ class ChannelAttention(nn.Module):
 
     @in_fp32
     def weights(self, rows: Float[Tensor, "n c hw"]) -> Float[Tensor, "n c c"]:
-        """How much each channel takes of each."""
+        """The attention between channels."""
         return torch.softmax(-(rows @ rows.transpose(1, 2)), dim=-1)
 
 
@@ -264,7 +263,7 @@ def ranks(vectors: Float[Tensor, "n _"], labels: Int64[Tensor, " n"]) -> Tensor:
 
 
 def different_modality(n: int, device: torch.device) -> Bool[Tensor, "n n"]:
-    """Which pairs of rows are of two modalities: the first half is visible."""
+    """True for pairs of rows of two modalities; the first half of the rows is visible."""
     visible = torch.arange(n, device=device) < n // 2
     return visible[:, None] != visible[None, :]
 
