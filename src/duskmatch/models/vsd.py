@@ -50,7 +50,8 @@ Dropout = Callable[[Tensor, float], Tensor]
 
 class VSDSettings(BackboneSettings):
     """z: half the width of the bottleneck. grey_copy: True where clips enter in colours, with ImageNet's normalisation;
-    False where they are brightness already (data.grey): a clip is then its own grey copy, read once by the shared branch.
+    False where they are brightness already (data.grey): a clip is then its own grey copy, which the shared branch reads
+    once.
     """
 
     z: Count = 256
