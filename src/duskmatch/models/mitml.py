@@ -181,7 +181,7 @@ class MITML(FrameNetwork):
     def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return self.head(self.head_inputs(maps, n_frames))
 
-    def head_inputs(self, maps: LastMaps, n_frames: int) -> list[Float[Tensor, "b t d"]]:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
         return list(self.halves(maps[0], n_frames))
 
     def head(self, inputs: list[Float[Tensor, "b t d"]]) -> Vectors:
