@@ -41,7 +41,7 @@ from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.gauges import GATE_FIGURES, Gauge, deviation, gate_figures
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
-from duskmatch.models.network import Due, LastMaps, Shallow, Vectors, every_part
+from duskmatch.models.network import Due, HeadInputs, LastMaps, Shallow, Vectors, every_part
 from duskmatch.models.pooling import over_positions
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
