@@ -82,7 +82,7 @@ class HeadEngine:
     @torch.no_grad()
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         pixels = entering(torch.from_numpy(frames).to(self.device), self.data)
-        inputs = self.model.head_inputs(self.model.maps_to_pool(pixels, modality), pixels.shape[1], modality)
+        inputs = self.model.head_inputs(self.model.maps_to_pool(pixels, modality), pixels.shape[1])
         if self.without is None:
             self._keep(modality, inputs)
         return self._vectors(modality, inputs)
