@@ -99,7 +99,7 @@ class NormaliseRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, most: float
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: int | float, most: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         out, mean, inverse = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
         arrays = (
@@ -132,7 +132,7 @@ class NormaliseRows(torch.autograd.Function):
 class Norm(nn.BatchNorm2d):
     """Batch normalisation, and ReLU6 behind it where it `clips`."""
 
-    def __init__(self, channels: int, *, epsilon: float, clips: bool) -> None:
+    def __init__(self, channels: int, *, epsilon: int | float, clips: bool) -> None:
         super().__init__(channels, eps=epsilon)
         self.clips = clips
 
@@ -147,7 +147,7 @@ class Norm(nn.BatchNorm2d):
 
 
 @torch.no_grad()
-def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, n: float) -> None:
+def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, n: int | float) -> None:
     """Moves the running statistics towards those of n rows, by the momentum that the training loop sets (0: not)."""
     assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
