@@ -248,3 +248,11 @@ def test_a_file_without_permission_is_not_called_damaged(tmp_path: Path, monkeyp
     for read in (read_weights, read_pickle, load_embeddings):
         with pytest.raises(DuskmatchError, match="cannot be read: no permission; change its owner"):
             read(tmp_path / "w.safetensors")
+
+
+def test_a_name_longer_than_a_file_system_takes_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 300}.json"
+    for attempt in (lambda: write_text(path, "{}"), lambda: check_file(path)):
+        with pytest.raises(OutputError, match="File name too long"):
+            attempt()
+    assert not list(tmp_path.iterdir())

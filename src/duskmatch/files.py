@@ -51,8 +51,8 @@ _numbers = itertools.count()  # so that threads that write one file write beside
 def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: bool = True) -> None:
     """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
-    _check_no_device(path)
     try:
+        _check_no_device(path)
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -61,6 +61,8 @@ def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: boo
         sync(path.parent)
     except OSError as error:
         raise refusal(path, error) from error
+    except OutputError:
+        raise
     except Exception as error:
         if refused := system_error(error):
             raise refusal(path, refused) from error
@@ -268,13 +270,13 @@ def _check_ours(path: Path) -> None:
 
 def check_file(path: Path, *, inputs: Iterable[Path] = ()) -> None:
     """Refuses a place where a file cannot be written, before the work whose result it is to hold, and what is read."""
-    if path.is_dir():
-        raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
-    _check_no_device(path)
-    if any(path.exists() and kept.exists() and path.samefile(kept) for kept in inputs):
-        raise OutputError(f"{path} must not be replaced, it is read; choose another")
     probe = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.probe")
     try:
+        if path.is_dir():
+            raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
+        _check_no_device(path)
+        if any(path.exists() and kept.exists() and path.samefile(kept) for kept in inputs):
+            raise OutputError(f"{path} must not be replaced, it is read; choose another")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"0")
     except OSError as error:

@@ -103,7 +103,7 @@ def adding(part: str, name: str, beside: str, sign: Sign | None = None) -> Check
 
 
 def branch(part: str, name: str) -> Check:
-    """Of a residual branch. Source: REFERENCE row 35."""
+    """Of a residual branch. Source: docs/method.md, row 35."""
     return Check(part, "idle", SHUT, (Limit((f"{name}_ratio",), least=0.01),))
 
 

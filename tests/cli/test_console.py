@@ -107,7 +107,12 @@ def test_ctrl_c_ends_filming_with_one_line(wait_s: float, tmp_path: Path) -> Non
     """Sent to the whole group, as a terminal does, when the first process has been started and while more are."""
     command = ["-m", "duskmatch", "synth", str(tmp_path / "out"), "--preset", "demo", "--processes", "2"]
     process = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     try:
         while not (tmp_path / "out").is_dir() and process.poll() is None:
@@ -118,7 +123,8 @@ def test_ctrl_c_ends_filming_with_one_line(wait_s: float, tmp_path: Path) -> Non
     finally:
         if process.poll() is None:  # it would film the whole set
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130 and "Traceback" not in err
+    # -2: it came while Python ran a text (dataclass does); Python then ends by the signal, and a shell sees 130 too
+    assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in err
     assert err.splitlines()[-1] == "duskmatch: interrupted"
 
 

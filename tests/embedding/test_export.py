@@ -173,7 +173,7 @@ def test_a_changed_file_is_refused(made, people, tmp_path):
 def test_a_damaged_export_json_is_refused_in_one_line(text, tmp_path, capsys):
     (tmp_path / "export.json").write_text(text)
     assert main(["embed", str(tmp_path), "nowhere", "--out", str(tmp_path / "e.safetensors")]) == 2
-    with pytest.raises(CheckpointError, match=r"export\.json is no export.json of this version: .*; export again"):
+    with pytest.raises(CheckpointError, match=r"export\.json is not an export.json of this version: .*; export again"):
         load_embedder(tmp_path)
 
 

@@ -15,7 +15,8 @@ from duskmatch.embedding.graphs import WholePath, to_openvino, write_onnx
 
 class Traced:
     def __init__(self, folder: Path) -> None:
-        self.folder, self.graphs = folder, {}  # type: Path, dict[str, Any]
+        self.folder = folder
+        self.graphs: dict[str, Any] = {}
 
     def to_openvino(self, path: WholePath, batch: int | None) -> Any:
         key = key_of(path, batch)
@@ -36,8 +37,11 @@ class Traced:
 
 
 def key_of(path: WholePath, batch: int | None) -> str:
-    """Of all that a graph is made from."""
+    """Of all that a graph is made from; a module's repr shows its parts, but not its own numbers and words."""
     whole = hashlib.sha256(f"{path.data!r} {path.modality} {batch} {path.model!r} {path.model.embedding}".encode())
+    for name, part in path.model.named_modules():
+        told = {key: value for key, value in vars(part).items() if isinstance(value, bool | int | float | str)}
+        whole.update(f"{name} {sorted(told.items())}".encode())
     for name, tensor in path.model.state_dict().items():
         whole.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return whole.hexdigest()

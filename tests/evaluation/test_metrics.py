@@ -247,7 +247,7 @@ ONE = embeddings([[1.0, 0.0]], [1], [1])
             ONE,
             "none",
             "queries must have a known pid to be scored; all 2 have -1 (unknown); "
-            "give them pids, or use `duskmatch rank`, which needs none",
+            "give them pids; without, `duskmatch rank` shows who is nearest and no score",
         ),
         (
             embeddings([[1.0, 0.0], [1.0, 0.0]], [1, -1]),

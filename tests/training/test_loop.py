@@ -96,7 +96,7 @@ def test_the_collapse_is_named_once_and_only_when_it_lasts():
 
 
 def test_the_literal_recipe_from_scratch_collapses_and_is_named(dataset, tmp_path):
-    """REFERENCE row 15: squared triplet on f_d with SGD 0.12, here with all embeddings made one point."""
+    """docs/method.md, row 15: squared triplet on f_d with SGD 0.12, here with all embeddings made one point."""
     changes = ["loss.triplet=squared", "loss.triplet_on=pooled", "train.steps_per_epoch=22", "train.lr=1e-12"]
     settings = load_settings("tiny", overrides=[*FAST, *changes, "train.stage2_epochs=0"])
     notes: list[str] = []

@@ -34,12 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query", required=True, metavar="TRACKLETS", help="whom to look for, or pictures of one person"
     )
-    parser.add_argument("--gallery", required=True, metavar="TRACKLETS", help="where to look, or the same")
+    parser.add_argument(
+        "--gallery", required=True, metavar="TRACKLETS", help="where to look, or pictures of one person"
+    )
     for side in ("query", "gallery"):
         parser.add_argument(
             f"--{side}-modality",
             choices=MODALITIES,
-            help=f"of a picture, or a folder of one person's pictures, as --{side}",
+            help=f"the modality of --{side}, where it is a picture or a folder of pictures without a table",
         )
     parser.add_argument(
         "--camera-rule",
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def side_of(spec: str, modality: Modality | None, flag: str) -> list[Tracklet]:
-    """The tracklets of TRACKLETS, or the one that a picture is, or a folder of pictures of one person."""
+    """The tracklets that `spec` names; a picture, or a folder of one person's pictures, is one of `modality`."""
     from duskmatch.cli.embed import tracklets_of
     from duskmatch.data import loose_pictures
     from duskmatch.errors import SettingsError
@@ -135,7 +137,7 @@ def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
     from duskmatch.pictures.compared import trained_on
 
     return (
-        f"{n_queries} queries, {n_gallery} in the gallery. Method {embedder.settings.model.name}, checkpoint "
+        f"Queries: {n_queries}, gallery: {n_gallery}. Method {embedder.settings.model.name}, checkpoint "
         f"{embedder.header.get('checkpoint') or 'not said'}, trained on {trained_on(embedder)}."
     )
 
@@ -193,7 +195,7 @@ def table(query: Embeddings, gallery: Embeddings, ranking: Ranking) -> list[dict
 
 
 def words(outcome: dict[str, Any]) -> str:
-    text = f"{outcome['queries']} queries, {outcome['gallery']} gallery tracklets, camera rule {outcome['camera_rule']}"
+    text = f"queries: {outcome['queries']}, gallery: {outcome['gallery']}, camera rule: {outcome['camera_rule']}"
     text += "\nSYNTHETIC data: generated people" if outcome["synthetic"] else ""
     text += "\nthe model was trained on synthetic people" if outcome["trained_on_synthetic"] else ""
     if outcome["rank1"] is not None:
@@ -201,4 +203,4 @@ def words(outcome: dict[str, Any]) -> str:
         text += f", {outcome['n_left_out']} queries without a match left out" if outcome["n_left_out"] else ""
     else:
         text += f"\nnot scored: {outcome['not_scored']}"
-    return f"{text}\n{outcome['out']}: ranking.csv, ranking.json and {len(outcome['pictures'])} pages of strips"
+    return f"{text}\n{outcome['out']}: ranking.csv, ranking.json and strips (pages: {len(outcome['pictures'])})"

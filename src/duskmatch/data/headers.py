@@ -19,10 +19,8 @@ _WIDTH, _HEIGHT = 256, 257  # TIFF tags
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) of a JPEG, PNG, BMP, TIFF, GIF, WebP or JPEG 2000 as stored; None where its header does not say.
-
-    None of other formats too.
-    """
+    """(H, W) of a JPEG, PNG, BMP, TIFF, GIF, WebP or JPEG 2000 as stored; None where its header does not say, and
+    for other formats."""
     if data.startswith(jpeg.START):
         return jpeg.stored_size(data)
     if data.startswith(PNG) and len(data) >= 24:

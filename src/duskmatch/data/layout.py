@@ -69,7 +69,8 @@ class SplitRows:
     n_names: int = 0
     min_frames: int = MIN_FRAMES
     lists: list[Path] = field(default_factory=list)
-    shortened: set[int] = field(default_factory=set)  # rows long enough by the list, less what links lead out
+    # rows that have `min_frames` by the list, fewer without the links that lead out
+    shortened: set[int] = field(default_factory=set)
 
     def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
         """The tracks of at least `min_frames`, of these rows or of all."""

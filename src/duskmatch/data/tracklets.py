@@ -42,7 +42,8 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     """(folder, None) for a folder of tracklets, (data set, side) for DATASET:side."""
     folder = Path(spec).expanduser()
     head, colon, side = spec.rpartition(":")
-    drive = len(head) < 2 and side not in NAMED_TRACKLETS  # C:data is a folder of Windows, x:query a side of x
+    # C:data is a Windows folder, x:query a side of the data set x
+    drive = len(head) < 2 and side not in NAMED_TRACKLETS
     if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
     if side not in NAMED_TRACKLETS:

@@ -228,12 +228,11 @@ def _finish(out: Path, plan: Plan, cut: Cut) -> None:
     for track in kept:
         middle = -(-len(track.pictures) // 2)
         for half, part in zip(HALVES, (slice(0, middle), slice(middle, None)), strict=True):
-            folder = out / half / track.name
-            folder.mkdir(parents=True)
-            if pictures := [path.replace(folder / path.name) for path in track.pictures[part]]:
+            if track.pictures[part]:
+                folder = out / half / track.name
+                folder.mkdir(parents=True)
+                pictures = [path.replace(folder / path.name) for path in track.pictures[part]]
                 halves[half].append(_tracklet(plan, track, part, pictures))
-            else:
-                folder.rmdir()
         (out / track.name).rmdir()
     _sync(out)
     for half, tracklets in halves.items():

@@ -42,7 +42,7 @@ class Account:
 
     @property
     def ms_per_tracklet(self) -> float | None:
-        return 1000 * self.seconds / self.n_tracklets if self.n_tracklets else None
+        return 1000 * self.seconds / self.n_tracklets if self.n_tracklets and self.seconds else None
 
 
 class Rows(NamedTuple):
@@ -149,15 +149,17 @@ class Embedder:
         }
 
     def cost(self) -> dict[str, Any]:
-        """Test-time extras, the embedding's name, and the parameters and operations of one."""
+        """What is done at test besides one forward of a clip, which embedding it is, its parameters and operations."""
         if self.model is None:
             return {"test_time_extras": [], **self.recorded}
         t, (h, w) = self.settings.data.frames_per_clip, self.size
+        with self._turn:  # counting hooks the model
+            flops = count_flops(self.model, t, h, w)
         return {
             "test_time_extras": list(self.model.test_time_extras),
             "embedding": self.model.embedding,
             "parameters": count_parameters(self.model),
-            "flops": count_flops(self.model, t, h, w),
+            "flops": flops,
             **self.recorded,
         }
 

@@ -91,7 +91,7 @@ def read_export(folder: Path) -> Export:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise CheckpointError(
-            f"{path} is no export.json of this version: {key}: {first['msg']}; export again"
+            f"{path} is not an export.json of this version: {key}: {first['msg']}; export again"
         ) from error
 
 
@@ -110,18 +110,17 @@ def load_exported(
     if not export.verified and not unverified:
         raise CheckpointError(f"{folder / FILE} says verified: false; export again, or in a wider number format")
     chosen = _chosen(export, folder, engine, precision, device)
-    known = {name: getattr(export, name) for name in ("embedding", "parameters", "flops", "test_time_extras")}
-    model = at_test(build_model(export.settings, export.n_pids)) if untrained else None
-    opened = None if untrained else open_export(folder, export, chosen, device)
-    return Embedder(
-        model,
-        export.settings,
-        device=device,
-        on_bad_frame=on_bad_frame,
-        engine=opened,
-        header=export.source["header"],
-        recorded=known,
-    )
+    recorded = {name: getattr(export, name) for name in ("embedding", "parameters", "flops", "test_time_extras")}
+    model = None
+    opened: Engine
+    if untrained:
+        place = pick_device(device)
+        model = at_test(build_model(export.settings, export.n_pids)).to(place)
+        opened = TorchEngine(model, export.settings.data, place)
+    else:
+        opened = open_export(folder, export, chosen, device)
+    header = export.source["header"]
+    return Embedder(model, export.settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=recorded)
 
 
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:

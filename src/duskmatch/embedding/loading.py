@@ -47,8 +47,8 @@ def load_embedder(
         model = untrained_model(settings, model.n_pids)
     parameters = count_parameters(model)
     opened = open_engine(chosen, at_test(model), settings, device, asked)  # type: ignore[arg-type]
-    known = {"parameters": parameters}
-    return Embedder(model, settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=known)
+    recorded = {"parameters": parameters}
+    return Embedder(model, settings, on_bad_frame=on_bad_frame, engine=opened, header=header, recorded=recorded)
 
 
 def open_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:

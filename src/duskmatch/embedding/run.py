@@ -9,7 +9,6 @@ RUN/log.csv, curves.png, scores.json, report.html
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
 
 def run_files(run: Path) -> list[Path]:
     """The files of a RUN or an exported folder that are read, and that no result may replace."""
-    return [path for path in run.glob("*") if not re.fullmatch(r"(scores|report).*", path.name)]
+    return [path for path in run.glob("*") if not path.name.startswith(("scores", "report"))]
 
 
 def check_version(run: Path) -> None:

@@ -240,7 +240,7 @@ def _check_known(query_pids: Ints) -> None:
     if (query_pids == UNKNOWN_PID).all():
         raise EvaluationError(
             f"queries must have a known pid to be scored; all {len(query_pids)} have -1 (unknown); "
-            "give them pids, or use `duskmatch rank`, which needs none"
+            "give them pids; without, `duskmatch rank` shows who is nearest and no score"
         )
 
 

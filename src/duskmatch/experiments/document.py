@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
@@ -77,9 +80,9 @@ def difference(values: Doubles, others: Doubles, pids: Ints) -> Difference:
     return Difference(value=value, low=low, high=high)
 
 
-def run_facts(name: str, embedder: Embedder) -> RunFacts:
-    """The facts of a RUN that stand beside its figures."""
-    facts = embedder.facts()
+def run_facts(name: str, embedder: Embedder, facts: Mapping[str, Any] | None = None) -> RunFacts:
+    """The facts of a RUN that stand beside its figures; `facts`: those of the embedder, where they are known already."""
+    facts = embedder.facts() if facts is None else facts
     checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
     return RunFacts(
         name=name,

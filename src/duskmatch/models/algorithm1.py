@@ -65,7 +65,7 @@ class PaperLosses(CommonLosses):
         return confusion_loss(*logits.chunk(2), mean=self.settings.identity == "mean")
 
     def least_confusion(self, n_pids: int) -> float:
-        """The minimum of Eq. 3, near which the attack is idle. Source: REFERENCE row 32."""
+        """The minimum of Eq. 3, near which the attack is idle. Source: docs/method.md, row 32."""
         return math.log(n_pids) * (1 if self.settings.identity == "mean" else 2)
 
     def contrastive(self, seen: Seen) -> Float[Tensor, ""]:

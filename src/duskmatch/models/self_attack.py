@@ -145,7 +145,7 @@ class SelfAttackDefense(Network):
         return (*UNUSED[self.embedding], *crossing)
 
     def cautions(self, settings: Settings) -> list[str]:
-        """Source: REFERENCE row 33. An attack that begins once identities are learnt needs no such width."""
+        """Source: docs/method.md, row 33. An attack that begins once identities are learnt needs no such width."""
         attacks = self.has_attack and settings.loss.confusion_weight > 0
         later = settings.train.attack_start > 0 or settings.train.stage0_epochs > 0
         if not attacks or later or self.channels >= 2 * self.n_pids:
@@ -230,7 +230,7 @@ class SelfAttackDefense(Network):
     def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
         """F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both.
 
-        Source: REFERENCE rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
+        Source: docs/method.md, rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
         """
         n_frames = clips.shape[1]
         shallow = self.stem_of(modality)(clips.flatten(0, 1))  # (bt c h4 w4)
@@ -265,7 +265,7 @@ class SelfAttackDefense(Network):
         return self.guidance.knock_outs() if self.embedding in ("sequence", "both") else {}
 
     def neck_inputs(self, visible: Clips, infrared: Clips) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
-        """Of f_d and j_d, whichever is searched with. Source: REFERENCE row 34."""
+        """Of f_d and j_d, whichever is searched with. Source: docs/method.md, row 34."""
         n_frames = visible.shape[1]
         maps = self.shared_maps(self.shallow(visible, infrared), n_frames)
         found = {self.defense_neck: self.defense_embedding(maps, n_frames, self.test_pairing).pooled}

@@ -72,7 +72,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 class CollapseDetector:
     """Detects that all embeddings have become the same point, where every number is still finite.
 
-    The triplet loss then stays at its margin and each cross entropy at log M. Source: REFERENCE row 15.
+    The triplet loss then stays at its margin and each cross entropy at log M. Source: docs/method.md, row 15.
     """
 
     def __init__(

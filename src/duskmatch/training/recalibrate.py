@@ -2,7 +2,7 @@
 
 In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and where clips
 are shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which raises all cosine
-similarities. Source: REFERENCE row 34.
+similarities. Source: docs/method.md, row 34.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class FirstForwardOnly:
     """Lets only a layer's first forward of an iteration move its running statistics.
 
     The sub-steps recompute the forward of shared layers; without this, statistics would move two or three times as
-    fast where layers are shared. Source: REFERENCE row 18.
+    fast where layers are shared. Source: docs/method.md, row 18.
     """
 
     def __init__(self, model: nn.Module) -> None:

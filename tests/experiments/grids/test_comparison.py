@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.intervals import bootstrap_interval, people_draws
@@ -159,3 +160,27 @@ def test_two_sources_worked_by_hand():
     assert two_sources(0.0, 6.0, 4) == (3.0, 3.0)  # 36 / 4; the seeds' own degrees
     deviation, degrees = two_sources(3.0, 8.0, 4)  # 9 + 16; (25 / 16)^2 of 3
     assert deviation == 5.0 and degrees == pytest.approx(3 * (25 / 16) ** 2)
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3])
+def test_seed_spread_alone_misses_nothing_in_one_of_twenty(n_seeds):
+    values = np.random.default_rng(5).normal(size=(2000, n_seeds))
+    missed = 0
+    for row in values:
+        deviation, degrees = two_sources(0.0, float(row.std(ddof=1)), n_seeds)
+        missed += abs(row.mean()) > stats.t.ppf(UPPER, degrees) * deviation
+    assert 0.03 < missed / len(values) < 0.08
+
+
+def test_people_and_two_seeds_together_miss_more_often_but_seldom_reach_a_verdict():
+    # two seeds that lie close by luck let the people's share look like all there is
+    numbers = np.random.default_rng(7)
+    missed = judged = 0
+    for _ in range(1000):
+        per_seed, people = numbers.normal(size=2), 0.3 / 2**0.5
+        deviation, degrees = two_sources(people, float(per_seed.std(ddof=1)), 2)
+        off = abs(per_seed.mean() + people * numbers.normal())
+        reach = stats.t.ppf(UPPER, degrees) * deviation
+        missed += off > reach
+        judged += off >= reach + stats.t.ppf(POWER, degrees) * deviation
+    assert 0.08 < missed / 1000 < 0.16 and judged < missed and judged / 1000 < 0.11

@@ -261,13 +261,18 @@ def test_a_bar_in_a_name_cuts_no_cell(tmp_path):
 def test_a_kill_leaves_no_document_beside_older_tables(some, tmp_path, monkeypatch):
     out = tmp_path / "out"
     write(out, some)
-    for step in ("write_text", "write_json"):
+    for module, step in (
+        (publish_module, "write_text"),
+        (tables, "write_csv"),
+        (tables, "save_dots"),
+        (publish_module, "write_json"),
+    ):
 
         def killed(*_, **__):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(publish_module, step, killed)
+            patch.setattr(module, step, killed)
             write(out, some)
         assert not (out / "table1.json").exists()
     write(out, some)

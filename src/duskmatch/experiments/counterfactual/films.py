@@ -32,7 +32,7 @@ class Cast:
     size: tuple[int, int]
 
     def asked(self, **changes: Any) -> dict[str, Any]:
-        """The arguments of `generate` that film them, as duskwalk.json holds them."""
+        """The arguments of `generate` that film them; duskwalk.json records the same keys."""
         who = {"preset": self.preset, "seed": self.seed, "twins": self.twins, "test_people": self.n_people}
         return {**who, "size": list(self.size), **changes}
 

@@ -172,7 +172,7 @@ def measured_run(subject: Subject, made: Measurements) -> MeasuredRun:
     """The facts of a RUN, with its scale of shifts."""
     facts, baseline = subject.embedder.facts(), made.baselines[subject.name]
     return MeasuredRun(
-        **run_facts(subject.name, subject.embedder).model_dump(exclude={"trained_on"}),
+        **run_facts(subject.name, subject.embedder, facts).model_dump(exclude={"trained_on"}),
         weights_sha256=subject.weights_sha256,
         **{key: facts[key] for key in ("parameters", "trained_on", "sampling", "test_time_extras")},
         training_data=training_data(subject, made.dataset)[0],  # type: ignore[arg-type]

@@ -69,12 +69,14 @@ class Study:
     def waiting(self, *, mix_machines: bool) -> list[Cell]:
         """The cells that are not done; refused where one of them cannot be run here."""
         waiting = [cell for cell in self.grid.queue() if not cell.result_path(self.scoring.split).is_file()]
+        if not waiting:
+            return []
         done = self.results()  # folders with other cells' results are refused
-        if waiting and not mix_machines:
+        if not mix_machines:
             check_machine(waiting, done, describe())
         for cell in waiting:
             check_imagenet(cell.settings.model)
-        for cell in self.grid.queue() if waiting else ():
+        for cell in self.grid.queue():
             elsewhere(cell, self.scoring, self.dataset.fingerprint)  # those on other splits too
         return waiting
 

@@ -1,6 +1,6 @@
 """The rows of the paper's Tables I and II, and rows of one's own from a YAML file.
 
-Source: paper, sections IV-B and IV-C and both tables; which parts each row has: REFERENCE rows 26, 27, 31.
+Source: paper, sections IV-B and IV-C and both tables; which parts each row has: docs/method.md, rows 26, 27, 31.
 """
 
 from __future__ import annotations

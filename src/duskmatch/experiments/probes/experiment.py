@@ -96,7 +96,7 @@ def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Feature
 def probe_results(
     run: str, layer: Layer, asked: Asked, answers: list[OverPeople], trained: Features, untrained: Features
 ) -> list[ProbeResult]:
-    """One layer's figures, question by question: `answers`, those before training, those to shuffled labels."""
+    """One layer's figures for each question: after training (`answers`), before it, and with shuffled labels."""
     before = answers_of(untrained[layer], asked)
     shuffled = answers_of(trained[layer], asked, n_shuffles=SHUFFLES)
     return [
