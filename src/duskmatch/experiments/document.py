@@ -81,7 +81,7 @@ def difference(values: Doubles, others: Doubles, pids: Ints) -> Difference:
 
 
 def run_facts(name: str, embedder: Embedder, facts: Mapping[str, Any] | None = None) -> RunFacts:
-    """The facts of a RUN that stand beside its figures; `facts`: those of the embedder, where they are known already."""
+    """The facts of a RUN that stand beside its figures; `facts`: those of the embedder, where known already."""
     facts = embedder.facts() if facts is None else facts
     checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
     return RunFacts(
