@@ -96,7 +96,7 @@ class DataSettings(Section):
 
     @property
     def normalisation(self) -> dict[str, Any]:
-        """How pixels enter the network: the keywords of `normalise`."""
+        """The keywords of `normalise`."""
         return {"grey": self.grey, "per_clip": self.per_clip, "local_contrast": self.local_contrast}
 
     @property
@@ -122,7 +122,7 @@ class AugmentSettings(Section):
 
 
 class BackboneSettings(Section):
-    """What every network takes. A method whose network takes more has a section of its own, beside the network."""
+    """The settings of every network. A method with more has a section of its own, beside its network."""
 
     backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50", "efficientnet_lite0"] = "resnet50"
     """`resnet18`, `resnet26`, `resnet34`, `resnet50` or `efficientnet_lite0`"""
@@ -140,7 +140,7 @@ class BackboneSettings(Section):
 
 
 class PooledSettings(BackboneSettings):
-    """What a network takes whose mean over positions can be the generalised one."""
+    """The settings of a network whose mean over positions can be the generalised one."""
 
     pooling: Literal["mean", "gem"] = "mean"
     """over positions, for f^l, f_d and the parts: `mean`, or the generalised mean, `gem`"""
@@ -153,7 +153,7 @@ class PooledSettings(BackboneSettings):
 
 
 class SelfAttackSettings(PooledSettings):
-    """What the paper's network takes; its three switches attack, defense and sequence make the rows of Table I."""
+    """The settings of the paper's network; its switches attack, defense and sequence make the rows of Table I."""
 
     temporal_mixing: bool = False
     """one non-local block over all frames of a clip, between stages 3 and 4 of E_def"""
@@ -180,7 +180,7 @@ class SelfAttackSettings(PooledSettings):
     attention_shared: bool = True
     """one IMSA for both modalities, or one each"""
     cross_query: Literal["own", "other"] = "own"
-    """who asks in CMCA: `own` or `other`"""
+    """the modality of CMCA's queries: the `own` or the `other`"""
     cross_temporal: bool = False
     """CMCA over all frames of a clip"""
     cross_pool_keys: bool = False
@@ -271,9 +271,9 @@ class TrainSettings(Section):
     """a rate of stage 0, which then has a warm-up and a cosine of its own; stage I begins with another. null: one
     schedule for all stages"""
     stage1_epochs: Annotated[int, Field(ge=0)] = 150
-    """stage I"""
+    """epochs of stage I"""
     stage2_epochs: Annotated[int, Field(ge=0)] = 50
-    """stage II"""
+    """epochs of stage II"""
     steps_per_epoch: Count | None = None
     """null: as many as the data give, floor(smaller modality's tracklets / clips drawn)"""
     pids_per_batch: Count = 8
@@ -310,11 +310,11 @@ class TrainSettings(Section):
     decay: Literal["constant", "steps", "cosine"] = "constant"
     """after the warm-up: `constant`, `steps` or `cosine`"""
     decay_epochs: tuple[int, ...] = (35, 80)
-    """where `steps` drop"""
+    """epochs at which `steps` drops"""
     decay_factor: Positive = 0.1
-    """by how much"""
+    """factor of each drop"""
     stage2_lr: Positive | None = None
-    """a rate of its own for stage II"""
+    """learning rate of stage II, where it has its own"""
     clip_norm: Positive | None = None
     """largest norm of a sub-step's gradient; hits are counted"""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
@@ -336,11 +336,11 @@ class TrainSettings(Section):
     checkpoint_every: Count = 200
     """iterations between checkpoints"""
     keep_checkpoints: Count = 1
-    """how many stay"""
+    """checkpoints that are kept"""
     selection: Literal["last", "validation"] = "last"
-    """the weights the run is known by: `last`, or best on `validation` people"""
+    """the weights of RUN/model.safetensors: `last`, or best on `validation` people"""
     validate_every: Count = 10
-    """epochs between looks at validation people"""
+    """epochs between evaluations of validation people"""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """decay, under 1, of a moving average of weights and running statistics, taken after each iteration: min(decay,
     (1 + n) / (10 + n)) after n of them. The run is then known by the average. 0: none"""
@@ -435,18 +435,14 @@ def load_settings(
     tree = _preset(preset)
     for default in defaults:
         _override(tree, default)
-    if file is not None:
-        _check_begin(file, file_begins_from or preset)
-    return _changed({"preset": preset, **tree}, file, overrides, seed)
+    return _changed({"preset": preset, **tree}, file, file_begins_from or preset, overrides, seed)
 
 
 def changed_settings(
     settings: Settings, *, file: Path | None = None, overrides: Iterable[str] = (), seed: int | None = None
 ) -> Settings:
     """These settings with a file's and the overrides put on them."""
-    if file is not None:
-        _check_begin(file, settings.preset)
-    return _changed(settings.model_dump(mode="json"), file, overrides, seed)
+    return _changed(settings.model_dump(mode="json"), file, settings.preset, overrides, seed)
 
 
 def differing(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
@@ -462,8 +458,11 @@ def differing(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
     return [(key, one, other) for key, one, other in both if one != other]
 
 
-def _changed(tree: dict[str, Any], file: Path | None, overrides: Iterable[str], seed: int | None) -> Settings:
+def _changed(
+    tree: dict[str, Any], file: Path | None, begins_from: str, overrides: Iterable[str], seed: int | None
+) -> Settings:
     if file is not None:
+        _check_begin(file, begins_from)
         _take_sections(tree, {key: value for key, value in _read(file).items() if key != "preset"})
     for override in overrides:
         _override(tree, override)

@@ -1,4 +1,4 @@
-"""Whether the learned parts of a run are alive: what is asked of its log, the limits, the verdicts, RUN/health.json.
+"""The health of a run's learned parts: figures from its log, their limits, the verdicts, RUN/health.json.
 
 All limits stand in `CHECKS`; docs/health.md says why each is where it is.
 """
@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a figure must not pass: columns of the log, added up, divided by `over` where there is one."""
+    """The range of a figure: the sum of columns of the log, divided by column `over` where there is one."""
 
     columns: tuple[str, ...]
     over: str | None = None
@@ -53,7 +53,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """How a log without a part's figures shows that the part may be there: it has the column `one` and not `other`."""
+    """The sign that a log without a part's figures may be of a run with it: the column `one`, and not `other`."""
 
     one: str
     other: str = ""
@@ -64,7 +64,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one part is asked: past any of its limits it is `state`, which means what `why` says.
+    """The test of one part: outside any of its limits it is `state`, for the reason `why`.
 
     Judged is the median over the last `share` of the rows after the warm-up, those of `stage` alone where it is given.
     A log without the figures may still be of a run that has the part: `sign` tells.
@@ -155,7 +155,7 @@ class Figure(Entry):
 
 
 class Verdict(Entry):
-    """What a part is, by which figures, and what that means; of iterations `first` to `last`."""
+    """A part's state, its figures and the reason, for iterations `first` to `last`."""
 
     part: str
     state: State
@@ -193,7 +193,7 @@ class Health(Entry):
 
 
 def verdicts(rows: Rows, columns: Collection[str], *, warmup: float) -> list[Verdict]:
-    """What each part is whose figures are among the log's `columns`; the first `warmup` iterations do not count."""
+    """The verdict on each part whose figures are among `columns`; the first `warmup` iterations do not count."""
     return [verdict(check, rows, warmup=warmup) for check in asked(columns)]
 
 
@@ -203,22 +203,21 @@ def asked(columns: Collection[str]) -> list[Check]:
 
 
 def verdict(check: Check, rows: Rows, *, warmup: float) -> Verdict:
-    """What one part is."""
+    """The verdict on one part."""
     found = readings(check, rows, warmup=warmup)
     if len(found) >= LEAST_ROWS:
         return judged(check, found)
     if any(check.figures(row) is not None for row in rows):
         stage = f" in stage {check.stage}" if check.stage else ""
         why = f"fewer than {LEAST_ROWS} rows of the log{stage} after the warm-up"
-    elif check.sign and check.sign.stands_in(rows):
-        why = "the log has no figure of it"
     else:
-        return Verdict(part=check.part, state="not in this run", figures=[], why="", first=None, last=None)
-    return Verdict(part=check.part, state="not judged", figures=[], why=why, first=None, last=None)
+        why = "the log has no figure of it" if check.sign and check.sign.stands_in(rows) else ""
+    state: State = "not judged" if why else "not in this run"
+    return Verdict(part=check.part, state=state, figures=[], why=why, first=None, last=None)
 
 
 class Reading(NamedTuple):
-    """A row of the log, as far as a part is judged by it."""
+    """The figures of one row of the log by which a part is judged."""
 
     step: int
     figures: tuple[float, ...]  # one for each limit
@@ -250,7 +249,7 @@ def judged(check: Check, found: Sequence[Reading]) -> Verdict:
 
 
 def _bite(check: Check, share: float) -> str:
-    """How hard an attack that takes part pulls; of other parts that live there is nothing to say."""
+    """The strength of a live attack, in words; empty for other parts."""
     if check.part != ATTACK:
         return ""
     low, high = BITES
@@ -273,7 +272,7 @@ def read_health(run: Path) -> dict[str, Any] | None:
 
 
 def in_short(health: Mapping[str, Any] | None) -> str:
-    """For a cell of a table: which parts are dead or idle, or that none is."""
+    """For a cell of a table: the dead and idle parts, or "all alive"."""
     if health is None:
         return ""
     by_state = named_by_state(health)
@@ -298,7 +297,7 @@ def in_words(health: Mapping[str, Any] | None) -> list[str]:
 
 
 def knock_outs_in_words(health: Mapping[str, Any]) -> str:
-    """What each part is worth on validation people."""
+    """The mAP on validation people without each part."""
     validation = health["validation"]
     if validation is None:
         return f"knock-outs: not measured: {health['not_measured']}"
@@ -312,7 +311,7 @@ def knock_outs_in_words(health: Mapping[str, Any]) -> str:
 
 
 def said_while_training(one: Verdict) -> str:
-    """The sentence for a part that has died."""
+    """The message for a part that has died."""
     figures = ", ".join(figure_in_words(figure.model_dump()) for figure in one.figures)
     return (
         f"{one.part} is dead by iteration {one.last}: {figures} (median from iteration {one.first} on); {one.why}; "

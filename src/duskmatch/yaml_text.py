@@ -1,4 +1,4 @@
-"""YAML as settings and tables of rows are written in it: nothing twice, and nothing that cannot be meant."""
+"""Reading YAML strictly: no key twice, and errors instead of surprising values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OnceLoader(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """What a YAML text holds; yaml.YAMLError or SettingsError where it is none that can be meant."""
+    """The value of a YAML text; raises yaml.YAMLError or SettingsError where it is not valid."""
     try:
         return yaml.load(text, OnceLoader)
     except RecursionError as error:
@@ -41,7 +41,7 @@ def load_yaml(text: str) -> Any:
 
 
 def plain_value(text: str, name: str) -> Any:
-    """What a word of the command line says, by YAML's rules; `name`: whose value it is, for a refusal."""
+    """The value of a word of the command line, by YAML's rules; `name`: the setting, for the error message."""
     try:
         value = load_yaml(text)
     except (yaml.YAMLError, SettingsError) as error:

@@ -11,7 +11,7 @@ import pytest
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.errors import DataError, EvaluationError
 from duskmatch.evaluation import score
-from duskmatch.experiments.motion.twins import among_everyone, among_twins, twin_groups
+from duskmatch.experiments.motion.twins import among_twins, twin_groups
 from duskmatch.records import Embeddings
 from duskmatch.synthetic.people import make_person
 from tests.oracle.metrics import evaluate
@@ -122,9 +122,9 @@ def test_who_is_told_apart_from_all_but_its_twins_scores_chance_among_them_by_ha
     groups = {pid: (pid - 1) // 4 for pid in range(1, 9)}
     found = among_twins(query, gallery, groups, "same-pid-same-camera")
     assert found.first_hit.tolist() == [1, 2, 3, 4, 1, 2, 3, 4]
-    assert found.first.mean() == found.chance == 0.25
-    everyone = among_everyone(score(query, gallery))
-    assert everyone.chance == 0.125 and everyone.first.mean() == 0.25  # told apart from the other group
+    assert (found.first_hit == 1).mean() == found.chance == 0.25
+    everyone = score(query, gallery)
+    assert everyone.chance == 0.125 and (everyone.first_hit == 1).mean() == 0.25  # told apart from the other group
 
 
 def test_who_knows_cameras_and_not_twins_is_below_chance_only_where_the_query_camera_stays() -> None:
@@ -133,9 +133,10 @@ def test_who_knows_cameras_and_not_twins_is_below_chance_only_where_the_query_ca
     query, gallery = (side(pids, camids, np.eye(3)[camids], word) for word in ("infrared", "visible"))
     groups = dict.fromkeys(range(1, 5), 0)
     found = among_twins(query, gallery, groups, "same-pid-same-camera")
-    assert found.first.mean() == 0 and found.chance == pytest.approx(1 / 7)  # three twins of the camera stand before
+    assert (found.first_hit == 1).mean() == 0  # three twins of the camera stand before
+    assert found.chance == pytest.approx(1 / 7)
     elsewhere = among_twins(query, gallery, groups, "same-pid-same-camera", other_cameras=True)
-    assert elsewhere.first.mean() == elsewhere.chance == 0.25
+    assert (elsewhere.first_hit == 1).mean() == elsewhere.chance == 0.25
 
 
 def test_no_match_left_is_refused() -> None:

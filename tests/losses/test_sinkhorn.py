@@ -4,7 +4,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from duskmatch.losses import sinkhorn_distance
-from duskmatch.losses.sinkhorn import plan
+from duskmatch.losses.distillation import plan
 from tests.oracle import vsd as oracle
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from duskmatch.errors import SettingsError
-from duskmatch.losses.squared_difference import squared_difference_loss
+from duskmatch.losses.triplet import squared_difference_loss
 from tests.oracle.squared_difference import squared_difference
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 2, 0])

@@ -10,12 +10,11 @@ from duskmatch.embedding import Embedder
 from duskmatch.embedding.export import export_run, save_export
 from duskmatch.embedding.run import LAYOUT_VERSION
 from duskmatch.errors import SettingsError
-from duskmatch.losses.squared_difference import squared_difference_loss
+from duskmatch.losses.triplet import squared_difference_loss
 from duskmatch.models import Due, Forward, cajl
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import AREA, LUMA, MEAN_COLOUR, erased, one_channel
-from duskmatch.models.draws import Draws
-from duskmatch.models.method import Pixels
+from duskmatch.models.method import Draws, Pixels
 from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import write_model
 from duskmatch.training.trainer import make_optimizer
@@ -201,7 +200,7 @@ def test_flipped_the_embedding_is_the_mean_with_the_mirrored_clip_and_says_so():
     with torch.no_grad():
         for network in (model, plain):
             network.neck.running_mean.fill_(0.5)
-        both = [plain.vectors(plain.maps_to_pool(c, "visible"), 2, "visible")[0] for c in (clips(2), clips(2).flip(-1))]
+        both = [plain.vectors(plain.maps_to_pool(c, "visible"), 2)[0] for c in (clips(2), clips(2).flip(-1))]
         found = model.embed(clips(2), "visible")
         assert torch.allclose(found, F.normalize((both[0] + both[1]) / 2, dim=1), atol=1e-5)
         assert torch.allclose(found, model.embed(clips(2).flip(-1), "visible"), atol=1e-5)

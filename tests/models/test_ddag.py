@@ -6,9 +6,8 @@ from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, ddag
 from duskmatch.models.building import due_updates
-from duskmatch.models.ddag import PartAggregation, neighbours
-from duskmatch.models.draws import Draws
-from duskmatch.models.graph_attention import GraphAttention
+from duskmatch.models.ddag import GraphAttention, PartAggregation, neighbours
+from duskmatch.models.method import Draws
 from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing

@@ -13,7 +13,7 @@ from duskmatch.models import MODELS
 from duskmatch.models.backbone import load_backbone, make_stages
 from duskmatch.models.efficientnet import HEAD, LiteStages, LiteStem, published_names, same_padding
 from duskmatch.models.start import read_imagenet
-from duskmatch.training.synchronised import synchronise
+from duskmatch.training.processes import synchronise
 from tests.models import methods
 from tests.models.exporting import least_cosine
 from tests.models.methods import alone_as_in_a_batch, clips, made, moved, parameters, updated

@@ -6,8 +6,8 @@ import torch
 from duskmatch import load_embedder
 from duskmatch.config import load_settings
 from duskmatch.errors import SettingsError
+from duskmatch.losses.centre_cluster import centres, hetero_centre_triplet
 from duskmatch.models.building import build_model
-from duskmatch.models.hc_tri import centres, hetero_centre_triplet
 from duskmatch.training import train
 from duskmatch.training.monitor import read_log
 
@@ -39,7 +39,7 @@ def test_the_loss_is_the_literal_loop(margin):
 
 def test_centres_by_hand():
     rows = torch.tensor([[0.0], [10.0], [4.0], [1.0], [30.0]])
-    assert centres(rows, LABELS).flatten().tolist() == [20.0, 1.0, 2.0]  # of 3, 5 and 7
+    assert centres(rows, torch.tensor([2, 0, 2, 1, 0]), 3).flatten().tolist() == [20.0, 1.0, 2.0]
 
 
 def test_a_method_is_one_file_and_one_line(dataset, tmp_path):

@@ -6,8 +6,8 @@ from torch.nn import functional as F
 from duskmatch.errors import SettingsError
 from duskmatch.losses import defense_triplet_loss
 from duskmatch.models import Due, lba
-from duskmatch.models.draws import Draws
 from duskmatch.models.lba import frames_of, partners
+from duskmatch.models.method import Draws
 from tests.data.tree import Tree
 from tests.models.exporting import least_cosine
 from tests.models.killed import SHORT, differing

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from duskmatch.errors import SettingsError
 from duskmatch.losses import distillation_loss, rank_loss, sinkhorn_distance
 from duskmatch.models import Due, vsd
-from duskmatch.models.draws import Draws
+from duskmatch.models.method import Draws
 from duskmatch.models.vsd import ChannelAttention, different_modality, grey_copy
 from duskmatch.pixels import normalise
 from tests.models.exporting import least_cosine

@@ -18,7 +18,7 @@ from duskmatch.models import sooner
 from duskmatch.models.building import build_model
 from duskmatch.training import train
 from duskmatch.training.monitor import read_log
-from duskmatch.training.synchronised import SynchronisedBatchNorm, synchronise
+from duskmatch.training.processes import SynchronisedBatchNorm, synchronise
 from tests import forked
 from tests.training.conftest import FAST
 from tests.training.test_options import ALL
@@ -93,7 +93,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from duskmatch.config import load_settings
 from duskmatch.models.building import build_model
-from duskmatch.training.synchronised import synchronise
+from duskmatch.training.processes import synchronise
 dist.init_process_group("gloo")
 rank, world = dist.get_rank(), dist.get_world_size()
 model = build_model(load_settings("tiny", overrides=sys.argv[3:]), 4).double().train()

@@ -1,4 +1,4 @@
-"""What commands that run a grid of cells share: their flags, the queue under a progress bar, the files at the end."""
+"""Shared by commands that run a grid of cells: their flags, the queue under a progress bar, the files at the end."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def run_grid(
 
 
 def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Callable[[], object]) -> dict[str, str]:
-    """Why cells failed, by their folder's path, after all of them have been run."""
+    """Runs the cells; returns the reasons of those that failed, by its folder's path."""
     from duskmatch.cli import console
 
     console.say(f"{len(cells)} of {len(study.grid.queue())} cells to run, {at_once} at once: {study.out}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from duskmatch.data import Dataset
+    from duskmatch.embedding import Embedder
     from duskmatch.evaluation.document import Part
     from duskmatch.pictures.dots import DotChart
 
@@ -51,6 +54,28 @@ def run(args: argparse.Namespace) -> None:
 
 def module(name: str) -> Any:
     return importlib.import_module(f"duskmatch.cli.reproduce_{'tables' if name in TABLES else name}")
+
+
+def result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """The flags of an experiment that writes NAME.json, .md and .png on RUNs and the people of one split."""
+    from duskmatch.cli.evaluate import split_arguments
+
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"for {name}.json, .md and .png")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
+    parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
+    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    split_arguments(parser)
+
+
+def check_runs(args: argparse.Namespace, name: str, embedders: Iterable[Embedder], sets: Collection[Dataset]) -> None:
+    """Refuses RUNs that were trained on another split than the sets are read by, and an --out that holds results."""
+    from duskmatch.cli.evaluate import check_split
+    from duskmatch.experiments.publish import check_place
+
+    for place, embedder in zip(args.runs, embedders, strict=True):
+        for dataset in () if args.any_split else sets:
+            check_split(place, embedder.header.get("data"), dataset)
+    check_place(args.out, [f"{name}.{kind}" for kind in ("json", "md", "png")], overwrite=args.overwrite)
 
 
 def published(out: Path, name: str, document: Part, table: str, charts: list[DotChart]) -> None:

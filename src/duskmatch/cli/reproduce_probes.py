@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.evaluate import split_arguments
+    from duskmatch.cli.reproduce import result_arguments
 
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs")
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="whose people are looked at")
@@ -20,22 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the same walks before other places: synth --vary background",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for probes.json, .md and .png")
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
-    parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
-    split_arguments(parser)
+    result_arguments(parser, "probes")
 
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.evaluate import check_split, given_protocol
-    from duskmatch.cli.reproduce import published
+    from duskmatch.cli.evaluate import given_protocol
+    from duskmatch.cli.reproduce import check_runs, published
     from duskmatch.embedding.layers import LAYERS, load_whole
     from duskmatch.experiments.probes.experiment import probes
     from duskmatch.experiments.probes.places import with_places
     from duskmatch.experiments.probes.words import probes_charts, probes_table
-    from duskmatch.experiments.publish import check_place
     from duskmatch.experiments.subjects import open_sets, run_names
     from duskmatch.machine import set_threads
 
@@ -46,10 +41,7 @@ def run(args: argparse.Namespace) -> None:
         name: (load_whole(place, device=args.device), load_whole(place, device=args.device, untrained=True))
         for name, place in zip(names, args.runs, strict=True)
     }
-    for place, (trained, _) in zip(args.runs, embedders.values(), strict=True):
-        for dataset in () if args.any_split else sets.values():
-            check_split(place, trained.header.get("data"), dataset)
-    check_place(args.out, [f"probes.{kind}" for kind in ("json", "md", "png")], overwrite=args.overwrite)
+    check_runs(args, "probes", (trained for trained, _ in embedders.values()), sets.values())
     with console.progress() as bar:
         task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")
         document = probes(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))

@@ -38,7 +38,7 @@ DATASETS: dict[str, Reader] = {
 
 
 def dataset_kind(root: Path) -> str:
-    """The name in DATASETS of the data set that lies in `root`; HITSZ-VCM's layout where none can be told."""
+    """The name in DATASETS of the data set that lies in `root`; HITSZ-VCM's layout where none is recognised."""
     return next((name for name, reader in DATASETS.items() if reader.lies_in(root)), "HITSZ-VCM")
 
 
@@ -78,7 +78,7 @@ def open_tracklets(spec: str | Path) -> list[Tracklet]:
 
 
 def is_synthetic(spec: str) -> bool:
-    """Whether what `spec` names (a folder, or DATASET:side) says that it shows generated people."""
+    """Whether the folder or DATASET:side that `spec` names is marked as showing generated people."""
     return dataset_kind(split_spec(spec)[0]) == "Duskwalk"
 
 

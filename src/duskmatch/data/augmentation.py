@@ -1,7 +1,7 @@
 """Augmentation: one draw for a clip, applied to all its frames at once.
 
 Source: REFERENCE 1.5 (pad 10, random crop, flip). Differs: REFERENCE 1.6, trap 1; the reference code draws anew for
-each frame, so crop and flip jump inside a clip and what moves is no longer the person.
+each frame, so crop and flip jump inside a clip and hide the motion of the person.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ERASED = np.array([124, 116, 104], dtype=np.uint8)  # ImageNet's mean colour, 0 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How clips are varied in training; probabilities are per clip, 0 is off.
+    """Settings of augmentation in training; probabilities are per clip, 0 is off.
 
     pad: pixels of black added on each side before a crop of the old size; flip: mirrored left to right;
     jitter: brightness, contrast and saturation each times a factor from 1 - jitter to 1 + jitter;
@@ -100,7 +100,7 @@ def apply_augmentation(clip: Picture, augment: Augment, draw: Draw) -> Picture:
 
 
 def crop(clip: Picture, pad: int, top: int, left: int) -> Picture:
-    """What an (h, w) window at (top, left) sees of the clip with `pad` black pixels around it."""
+    """The (h, w) window at (top, left) of the clip with `pad` black pixels around it."""
     h, w = clip.shape[-2:]
     dy, dx = top - pad, left - pad  # the window against the unpadded picture
     out = np.zeros_like(clip)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from duskmatch.data.mot import Box
+from duskmatch.data.mot import Box, edges_of
 from duskmatch.errors import DataError
 
 COUNT_FROM_0 = "the boxes fit the picture to the pixel if they count from 0: then pass --pixels-from 0"
@@ -27,10 +27,10 @@ def refuse_fractions(boxes: Sequence[Box], scaled: object, path: Path) -> None:
 
 
 def hints(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[int, int], pixels_from: int) -> list[str]:
-    """What the boxes that are cut look like, where another reading fits the picture better."""
+    """Remarks on the boxes, where another reading of them fits the picture better."""
     if pixels_from == 1 and _count_from_0(boxes, scale, size):
         return [COUNT_FROM_0]
-    places = {box.line: _edges(box, scale, pixels_from) for box in boxes}
+    places = {box.line: edges_of(box, scale, pixels_from) for box in boxes}
     if _are_corners(boxes, places.values(), scale, size):
         return [CORNERS]
     outside = [box for box in boxes if _share_inside(places[box.line], size) < 0.5]
@@ -40,14 +40,9 @@ def hints(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[int, int
     return [f"{first}; if they were made for another size, pass --boxes-size WxH"]
 
 
-def _edges(box: Box, scale: tuple[float, float], pixels_from: int) -> Edges:
-    left, top = (box.x - pixels_from) * scale[0], (box.y - pixels_from) * scale[1]
-    return left, top, left + box.w * scale[0], top + box.h * scale[1]
-
-
 def _count_from_0(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[int, int]) -> bool:
     """Whether the boxes fit the picture to the pixel if its first one is 0, and not if it is 1."""
-    places = [_edges(box, scale, 0) for box in boxes]
+    places = [edges_of(box, scale, 0) for box in boxes]
     fit = all(right <= size[0] and low <= size[1] for _, _, right, low in places)
     return fit and min(min(box.x, box.y) for box in boxes) == 0
 

@@ -1,8 +1,8 @@
 """BUPTCampus: its reader, what a real copy must count, aligned pairs and generated infrared.
 
 Every training track is two, pixel by pixel the same walk in visible and infrared. The auxiliary list holds people seen
-by one camera only: `dataset.splits["auxiliary"]`, which nothing trains on unasked. `DATA/<pid>/FakeIR/` holds infrared
-pictures that a network made of the visible ones: `fake_infrared`.
+by one camera only: `dataset.splits["auxiliary"]`, which training uses only on request.
+`DATA/<pid>/FakeIR/` holds infrared pictures that a network made of the visible ones: `fake_infrared`.
 
 Source: REFERENCE 2.1.
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duskmatch.data.bupt_lists import CAMERAS, PATHS, WORD, Line, Paths, read_list
-from duskmatch.data.bupt_protocol import STANDARD, pair_finder, query_and_gallery
-from duskmatch.data.dataset import Dataset, people_are_apart
-from duskmatch.data.images import Rows, finish
+from duskmatch.data.bupt_protocol import STANDARD, pair_finder
+from duskmatch.data.dataset import Dataset, claims_to_be, count_by_modality, finish
+from duskmatch.data.images import picture_rows
 from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
@@ -62,13 +62,11 @@ def open_bupt(root: Path, report: Report, protocol: Protocol = STANDARD) -> Data
     root.
     """
     paths = Paths(root, report)
-    splits = finish(root, {split: _read(root, split, paths, report) for split in FILES}, report)
-    people_are_apart(splits, report, {split: files[-1] for split, files in FILES.items()})
+    splits = {split: _read(root, split, paths, report) for split in FILES}
+    finish(root, splits, report, {split: files[-1] for split, files in FILES.items()})
     found = count_lists(splits)
-    people = {split: len({t.pid for t in splits[split].tracklets.values()}) for split in OFFICIAL_PEOPLE}
-    claims = people == OFFICIAL_PEOPLE or (root / NAME).is_file()
     wrong = [f"{what}: expected {n}, found {found[what]}" for what, n in OFFICIAL_COUNTS.items() if found[what] != n]
-    if claims and wrong:
+    if wrong and claims_to_be(NAME, root, splits, OFFICIAL_PEOPLE):
         rule = f"this copy claims to be {NAME} but its counts differ"
         report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the lists and archives again"))
     name = f"{NAME} layout" if wrong else NAME
@@ -103,22 +101,19 @@ def fake_infrared(tracklet: Tracklet) -> Tracklet:
 
 def count_lists(splits: dict[Split, SplitRows]) -> dict[str, int]:
     """People, tracks and frames of the four lists, by modality, called as in OFFICIAL_COUNTS."""
-    query, gallery = query_and_gallery(splits["test"])
+    query, gallery = splits["test"].query_and_rest()
     lists = {name: splits[name].kept() for name in ("train", "auxiliary")} | {"query": query, "gallery": gallery}
-    counts = {}
+    counts: dict[str, int] = {}
     for name, tracklets in lists.items():
-        counts[f"{name} people"] = len({t.pid for t in tracklets})
-        for modality in ("infrared", "visible"):
-            own = [t for t in tracklets if t.modality == modality]
-            counts |= {f"{name} {modality} tracks": len(own), f"{name} {modality} frames": sum(map(len, own))}
+        counts |= {f"{name} people": len({t.pid for t in tracklets}), **count_by_modality(tracklets, f"{name} ")}
     return counts
 
 
-def _read(root: Path, split: Split, paths: Paths, report: Report) -> Rows:
+def _read(root: Path, split: Split, paths: Paths, report: Report) -> SplitRows:
     """One split; of an aligned pair the visible track comes just before the infrared one."""
     files = FILES[split]
     words = ("RGB", "IR") if split == "test" else ("RGB/IR",)
-    rows = Rows(root, [root / file for file in (*files, *([PATHS] if split == "train" else []))])
+    rows = picture_rows(root, [root / file for file in (*files, *([PATHS] if split == "train" else []))])
     for file in files:
         for line in read_list(root, file, words, report):
             for tracklet in _tracks(line, paths, report):

@@ -86,7 +86,7 @@ def _broken(cells: list[str], words: tuple[str, ...]) -> str | None:
 
 
 class Paths:
-    """data_paths.json, asked track by track."""
+    """data_paths.json, read track by track."""
 
     def __init__(self, root: Path, report: Report) -> None:
         self.root, self.report = root, report
@@ -155,6 +155,6 @@ class Paths:
         return (self.root / PATHS).read_text(encoding="utf-8", errors="replace")
 
     def _line_of(self, value: Any) -> int | None:
-        """The line on which a value stands as text, where it stands so."""
+        """The line of a value's first occurrence in the file; None where it is written in another way."""
         at = self._text.find(json.dumps(value))
         return None if at < 0 else self._text.count("\n", 0, at) + 1

@@ -56,10 +56,10 @@ PROTOCOLS = (STANDARD, LEGACY_DROP)
 
 
 def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
-    """Who is compared with whom in each pair; `rows.query` are the query list's."""
+    """The finder of each pair's two sides; `rows.query` are the query list's."""
 
     def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
-        query, gallery = query_and_gallery(rows)
+        query, gallery = rows.query_and_rest()
         if protocol.variant == LEGACY_DROP.variant:
             query, gallery = legacy_cut(query), legacy_cut(gallery)
         of_query, of_gallery = MODALITIES[name]
@@ -68,12 +68,6 @@ def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
         )
 
     return sides
-
-
-def query_and_gallery(rows: SplitRows) -> DirectionPair:
-    """The two lists, each in its own order."""
-    chosen = set(rows.query)
-    return DirectionPair(rows.kept(rows.query), rows.kept([row for row in rows.tracklets if row not in chosen]))
 
 
 def legacy_cut(tracklets: list[Tracklet], batch: int = LEGACY_BATCH) -> list[Tracklet]:

@@ -1,18 +1,19 @@
-"""What `duskmatch check` finds: every broken rule of a data set, not the first one, and what is in it."""
+"""The findings of `duskmatch check`: every broken rule of a data set, not only the first, and its contents."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from duskmatch.data.clips import in_order
-from duskmatch.data.dataset import WALK_SPLITS, Dataset
+from duskmatch.data.dataset import WALK_SPLITS, Dataset, count_by_modality
 from duskmatch.data.decoding import NEXT, decode_frame, look_at_end
 from duskmatch.data.layout import Place
+from duskmatch.data.lists import names_in
 from duskmatch.data.problems import Problem
 from duskmatch.data.tracklets import TABLE
 from duskmatch.data.vcm import OFFICIAL_COUNTS
@@ -22,16 +23,7 @@ from duskmatch.records import HITSZ_VCM, MODALITIES, Tracklet
 Frames = Literal["all", "sample", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One tracklet and where its pictures are named, each on a line of its own or all on one."""
-
-    tracklet: Tracklet
-    named: Place
-
-    def place(self, index: int) -> tuple[str, int | None]:
-        file, line, lines = self.named
-        return file, lines[index] if lines else line
+Listed = tuple[Tracklet, Place]
 
 
 @dataclass
@@ -44,12 +36,18 @@ class Found:
     unreadable: int = 0
     problems: list[Problem] = field(default_factory=list)
 
+    def counts(self, frames: Frames) -> dict[str, Any]:
+        """The counts as JSON values; `frames` says which pictures were to be opened."""
+        found = {"listed": self.listed, "missing": self.missing, "opened": self.opened, "unreadable": self.unreadable}
+        return {"checked": frames, **found}
+
 
 def describe_dataset(
     dataset: Dataset, problems: Sequence[Problem], frames: Frames, n_threads: int = 1
 ) -> dict[str, Any]:
     """Everything `check` says of a data set whose rules were read with `problems`, as JSON values."""
-    pictures = look_at_frames(dataset.root, list(_listed(dataset)), frames, n_threads)
+    listed = [(track, rows.places[row]) for rows in dataset.splits.values() for row, track in rows.tracklets.items()]
+    pictures = look_at_frames(dataset.root, listed, frames, n_threads)
     counts = count_table(dataset)
     problems = [*problems, *count_problems(dataset, counts), *pictures.problems]
     return {
@@ -60,10 +58,10 @@ def describe_dataset(
         "synthetic": dataset.synthetic,
         "fingerprint": _fingerprint(dataset),
         "counts": counts,
-        "people": {split: len({t.pid for t in rows.tracklets.values()}) for split, rows in dataset.splits.items()},
+        "people": {split: len(rows.people()) for split, rows in dataset.splits.items()},
         **_left_out(dataset),
         "cameras": camera_table({split: rows.kept() for split, rows in dataset.splits.items()}),
-        **_pictures(pictures, frames),
+        "frames": pictures.counts(frames),
         "problems": [asdict(problem) for problem in problems],
     }
 
@@ -72,28 +70,25 @@ def describe_tracklets(
     root: Path, rows: dict[int, Tracklet], problems: Sequence[Problem], frames: Frames, n_threads: int = 1
 ) -> dict[str, Any]:
     """The same of a folder of tracklets, by their line in its table."""
-    listed = [Listed(tracklet, Place(TABLE, line)) for line, tracklet in rows.items()]
     tracklets = list(rows.values())
-    pictures = look_at_frames(root, listed, frames, n_threads)
-    of = {modality: [t for t in tracklets if t.modality == modality] for modality in MODALITIES}
+    pictures = look_at_frames(root, [(t, Place(TABLE, line)) for line, t in rows.items()], frames, n_threads)
     return {
         "data": str(root),
         "kind": "tracklets",
         "name": root.name,
         "people": {"all": len({t.pid for t in tracklets})},
         "counts": [
-            {"what": f"{modality} {what}", "found": n, "expected": None}
-            for modality, own in of.items()
-            for what, n in (("tracks", len(own)), ("frames", sum(map(len, own))))
+            {"what": what, "found": n, "expected": None}
+            for what, n in count_by_modality(tracklets, order=MODALITIES).items()
         ],
         "cameras": camera_table({"all": tracklets}),
-        **_pictures(pictures, frames),
+        "frames": pictures.counts(frames),
         "problems": [asdict(problem) for problem in [*problems, *pictures.problems]],
     }
 
 
 def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threads: int) -> Found:
-    """Which pictures are missing, and which of those opened cannot be read; every one with file and line.
+    """The pictures that are missing, and those opened that cannot be read; every one with file and line.
 
     "all" opens each picture, "sample" the middle one of each tracklet and looks at size and end of the others, "none"
     only asks whether they are there.
@@ -103,18 +98,19 @@ def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threa
     to_open: list[tuple[Listed, int]] = []
     others: list[tuple[Listed, int]] = []
     for entry in listed:
-        found.listed += len(entry.tracklet)
+        tracklet, place = entry
+        found.listed += len(tracklet)
         there = []
-        for index, frame in enumerate(entry.tracklet.frames):
+        for index, frame in enumerate(tracklet.frames):
             folder = frame.parent
             if folder not in folders:
-                folders[folder] = _names(folder)
+                folders[folder] = set(names_in(folder))
             if frame.name in folders[folder]:
                 there.append(index)
             else:
                 text = f"the picture {_relative(root, frame)} is missing; copy it from the data set"
                 found.missing += 1
-                found.problems.append(Problem("missing", *entry.place(index), text))
+                found.problems.append(Problem("missing", *place.of_picture(index), text))
         chosen = {"all": there, "sample": there[len(there) // 2 :][:1], "none": []}[frames]
         to_open += [(entry, index) for index in chosen]
         others += [(entry, index) for index in there if frames == "sample" and index not in chosen]
@@ -137,19 +133,14 @@ def camera_table(splits: dict[str, list[Tracklet]]) -> list[dict[str, Any]]:
     ]
 
 
-def _listed(dataset: Dataset) -> Iterator[Listed]:
-    for rows in dataset.splits.values():
-        for row, tracklet in rows.tracklets.items():
-            yield Listed(tracklet, rows.places[row])
-
-
 def _look(root: Path, look: Callable[[Path], object], entry: Listed, index: int) -> Problem | None:
-    frame = entry.tracklet.frames[index]
+    tracklet, place = entry
+    frame = tracklet.frames[index]
     try:
         look(frame)
     except FrameError as error:
         text = str(error).replace(str(frame), _relative(root, frame), 1).replace(NEXT, "copy it from the data set")
-        return Problem("unreadable", *entry.place(index), text)
+        return Problem("unreadable", *place.of_picture(index), text)
     return None
 
 
@@ -162,9 +153,9 @@ def count_table(dataset: Dataset) -> list[dict[str, Any]]:
         expected = OFFICIAL_COUNTS if dataset.protocol is HITSZ_VCM else dataset.facts.get("expected", {})
         found = dataset.facts.get("found", dataset.counts())
         return [{"what": k, "found": n, "expected": expected.get(k)} for k, n in found.items()]
-    said, table = dataset.facts.get("pools"), []
+    pools, table = dataset.facts.get("pools"), []
     for pool, split in WALK_SPLITS.items():
-        own = said.get(pool) if isinstance(said, dict) else None
+        own = pools.get(pool) if isinstance(pools, dict) else None
         for what, n in _pool_counts(list(dataset.splits[split].tracklets.values()) if split in dataset.splits else []):
             expected = own.get(what.replace(" ", "_")) if isinstance(own, dict) else None
             table.append({"what": f"{split} {what}", "found": n, "expected": expected})
@@ -172,7 +163,7 @@ def count_table(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def count_problems(dataset: Dataset, counts: list[dict[str, Any]]) -> list[Problem]:
-    """Where a generated set does not hold what it says; a copy of HITSZ-VCM is held to its counts when it is opened."""
+    """The counts in which a generated set differs from its own record; HITSZ-VCM's are checked when it is opened."""
     wrong = [row for row in counts if dataset.synthetic and row["expected"] not in (None, row["found"])]
     rule = "a generated set must hold what it says of itself"
     texts = [f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}" for row in wrong]
@@ -195,25 +186,12 @@ def _fingerprint(dataset: Dataset) -> str | None:
         return None  # an info file is missing, which is among the problems
 
 
-def _pictures(found: Found, frames: Frames) -> dict[str, Any]:
-    counts = {"listed": found.listed, "missing": found.missing, "opened": found.opened, "unreadable": found.unreadable}
-    return {"frames": {"checked": frames, **counts}}
-
-
 def _left_out(dataset: Dataset) -> dict[str, Any]:
-    """What HITSZ-VCM's layout may leave out; in others every listed picture is used."""
+    """Counts of what HITSZ-VCM's layout may leave out; in others every listed picture is used."""
     if all(rows.min_frames == 1 for rows in dataset.splits.values()):
         return {}
     unused = {split: rows.n_names - sum(map(len, rows.tracklets.values())) for split, rows in dataset.splits.items()}
     return {"short": dict(dataset.n_short), "names_in_no_track": unused}
-
-
-def _names(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except OSError:
-        return set()
 
 
 def _relative(root: Path, path: Path) -> str:

@@ -32,7 +32,7 @@ class ReadClip(NamedTuple):
 
 @dataclass(frozen=True)
 class ClipReader:
-    """How clips are read, in training and at test: T frames of a tracklet at (H, W), chosen by a name in SAMPLINGS.
+    """Reads clips, in training and at test: T frames of a tracklet at (H, W), chosen by a name in SAMPLINGS.
 
     With "skip" a frame that cannot be read is dropped from the tracklet and the frames are chosen again; with "stop" it
     is a FrameError. `jpeg_scaling` is that of `read_frame`; `cache` keeps decoded pictures from one call to the next.
@@ -106,6 +106,6 @@ def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int, n_ahead
                 done = ahead.popleft().result()
                 ahead.extend(pool.submit(work, item) for item in islice(rest, 1))
                 yield done
-        finally:  # an error or a caller who stops early: do not finish what nobody waits for
+        finally:  # after an error, or if the caller stops early: cancel what is left
             for future in ahead:
                 future.cancel()

@@ -1,4 +1,4 @@
-"""What to cut out of which frame of a video, and the account of every box: cut, clipped, or dropped and why."""
+"""The plan of the crops of a video, and the account of every box: cut, clipped, or dropped and why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHORT = "in a track of too few frames"
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How to cut.
+    """Settings of a cut.
 
     max_gap: empty frames after which an id that comes back is a new tracklet; min_frames: shorter ones are dropped;
     scale: what box coordinates are multiplied by (across, down); boxes_size: or the (width, height) they were made
@@ -96,7 +96,7 @@ def span(times: Sequence[float | None]) -> tuple[float | None, float | None]:
 
 
 class Plan:
-    """What to cut out of which frame, and the account of every box."""
+    """The crops of each frame, and the account of every box."""
 
     def __init__(self, boxes: list[Box], cut: Cut, size: tuple[int, int], path: Path) -> None:
         self.boxes, self.cut, self.size = boxes, cut, size
@@ -140,7 +140,7 @@ class Plan:
                 self.clipped.add(box.line)
 
     def settle(self, last: int, path: Path) -> None:
-        """Says why what is left was not cut after frame `last`, and takes out tracks that came out too short."""
+        """Notes why the boxes left after frame `last` were not cut, and removes tracks that came out too short."""
         for frame, rest in self.wanted_boxes.items():
             self.dropped |= {box.line: AFTER_END if frame > last else NO_PICTURE for box, _, _ in rest}
         for track in self.tracks.values():
@@ -200,7 +200,7 @@ class Plan:
         return ", ".join(f"{n} {why}" for why, n in sorted(Counter(self.dropped.values()).items()))
 
     def _column_hints(self, good: list[Box]) -> list[str]:
-        """What was made of the columns for confidence and class, where it can be meant otherwise."""
+        """Remarks on how the columns for confidence and class were read, where they could mean something else."""
         found = []
         if NO_CONFIDENCE in self.dropped.values():
             found.append("boxes of confidence 0 were left out, as in ground truth; --min-confidence 0 keeps them")
@@ -208,8 +208,10 @@ class Plan:
             found.append("the confidence is 0 in every row, so it says nothing and no box was left out for it")
         classes = Counter(box.class_number for box in good)
         if len(classes) > 1 and not self.cut.classes:
-            said = ", ".join(f"{n} ({classes[n]} boxes)" for n in sorted(classes, key=lambda n: -1 if n is None else n))
-            found.append(f"column 8 holds {len(classes)} classes, and all were cut: {said}; choose with --class N")
+            listed = ", ".join(
+                f"{n} ({classes[n]} boxes)" for n in sorted(classes, key=lambda n: -1 if n is None else n)
+            )
+            found.append(f"column 8 holds {len(classes)} classes, and all were cut: {listed}; choose with --class N")
         if any(track != pid for track, pid in self.pids.items()):
             found.append("ids are too long for tracklets.csv: its pid counts them from 1, tracklet_id holds them")
         return found

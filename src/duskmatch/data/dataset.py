@@ -15,19 +15,19 @@ from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_ou
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.files import read_regular
-from duskmatch.records import HITSZ_VCM, Direction, PairName, Protocol, Tracklet
+from duskmatch.records import HITSZ_VCM, Direction, Modality, PairName, Protocol, Tracklet
 
 WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 
 
 class DirectionPair(NamedTuple):
-    """Who is looked for, and among whom."""
+    """The tracklets that are looked for, and those they are looked for among."""
 
     query: list[Tracklet]
     gallery: list[Tracklet]
 
     def asked(self, name: PairName) -> DirectionPair:
-        """Of an infrared and a visible side, the two as this direction asks."""
+        """Of an infrared and a visible side, query and gallery of this direction."""
         return self if name == "infrared_to_visible" else DirectionPair(self.gallery, self.query)
 
 
@@ -36,7 +36,7 @@ Open = Callable[[Path, Report, Protocol], "Dataset"]
 
 
 class Reader(NamedTuple):
-    """What opens one kind of data set: whether it lies in a folder, and the protocols it knows, the usual one first."""
+    """One kind of data set: a test for a folder, an opener, and the protocols it knows, the usual one first."""
 
     lies_in: Callable[[Path], bool]
     open: Open
@@ -76,7 +76,7 @@ class Dataset:
 
     @cached_property
     def n_short(self) -> dict[Split, int]:
-        """How many tracks of fewer than 12 frames were left out of each split."""
+        """The number of tracks of fewer than 12 frames that were left out of each split."""
         return {split: rows.n_short() for split, rows in self.splits.items()}
 
     def direction(self, direction: Direction, split: Split = "test") -> DirectionPair:
@@ -84,7 +84,7 @@ class Dataset:
         return self.pair(direction, split, self.protocol.trials[0])
 
     def pair(self, name: PairName, split: Split = "test", trial: int = 0) -> DirectionPair:
-        """Who is looked for and among whom, in one of the protocol's pairs and trials.
+        """Query and gallery of one of the protocol's pairs, in one of its trials.
 
         Source: REFERENCE 1.3 where there is no `sides`; every track of one side is a query, there is no second list.
         """
@@ -98,11 +98,7 @@ class Dataset:
             raise DataError(f"{self.root}: a direction is scored on {' or '.join(has)}; got {split!r}")
         if self.sides is not None:
             return self.sides(name, split, trial)
-        rows = self.splits[split]
-        chosen = set(rows.query)
-        infrared = rows.kept(rows.query)
-        visible = rows.kept([row for row in rows.tracklets if row not in chosen])
-        return DirectionPair(infrared, visible).asked(name)
+        return DirectionPair(*self.splits[split].query_and_rest()).asked(name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -121,7 +117,7 @@ class Dataset:
         return digest.hexdigest()
 
     def walks(self) -> dict[str, dict[str, str]]:
-        """What is true of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
+        """The facts of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
 
         Its `split` (train, val, test) and `row` say which line of the split's track file a walk belongs to.
         """
@@ -140,13 +136,18 @@ class Dataset:
 
     def counts(self) -> dict[str, int]:
         """The eight figures of the official protocol: tracks and frames by split and modality, after the filter."""
-        counts = {}
-        for split, tracklets in (("train", self.train), ("test", self.test)):
-            for modality in ("infrared", "visible"):
-                own = [tracklet for tracklet in tracklets if tracklet.modality == modality]
-                counts[f"{split} {modality} tracks"] = len(own)
-                counts[f"{split} {modality} frames"] = sum(map(len, own))
-        return counts
+        return count_by_modality(self.train, "train ") | count_by_modality(self.test, "test ")
+
+
+def count_by_modality(
+    tracklets: list[Tracklet], prefix: str = "", order: tuple[Modality, ...] = ("infrared", "visible")
+) -> dict[str, int]:
+    """The numbers of tracks and of frames of each modality, by name."""
+    counts: dict[str, int] = {}
+    for modality in order:
+        lengths = [len(tracklet) for tracklet in tracklets if tracklet.modality == modality]
+        counts |= {f"{prefix}{modality} tracks": len(lengths), f"{prefix}{modality} frames": sum(lengths)}
+    return counts
 
 
 def open_layout(
@@ -158,28 +159,33 @@ def open_layout(
     has_validation = any((info / file).is_file() and (info / file).stat().st_size for file in (pool.names, pool.rows))
     wanted: list[Split] = ["train", "test", *(["validation"] if has_validation else [])]  # type: ignore[list-item]
     splits: dict[Split, SplitRows] = {split: read_split(root, split, report) for split in wanted}
-    leave_outside(root, splits.values(), report)
-    people_are_apart(splits, report, {split: FILES[split].rows for split in splits})
+    finish(root, splits, report, {split: FILES[split].rows for split in splits})
     return Dataset(root, name, version, synthetic, splits, facts)
 
 
 def resolved(path: str | Path) -> Path:
-    """The data set's own folder, links followed once, so that what lies in it can be told from what does not."""
+    """The data set's own folder, links followed once, so that paths can be compared with it."""
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"{path} must be a folder with a data set in it; there is no such folder; check the path")
     return root.resolve()
 
 
-def people_are_apart(splits: dict[Split, SplitRows], report: Report, files: dict[Split, str]) -> None:
-    """Reports people who are in two splits: what is tested must be people never trained on; `files` name the splits."""
-    people = {split: {t.pid for t in rows.tracklets.values()} for split, rows in splits.items()}
+def finish(root: Path, splits: dict[Split, SplitRows], report: Report, files: dict[Split, str]) -> None:
+    """Drops what links lead out of the data set, and reports people who are in two splits, which `files` name."""
+    leave_outside(root, splits.values(), report)
+    people = {split: rows.people() for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
     pairs.append(("auxiliary", "test"))
     for one, other in pairs:
         for pid in sorted(people.get(one, set()) & people.get(other, set())):
             text = f"{one} and {other} people must be different ones; person {pid} is in both"
             report(Problem("people", files[other], None, text))
+
+
+def claims_to_be(name: str, root: Path, splits: dict[Split, SplitRows], n_people: dict[Split, int]) -> bool:
+    """Whether a copy claims to be this data set: by its numbers of people, or by a file of that name at its root."""
+    return (root / name).is_file() or n_people == {split: len(splits[split].people()) for split in n_people}
 
 
 def _sizes(rows: SplitRows) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pictures from files: decoded from bytes, one resize for training and test, and what happens to a bad one.
+"""Pictures from files: decoded from bytes, one resize for training and test, and the rule for a bad one.
 
 A picture of more pixels than the ceiling is refused by its header, before it takes memory; DUSKMATCH_MAX_PIXELS is
 another ceiling.
@@ -54,7 +54,7 @@ def decode_bytes(data: bytes, path: Path | str) -> Picture:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What a regular file holds; a pipe or device would be read for ever."""
+    """The bytes of a regular file; a pipe or device would be read for ever."""
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -94,8 +94,9 @@ def decode_bgr(data: bytes, path: Path | str, at_least: Size | None = None) -> P
     _check_size(data, path)
     times = jpeg.reduction(data, at_least) if at_least else 1
     picture = _decode(data, times)
-    if at_least and times > 1 and picture is not None and not _covers(picture, at_least):
-        picture = _decode(data, 1)  # it lies on its side in the file
+    if at_least and times > 1 and picture is not None:
+        (h, w), (height, width) = picture.shape[:2], at_least
+        picture = picture if h >= height and w >= width else _decode(data, 1)  # it lies on its side in the file
     # A JPEG that lacks only its end marker still decodes, and so may one that ends in a hole of zeros.
     whole = not data.startswith(jpeg.START) or jpeg.is_whole(data)
     if picture is None or not whole:
@@ -151,10 +152,6 @@ def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
         return None
 
 
-def _covers(picture: Picture, size: Size) -> bool:
-    return bool(picture.shape[0] >= size[0] and picture.shape[1] >= size[1])
-
-
 def resize(picture: Picture, size: Size) -> Picture:
     """The picture at (H, W): averaged where it shrinks, linear where it grows; the same in training and test.
 
@@ -194,7 +191,7 @@ def read_frame(path: Path, size: Size, jpeg_scaling: bool = False) -> Picture:
 
 @dataclass
 class BadFrames:
-    """What was left out, by name: pictures with the reason, and tracklets that had no picture left."""
+    """Everything left out, by name: pictures with the reason, and tracklets that had no picture left."""
 
     frames: dict[str, str] = field(default_factory=dict)
     tracklets: dict[str, str] = field(default_factory=dict)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from duskmatch.records import Tracklet
+from duskmatch.data.dataset import DirectionPair, FindPair
+from duskmatch.data.layout import Split
+from duskmatch.records import PairName, Tracklet
 
 Drawn = list[Tracklet]
+Draw = Callable[[Sequence[Tracklet], int], Drawn]  # of tracklets, in a trial
 Groups = dict[tuple[int, int], list[Tracklet]]
+
+
+def drawn_sides(infrared: list[Tracklet], visible: list[Tracklet], draw: Draw) -> FindPair:
+    """All of the one modality as queries, and a gallery drawn from the other."""
+
+    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+        query, gallery = DirectionPair(infrared, visible).asked(name)
+        return DirectionPair(query, draw(gallery, trial))
+
+    return sides
 
 
 def by_person_and_camera(tracklets: Sequence[Tracklet]) -> Groups:

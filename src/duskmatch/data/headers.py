@@ -1,4 +1,4 @@
-"""What the headers of picture files say before anything is decoded: size, and whether values may be deeper than 8 bits.
+"""Headers of picture files, read before anything is decoded: size, and whether values may have more than 8 bits.
 
 Source: PNG, W3C second edition, 11.2.2; BMP, BITMAPINFOHEADER; TIFF 6.0, section 2; `jpeg` for JPEG; GIF89a, section
 18; RFC 9649 (WebP), sections 2.5 to 2.7 and RFC 6386, 9.1; ITU-T T.800 (JPEG 2000), A.5.1 and I.4.
@@ -45,7 +45,7 @@ def may_be_deep(data: bytes) -> bool:
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Of a plain, a lossless or an extended file; the last two hold the sizes less 1."""
+    """(H, W) of a plain, a lossless or an extended file; the last two hold the sizes less 1."""
     kind, at = data[12:16], 20
     if len(data) < at + 10:
         return None
@@ -62,7 +62,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jp2_size(data: bytes) -> tuple[int, int] | None:
-    """Of the codestream, which stands alone or in the box `jp2c`, behind others that are passed over."""
+    """(H, W) of the codestream, which is the whole file or the box `jp2c`, after other boxes."""
     at = 0 if data.startswith(JP2[1]) else None
     box = 0
     for _ in range(_MAX_ENTRIES if at is None else 0):
@@ -82,7 +82,7 @@ def _jp2_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    """Of the first picture; an entry holds tag, type (3: two bytes, 4: four), number of values, value."""
+    """(H, W) of the first picture; an entry holds tag, type (3: two bytes, 4: four), number of values, value."""
     order = TIFF[data[:4]]
     found: dict[int, int] = {}
     try:

@@ -1,4 +1,4 @@
-"""What readers of picture sets share: pictures in folders, each a tracklet of one frame, and lists."""
+"""Shared by the readers of picture sets: pictures in folders, each a tracklet of one frame, and lists."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from duskmatch.data.layout import Place, Split, SplitRows, leave_outside
-from duskmatch.data.lists import read_text, relative
+from duskmatch.data.layout import Place, SplitRows
+from duskmatch.data.lists import names_in, read_text, relative, stays
 from duskmatch.data.problems import Problem, Report
-from duskmatch.records import Modality, Tracklet
+from duskmatch.records import Modality
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 # What OpenCV reads into 8 bits a channel; a build without one of them refuses such a picture by its name.
@@ -19,28 +19,9 @@ READABLE = (
 )  # fmt: skip
 
 
-class Rows:
-    """Collects the tracklets of one split, numbered as they come, each with the place where it is named."""
-
-    def __init__(self, root: Path, lists: Iterable[Path] = ()) -> None:
-        self.root = root
-        self.rows = SplitRows(root, min_frames=1, lists=[path for path in lists if path.is_file()])
-
-    def add(self, tracklet: Tracklet, place: Place, *, query: bool = False) -> int:
-        """The row it got."""
-        row = len(self.rows.places) + 1
-        self.rows.tracklets[row] = tracklet
-        self.rows.places[row] = place
-        self.rows.n_names += len(tracklet)
-        if query:
-            self.rows.query.append(row)
-        return row
-
-    def add_picture(self, path: Path, pid: int, camid: int, modality: Modality, place: Place | None = None) -> int:
-        """One picture as a tracklet of one frame, called by its name below the root."""
-        name = relative(self.root, path)
-        tracklet = Tracklet((path,), pid, camid, modality, name.rsplit(".", 1)[0])
-        return self.add(tracklet, place or Place(name, None), query=modality == "infrared")
+def picture_rows(root: Path, lists: Iterable[Path] = ()) -> SplitRows:
+    """An empty split of a set of pictures, in which a tracklet may have a single frame."""
+    return SplitRows(root, min_frames=1, lists=[path for path in lists if path.is_file()])
 
 
 def pictures_in(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[str]:
@@ -49,15 +30,11 @@ def pictures_in(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[str]:
     SYSU-MM01 and LLCM need this order: their public galleries are drawn by number from lists sorted as text. The
     pictures of a walk need `in_time_order`.
     """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if is_picture(entry.name, endings))
-    except OSError:
-        return []
+    return names_in(folder, lambda entry: is_picture(entry.name, endings))
 
 
 def in_time_order(names: Iterable[str]) -> list[str]:
-    """Names sorted with their numbers compared as numbers: frame_2.jpg stands before frame_10.jpg."""
+    """Names sorted with their numbers compared as numbers: frame_2.jpg comes before frame_10.jpg."""
 
     def key(name: str) -> tuple[list[str | int], str]:
         words = re.split(r"([0-9]+)", name)  # text, number, text, ...: like is compared with like
@@ -68,11 +45,7 @@ def in_time_order(names: Iterable[str]) -> list[str]:
 
 def folders_in(folder: Path) -> list[str]:
     """The names of a folder's folders, sorted as text."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError:
-        return []
+    return names_in(folder, lambda entry: entry.is_dir() and not entry.name.startswith("."))
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -129,7 +102,7 @@ def read_labels(root: Path, path: Path, report: Report) -> Iterator[tuple[int, s
         if found is None:
             rule = "a line must be a picture and a whole number, `path label`"
             report(Problem("malformed", where, line, f"{rule}; got {text[:60]!r}"))
-        elif not stays(root, found["path"]):
+        elif not stays(found["path"]):
             rule = "pictures must lie inside the data set's own folder"
             report(Problem("outside", where, line, f"{rule}; got {found['path'][:60]!r}"))
         elif (before := seen.setdefault(found["path"], line)) != line:
@@ -145,9 +118,9 @@ def read_labelled(
     folders: Mapping[Modality, str],
     camera: Callable[[Modality, str], int],
     report: Report,
-) -> Rows:
+) -> SplitRows:
     """The pictures of one list for each modality; they lie at FOLDER/<person>/<file>, `camera` reads a file's name."""
-    rows, labels = Rows(root, lists.values()), Labels()
+    rows, labels = picture_rows(root, lists.values()), Labels()
     for modality, path in lists.items():
         where, folder = relative(root, path), folders[modality]
         for line, name, label in read_labels(root, path, report):
@@ -161,20 +134,6 @@ def read_labelled(
                 camid = camera(modality, found["file"])
                 rows.add_picture(root / name, int(found["pid"]), camid, modality, Place(where, line))
     return rows
-
-
-def stays(root: Path, name: str) -> bool:
-    """Whether a name from a list stays below the root on every system."""
-    parts = name.split("/")
-    plain = not name.startswith("/") and ".." not in parts and "\\" not in name and ":" not in name and "\0" not in name
-    return plain and bool(name)
-
-
-def finish(root: Path, splits: dict[Split, Rows], report: Report) -> dict[Split, SplitRows]:
-    """The splits without what links lead out of the data set."""
-    found = {split: rows.rows for split, rows in splits.items()}
-    leave_outside(root, found.values(), report)
-    return found
 
 
 def in_turn(names: Sequence[str], folder: str, report: Report) -> list[str]:
@@ -203,7 +162,7 @@ class Labels:
         self.label: dict[int, int] = {}
 
     def contradiction(self, label: int, pid: int) -> str:
-        """What is wrong with calling a person so, or nothing."""
+        """The rule that this label of a person breaks, or nothing."""
         person, known = self.person.setdefault(label, pid), self.label.setdefault(pid, label)
         if person != pid:
             return f"a label must be one person's; {label} is that of the folder of person {person}, this is of {pid}"

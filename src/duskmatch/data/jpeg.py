@@ -1,4 +1,4 @@
-"""What the header of a JPEG says of its size, and by how much the JPEG's own transform may shrink it.
+"""The size in the header of a JPEG, and the factor by which the JPEG's own transform may shrink it.
 
 Source: ITU-T T.81, B.1.1 (markers) and B.2.2 (the frame header); libjpeg shrinks by 2, 4 or 8 and rounds up.
 """

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from duskmatch.data.lists import Name, Row, leaves, read_names, read_query, read_rows, relative
+from duskmatch.data.lists import Name, Row, leaves, names_in, read_names, read_query, read_rows, relative
 from duskmatch.data.problems import Problem, Report, others_left_out
 from duskmatch.errors import DataError
-from duskmatch.records import Tracklet
+from duskmatch.records import Modality, Tracklet
 
 Split = Literal["train", "validation", "test", "auxiliary"]  # auxiliary: people seen by one camera only, to train on
 
@@ -44,11 +44,15 @@ FILES: dict[Split, SplitFiles] = {
 
 
 class Place(NamedTuple):
-    """Where a tracklet is named: a file relative to the root, and its line where the file is a list."""
+    """The place that names a tracklet: a file relative to the root, and its line where the file is a list."""
 
     file: str
     line: int | None
     lines: Sequence[int] = ()  # of its pictures, where each has one of its own
+
+    def of_picture(self, index: int) -> tuple[str, int | None]:
+        """The file and the line that name one of its pictures."""
+        return self.file, self.lines[index] if self.lines else self.line
 
 
 @dataclass
@@ -77,9 +81,32 @@ class SplitRows:
     def n_short(self) -> int:
         return len(self.tracklets) - len(self.kept())
 
+    def people(self) -> set[int]:
+        """The pids of all tracks, the short ones' too."""
+        return {tracklet.pid for tracklet in self.tracklets.values()}
+
+    def query_and_rest(self) -> tuple[list[Tracklet], list[Tracklet]]:
+        """The tracks of the query list, and all others."""
+        chosen = set(self.query)
+        return self.kept(self.query), self.kept([row for row in self.tracklets if row not in chosen])
+
+    def add(self, tracklet: Tracklet, place: Place, *, query: bool = False) -> None:
+        """One more tracklet, numbered as it comes."""
+        row = len(self.places) + 1
+        self.tracklets[row], self.places[row] = tracklet, place
+        self.n_names += len(tracklet)
+        if query:
+            self.query.append(row)
+
+    def add_picture(self, path: Path, pid: int, camid: int, modality: Modality, place: Place | None = None) -> None:
+        """One picture as a tracklet of one frame, called by its name below the base; infrared ones are queries."""
+        name = relative(self.base, path)
+        tracklet = Tracklet((path,), pid, camid, modality, name.rsplit(".", 1)[0])
+        self.add(tracklet, place or Place(name, None), query=modality == "infrared")
+
 
 def info_folder(root: Path) -> Path:
-    """Where the info files lie: `info/` or the root.
+    """The folder of the info files: `info/` or the root.
 
     Source: REFERENCE 1.1; code reads the first, the dataset's README draws the second.
     """
@@ -181,15 +208,16 @@ def _frames(
     if len(frames) != row.end - row.start + 1:
         return []  # the bad name was reported with its own line
     for line, name in enumerate(frames, start=row.start):
-        if (name.source.pid, name.source.modality, name.source.camid) != (row.pid, row.modality, row.camid):
-            return refuse("contradictory", f"the row says {row}; line {line} of {files.names} says {name.source}")
+        if name.source != row.source:
+            text = f"the row says {row.source}; line {line} of {files.names} says {name.source}"
+            return refuse("contradictory", text)
     return frames
 
 
 def _tracklet(base: Path, row: Row, names: list[Name], tracklet_id: str) -> Tracklet:
     folder = base / names[0].source.folder
     frames = tuple(folder / name.frame for name in names)
-    return Tracklet(frames, row.pid, row.camid, row.modality, tracklet_id)
+    return Tracklet(frames, row.source.pid, row.source.camid, row.source.modality, tracklet_id)
 
 
 def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRows, report: Report) -> None:
@@ -212,8 +240,5 @@ def _links(root: Path, folder: str) -> list[str]:
     """The folder itself, or the pictures in it, where they are links that leave the root."""
     if leaves(root, folder):
         return [folder]
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.path for entry in entries if entry.is_symlink() and leaves(root, entry.path))
-    except OSError:
-        return []  # a missing folder is said picture by picture where the pictures are read
+    names = names_in(folder, lambda entry: entry.is_symlink() and leaves(root, entry.path))
+    return [os.fspath(Path(folder, name)) for name in names]

@@ -16,7 +16,7 @@ Grey = npt.NDArray[Any]
 
 @dataclass
 class Levels:
-    """What becomes of deep grey: `low` and all below is black, `high` and all above white; and what was seen.
+    """The range of deep grey: `low` and all below becomes black, `high` and all above white; and the range seen.
 
     Without a range the values are divided to fit, so a camera that uses little of its range comes out flat.
     """
@@ -48,7 +48,7 @@ class Levels:
         return None if self.seen is None else {"bits": self.bits, "seen": list(self.seen)}
 
     def hints(self) -> list[str]:
-        """What a person should know of the range, if there is deep grey at all."""
+        """Remarks for the user about the range, if there is deep grey at all."""
         if self.seen is None:
             return []
         low, high = self.seen

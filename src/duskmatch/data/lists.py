@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from duskmatch.data.problems import Problem, Report
@@ -32,12 +32,12 @@ NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One person before one camera in one modality: the folder that holds all of that person's tracks there."""
+    """One person before one camera in one modality, and the folder that holds all of that person's tracks there."""
 
     pid: int
     modality: Modality
     camid: int
-    folder: str
+    folder: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"person {self.pid}, {self.modality}, camera {self.camid}"
@@ -57,18 +57,13 @@ class Row:
     """One line of a track file."""
 
     line: int
-    modality: Modality
     start: int
     end: int
-    pid: int
-    camid: int
-
-    def __str__(self) -> str:
-        return f"person {self.pid}, {self.modality}, camera {self.camid}"
+    source: Source
 
 
 def read_names(root: Path, path: Path, report: Report) -> Iterator[Name | None]:
-    """The pictures in order of lines; None where a line is no name, so that the count of lines holds."""
+    """The pictures in order of lines; None for a malformed line, so that line numbers stay right."""
     sources: dict[str, Source] = {}
     first: dict[str, int] = {}
     for line, text in enumerate(_lines(root, path, report), start=1):
@@ -85,7 +80,7 @@ def read_names(root: Path, path: Path, report: Report) -> Iterator[Name | None]:
 
 
 def read_rows(root: Path, path: Path, report: Report) -> Iterator[Row | None]:
-    """The tracks in order of lines; None where a line is no track, so that row numbers hold."""
+    """The tracks in order of lines; None for a malformed line, so that row numbers stay right."""
     where = relative(root, path)
     for line, text in enumerate(_lines(root, path, report), start=1):
         words = text.split()
@@ -99,7 +94,7 @@ def read_rows(root: Path, path: Path, report: Report) -> Iterator[Row | None]:
             yield None
         else:
             start, end, pid, camid = map(int, words[1:])
-            yield Row(line, MODALITY[words[0]], start, end, pid, camid)
+            yield Row(line, start, end, Source(pid, MODALITY[words[0]], camid))
 
 
 def read_query(root: Path, path: Path, n_rows: int, report: Report) -> list[int]:
@@ -139,7 +134,7 @@ def _lines(root: Path, path: Path, report: Report) -> list[str]:
 
 
 def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
-    """What a file of the data set says; None where it is missing or a link that leads out, which is reported."""
+    """The text of a file of the data set; None where it is missing or a link that leads out, which is reported."""
     if leaves(root, os.fspath(path)):
         text = f"{what}s must not be links that leave the data set; copy the file here"
         report(Problem("outside", relative(root, path), None, text))
@@ -153,6 +148,21 @@ def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
 def leaves(root: Path, path: str) -> bool:
     """Whether a path, links followed, lies outside the data set's resolved root."""
     return not Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def stays(name: str) -> bool:
+    """Whether a name from a list stays below the root on every system, links aside."""
+    plain = not name.startswith("/") and not any(sign in name for sign in ("\\", ":", "\0"))
+    return plain and bool(name) and ".." not in name.split("/")
+
+
+def names_in(folder: Path | str, wanted: Callable[[os.DirEntry[str]], bool] = lambda _: True) -> list[str]:
+    """The names of a folder's wanted entries, sorted as text; none where the folder cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if wanted(entry))
+    except OSError:
+        return []
 
 
 def relative(root: Path, path: Path) -> str:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
-from duskmatch.data.draws import draw_by_seed
-from duskmatch.data.images import Rows, finish, pictures_in, pictures_of_person, read_labelled, read_people
-from duskmatch.data.layout import Split
+from duskmatch.data.dataset import Dataset, finish
+from duskmatch.data.draws import draw_by_seed, drawn_sides
+from duskmatch.data.images import picture_rows, pictures_in, pictures_of_person, read_labelled, read_people
+from duskmatch.data.layout import Split, SplitRows
 from duskmatch.data.problems import Problem, Report
-from duskmatch.records import Modality, PairName, Protocol, ScoredPair
+from duskmatch.records import Modality, Protocol, ScoredPair
 
 WORD: dict[Modality, str] = {"visible": "vis", "infrared": "nir"}
 CAMERAS = range(1, 10)
@@ -48,18 +48,13 @@ def lies_in_llcm(root: Path) -> bool:
 
 def open_llcm(root: Path, report: Report, protocol: Protocol = LLCM) -> Dataset:
     """LLCM, with its two directions."""
-    found = finish(root, {"train": _read_train(root, report), "test": _read_test(root, report)}, report)
-    people_are_apart(found, report, {"train": "idx/train_vis.txt", "test": "idx/test_id.txt"})
-
-    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
-        own = {m: [t for t in found["test"].kept() if t.modality == m] for m in WORD}
-        query: Modality = "infrared" if name == "infrared_to_visible" else "visible"
-        return DirectionPair(own[query], draw_by_seed(own["visible" if query == "infrared" else "infrared"], trial))
-
-    return Dataset(root, "LLCM", "", False, found, {}, protocol, sides)
+    splits: dict[Split, SplitRows] = {"train": _read_train(root, report), "test": _read_test(root, report)}
+    finish(root, splits, report, {"train": "idx/train_vis.txt", "test": "idx/test_id.txt"})
+    sides = drawn_sides(*splits["test"].query_and_rest(), draw_by_seed)
+    return Dataset(root, "LLCM", "", False, splits, {}, protocol, sides)
 
 
-def _read_train(root: Path, report: Report) -> Rows:
+def _read_train(root: Path, report: Report) -> SplitRows:
     lists: dict[Modality, Path] = {m: root / "idx" / f"train_{word}.txt" for m, word in WORD.items()}
     return read_labelled(root, lists, WORD, lambda _, file: camera_of(file), report)
 
@@ -70,20 +65,20 @@ def camera_of(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def _read_test(root: Path, report: Report) -> Rows:
+def _read_test(root: Path, report: Report) -> SplitRows:
     """The listed people's pictures, by person, then camera, then name."""
     path = root / "idx" / "test_id.txt"
-    rows = Rows(root, [path])
+    rows = picture_rows(root, [path])
     people = read_people(root, path, report)
     for pid in sorted(people):
-        n_before = len(rows.rows.places)
+        n_before = len(rows.places)
         for modality, word in WORD.items():
             for camid in CAMERAS:
                 where = f"test_{word}/cam{camid}/{pid:04d}"
                 empty = (modality, camid) == EMPTY
                 for name in pictures_in(root / where) if empty else pictures_of_person(root, where, report):
                     rows.add_picture(root / where / name, pid, camid, modality)
-        if len(rows.rows.places) == n_before:
+        if len(rows.places) == n_before:
             text = f"person {pid} must have pictures in test_vis or test_nir; found none; copy them from the data set"
             report(Problem("missing", people[pid].file, people[pid].line, text))
     return rows

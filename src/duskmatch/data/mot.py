@@ -108,10 +108,15 @@ def split_tracks(boxes: list[Box], max_gap: int) -> dict[str, list[Box]]:
     return tracks
 
 
+def edges_of(box: Box, scale: tuple[float, float], pixels_from: int) -> tuple[float, float, float, float]:
+    """Left, top, right and lower edge of the box in the picture, in pixels from 0."""
+    left, top = (box.x - pixels_from) * scale[0], (box.y - pixels_from) * scale[1]
+    return left, top, left + box.w * scale[0], top + box.h * scale[1]
+
+
 def rectangle(box: Box, scale: tuple[float, float], width: int, height: int, pixels_from: int = 1) -> Rectangle | None:
     """The box in a picture of that size, clipped to it; None where it lies outside."""
-    x0, y0 = (box.x - pixels_from) * scale[0], (box.y - pixels_from) * scale[1]
-    edges = [x0, y0, x0 + box.w * scale[0], y0 + box.h * scale[1]]
+    edges = edges_of(box, scale, pixels_from)
     # A millionth of a pixel is rounding of the scale, not part of the next pixel.
     left, top = (math.floor(edge + 1e-6) for edge in edges[:2])
     right, bottom = (math.ceil(edge - 1e-6) for edge in edges[2:])

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from duskmatch.data.dataset import Dataset, people_are_apart
-from duskmatch.data.images import READABLE, Rows, files_below, finish, folders_in, in_time_order, pictures_in
-from duskmatch.data.layout import Place, Split
+from duskmatch.data.dataset import Dataset, finish
+from duskmatch.data.images import READABLE, files_below, folders_in, in_time_order, picture_rows, pictures_in
+from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.lists import relative
 from duskmatch.data.problems import Problem, Report
-from duskmatch.data.tracklets import SPLIT_COLUMN, TABLE, has_splits, read_split_tracklets
+from duskmatch.data.tracklets import SPLIT_COLUMN, TABLE, has_splits, read_table
 from duskmatch.records import Modality, Protocol, ScoredPair, Tracklet
 
 log = logging.getLogger("duskmatch")
 
-NAMED = 3  # ignored files whose names are said
+NAMED = 3  # ignored files that are named in the warning
 SPLITS: tuple[Split, ...] = ("train", "test", "validation")
 NEEDED: tuple[Split, ...] = ("train", "test")
 MODALITY: dict[str, Modality] = {
@@ -53,8 +53,10 @@ def lies_in_table(root: Path) -> bool:
 
 def open_table(root: Path, report: Report, protocol: Protocol = OWN) -> Dataset:
     """The data set of a tracklets.csv with a `split` column; rows without a split are left out."""
-    splits = {split: Rows(root, [root / TABLE]) for split in SPLITS}
-    for line, split, tracklet in read_split_tracklets(root, report):
+    splits = {split: picture_rows(root, [root / TABLE]) for split in SPLITS}
+    for line, split, tracklet in read_table(root, report):
+        if not split:
+            continue
         if split not in splits:
             text = f"{SPLIT_COLUMN} must be {', '.join(splits)} or empty; got {split[:40]!r}"
             report(Problem("malformed", TABLE, line, text))
@@ -67,25 +69,32 @@ def open_table(root: Path, report: Report, protocol: Protocol = OWN) -> Dataset:
 
 def open_folders(root: Path, report: Report, protocol: Protocol = OWN) -> Dataset:
     """The data set of folders `split`/person/modality/camera."""
-    splits: dict[Split, Rows] = {split: Rows(root) for split in SPLITS}
+    splits = {split: picture_rows(root) for split in SPLITS}
+    rule = "a person's folder must be called by a whole number"
     for split, rows in splits.items():
-        seen: dict[int, str] = {}
-        for person in folders_in(root / split):
-            if not re.fullmatch(r"\d{1,9}", person, re.ASCII):
-                text = f"a person's folder must be called by a whole number; got {person[:40]!r}; rename it"
-                report(Problem("malformed", split, None, text))
-                continue
-            if (before := seen.setdefault(int(person), person)) != person:
-                report(Problem("duplicate", f"{split}/{person}", None, _same_number("person", before)))
-                continue
-            _add_person(root, rows, f"{split}/{person}", int(person), report)
+        for pid, person in _numbered(root, split, "person", r"(\d{1,9})", rule, report):
+            _add_person(root, rows, f"{split}/{person}", pid, report)
     ignored = _ignored(root, splits.values())
     return _dataset(root, splits, report, protocol, {split: split for split in SPLITS}, ignored)
 
 
-def _ignored(root: Path, splits: Iterable[Rows]) -> list[str]:
-    """The files below the splits' folders that are in no tracklet; how many and which is said."""
-    used = {frame for rows in splits for t in rows.rows.tracklets.values() for frame in t.frames}
+def _numbered(root: Path, where: str, what: str, pattern: str, rule: str, report: Report) -> Iterator[tuple[int, str]]:
+    """(number, name) of the folders in `where`, each number once; others are reported."""
+    seen: dict[int, str] = {}
+    for name in folders_in(root / where):
+        found = re.fullmatch(pattern, name, re.ASCII)
+        if found is None:
+            report(Problem("malformed", where, None, f"{rule}; got {name[:40]!r}; rename it"))
+        elif (before := seen.setdefault(int(found[1]), name)) != name:
+            text = f"each {what} must have a number of its own; {before} has this one too; rename one or join them"
+            report(Problem("duplicate", f"{where}/{name}", None, text))
+        else:
+            yield int(found[1]), name
+
+
+def _ignored(root: Path, splits: Iterable[SplitRows]) -> list[str]:
+    """The files below the splits' folders that are in no tracklet; a warning names the first of them."""
+    used = {frame for rows in splits for t in rows.tracklets.values() for frame in t.frames}
     files = [path for split in SPLITS for path in files_below(root / split) if path not in used]
     names = [relative(root, path) for path in files]
     if names:
@@ -98,24 +107,23 @@ def _ignored(root: Path, splits: Iterable[Rows]) -> list[str]:
 
 def _dataset(
     root: Path,
-    splits: dict[Split, Rows],
+    splits: dict[Split, SplitRows],
     report: Report,
     protocol: Protocol,
     files: dict[Split, str],
     ignored: Sequence[str] = (),
 ) -> Dataset:
     for split in NEEDED:
-        if not splits[split].rows.tracklets:
+        if not splits[split].tracklets:
             text = f"{split} people must have tracklets; there are none that can be read; add some"
             report(Problem("missing", files[split], None, text))
-    if not splits["validation"].rows.tracklets:
+    if not splits["validation"].tracklets:
         del splits["validation"]
-    found = finish(root, splits, report)
-    people_are_apart(found, report, files)
-    return Dataset(root, "own data", "", False, found, {"ignored": list(ignored)}, protocol)
+    finish(root, splits, report, files)
+    return Dataset(root, "own data", "", False, splits, {"ignored": list(ignored)}, protocol)
 
 
-def _add_person(root: Path, rows: Rows, where: str, pid: int, report: Report) -> None:
+def _add_person(root: Path, rows: SplitRows, where: str, pid: int, report: Report) -> None:
     names = folders_in(root / where)
     if not names:
         text = "a person's folder must hold folders by modality, visible and infrared; found none"
@@ -126,25 +134,12 @@ def _add_person(root: Path, rows: Rows, where: str, pid: int, report: Report) ->
             text = f"a folder below a person must be a modality, {', '.join(MODALITY)}; got {name[:40]!r}; rename it"
             report(Problem("malformed", where, None, text))
             continue
-        seen: dict[int, str] = {}
-        for camera in folders_in(root / where / name):
-            number = re.fullmatch(r"[^\d]*(?P<camid>\d{1,9})", camera, re.ASCII)
-            if number is None:
-                text = f"a camera's folder must end in its number, like 3 or cam3; got {camera[:40]!r}; rename it"
-                report(Problem("malformed", f"{where}/{name}", None, text))
-                continue
-            camid = int(number["camid"])
-            if (before := seen.setdefault(camid, camera)) != camera:
-                report(Problem("duplicate", f"{where}/{name}/{camera}", None, _same_number("camera", before)))
-                continue
+        rule = "a camera's folder must end in its number, like 3 or cam3"
+        for camid, camera in _numbered(root, f"{where}/{name}", "camera", r"[^\d]*(\d{1,9})", rule, report):
             _add_camera(root, rows, f"{where}/{name}/{camera}", (pid, camid, modality), report)
 
 
-def _same_number(what: str, before: str) -> str:
-    return f"each {what} must have a number of its own; {before} has this one too; rename one or join them"
-
-
-def _add_camera(root: Path, rows: Rows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
+def _add_camera(root: Path, rows: SplitRows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
     """A camera's pictures, each for itself, or its folders, each a tracklet."""
     pictures, folders = pictures_in(root / where, READABLE), folders_in(root / where)
     if not pictures and not folders:
@@ -160,7 +155,7 @@ def _add_camera(root: Path, rows: Rows, where: str, who: tuple[int, int, Modalit
 
 
 def _add_pictures(
-    root: Path, rows: Rows, where: str, names: list[str], who: tuple[int, int, Modality], report: Report
+    root: Path, rows: SplitRows, where: str, names: list[str], who: tuple[int, int, Modality], report: Report
 ) -> None:
     """Each picture as a tracklet, called by its name without the ending."""
     seen: dict[str, str] = {}
@@ -172,7 +167,7 @@ def _add_pictures(
             rows.add_picture(root / where / name, *who)
 
 
-def _add_track(root: Path, rows: Rows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
+def _add_track(root: Path, rows: SplitRows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
     """A folder's pictures as one tracklet, in order of time."""
     pid, camid, modality = who
     names = in_time_order(pictures_in(root / where, READABLE))
@@ -184,7 +179,7 @@ def _add_track(root: Path, rows: Rows, where: str, who: tuple[int, int, Modality
 
 
 def _instead(folder: Path) -> str:
-    """What a folder without pictures holds, and what to do."""
+    """The end of the message about a folder without pictures: its contents, and the next step."""
     files = list(files_below(folder))
     if not files:
         return "it is empty; fill or remove it"

@@ -36,7 +36,7 @@ def read_permutations(root: Path, name: str, tracklets: Sequence[Tracklet], repo
     return found
 
 
-def draw_by_permutation(tracklets: Sequence[Tracklet], permutations: Permutations, trial: int, n_shots: int) -> Drawn:
+def draw_by_permutation(tracklets: Sequence[Tracklet], trial: int, permutations: Permutations, n_shots: int) -> Drawn:
     """The first `n_shots` of each person and camera in this trial's permutation."""
     drawn: Drawn = []
     for key, own in by_person_and_camera(tracklets).items():

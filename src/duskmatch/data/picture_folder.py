@@ -41,14 +41,15 @@ class PictureFolder:
             if number > last:
                 return
             time = (number - 1) / self.fps if self.fps else None
-            yield number, time, self._of_one_size(number) if wanted(number) else None
+            rule = f"{self.pictures[number]}: all pictures must have one size"
+            yield number, time, of_size(self._read(number), self.size, rule) if wanted(number) else None
 
     def times(self) -> str:
-        """Where the times come from."""
+        """The source of the times."""
         return f"{self.fps:g} frames a second" if self.fps else "none"
 
     def hints(self) -> list[str]:
-        """What does not fit together in the folder."""
+        """Remarks on contradictions in the folder."""
         n_missing = self.n_frames - self.first + 1 - len(self.pictures)
         found = []
         if self.pictures[self.first].stem.endswith("0") and self.first == 1:
@@ -61,19 +62,16 @@ class PictureFolder:
         return found + self._against_info()
 
     def _against_info(self) -> list[str]:
-        said = tuple(_positive(self.info, key) for key in ("imwidth", "imheight"))
+        named = tuple(_positive(self.info, key) for key in ("imwidth", "imheight"))
         found = []
-        if all(said) and said != self.size:
-            size = f"{said[0]:.0f}x{said[1]:.0f}"
+        if all(named) and named != self.size:
+            size = f"{named[0]:.0f}x{named[1]:.0f}"
             now = f"{self.size[0]}x{self.size[1]}"
             found.append(f"{INFO} says {size}, the pictures are {now}: boxes made for it need --boxes-size {size}")
         length = _positive(self.info, "seqlength")
         if length and length != len(self.pictures):
             found.append(f"{INFO} says {length:.0f} pictures; there are {len(self.pictures)}")
         return found
-
-    def _of_one_size(self, number: int) -> Picture:
-        return of_size(self._read(number), self.size, f"{self.pictures[number]}: all pictures must have one size")
 
     def _read(self, number: int) -> Picture:
         path = self.pictures[number]
@@ -101,7 +99,7 @@ def _folder(path: Path, info: dict[str, str]) -> Path:
 
 
 def _read_info(path: Path) -> dict[str, str]:
-    """What seqinfo.ini in the folder or the one above says; nothing where there is none."""
+    """The entries of seqinfo.ini in the folder or the one above; nothing where there is none."""
     above = path.resolve().parent / INFO
     if (path / INFO).is_file():
         return _sequence(path / INFO)

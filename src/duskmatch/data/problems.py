@@ -1,4 +1,4 @@
-"""A rule that data break, said once: the reader stops at the first, `check` collects them all."""
+"""A rule that data break: the reader stops at the first, `check` collects them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["malformed", "missing", "unreadable", "duplicate", "contradictory
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, in which file (relative to the root, "." for the whole) and which line, counted from 1."""
+    """A broken rule, its file (relative to the root, "." for the whole) and its line, counted from 1."""
 
     kind: Kind
     file: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 def others_left_out(n: int, what: str) -> str:
-    """How many more have the same problem, to be said once behind its text; nothing of none."""
+    """The end of a problem's text that counts the others of its kind; empty if there are none."""
     return f"; the same holds for {n} more {what}{'s' if n > 1 else ''}, left out of the counts" if n else ""
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
-from duskmatch.data.images import Rows, finish, read_labelled
-from duskmatch.data.layout import Split
+from duskmatch.data.dataset import Dataset, finish
+from duskmatch.data.images import read_labelled
+from duskmatch.data.layout import Split, SplitRows
 from duskmatch.data.problems import Report
-from duskmatch.records import Modality, PairName, Protocol, ScoredPair
+from duskmatch.records import Modality, Protocol, ScoredPair
 
 FOLDER: dict[Modality, str] = {"visible": "Visible", "infrared": "Thermal"}
 CAMERA: dict[Modality, int] = {"visible": 1, "infrared": 2}  # a pair of cameras side by side
@@ -46,17 +46,11 @@ def lies_in_regdb(root: Path) -> bool:
 def open_regdb(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> Dataset:
     """One of RegDB's splits, the one `protocol` names."""
     trial = protocol.trials[0]
-    splits: dict[Split, Rows] = {split: _read(root, split, trial, report) for split in SPLITS}
-    found = finish(root, splits, report)
-    people_are_apart(found, report, {split: f"idx/{split}_visible_{trial}.txt" for split in SPLITS})
-
-    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
-        infrared, visible = ([t for t in found[split].kept() if t.modality == m] for m in ("infrared", "visible"))
-        return DirectionPair(infrared, visible).asked(name)
-
-    return Dataset(root, "RegDB", "", False, found, {}, protocol, sides)
+    splits = {split: _read(root, split, trial, report) for split in SPLITS}
+    finish(root, splits, report, {split: f"idx/{split}_visible_{trial}.txt" for split in SPLITS})
+    return Dataset(root, "RegDB", "", False, splits, {}, protocol)
 
 
-def _read(root: Path, split: Split, trial: int, report: Report) -> Rows:
+def _read(root: Path, split: Split, trial: int, report: Report) -> SplitRows:
     lists: dict[Modality, Path] = {m: root / "idx" / f"{split}_{FOLDER[m].lower()}_{trial}.txt" for m in FOLDER}
     return read_labelled(root, lists, FOLDER, lambda modality, _: CAMERA[modality], report)

@@ -1,4 +1,4 @@
-"""Which frames and which tracklets: segments or even steps, and batches of people seen in both modalities.
+"""Choice of frames and tracklets: segments or even steps, and batches of people seen in both modalities.
 
 Every draw is a pure function of (seed, stream, epoch, step, row): the same whatever was drawn before, so a run
 that was killed goes on as if nothing had happened, and many processes share one draw without talking.
@@ -18,7 +18,7 @@ from duskmatch.records import MODALITIES, Ints, Modality, Tracklet
 
 
 class Stream(IntEnum):
-    """What the random numbers are for: two uses never share a sequence."""
+    """The purposes of random numbers: two purposes never share a sequence."""
 
     PEOPLE = 1
     VISIBLE_FRAMES = 2

@@ -11,15 +11,16 @@ Source: REFERENCE 3.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from duskmatch.data.dataset import Dataset, DirectionPair, people_are_apart
-from duskmatch.data.draws import Drawn, draw_by_seed
-from duskmatch.data.images import Rows, finish, folders_in, in_turn, pictures_of_person, read_people
-from duskmatch.data.layout import Place, Split
+from duskmatch.data.dataset import Dataset, finish
+from duskmatch.data.draws import Draw, draw_by_seed, drawn_sides
+from duskmatch.data.images import folders_in, in_turn, picture_rows, pictures_of_person, read_people
+from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.permutations import draw_by_permutation, read_permutations
 from duskmatch.data.problems import Problem, Report
-from duskmatch.records import Modality, PairName, Protocol, ScoredPair
+from duskmatch.records import Modality, Protocol, ScoredPair
 
 CAMERAS: dict[int, Modality] = {
     1: "visible", 2: "visible", 3: "infrared", 4: "visible", 5: "visible", 6: "infrared",
@@ -75,33 +76,22 @@ def lies_in_sysu(root: Path) -> bool:
 
 def open_sysu(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> Dataset:
     """SYSU-MM01, to be scored as `protocol` says."""
-    splits: dict[Split, Rows] = {split: _read(root, split, report) for split in LISTS}
-    found = finish(root, splits, report)
-    people_are_apart(found, report, {"train": "exp/train_id.txt", "test": "exp/test_id.txt"})
-    search, shot, *own = protocol.variant.split("-")
-    test, cameras, n_shots = found["test"], SEARCHED[search], SHOTS[shot]
-    permutations = read_permutations(root, PERMUTATIONS, test.kept(), report) if own else None
-
-    def drawn(modality: Modality, trial: int) -> Drawn:
-        among = [t for t in test.kept() if t.modality == modality and (modality == "infrared" or t.camid in cameras)]
-        if permutations is not None:
-            return draw_by_permutation(among, permutations, trial, n_shots)
-        return draw_by_seed(among, trial, n_shots)
-
-    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
-        infrared = [t for t in test.kept() if t.modality == "infrared"]
-        if name == "infrared_to_visible":
-            return DirectionPair(infrared, drawn("visible", trial))
-        visible = [t for t in test.kept() if t.modality == "visible" and t.camid in cameras]
-        return DirectionPair(visible, drawn("infrared", trial))
-
-    return Dataset(root, "SYSU-MM01", "", False, found, {}, protocol, sides)
+    splits = {split: _read(root, split, report) for split in LISTS}
+    finish(root, splits, report, {"train": "exp/train_id.txt", "test": "exp/test_id.txt"})
+    search, shot, *official = protocol.variant.split("-")
+    draw: Draw = partial(draw_by_seed, n_shots=SHOTS[shot])
+    if official:
+        permutations = read_permutations(root, PERMUTATIONS, splits["test"].kept(), report)
+        draw = partial(draw_by_permutation, permutations=permutations, n_shots=SHOTS[shot])
+    infrared, visible = splits["test"].query_and_rest()
+    searched = [t for t in visible if t.camid in SEARCHED[search]]
+    return Dataset(root, "SYSU-MM01", "", False, splits, {}, protocol, drawn_sides(infrared, searched, draw))
 
 
-def _read(root: Path, split: Split, report: Report) -> Rows:
+def _read(root: Path, split: Split, report: Report) -> SplitRows:
     """The listed people's pictures, by person, then camera, then name."""
     lists = [root / "exp" / name for name in LISTS[split]]
-    rows = Rows(root, [*lists, root / PERMUTATIONS] if split == "test" else lists)
+    rows = picture_rows(root, [*lists, root / PERMUTATIONS] if split == "test" else lists)
     people: dict[int, Place] = {}
     for path in lists:
         for pid, place in read_people(root, path, report).items():
@@ -117,8 +107,8 @@ def _read(root: Path, split: Split, report: Report) -> Rows:
     return rows
 
 
-def _add_person(root: Path, rows: Rows, pid: int, report: Report) -> bool:
-    """Whether any picture was found; an empty folder and a name that is no number are reported."""
+def _add_person(root: Path, rows: SplitRows, pid: int, report: Report) -> bool:
+    """Whether any picture was found; an empty folder and a name that is not a number are reported."""
     found = False
     for camid, modality in CAMERAS.items():
         where = f"cam{camid}/{pid:04d}"
@@ -129,7 +119,7 @@ def _add_person(root: Path, rows: Rows, pid: int, report: Report) -> bool:
 
 
 def _only_people(root: Path, report: Report) -> None:
-    """Reports folders below a camera that are no person's."""
+    """Reports folders below a camera that do not belong to a person."""
     for camid in CAMERAS:
         for name in folders_in(root / f"cam{camid}"):
             if not (len(name) == 4 and name.isascii() and name.isdecimal()):

@@ -13,11 +13,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from duskmatch import files
 from duskmatch.data.dataset import Dataset
 from duskmatch.data.images import READABLE, in_time_order, is_picture, pictures_in
+from duskmatch.data.lists import leaves, stays
 from duskmatch.data.problems import Kind, Problem, Report, others_left_out, stop_in
 from duskmatch.errors import DataError, nearest
 from duskmatch.records import MODALITIES, Tracklet
@@ -56,23 +57,13 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
 def loose_pictures(spec: str) -> tuple[Path, ...]:
     """A picture, or the pictures in a folder without a table, in order of time; none where `spec` names anything else.
 
-    They show one person, nobody says who: a tracklet.
+    They are taken as one tracklet of an unknown person.
     """
     place = Path(spec).expanduser()
     if place.is_file():
         return (place,) if is_picture(place.name, READABLE) else ()
     names = () if (place / TABLE).exists() else in_time_order(pictures_in(place, READABLE))
     return tuple(place / name for name in names)
-
-
-def read_tracklets(folder: Path, report: Report) -> dict[int, Tracklet]:
-    """The tracklets of a folder by their line in its table, every broken rule reported. `folder` must be resolved."""
-    return {line: tracklet for line, _, tracklet in _read(folder, report)}
-
-
-def read_split_tracklets(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
-    """(line, split, tracklet) of the rows that name a split."""
-    return ((line, split, tracklet) for line, split, tracklet in _read(folder, report) if split)
 
 
 def has_splits(folder: Path) -> bool:
@@ -82,14 +73,14 @@ def has_splits(folder: Path) -> bool:
     return SPLIT_COLUMN in next(csv.reader(header.splitlines()[:1]), [])
 
 
-def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
-    """(line, split or nothing, tracklet) of each good row."""
+def read_table(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
+    """(line, split or nothing, tracklet) of each good row; `folder` must be resolved."""
     seen: dict[str, int] = {}
     inside = _Inside(folder)
     outside: list[tuple[int, str]] = []
     for line, cells in _rows(folder, report):
         names = [name for name in cells["frames"].split(";") if name]
-        leaving = {name for name in names if not _stays(folder, name, inside)}
+        leaving = {name for name in names if not (stays(name) and inside.holds(folder / name))}
         staying = [name for name in names if name not in leaving]
         outside += [(line, name) for name in names if name in leaving]
         if names and not staying:
@@ -104,7 +95,7 @@ def _read(folder: Path, report: Report) -> Iterator[tuple[int, str, Tracklet]]:
             report(Problem("duplicate", TABLE, line, text))
         else:
             yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
-    if outside:  # said once: one folder that is a link leads every row out
+    if outside:  # one report for all: one folder that is a link leads every row out
         line, name = outside[0]
         text = f"pictures must lie inside the folder of {TABLE}; got {name!r}; copy it there"
         report(Problem("outside", TABLE, line, f"{text}{others_left_out(len(outside) - 1, 'picture')}"))
@@ -120,7 +111,7 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
         sign = any((root / name).exists() for name in ("info/test_name.txt", "test_name.txt", "exp", "idx", "test"))
         sides = f"a data set is given as {folder}:query, {folder}:gallery or {folder}:train"
         raise DataError(f"{folder} must hold a {TABLE}; found none; {sides if sign else 'check the path'}")
-    return read_tracklets(root, report or stop_in(root))
+    return {line: tracklet for line, _, tracklet in read_table(root, report or stop_in(root))}
 
 
 def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet], splits: Sequence[str] | None = None) -> Path:
@@ -220,7 +211,7 @@ def _tracklet(folder: Path, cells: dict[str, str], names: list[str]) -> Tracklet
         raise _BrokenRow(f"modality must be visible or infrared; got {cells['modality']!r}")
     if not names:
         raise _BrokenRow("frames must name at least one picture")
-    frames = tuple(folder.joinpath(*PurePosixPath(name).parts) for name in names)
+    frames = tuple(folder / name for name in names)
     if twice := _twice(frames):
         raise _BrokenRow(
             f"each picture must be in a tracklet once; {twice.name} is there twice; remove one", "duplicate"
@@ -234,14 +225,6 @@ def _twice(frames: Sequence[Path]) -> Path | None:
     return next((frame for frame in frames if frame in seen or seen.add(frame)), None)  # type: ignore[func-returns-value]
 
 
-def _stays(folder: Path, name: str, inside: _Inside) -> bool:
-    """Whether a name stays inside the folder on every system, links followed."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
-        return False
-    return inside.holds(folder.joinpath(*path.parts))
-
-
 class _Inside:
     """Whether paths lie inside a resolved folder, links followed; each folder on the way is looked at once."""
 
@@ -251,12 +234,9 @@ class _Inside:
 
     def holds(self, path: Path) -> bool:
         if path.parent not in self.folders:
-            self.folders[path.parent] = self._real(path.parent)
+            self.folders[path.parent] = not leaves(self.root, os.fspath(path.parent))
         plain = path.name != ".." and not path.is_symlink()
-        return self.folders[path.parent] and (plain or self._real(path))
-
-    def _real(self, path: Path) -> bool:
-        return Path(os.path.realpath(path)).is_relative_to(self.root)
+        return self.folders[path.parent] and (plain or not leaves(self.root, os.fspath(path)))
 
 
 def _unescape(cell: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duskmatch.data.dataset import Dataset, open_layout
+from duskmatch.data.dataset import Dataset, claims_to_be, open_layout
 from duskmatch.data.layout import Split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.records import HITSZ_VCM, Protocol
@@ -21,7 +21,7 @@ OFFICIAL_COUNTS = {
     "test visible tracks": 5099,
     "test visible frames": 118137,
 }
-MARKER = "HITSZ-VCM"  # a file of this name at the root says: hold this copy to the official counts
+NAME = "HITSZ-VCM"  # also the file at the root that says: hold this copy to the official counts
 
 
 def lies_in_vcm(root: Path) -> bool:
@@ -36,13 +36,12 @@ def open_vcm(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Data
     A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
     """
     dataset = open_layout(root, report, name="HITSZ-VCM layout", version="", synthetic=False, facts={})
-    people = {split: len({t.pid for t in dataset.splits[split].tracklets.values()}) for split in OFFICIAL_PEOPLE}
-    if people != OFFICIAL_PEOPLE and not (root / MARKER).is_file():
+    if not claims_to_be(NAME, root, dataset.splits, OFFICIAL_PEOPLE):
         return dataset
     found = dataset.counts()
     wrong = [f"{what}: expected {n}, found {found[what]}" for what, n in OFFICIAL_COUNTS.items() if found[what] != n]
     if wrong:
-        rule = "this copy claims to be HITSZ-VCM but its counts after the 12-frame filter differ"
+        rule = f"this copy claims to be {NAME} but its counts after the 12-frame filter differ"
         report(Problem("counts", ".", None, f"{rule} ({'; '.join(wrong)}); copy the info files and archives again"))
         return dataset
-    return Dataset(root, "HITSZ-VCM", "", False, dataset.splits, {}, protocol)
+    return Dataset(root, NAME, "", False, dataset.splits, {}, protocol)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ def ingest(
     overwrite: bool = False,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """What was done with every box, as in ingest.json; the tracklets lie in `out`, or in `out`/first and /second.
+    """The account of every box, as in ingest.json; the tracklets lie in `out`, or in `out`/first and /second.
 
-    `video` is a file, or a folder of numbered pictures. `on_frame` hears the number of each frame that was read, and
-    that of the last one to read. tracklets.csv is written last, after the pictures are on the disk: a folder without it
-    was interrupted.
+    `video` is a file, or a folder of numbered pictures. `on_frame` is called with the number of each frame that was
+    read, and that of the last one to read. tracklets.csv is written last, after the pictures are on the disk: a folder
+    without it was interrupted.
     """
     found = read_boxes(boxes)
     levels = Levels(cut.levels)
@@ -81,16 +82,15 @@ class Video:
             raise DataError(f"{path}: the file must hold a video; it holds none or is cut off; copy it again")
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
-        # Some decoders pass over damage without a word unless they are told to stop at it.
+        # Some decoders silently pass over damage unless this option makes them stop at it.
         self.stream.codec_context.options = {"err_detect": "explode"}
         self.n_frames = _n_frames(self.stream, self.container.duration)
         self._lost_packet, self._end = False, list[str]()
         self._rest = self._decode()
-        head = next(self._rest, None)
-        if head is None:
+        self._head = next(self._rest, None)
+        if self._head is None:
             raise DataError(f"{path}: the video must hold at least one frame; it holds none; copy it again")
-        self._head = head
-        height, width = self._upright(head).shape[:2]
+        height, width = self._upright(self._head).shape[:2]
         self.size = (width, height)  # as it is shown
         self._count = self._rate()
 
@@ -102,31 +102,28 @@ class Video:
 
     def frames(self, last: int, wanted: Callable[[int], bool]) -> Iterator[tuple[int, float | None, Picture | None]]:
         """(number from 1, seconds, BGR picture turned upright) up to frame `last`; no picture where none is wanted."""
-        for number, frame in enumerate(self._all(), start=1):
-            yield number, self._time(number, frame), self._picture(frame) if wanted(number) else None
+        for number, frame in enumerate(chain([self._head], self._rest), start=1):
+            yield number, self._time(number, frame), self._of_one_size(frame) if wanted(number) else None
             if number >= last:
                 return
 
     def times(self) -> str:
-        """Where the times come from."""
+        """The source of the times."""
         if self._count is not None:
             return f"{self._count:g} frames a second"
         return "none" if self._has_no_times() else "video"
 
     def hints(self) -> list[str]:
-        """What a person should know of the times, and of an end that is not whole."""
-        return [*self._end, *self._of_times()]
-
-    def _of_times(self) -> list[str]:
+        """Remarks for the user about the times, and about an end that is not whole."""
         if self.times() == "none":
-            return ["the video holds no times, so begin_s and end_s are empty; say its rate with --fps N"]
-        if self.fps is None and self._has_no_times():
-            return [f"the video holds no times; they are counted at {self._count:g} frames a second, which it names"]
-        return []
-
-    def _all(self) -> Iterator[Any]:
-        yield self._head
-        yield from self._rest
+            of_times = ["the video holds no times, so begin_s and end_s are empty; say its rate with --fps N"]
+        elif self.fps is None and self._has_no_times():
+            of_times = [
+                f"the video holds no times; they are counted at {self._count:g} frames a second, which it names"
+            ]
+        else:
+            of_times = []
+        return [*self._end, *of_times]
 
     def _decode(self) -> Iterator[Any]:
         """The frames, up to the first sign of damage: it would spoil those after it, or shift their numbers."""
@@ -178,7 +175,7 @@ class Video:
         rate = self.stream.average_rate
         return (number - 1) / float(rate) if rate else None
 
-    def _picture(self, frame: Any) -> Picture:
+    def _of_one_size(self, frame: Any) -> Picture:
         return of_size(self._upright(frame), self.size, f"{self.path}: all frames must have one size")
 
     def _upright(self, frame: Any) -> Picture:
@@ -212,7 +209,7 @@ def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
 
 
 def _n_frames(stream: Any, duration: int | None) -> int | None:
-    """How many frames the container says there are, by count or by length and rate; None where it does not."""
+    """The number of frames by the container's count, or by its length and rate; None where it has neither."""
     if stream.frames or not stream.average_rate:
         return stream.frames or None
     if stream.duration and stream.time_base:

@@ -28,7 +28,7 @@ log = logging.getLogger("duskmatch")
 def cached(key: str, name: str, write: Callable[[Path], None]) -> Path:
     """The file `name` of the network `key`, written by `write(path)` where it is not there yet.
 
-    Where the cache cannot be written the file goes to a temporary folder, which is said.
+    Where the cache cannot be written the file goes to a temporary folder, with a warning.
     """
     try:
         place = user_folder("cache") / "graphs" / key

@@ -1,4 +1,4 @@
-"""What a network costs at test: parameters and floating-point operations for one tracklet."""
+"""Cost of a network at test: parameters and floating-point operations for one tracklet."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ READERS = 4  # threads that decode ahead, at most; fewer where there are fewer c
 
 @dataclass
 class Account:
-    """What one call met on the way, or several calls together: pictures left out, tracklets embedded, time taken."""
+    """The account of one call, or of several together: pictures left out, tracklets embedded, time taken."""
 
     bad_frames: BadFrames = field(default_factory=BadFrames)
     n_tracklets: int = 0
@@ -57,7 +57,7 @@ class Embedder:
     """Turns tracklets into unit vectors, each for itself: no vector depends on what shares its batch.
 
     Without an `engine` the model runs as it is, in fp32, in evaluation mode, which is where it is left. An exported
-    network has no `model`; what it would be asked for stands in `recorded`. No call changes the embedder, so that
+    network has no `model`; its facts are in `recorded`. No call changes the embedder, so that
     threads may share one.
     """
 
@@ -128,7 +128,7 @@ class Embedder:
         return Rows(np.array(rows, np.int64)[order], found[order], account)
 
     def facts(self, account: Account | None = None) -> dict[str, Any]:
-        """What stands beside every score: precision, checkpoint, sampling, cost, settings, versions.
+        """The facts that accompany every score: precision, checkpoint, sampling, cost, settings, versions.
 
         `account`, of the vectors that were scored, gives the time for a tracklet.
         """

@@ -46,7 +46,7 @@ PACKAGES: dict[EngineName, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
 }
-# Fastest first, as measured in docs/performance.md. torch-compiled is not chosen unasked: it compiles for a minute.
+# Fastest first, as measured in docs/performance.md. torch-compiled is never chosen by "auto": it compiles for a minute.
 FASTEST: dict[str, tuple[EngineName, ...]] = {"cpu": ("openvino", "onnxruntime", "torch"), "cuda": ("torch",)}
 
 log = logging.getLogger("duskmatch")
@@ -60,7 +60,7 @@ class Engine(typing.Protocol):
 
     @property
     def precision(self) -> Precision:
-        """What the convolutions are really computed in, read back from what runs."""
+        """The number format the convolutions are really computed in, read back from the running network."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class Engine(typing.Protocol):
 
 
 def choose_engine(name: str, precision: str, device: str) -> EngineName:
-    """The engine of that name, if it can run here; "auto" is the fastest of those that can, said in the log."""
+    """The engine of that name, if it can run here; "auto" is the fastest of those that can, and is logged."""
     kind = pick_device(device).type
     if name == "auto":
         able = [e for e in FASTEST[kind] if precision in FROM_RUN[e] and not missing_packages(e)]
@@ -144,5 +144,5 @@ def in_batches(frames: Frames, size: int) -> list[Frames]:
 
 
 def n_threads() -> int:
-    """As many as torch was told to use: one number for all engines."""
+    """The number that torch is set to use: one number for all engines."""
     return torch.get_num_threads()

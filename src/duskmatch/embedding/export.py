@@ -130,7 +130,7 @@ def save_export(out: Path, export: Export) -> None:
 
 
 def generated_clips(settings: Settings, n: int, seed: int = 0) -> Clips:
-    """Smooth colours without noise, where there are no real clips: noise alone drives a trained network nowhere."""
+    """Smooth colours without noise, where there are no real clips: a trained network hardly responds to noise alone."""
     rng = np.random.default_rng(seed)
     d = settings.data
 
@@ -143,7 +143,7 @@ def generated_clips(settings: Settings, n: int, seed: int = 0) -> Clips:
 
 
 def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]:
-    """How near the engine's vectors are to the reference's, over all clips, and how far from length 1."""
+    """Cosines of the engine's vectors with the reference's, over all clips, and the largest error in length."""
     cosines: list[float] = []
     lengths: list[float] = []
     for modality, some in clips.items():
@@ -151,14 +151,14 @@ def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]
         a, b = engine(stack, modality).astype(np.float64), reference(stack, modality).astype(np.float64)
         lengths += list(np.linalg.norm(a, axis=1))
         cosines += list((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
-    # NaN is no JSON: a vector that holds one is as far away as can be
+    # JSON has no NaN: a vector that holds one counts as the worst possible
     near, off = np.nan_to_num(cosines, nan=-1.0), np.nan_to_num(np.abs(np.array(lengths) - 1), nan=1.0, posinf=1.0)
     found = {"cosine_least": near.min(), "cosine_mean": near.mean(), "longest_off": off.max()}
     return {"n_clips": len(cosines), **{name: float(value) for name, value in found.items()}}
 
 
 def beyond(export: Export) -> list[str]:
-    """What is outside the tolerance, in words; nothing where the export is good."""
+    """The figures outside the tolerance, in words; nothing where the export is good."""
     limit, seen = export.tolerance, export.verification
     wrong = []
     if not seen["cosine_least"] >= limit["cosine"]:  # NaN is wrong too

@@ -10,6 +10,7 @@ DIR/model.safetensors                     format torch: folded weights, without 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from duskmatch.config import Settings
 from duskmatch.embedding.embedder import Embedder
-from duskmatch.embedding.engines import (
-    Engine,
-    EngineName,
-    Precision,
-    check_device,
-    check_installed,
-)
+from duskmatch.embedding.engines import Engine, EngineName, Precision, check_device, check_installed
 from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.graphs import read_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
@@ -34,8 +29,9 @@ from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.files import file_hash
 from duskmatch.machine import pick_device
+from duskmatch.models import Network
 from duskmatch.models.building import NoRandomStart, build_model
-from duskmatch.records import MODALITIES
+from duskmatch.records import MODALITIES, Modality
 from duskmatch.weights import fill_model, read_weights
 
 FILE = "export.json"
@@ -130,13 +126,21 @@ def load_exported(
 def open_export(folder: Path, export: Export, chosen: EngineName, device: str) -> Engine:
     check = partial(checked, folder, export)
     if export.format == "torch":
-        place = pick_device(device)
-        model = folded_model(export, check("model.safetensors")).to(place)
-        return TorchEngine(model, export.settings.data, place, export.precision, compiled=chosen == "torch-compiled")
-    files = {m: partial(check, m + ENDING[export.format]) for m in MODALITIES}
-    if export.format == "onnx":
-        return OnnxEngine(files, export.precision)
-    return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, export.precision)
+        model = folded_model(export, check("model.safetensors"))
+        return torch_engine(chosen, model, export.settings, device, export.precision)
+    return graph_engine(chosen, {m: partial(check, m + ENDING[export.format]) for m in MODALITIES}, export.precision)
+
+
+def torch_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:
+    place = pick_device(device)
+    return TorchEngine(model.to(place), settings.data, place, precision, compiled=name == "torch-compiled")
+
+
+def graph_engine(name: EngineName, files: Mapping[Modality, Callable[[], Path]], precision: Precision) -> Engine:
+    """The engine of graphs in files, which are read at the first clip of each modality."""
+    if name == "onnxruntime":
+        return OnnxEngine(files, precision)
+    return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, precision)
 
 
 def folded_model(export: Export, file: Path) -> Any:

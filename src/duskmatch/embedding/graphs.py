@@ -90,7 +90,7 @@ def example_of(path: WholePath, batch: int | None) -> tuple[UInt8[Tensor, "b t 3
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Tracing warns of constants that are meant to be constants, the exporter of a torchvision nobody needs."""
+    """No warnings: tracing warns of intended constants, the exporter of torchvision, which is not used."""
     exporter = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = exporter.level
     exporter.setLevel(logging.ERROR)

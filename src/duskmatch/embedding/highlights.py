@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.embedding.embedder import Embedder
-from duskmatch.embedding.engines import Engine, Frames, Precision, Vectors
+from duskmatch.embedding.engines import Engine, Frames, Vectors
 from duskmatch.records import MODALITIES, Floats, Modality
 
 NEAR_0, NEAR_1 = 0.01, 0.99
@@ -20,7 +20,7 @@ NEAR_0, NEAR_1 = 0.01, 0.99
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Where the values of A lie, and whether they depend on the clip: what means over features cannot tell.
+    """The distribution of the values of A, and whether they depend on the clip, which means over features do not show.
 
     near_0, near_1: shares of all values (clips, frames, parts, features) under 0.01 and over 0.99; between_clips: the
     standard deviation between clips of A averaged over a clip's frames, averaged over parts and features.
@@ -71,20 +71,9 @@ class NotingEngine:
 
     def __init__(self, engine: Engine, maps: nn.Module) -> None:
         self.engine, self.maps = engine, maps
+        self.name, self.precision, self.versions = engine.name, engine.precision, engine.versions
         self._noted: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
         self._spreads: dict[Modality, RunningSpread] = {}
-
-    @property
-    def name(self) -> str:
-        return self.engine.name
-
-    @property
-    def precision(self) -> Precision:
-        return self.engine.precision
-
-    @property
-    def versions(self) -> dict[str, str]:
-        return self.engine.versions
 
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         with outputs_of(self.maps) as found:
@@ -115,7 +104,7 @@ def note_highlights(embedder: Embedder) -> NotingEngine | None:
 
 @contextmanager
 def outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What the module gives while the block runs."""
+    """The module's outputs while the block runs."""
     found: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -1,8 +1,8 @@
-"""What an embedding is without a part: the part's output replaced by its mean over all clips of the modality.
+"""Embeddings without a part: the part's output replaced by its mean over all clips of the modality.
 
-What a part tells of a clip is then gone and what it adds to all clips stays, so that a score with and without it says
-what the part is worth. The backbone runs once: what enters the network's head is kept of every clip, and the head runs
-again for each part. Where that would take too much memory the clips are embedded again instead.
+What a part contributes to one clip is then gone and what it adds to all clips stays, so that the two scores, with and
+without it, show its worth. The backbone runs once: the head's inputs are kept for every clip, and the head runs again
+for each part. Where that would take too much memory the clips are embedded again instead.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def embed_without(
 
 
 def places(embeddings: Embeddings) -> np.ndarray:
-    """Where each row stood when it was embedded: one modality after the other."""
+    """Each row's place in the order of embedding, one modality after the other."""
     words = [embeddings.modality] * len(embeddings) if isinstance(embeddings.modality, str) else embeddings.modality
     order = np.argsort([MODALITIES.index(word) for word in words], kind="stable")
     found = np.empty(len(order), dtype=np.int64)
@@ -82,7 +82,7 @@ class HeadEngine:
     @torch.no_grad()
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         pixels = entering(torch.from_numpy(frames).to(self.device), self.data)
-        inputs = self.model.head_inputs(self.model.maps_to_pool(pixels, modality), pixels.shape[1], modality)
+        inputs = self.model.head_inputs(self.model.maps_to_pool(pixels, modality), pixels.shape[1])
         if self.without is None:
             self._keep(modality, inputs)
         return self._vectors(modality, inputs)

@@ -1,4 +1,4 @@
-"""What each layer of a RUN's network says of a tracklet, not only the vector that is searched with.
+"""Vectors of a tracklet from each layer of a RUN's network, not only the vector that is searched with.
 
 | layer | is | width |
 |---|---|---|

@@ -10,15 +10,11 @@ from duskmatch.config import Settings
 from duskmatch.embedding.cache import cached, network_key
 from duskmatch.embedding.cost import count_parameters
 from duskmatch.embedding.embedder import Embedder
-from duskmatch.embedding.engines import Engine, EngineName, Precision, choose_engine
-from duskmatch.embedding.exported import is_exported, load_exported
+from duskmatch.embedding.engines import ON_GPU, Engine, EngineName, Precision, choose_engine
+from duskmatch.embedding.exported import graph_engine, is_exported, load_exported, torch_engine
 from duskmatch.embedding.folding import at_test
-from duskmatch.embedding.graphs import WholePath, read_openvino, to_openvino, write_onnx, write_openvino
-from duskmatch.embedding.onnx_engine import OnnxEngine
-from duskmatch.embedding.openvino_engine import OpenVINOEngine
+from duskmatch.embedding.graphs import WholePath, to_openvino, write_onnx, write_openvino
 from duskmatch.embedding.run import load_model
-from duskmatch.embedding.torch_engine import TorchEngine
-from duskmatch.machine import pick_device
 from duskmatch.models import Network
 from duskmatch.models.start import untrained_model
 from duskmatch.records import MODALITIES
@@ -57,18 +53,15 @@ def load_embedder(
 
 def open_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:
     """The engine with this network; graphs are made, or found in the cache, at the first clip of each modality."""
-    if name in ("torch", "torch-compiled"):
-        place = pick_device(device)
-        return TorchEngine(model.to(place), settings.data, place, precision, compiled=name == "torch-compiled")
+    if name in ON_GPU:
+        return torch_engine(name, model, settings, device, precision)
     key = network_key(model, settings, {})
     files = {m: partial(cached_graph, key, WholePath(model, settings.data, m), name) for m in MODALITIES}
-    if name == "onnxruntime":
-        return OnnxEngine(files, precision)
-    return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, precision)
+    return graph_engine(name, files, precision)
 
 
 def cached_graph(key: str, path: WholePath, name: EngineName) -> Path:
-    """The graph for one clip at a time: as fast as for many, and no clip is computed to fill a batch."""
+    """The graph for one clip at a time: as fast as for many, and no clip is computed only to fill a batch."""
     if name == "onnxruntime":
         return cached(key, f"{path.modality}.onnx", lambda place: write_onnx(path, place, 1))
     return cached(key, f"{path.modality}.xml", lambda place: write_openvino(to_openvino(path, 1), place))

@@ -63,7 +63,7 @@ class OpenVINOEngine:
 
 
 def executed_precision(compiled: Any) -> Precision:
-    """What most of the convolutions run in."""
+    """The number format that most of the convolutions run in."""
     kinds = [kind(node, "runtimePrecision") for node in compiled.get_runtime_model().get_ops() if is_convolution(node)]
     most = max(set(kinds), key=kinds.count, default="f32")
     return "int8" if most in ("i8", "u8") else "bf16" if most == "bf16" else "fp32"

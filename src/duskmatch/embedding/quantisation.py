@@ -58,7 +58,7 @@ def around_the_convolutions(nodes: Iterable[Node]) -> list[str]:
 
 
 def without_convolution_after(nodes: Iterable[Node]) -> list[str]:
-    """The names of all nodes from which no convolution is reached any more."""
+    """The names of all nodes after which no convolution follows."""
     readers = {name: (kind, after) for name, kind, after in nodes}
     leads: dict[str, bool] = {}
     for start in readers:

@@ -43,7 +43,7 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
 
 
 def run_files(run: Path) -> list[Path]:
-    """The files of a RUN or an exported folder that are read; no result may replace them."""
+    """The files of a RUN or an exported folder that are read, and that no result may replace."""
     return [path for path in run.glob("*") if not path.name.startswith(("scores", "report"))]
 
 

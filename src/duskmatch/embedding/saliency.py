@@ -1,4 +1,4 @@
-"""Where a model looks: how strongly each place of its last maps speaks, and what of it makes two clips alike.
+"""Saliency maps of a model: the strength of each place of its last maps, and its share in the similarity of two clips.
 
 Source: in the manner of the paper's Fig. 7, which does not say how it was made; Grad-CAM is Selvaraju et al. 2017.
 """
@@ -32,7 +32,7 @@ def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
     """The clip's activation, and the Grad-CAM of its cosine with the unit vector `towards`, in torch in fp32.
 
     The way is `model.embed`, cut at the maps that are averaged into the embedding; gradients are taken of these maps
-    alone, so none is left in the model.
+    alone, so that the model keeps no gradients.
     """
     model, n_frames, modality = model_of(embedder), len(clip.frames), clip.tracklet.modality
     device = next(model.parameters()).device
@@ -64,12 +64,12 @@ def model_of(embedder: Embedder) -> Network:
 
 
 def activation(maps: list[Float[Tensor, "t _ h w"]]) -> Float[Tensor, "t h w"]:
-    """How long the feature vector of each place is: the L2 norm over channels, of all maps that are pooled."""
+    """The length of each place's feature vector: the L2 norm over channels, of all maps that are pooled."""
     return torch.linalg.vector_norm(torch.cat(maps, dim=1), dim=1)  # type: ignore[no-any-return]
 
 
 def grad_cam(maps: list[Float[Tensor, "t _ h w"]], gradients: list[Float[Tensor, "t _ h w"]]) -> Float[Tensor, "t h w"]:
-    """What of each place speaks for the similarity: channels weighed by its gradient, summed, cut off at 0.
+    """Each place's contribution to the similarity: channels weighted by its gradient, summed, cut off at 0.
 
     Source: Grad-CAM, Eqs. 1 and 2.
     Differs: a channel's weight is not averaged over the whole map. Under a mean over all places (f_d) the gradient is

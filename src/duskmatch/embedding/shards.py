@@ -91,7 +91,7 @@ class Shards:
                 on_progress(n_done, len(own))
 
     def joined(self) -> tuple[Embeddings, Account]:
-        """All blocks as one, in the order of the tracklets; each tracklet once, or left out for want of a frame."""
+        """All blocks as one, in the order of the tracklets; without those that have no readable frame."""
         blocks = [self._there(start) for start in self.starts]
         account = Account()
         for block in blocks:

@@ -18,7 +18,7 @@ COMPILED_CLIPS = {"cpu": 4, "cuda": 32}  # clips in a compiled batch
 class TorchEngine:
     """Runs the model as it is at each call: one that is still being trained, or one from a RUN."""
 
-    versions: dict[str, str] = {}  # noqa: RUF012  # torch's own stands beside every score anyway
+    versions: dict[str, str] = {}  # noqa: RUF012  # torch's own version accompanies every score anyway
 
     def __init__(
         self,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,6 @@ OF_ROLES = tuple(f"{side}_{what}" for side in ("query", "gallery") for what in (
 NAMES = (*ARRAYS, *OF_ROLES)
 # Vectors of networks pack to no less than a tenth; an array of this size that packs to less than this share is a bomb.
 LARGE_BYTES, MOST_PACKED = 1 << 28, 50
-DAMAGE = (  # what NumPy, zipfile, scipy and safetensors raise on damaged files
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    AttributeError,
-    SafetensorError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 Header = dict[str, Any]
@@ -49,16 +34,9 @@ Reader = Callable[[Path], tuple[Arrays, Header]]
 
 def read_safetensors(path: Path) -> tuple[Arrays, Header]:
     """The known arrays and the header under `duskmatch`; number formats that NumPy lacks become fp32."""
-    arrays: dict[str, Array] = {}
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            for name in set(file.keys()) & set(NAMES):
-                arrays[name] = _tensor(file, name)
-    except DAMAGE as error:
-        raise EvaluationError(f"{path} is damaged or not a safetensors file: {error}; write it again") from error
-    except EvaluationError as error:
-        raise EvaluationError(f"{path}: {error}") from error
+    with refused_if_damaged(path, "a safetensors file"), safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata() or {}
+        arrays = {name: _tensor(path, file, name) for name in set(file.keys()) & set(NAMES)}
     try:
         header = json.loads(metadata.get(HEADER_KEY, "{}"))
     except (ValueError, RecursionError) as error:
@@ -68,12 +46,13 @@ def read_safetensors(path: Path) -> tuple[Arrays, Header]:
     return arrays, header
 
 
-def _tensor(file: Any, name: str) -> Array:
+def _tensor(path: Path, file: Any, name: str) -> Array:
     declared = file.get_slice(name).get_dtype()
     try:
         return as_array(file.get_tensor(name))
     except (SafetensorError, AttributeError, KeyError, TypeError, RuntimeError) as error:
-        raise EvaluationError(f"{name} is {declared}, which is not read; save float32 or whole numbers") from error
+        text = f"{name} is {declared}, which is not read; save float32 or whole numbers"
+        raise EvaluationError(f"{path}: {text}") from error
 
 
 def as_array(tensor: torch.Tensor) -> Array:
@@ -85,7 +64,7 @@ def as_array(tensor: torch.Tensor) -> Array:
 
 def read_npz(path: Path) -> tuple[Arrays, Header]:
     """The known arrays of an archive that does not unpack to far more than it is."""
-    try:
+    with refused_if_damaged(path, "a .npz archive"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip file")
         with zipfile.ZipFile(path) as archive:
@@ -94,34 +73,28 @@ def read_npz(path: Path) -> tuple[Arrays, Header]:
                     _refuse_bomb(path, entry.filename, entry.file_size, entry.compress_size)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in NAMES if name in file.files}, {}
-    except DAMAGE as error:
-        raise _refusal(path, error, "not a .npz archive") from error
 
 
 def read_npy(path: Path) -> Array:
     """The one array of a .npy file, mapped: what it declares is compared with its size before anything is read."""
-    try:
+    with refused_if_damaged(path, "a .npy array"):
         return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
-    except DAMAGE as error:
-        raise _refusal(path, error, "not a .npy array") from error
 
 
 def read_mat(path: Path) -> tuple[Arrays, Header]:
     """The known arrays of a MATLAB file (before 7.3): rows of labels as lists, whole numbers in floats as such."""
     from scipy.io import loadmat, whosmat
 
-    try:
-        for name, shape, kind in whosmat(str(path)):
+    with refused_if_damaged(path, "a MATLAB file"):
+        try:
+            arrays = whosmat(str(path))
+        except NotImplementedError as error:
+            raise EvaluationError(f"{path} is a MATLAB 7.3 file, which is not read; save it with -v7") from error
+        for name, shape, kind in arrays:
             if name in NAMES:
                 item = {"double": 8, "int64": 8, "uint64": 8}.get(kind, 4)
                 _refuse_bomb(path, name, item * int(np.prod(shape, dtype=object)), path.stat().st_size)
         found = loadmat(str(path), variable_names=list(NAMES))
-    except NotImplementedError as error:
-        raise EvaluationError(f"{path} is a MATLAB 7.3 file, which is not read; save it with -v7") from error
-    except EvaluationError:
-        raise
-    except Exception as error:  # a damaged file raises almost anything
-        raise EvaluationError(f"{path} is damaged or not a MATLAB file: {error}; write it again") from error
     return {
         name: found[name] if name.endswith(("_f", "vectors")) else _listed(found[name])
         for name in NAMES
@@ -149,7 +122,15 @@ def _refuse_bomb(path: Path, name: str, unpacked: int, packed: int) -> None:
         )
 
 
-def _refusal(path: Path, error: Exception, what: str) -> EvaluationError:
-    if "Object arrays" in str(error) or "Python objects" in str(error):
-        return EvaluationError(f"{path} holds Python objects, which are never loaded; save plain numbers and words")
-    return EvaluationError(f"{path} is damaged or {what}: {error}; write it again")
+@contextmanager
+def refused_if_damaged(path: Path, what: str) -> Iterator[None]:
+    """A reader's exceptions, of which a damaged file may raise any, as a refusal that names the file."""
+    try:
+        yield
+    except EvaluationError:
+        raise
+    except Exception as error:
+        if "Object arrays" in str(error) or "Python objects" in str(error):
+            rule = "holds Python objects, which are never loaded; save plain numbers and words"
+            raise EvaluationError(f"{path} {rule}") from error
+        raise EvaluationError(f"{path} is damaged or not {what}: {error}; write it again") from error

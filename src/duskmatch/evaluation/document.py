@@ -227,10 +227,10 @@ def scores_document(
             frames_per_clip=facts.get("n_frames"),
             sampling=facts.get("sampling"),
             re_ranking=str(evaluation.re_ranking or "none"),
-            test_time_extras=_listed(facts.get("test_time_extras", [] if facts else None)),
+            test_time_extras=facts.get("test_time_extras", [] if facts else None),
         ),
         precision=facts.get("precision"),
-        checkpoint=_optional_text(facts.get("checkpoint")),
+        checkpoint=None if facts.get("checkpoint") is None else str(facts["checkpoint"]),
         selection=facts.get("selection"),
         seed=facts.get("seed"),
         data=data,
@@ -341,13 +341,3 @@ def _trial(trial: int, scores: Scores) -> TrialScores:
 
 def _cmc_at(scores: Scores) -> dict[str, Any]:
     return {f"rank{k}": float(min(1.0, scores.cmc[k - 1])) for k in (1, 5, 10, 20)}
-
-
-def _listed(value: Any) -> list[str] | None:
-    if value is None or isinstance(value, list):
-        return value
-    return [] if value in ("", "none") else [str(value)]
-
-
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -3,7 +3,7 @@
 | array | of | is |
 |---|---|---|
 | vectors | (n d), any float | one embedding a row |
-| pids, camids | (n), any integer | who (-1: nobody known), and which camera |
+| pids, camids | (n), any integer | the person (-1: unknown), and the camera |
 | modalities | (n) | 1 = infrared, 2 = visible, or in .npz the words |
 
 A .safetensors file may carry a JSON header under "duskmatch": {"modality_words": {"1": "infrared", "2": "visible"},

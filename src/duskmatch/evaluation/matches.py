@@ -1,6 +1,6 @@
 """The gallery entries that are a query's matches, and those taken away by the camera rule or as junk.
 
-Pid -1 is junk, nobody knows who it is: its entries are passed over, neither right nor wrong, and its queries have no
+Pid -1 is junk, an unknown person: its entries are passed over, neither right nor wrong, and its queries have no
 match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.
 Camid -1 is an unknown camera, which is never the same as another.
 
@@ -30,7 +30,7 @@ class SamePerson:
 
     columns (q m) in rising order, 0 where padded; matches (q m) True where the entry counts;
     removed (q m) True where the camera rule takes it away; skipped (q g) True where it takes an entry away whoever it
-    shows, None where the rule asks for the person; junk (j,) the columns of nobody known, passed over in every list.
+    shows, None where the rule asks for the person; junk (j,) the columns of unknown people, passed over in every list.
     """
 
     columns: Ints
@@ -49,11 +49,6 @@ class SamePerson:
         return np.asarray(self.n_removed() + len(self.junk) - twice, np.int64)
 
 
-def same_camera(query_camids: Ints, gallery_camids: Ints) -> npt.NDArray[np.bool_]:
-    """Where two cameras are known to be one."""
-    return np.asarray((query_camids == gallery_camids) & (query_camids != UNKNOWN_CAMID))
-
-
 class SamePersonTable:
     """Finds the gallery columns of any queries' pids without a (q g) comparison.
 
@@ -61,10 +56,10 @@ class SamePersonTable:
     camera stay. Other rules: REFERENCE.md 2.2 (none), 3 (SYSU-MM01's one place with two cameras).
     """
 
-    def __init__(self, pids: Int64[np.ndarray, " g"], camids: Int64[np.ndarray, " g"], rule: CameraRule) -> None:
+    def __init__(self, pids: Int64[np.ndarray, " g"], camids: Int64[np.ndarray, " g"], rule: str) -> None:
         if rule not in CAMERA_RULES:
             raise EvaluationError(f"camera rule must be one of {', '.join(CAMERA_RULES)}; got {rule!r}")
-        self.rule = rule
+        self.rule: CameraRule = rule
         self.camids = camids
         self.junk = np.flatnonzero(pids == UNKNOWN_PID)
         self.order = np.argsort(pids, kind="stable")
@@ -81,7 +76,8 @@ class SamePersonTable:
         if skipped is not None:
             taken = np.take_along_axis(skipped, columns, axis=1)
         else:
-            taken = same_camera(camids[:, None], self.camids[columns]) & (self.rule == "same-pid-same-camera")
+            ours = camids[:, None]
+            taken = (self.rule == "same-pid-same-camera") & (ours == self.camids[columns]) & (ours != UNKNOWN_CAMID)
         return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, self.junk, skipped)
 
     def _skipped(self, camids: Int64[np.ndarray, " q"]) -> npt.NDArray[np.bool_] | None:

@@ -151,8 +151,7 @@ def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
     """One band's queries, each by the ranks of its matches."""
     take_away(dist, same)
     n_matches = same.matches.sum(axis=1)
-    there = np.arange(same.matches.shape[1]) < n_matches[:, None]  # (q m), the matches nearest first
-    ranks, tied = match_ranks(dist, same, there, whole=whole)
+    there, ranks, tied = match_ranks(dist, same, whole=whole)
     hits = 1 + np.arange(ranks.shape[1])
     last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
     return _Found(
@@ -175,11 +174,12 @@ def take_away(dist: Numbers, same: SamePerson, *, junk: bool = True) -> None:
         dist[same.skipped] = np.inf
 
 
-def match_ranks(dist: Numbers, same: SamePerson, there: Mask, *, whole: int) -> tuple[Ints, Mask]:
-    """Ranks (q m) of the matches, 1 for the nearest entry, rising along a row; which rows had an ambiguous tie.
+def match_ranks(dist: Numbers, same: SamePerson, *, whole: int) -> tuple[Mask, Ints, Mask]:
+    """(filled, ranks, tied): which places (q m) hold a rank, the ranks (1: nearest), and the rows with ambiguous ties.
 
-    `whole` is the size of the matrix that `dist` is a band of.
+    Ranks rise along a row. `whole` is the size of the matrix that `dist` is a band of.
     """
+    there = np.arange(same.matches.shape[1]) < same.matches.sum(axis=1)[:, None]
     own = np.sort(match_distances(dist, same), axis=1)
     nearer, up_to = counts(dist, own, there.sum(axis=1), whole=whole)
     own_nearer, own_up_to = _places(own)
@@ -187,7 +187,7 @@ def match_ranks(dist: Numbers, same: SamePerson, there: Mask, *, whole: int) -> 
     tied = (there & (up_to - nearer != own_up_to - own_nearer)).any(axis=1)
     if tied.any():
         ranks[tied] = _stable_ranks(dist[tied], same.columns[tied], same.matches[tied], there[tied])
-    return ranks, tied
+    return there, ranks, tied
 
 
 def match_distances(dist: Numbers, same: SamePerson) -> Numbers:

@@ -75,7 +75,7 @@ def neighbours(
 
 
 def _copies(vectors: Floats) -> tuple[Ints, Ints]:
-    """(copies, originals): rows whose vector stood in an earlier row too, and the first row where it stands."""
+    """(copies, originals): rows that repeat the vector of an earlier row, and the first row that has it."""
     as_bytes = np.ascontiguousarray(vectors + np.float32(0)).view(f"V{vectors.shape[1] * 4}").ravel()  # -0 is 0
     _, first, which = np.unique(as_bytes, return_index=True, return_inverse=True)
     original = first[which]

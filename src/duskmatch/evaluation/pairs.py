@@ -36,8 +36,7 @@ def match_pairs(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRu
     def of_band(rows: slice) -> Ints:
         dist, same = sim.negated(rows), table.of(query.pids[rows], query.camids[rows])
         take_away(dist, same)
-        there = np.arange(same.matches.shape[1]) < same.matches.sum(axis=1)[:, None]
-        ranks, _ = match_ranks(dist, same, there, whole=len(query) * len(gallery))
+        there, ranks, _ = match_ranks(dist, same, whole=len(query) * len(gallery))
         nearest_first = np.argsort(match_distances(dist, same), axis=1, kind="stable")
         row, place = np.nonzero(there)
         columns = same.columns[row, nearest_first[row, place]]

@@ -59,7 +59,7 @@ class HasPairs(typing.Protocol):
 class Side:
     """One set of people: their vectors, and their tracklets where there are pictures.
 
-    halves: vectors of the tracklets' first and second halves, where temporal re-ranking asked for them.
+    halves: vectors of the tracklets' first and second halves, where temporal re-ranking needs them.
     """
 
     embeddings: Embeddings

@@ -8,11 +8,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from duskmatch.errors import EvaluationError
-from duskmatch.evaluation.matches import SKIPPED, UNKNOWN_PID, same_camera
-from duskmatch.evaluation.metrics import check_sides
+from duskmatch.evaluation.matches import UNKNOWN_PID, SamePersonTable
+from duskmatch.evaluation.metrics import check_sides, take_away
 from duskmatch.evaluation.similarity import Similarity, map_bands
-from duskmatch.records import CAMERA_RULES, CameraRule, Embeddings, Floats, Ints
+from duskmatch.records import CameraRule, Embeddings, Floats, Ints
 
 FEWEST_BINS, MOST_BINS = 10, 60
 LEAST_RANGE = 1e-6  # a histogram needs a width, also where all distances are one
@@ -57,9 +56,8 @@ class _Pairs:
 
     def __init__(self, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, *, within: bool) -> None:
         check_sides(query, gallery)
-        if camera_rule not in CAMERA_RULES:
-            raise EvaluationError(f"camera rule must be one of {', '.join(CAMERA_RULES)}; got {camera_rule!r}")
-        self.query, self.gallery, self.camera_rule, self.within = query, gallery, camera_rule, within
+        self.query, self.gallery, self.within = query, gallery, within
+        self.table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
         self.sim = Similarity(query.vectors, gallery.vectors)
         self.shape = len(query), len(gallery)
 
@@ -93,14 +91,10 @@ class _Pairs:
 
     def negated(self, rows: slice) -> tuple[Floats, Floats]:
         """- cosine of the band's pairs of one person, and of two: 1 more would round small distances together."""
-        query, gallery = self.query, self.gallery
-        same = query.pids[rows, None] == gallery.pids
-        kept = (query.pids[rows, None] != UNKNOWN_PID) & (gallery.pids != UNKNOWN_PID)
-        if self.camera_rule == "same-pid-same-camera":
-            kept &= ~(same & same_camera(query.camids[rows, None], gallery.camids))
-        for ours, theirs in SKIPPED.get(self.camera_rule, ()):
-            kept &= ~((query.camids[rows, None] == ours) & (gallery.camids == theirs))
+        pids, negated = self.query.pids[rows], self.sim.negated(rows)
+        take_away(negated, self.table.of(pids, self.query.camids[rows]))
+        kept = np.isfinite(negated) & (pids != UNKNOWN_PID)[:, None]
         if self.within:
-            kept &= np.arange(len(gallery)) > np.arange(len(query))[rows, None]
-        negated = self.sim.negated(rows)
+            kept &= np.arange(len(self.gallery)) > np.arange(len(self.query))[rows, None]
+        same = pids[:, None] == self.gallery.pids
         return negated[kept & same], negated[kept & ~same]

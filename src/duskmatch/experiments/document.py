@@ -1,4 +1,4 @@
-"""What the experiments' JSON documents share: a figure with its interval, a difference, facts of RUNs and data sets."""
+"""Parts that the experiments' JSON documents share: an interval, a difference, facts of RUNs and data sets."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def difference(values: Doubles, others: Doubles, pids: Ints) -> Difference:
 
 
 def run_facts(name: str, embedder: Embedder, facts: Mapping[str, Any] | None = None) -> RunFacts:
-    """What a document says of a RUN beside its figures; facts: those of the embedder, where they are known already."""
+    """The facts of a RUN that stand beside its figures; `facts`: those of the embedder, where known already."""
     facts = embedder.facts() if facts is None else facts
     checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
     return RunFacts(
@@ -96,7 +96,7 @@ def run_facts(name: str, embedder: Embedder, facts: Mapping[str, Any] | None = N
 
 
 def set_facts(name: str, dataset: Dataset, split: ScoredSplit) -> SetFacts:
-    """What a document says of a data set, before it was read; DataError where it cannot be used at all."""
+    """The facts of a data set, before it was read; DataError where it cannot be used at all."""
     people = tracklets_of(dataset, split)
     try:
         return SetFacts(

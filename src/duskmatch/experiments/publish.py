@@ -67,7 +67,7 @@ def change(difference: Difference | None) -> str:
 
 
 def origin(data: Iterable[SetFacts]) -> str:
-    """Whether the people were real, in one line."""
+    """One line that says whether the people are real."""
     made = [one.name for one in data if one.synthetic]
     if not made:
         return "Real data."
@@ -75,7 +75,7 @@ def origin(data: Iterable[SetFacts]) -> str:
 
 
 def facts_tables(runs: Iterable[RunFacts], data: Iterable[SetFacts], split: str) -> list[str]:
-    """What the figures depend on: the RUNs and the data sets, each a line."""
+    """Tables of the RUNs and the data sets, a line for each."""
     of_runs = [
         (
             one.name, one.seed, one.preset, one.embedding, _said(one.checkpoint), _said(one.selection),

@@ -1,4 +1,4 @@
-"""What an experiment is about: RUNs and data sets by name, and the people of a split."""
+"""RUNs and data sets under short names, and the people of a split."""
 
 from __future__ import annotations
 

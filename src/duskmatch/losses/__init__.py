@@ -2,7 +2,7 @@
 
 from duskmatch.losses.centre_cluster import centre_cluster_loss
 from duskmatch.losses.contrastive import cross_modal_contrastive_loss
-from duskmatch.losses.distillation import distillation_loss
+from duskmatch.losses.distillation import distillation_loss, sinkhorn_distance
 from duskmatch.losses.identity import (
     attack_identity_loss,
     confusion_loss,
@@ -11,9 +11,7 @@ from duskmatch.losses.identity import (
     sequence_identity_loss,
 )
 from duskmatch.losses.precision import in_fp32
-from duskmatch.losses.ranked import rank_loss
-from duskmatch.losses.sinkhorn import sinkhorn_distance
-from duskmatch.losses.triplet import TripletForm, defense_triplet_loss
+from duskmatch.losses.triplet import TripletForm, defense_triplet_loss, rank_loss, squared_difference_loss
 
 __all__ = [
     "TripletForm",
@@ -29,4 +27,5 @@ __all__ = [
     "rank_loss",
     "sequence_identity_loss",
     "sinkhorn_distance",
+    "squared_difference_loss",
 ]

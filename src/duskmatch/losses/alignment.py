@@ -1,4 +1,4 @@
-"""Dense alignment between the modalities (LbA): each place of a map rebuilt from what a map of the other shows.
+"""Dense alignment between the modalities (LbA): each position of a map rebuilt from a map of the other modality.
 
 | LbA | here |
 |---|---|
@@ -30,7 +30,7 @@ LEAST = 1e-12  # what is divided by, or has its root taken, is at least this
 def matching(
     own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], *, sharpness: float = SHARPNESS
 ) -> Float[Tensor, "n p q"]:
-    """Row p: how likely each place q of the target shows what place p of `own` does."""
+    """Row p: the probability that position q of the target matches position p of `own`."""
     unit, unit_target = (F.normalize(maps.flatten(2), dim=1) for maps in (own, target))
     return (sharpness * unit.transpose(1, 2) @ unit_target).softmax(dim=2)
 
@@ -38,7 +38,7 @@ def matching(
 @torch.no_grad()
 @in_fp32
 def person_mask(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
-    """M: where somebody is, from 0 to 1, as the length of each place's vector tells; no gradient flows through it."""
+    """M: the person's mask, from 0 to 1, by the length of each position's vector; no gradient flows through it."""
     return stretched(torch.linalg.vector_norm(maps, dim=1, keepdim=True))
 
 
@@ -51,7 +51,7 @@ def stretched(maps: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
 
 @in_fp32
 def warped(match: Float[Tensor, "n p q"], target: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
-    """The target as it lies on the places that were matched with it: each a mean of its places by likelihood."""
+    """The target warped onto `own`: for each position the mean of the target's, weighed by probability."""
     return (target.flatten(2) @ match.transpose(1, 2)).reshape(target.shape)
 
 
@@ -69,7 +69,7 @@ def reconstructed(
 def coattention(
     own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], match: Float[Tensor, "n p q"]
 ) -> Float[Tensor, "n 1 h w"]:
-    """A: where both maps show a person, from 0 to 1; no gradient flows through it."""
+    """A: the mask of positions where both maps show a person, from 0 to 1; no gradient flows through it."""
     return stretched(person_mask(own) * warped(match, person_mask(target)))
 
 

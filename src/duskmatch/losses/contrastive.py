@@ -1,4 +1,4 @@
-"""Contrastive loss between the modalities: who is who by day among those seen by night, and the other way round."""
+"""Contrastive loss between the modalities: visible clips among infrared ones, and the other way round."""
 
 from __future__ import annotations
 

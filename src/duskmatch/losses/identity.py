@@ -29,48 +29,9 @@ def confusion_loss(
 
 
 @in_fp32
-def attack_identity_loss(
-    logits_visible: Float[Tensor, "b n_pids"],  # W_att(f^V)
-    logits_infrared: Float[Tensor, "b n_pids"],  # W_att(f^I)
-    labels: Int64[Tensor, "b"],
-    *,
-    mean: bool = False,
-    smoothing: float = 0.0,
-) -> Float[Tensor, ""]:
-    """Source: paper, Eq. 5 (l_att_id)."""
-    return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean, smoothing=smoothing)
-
-
-@in_fp32
-def defense_identity_loss(
-    logits_visible: Float[Tensor, "b n_pids"],  # W_def(f_d^V)
-    logits_infrared: Float[Tensor, "b n_pids"],  # W_def(f_d^I)
-    labels: Int64[Tensor, "b"],
-    *,
-    mean: bool = False,
-    smoothing: float = 0.0,
-) -> Float[Tensor, ""]:
-    """Source: paper, Eq. 9 (l_def_id)."""
-    return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean, smoothing=smoothing)
-
-
-@in_fp32
-def sequence_identity_loss(
-    logits_visible: Float[Tensor, "b n_pids"],  # W_se(j_d^V)
-    logits_infrared: Float[Tensor, "b n_pids"],  # W_se(j_d^I)
-    labels: Int64[Tensor, "b"],
-    *,
-    mean: bool = False,
-    smoothing: float = 0.0,
-) -> Float[Tensor, ""]:
-    """Source: paper, Eq. 16 (l_p_id); its sum runs over both terms, though the brackets are missing in print."""
-    return pair_cross_entropy(logits_visible, logits_infrared, labels, mean=mean, smoothing=smoothing)
-
-
-@in_fp32
 def pair_cross_entropy(
     logits_visible: Float[Tensor, "b n_pids"],
-    logits_infrared: Float[Tensor, "b n_pids"],
+    logits_infrared: Float[Tensor, "b n_pids"],  # row i the same pid as above
     labels: Int64[Tensor, "b"],
     *,
     mean: bool = False,
@@ -81,9 +42,15 @@ def pair_cross_entropy(
     `smoothing` gives this share of a label to all n_pids people alike, the person among them.
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7. Differs: the paper has none.
     """
-    seen = cross_entropy(logits_visible, labels, smoothing=smoothing)
-    total = seen + cross_entropy(logits_infrared, labels, smoothing=smoothing)
+    total = cross_entropy(logits_visible, labels, smoothing=smoothing)
+    total = total + cross_entropy(logits_infrared, labels, smoothing=smoothing)
     return total / 2 if mean else total
+
+
+# One equation three times, of other logits. Source: paper.
+attack_identity_loss = pair_cross_entropy  # Eq. 5 (l_att_id): W_att(f)
+defense_identity_loss = pair_cross_entropy  # Eq. 9 (l_def_id): W_def(f_d)
+sequence_identity_loss = pair_cross_entropy  # Eq. 16 (l_p_id): W_se(j_d); its brackets are missing in print
 
 
 @in_fp32

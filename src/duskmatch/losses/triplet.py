@@ -1,4 +1,4 @@
-"""Batch-hard triplet loss over both modalities: the paper's Eq. 10 and the forms that others use."""
+"""Losses on the distances between all vectors of a batch: triplet (Eq. 10), rank (VSD), squared difference (CAJL)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from duskmatch.errors import SettingsError
 from duskmatch.losses.precision import in_fp32
 
 TripletForm = Literal["squared", "euclidean", "squared_over_d"]
+MOST = 88.0  # exp of more is no fp32 number
 
 
 @in_fp32
@@ -37,8 +38,74 @@ def defense_triplet_loss(
     return F.relu(hardest_positive - hardest_negative + margin)[whole].mean()
 
 
+@in_fp32
+def rank_loss(
+    embeddings: Float[Tensor, "n d"],
+    labels: Int64[Tensor, "n"],
+    compared: Bool[Tensor, "n n"],  # which rows an anchor is compared with
+    *,
+    radius: float,  # alpha: nobody else nearer than this
+    margin: float,  # m: the person's own clips nearer than alpha - m
+) -> Float[Tensor, ""]:
+    """Mean over anchors of how far positives lie outside alpha - m, plus how far negatives lie inside alpha.
+
+    Only pairs that break their bound count. Positives are averaged; negatives are weighed by exp(alpha - distance),
+    so that the nearest speaks loudest. Vectors are brought to length 1, distances are Euclidean.
+
+    Source: Ranked List Loss (Wang et al. 2019) with the bounds of REFERENCE 5.4.
+    Differs: the scale of the exponent is not known here and is 1; an anchor without a positive or a negative among
+    `compared` adds nothing for it.
+    """
+    dist = pairwise_distance(F.normalize(embeddings, dim=1), "euclidean")
+    same = labels[:, None] == labels[None, :]
+    other = compared & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    too_far, too_near = dist - (radius - margin), radius - dist
+    positives, negatives = other & same & (too_far > 0), other & ~same & (too_near > 0)
+    weights = too_near.detach().exp() * negatives  # a weight is no target: no gradient
+    return (averaged(too_far, positives.to(dist)) + averaged(too_near, weights)).mean()
+
+
+@in_fp32
+def averaged(values: Float[Tensor, "n n"], weights: Float[Tensor, "n n"]) -> Float[Tensor, "n"]:
+    """The weighted mean of each row, 0 for a row without weights."""
+    return (values * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-12)
+
+
+@in_fp32
+def squared_difference_loss(
+    embeddings: Float[Tensor, "n d"],
+    labels: Int64[Tensor, "n"],
+    *,
+    gamma: float = 1.0,
+    normalised: bool = True,
+) -> Float[Tensor, ""]:
+    """Mean over anchors of log(1 + exp(-y s)), s = min(gamma (d_p - d_n)^2, 88), y = 1 where d_n >= d_p, else -1.
+
+    d_p, d_n: the anchor's mean distance to its positives and to its negatives, weighed by softmax of the distance, and
+    of the distance taken negative: far positives and near negatives count most.
+
+    Source: Ye et al. 2021; REFERENCE 5.5. Differs: vectors have length 1 first (`normalised`); without, s lies at 88
+    from the first iteration on, where nothing is learnt.
+    """
+    dist = pairwise_distance(F.normalize(embeddings, dim=1) if normalised else embeddings, "euclidean")
+    positive, negative, whole = pairs(labels)
+    d_p = weighed(dist, dist, positive)[whole]
+    d_n = weighed(dist, -dist, negative)[whole]
+    s = (gamma * (d_p - d_n).square()).clamp_max(MOST)
+    return F.softplus(torch.where(d_n >= d_p, -s, s)).mean()
+
+
+@in_fp32
+def weighed(
+    dist: Float[Tensor, "n n"], scores: Float[Tensor, "n n"], counted: Bool[Tensor, "n n"]
+) -> Float[Tensor, " n"]:
+    """Each row's mean over what is counted, by softmax of the scores; 0 for a row where nothing is."""
+    scores = scores.masked_fill(~counted, torch.finfo(scores.dtype).min)  # not infinite: rows may be empty
+    return (scores.softmax(dim=1) * counted * dist).sum(dim=1)
+
+
 class Pairs(NamedTuple):
-    """Who is whose positive and negative, row by row; no clip is its own positive."""
+    """Masks of positive and negative pairs, row by row; no clip is its own positive."""
 
     positive: Bool[Tensor, "n n"]
     negative: Bool[Tensor, "n n"]

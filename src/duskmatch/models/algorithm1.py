@@ -9,8 +9,9 @@
 | 9 | E_def | Eqs. 9, 10 | "defense", stage 2 |
 | before 1 | E^V, E^I, E_def, W_def | Eqs. 9, 10, as the Baseline | "defense", stage 0 |
 
-Modules that it never names: IMSA and f^l's normalisation go with lines 5 and 11, CMCA and f_d's with 2 and 9, the maps
-of Eq. 12 with 3 and 10. Line 5 names E_def as well, which is not on the path of Eqs. 3 and 5: it gets no gradient.
+Modules that the paper's listing does not name: IMSA and f^l's normalisation go with lines 5 and 11, CMCA and f_d's with
+2 and 9, the maps of Eq. 12 with 3 and 10. Line 5 names E_def as well, which is not on the path of Eqs. 3 and 5: it gets
+no gradient.
 
 Differs: Table I's rows without the sequence part keep training the stems by Eqs. 9 and 10 in stage 2, which Eq. 16
 does in the full model; rows without the attack train everything to the end, for nothing attacks W_def.
@@ -51,7 +52,7 @@ ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier"
 
 @dataclass(frozen=True)
 class PaperLosses(CommonLosses):
-    """The paper's losses besides, in the form that the settings give them."""
+    """Adds the paper's losses, in the form that the settings give them."""
 
     def of_pairs(self, loss: Callable[..., Tensor]) -> Callable[[Seen], Tensor]:
         """Eq. 5, 9 or 16."""
@@ -64,11 +65,11 @@ class PaperLosses(CommonLosses):
         return confusion_loss(*logits.chunk(2), mean=self.settings.identity == "mean")
 
     def least_confusion(self, n_pids: int) -> float:
-        """Near it the attack is idle. Source: docs/method.md, row 32."""
+        """The minimum of Eq. 3, near which the attack is idle. Source: docs/method.md, row 32."""
         return math.log(n_pids) * (1 if self.settings.identity == "mean" else 2)
 
     def contrastive(self, seen: Seen) -> Float[Tensor, ""]:
-        """Between the modalities of this batch, or of all processes'. Differs: not in the paper."""
+        """Between the modalities of this batch, or of all processes' batches. Differs: not in the paper."""
         (visible, infrared), (labels, _) = seen.embedding.chunk(2), seen.labels.chunk(2)
         return self.contrastive_of(visible, infrared, labels)
 
@@ -81,19 +82,19 @@ class PaperLosses(CommonLosses):
 
 
 def see_defense(model: SelfAttackDefense, pairing: Pairing, forward: Forward[DefenseMaps]) -> Seen:
-    """f_d and what W_def makes of it."""
+    """f_d and its logits by W_def."""
     f_d = model.defense_embedding(forward.maps, forward.n_frames, pairing)
     return Seen(f_d.pooled, f_d.embedding, model.defense_classifier(f_d.embedding), forward.both_labels)
 
 
 def see_sequence(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Seen:
-    """j_d and what W_se makes of it."""
+    """j_d and its logits by W_se."""
     j_d = model.sequence_embedding(forward.maps.maps, forward.n_frames)
     return Seen(j_d, j_d, model.sequence_classifier(j_d), forward.both_labels)
 
 
 def see_attack(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Seen:
-    """f^l and what W_att makes of it."""
+    """f^l and its logits by W_att."""
     f = model.attack_embedding(forward.shallow, forward.n_frames)
     return Seen(f, f, model.attack_classifier(f), forward.both_labels)
 
@@ -132,7 +133,7 @@ def attack_terms(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Term[Se
 
 
 def attack_figures(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Figure[Seen], ...]:
-    """The accuracy of W_att, and how far Eq. 3 is above its least value."""
+    """W_att's accuracy, and how far Eq. 3 is above its least value."""
     w_def, least = model.defense_classifier.weight, losses.least_confusion(model.n_pids)
     excess = Figure[Seen]("confusion_excess", lambda seen: losses.confusion(seen.embedding, w_def) - least)
     figures = (Figure("attack_accuracy", accuracy), excess)
@@ -140,7 +141,7 @@ def attack_figures(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Figur
 
 
 def updates(model: SelfAttackDefense, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """What is due; the attack waits until W_def has learnt (`train.attack_start`)."""
+    """The updates of this iteration; the attack starts once W_def is accurate enough (`train.attack_start`)."""
     return sub_steps(
         model,
         settings.loss,
@@ -153,7 +154,7 @@ def updates(model: SelfAttackDefense, settings: Settings, due: Due, processes: A
 
 
 def self_pair_drawn(settings: Settings, step: int) -> bool:
-    """Whether CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
+    """True where CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
     if not settings.train.self_pair_probability:
         return False
     rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))
@@ -197,8 +198,8 @@ def sub_steps(
 
     steps = [defense(defense_trains, pairing)]
     if model.has_sequence:
-        see, told = partial(see_sequence, model), Figure("sequence_accuracy", accuracy)
-        steps.append(SubStep("sequence", sequence_trains, see, sequence_terms(losses), (told,)))
+        see, figure = partial(see_sequence, model), Figure("sequence_accuracy", accuracy)
+        steps.append(SubStep("sequence", sequence_trains, see, sequence_terms(losses), (figure,)))
     if model.has_attack and attacking and not only_encoder:
         terms, figures = attack_terms(model, losses), attack_figures(model, losses)
         steps.append(SubStep("attack", (*STEMS, *ATTACK), partial(see_attack, model), terms, figures))

@@ -17,7 +17,7 @@ from duskmatch.models.gauges import branch_over_trunk
 
 
 class NonLocal(nn.Module):
-    """`trunk` plus what the positions of `source` say to the positions of `asking`.
+    """`trunk` plus attention from the positions of `asking` (queries) to those of `source` (keys and values).
 
     `branch_ratio` holds |branch| / |trunk| of the last forward in training: under 0.01 the block has not opened.
     """
@@ -60,7 +60,7 @@ class NonLocal(nn.Module):
     def mixed(
         self, query: Float[Tensor, "m 1 p c"], key: Float[Tensor, "m 1 q c"], value: Float[Tensor, "m 1 q c"]
     ) -> Float[Tensor, "m 1 p c"]:
-        """What each position gets: a mean of values by softmax of products."""
+        """For each position the mean of values, weighed by the softmax of products."""
         # scale 1: the embedded Gaussian has no square root of the width in its exponent
         if torch.compiler.is_exporting():  # OpenVINO 2026.4 joins the one call with the reshapes around it, wrongly
             return (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value

@@ -20,7 +20,6 @@ from duskmatch.models import efficientnet, resnet
 from duskmatch.models.encoder import Encoder
 
 LITE0 = "efficientnet_lite0"
-BACKBONES = (*resnet.ARCHITECTURES, LITE0)
 
 
 def make_stem(settings: BackboneSettings) -> resnet.Stem | efficientnet.LiteStem:

@@ -1,4 +1,4 @@
-"""A method by the settings: its network, begun by the seed, and the updates of an iteration."""
+"""A method by the settings: its network with random weights of the seed, and the updates of an iteration."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def find_method(name: str) -> Method:
 
 
 def settings_of(method: Method, model: ModelSettings) -> BackboneSettings:
-    """What the method's network takes: its part of the settings of `model.`, and `model.options`.
+    """The settings of the method's network: its part of `model.`, and `model.options`.
 
-    A setting that says something else than its default and means nothing to the method is refused.
+    A setting that the method does not have is refused unless it is at its default.
     """
     taken, shared = method.settings.model_fields, ModelSettings.model_fields
     for key in sorted(shared.keys() - taken.keys() - {"name", "weights", "options"}):
@@ -58,7 +58,7 @@ def due_updates(model: Network, settings: Settings, due: Due, processes: AllProc
 
 
 def check_weights(model: Network, settings: Settings) -> None:
-    """Refuses a weight for what is no term of this run."""
+    """Refuses a weight whose name is no term of this run."""
     train = settings.train
     lengths = train.stage0_epochs, train.stage1_epochs, train.stage2_epochs
     ends = (Due(epoch=train.n_epochs - 1, stage=stage, accuracy=1.0) for stage, n in enumerate(lengths) if n)

@@ -1,4 +1,4 @@
-"""CAJL: channel augmented joint learning, every visible clip learnt from twice, once through one of its channels.
+"""CAJL: channel augmented joint learning; every visible clip enters twice, once as one of its channels.
 
 | CAJL | here |
 |---|---|
@@ -6,7 +6,7 @@
 | random channel exchange, channel-adaptive grey | `channels.one_channel` |
 | channel-level random erasing | `channels.erased` |
 | non-local blocks of its body (AGW) | `non_local2`, `non_local3`, on `attention.DotProduct` |
-| enhanced squared difference | `losses.squared_difference` |
+| enhanced squared difference | `losses.triplet` |
 
 Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et
 al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
@@ -23,15 +23,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.config import PooledSettings, Positive, Settings, Share
-from duskmatch.losses import in_fp32
-from duskmatch.losses.squared_difference import squared_difference_loss
+from duskmatch.losses import in_fp32, squared_difference_loss
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import erased, one_channel
 from duskmatch.models.common_losses import CommonLosses, Seen
-from duskmatch.models.draws import Draws
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
-from duskmatch.models.method import ALONE, AllProcesses, Forward, Pixels, SubStep, Term
-from duskmatch.models.network import Due, every_part
+from duskmatch.models.method import ALONE, AllProcesses, Draws, Forward, Pixels, SubStep, Term
+from duskmatch.models.network import Clips, Due, LastMaps, Shallow, Vectors, every_part
 from duskmatch.records import Modality
 
 N_BLOCKS = (2, 3)  # behind so many of the last blocks of stages 2 and 3; of all, where a stage has fewer
@@ -66,8 +64,8 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         self.non_local3 = nn.ModuleList(DotProduct(d3, inner=1) for _ in range(n3))
         self.test_time_extras = ("mean with the mirrored clip",) if settings.flip else ()
 
-    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d h w"]:
-        """The last maps of the shared stages, each position having heard from all of its frame.
+    def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d h w"]:
+        """The last maps of the shared stages, with non-local blocks over each frame.
 
         Source: AGW's body; one inner channel, as published with CAJL.
         """
@@ -77,18 +75,14 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         maps = encoder.run(partial(attending, encoder.layer3, self.non_local3), maps)
         return encoder.stage4(maps)
 
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+    def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
         maps = super().maps_to_pool(clips, modality)
         if self.settings.flip:
             (mirrored,) = super().maps_to_pool(clips.flip(-1), modality)
-            maps.append(mirrored.flip(-1))  # back again: places of both maps are the same places
+            maps.append(mirrored.flip(-1))  # back, so that positions of both maps agree
         return maps
 
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.neck(torch.stack([self.pooled(m, n_frames) for m in maps]).mean(dim=0))]
 
 
@@ -104,8 +98,8 @@ def attending(stage: nn.Sequential, blocks: nn.ModuleList, maps: Float[Tensor, "
 
 def three_parts(
     pixels: Pixels, settings: CAJLSettings, rng: np.random.Generator
-) -> tuple[Float[Tensor, "b2 t 3 h w"], Float[Tensor, "b t 3 h w"]]:
-    """What enters: visible clips, below them channel-exchanged ones, and infrared ones, each erased by its own draw.
+) -> tuple[Float[Tensor, "b2 t 3 h w"], Clips]:
+    """Visible clips followed by their channel-exchanged copies, and infrared clips, each part erased by its own draw.
 
     Source: REFERENCE 5.5.
     """
@@ -115,11 +109,11 @@ def three_parts(
     return both, alone
 
 
-def see(model: ChannelAugmentedJointLearning, draws: Draws, forward: Forward[Tensor]) -> Seen:
+def see(model: ChannelAugmentedJointLearning, settings: Settings, due: Due, forward: Forward[Tensor]) -> Seen:
     """All three parts of a batch."""
     assert forward.pixels is not None, "channels are exchanged in pixels"
     n_frames = forward.n_frames
-    visible, infrared = three_parts(forward.pixels, model.settings, draws.rng)
+    visible, infrared = three_parts(forward.pixels, model.settings, Draws(settings.seed, due.step).rng)
     shallow = [model.stem_visible(visible.flatten(0, 1)), model.stem_infrared(infrared.flatten(0, 1))]
     pooled = model.pooled(model.shared_maps(torch.cat(shallow), n_frames), n_frames)  # (3b d)
     embedding = model.neck(pooled)
@@ -131,9 +125,6 @@ def updates(
 ) -> list[SubStep]:
     """One update of everything."""
     losses, own = CommonLosses(settings.loss, processes), model.settings
-
-    def seen(forward: Forward[Tensor]) -> Seen:
-        return see(model, Draws(settings.seed, due.step), forward)
 
     @in_fp32
     def squared_difference(vectors: Tensor, labels: Tensor) -> Tensor:
@@ -148,4 +139,4 @@ def updates(
             lambda seen: squared_difference(losses.compared(seen), seen.labels),
         ),
     )
-    return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY,))]
+    return [SubStep("main", every_part(model), partial(see, model, settings, due), terms, (IDENTITY_ACCURACY,))]

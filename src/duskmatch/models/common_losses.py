@@ -1,4 +1,4 @@
-"""The losses that most methods have, as the settings want them, and the accuracy of a classifier."""
+"""The losses that most methods share, in the form that the settings give them, and classification accuracy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from duskmatch.models.method import ALONE, AllProcesses
 
 @dataclass(frozen=True)
 class Seen:
-    """Each clip's vector before and after its normalisation, who it is taken for, and who it is; visible ones first."""
+    """Each clip's vector before and after its normalisation, its logits and its label; visible clips first."""
 
     pooled: Float[Tensor, "n d"]
     embedding: Float[Tensor, "n d"]
@@ -36,7 +36,7 @@ class CommonLosses:
         return self.triplet_of(self.compared(seen), seen.labels)
 
     def compared(self, seen: Seen) -> Float[Tensor, "n d"]:
-        """Which of a clip's vectors a triplet takes, as `loss.triplet_on` says."""
+        """The vectors that a triplet loss takes, by `loss.triplet_on`."""
         return seen.embedding if self.settings.triplet_on == "embedding" else seen.pooled
 
     @in_fp32
@@ -51,7 +51,7 @@ class CommonLosses:
 
 
 def accuracy(seen: Seen) -> Float[Tensor, ""]:
-    """The share of clips whose person the classifier names."""
+    """The share of clips whose largest logit is their label's."""
     return share_right(seen.logits, seen.labels)
 
 

@@ -29,14 +29,11 @@ from torch.nn import functional as F
 from duskmatch.config import Count, PooledSettings, Settings
 from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models.common_losses import CommonLosses, Seen
-from duskmatch.models.draws import Draws
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.gauges import branch_over_trunk
-from duskmatch.models.graph_attention import GraphAttention
-from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
-from duskmatch.models.network import Due, every_part, neck
+from duskmatch.models.method import ALONE, AllProcesses, Draws, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Due, LastMaps, Vectors, every_part, neck
 from duskmatch.models.parts import part_pool
-from duskmatch.records import Modality
 
 L_P = ("identity", "triplet", "part_identity")
 N_HEADS = 4
@@ -63,6 +60,30 @@ class PartAggregation(nn.Module):
         return (self.gate.softmax(dim=0)[:, None] * mixed).sum(dim=1)
 
 
+class GraphAttention(nn.Module):
+    """One head, (n d) -> (n out): each node takes a mean of its neighbours, weighed by what both are.
+
+    Source: Velickovic et al. 2018, "Graph Attention Networks", Eqs. 1 to 4.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.transform = nn.Linear(channels, out, bias=False)
+        self.asking, self.asked = nn.Linear(out, 1, bias=False), nn.Linear(out, 1, bias=False)
+
+    def forward(
+        self,
+        nodes: Float[Tensor, "n d"],
+        neighbours: Bool[Tensor, "n n"],  # row i: who node i listens to, one at least
+        dropout: Callable[[Tensor], Tensor],
+    ) -> Float[Tensor, "n out"]:
+        """`dropout` is applied to the weights."""
+        h = self.transform(nodes)
+        scores = F.leaky_relu(self.asking(h) + self.asked(h).T, 0.2)  # (n n): a . [h_i, h_j], its halves apart
+        weights = scores.float().masked_fill(~neighbours, -float("inf")).softmax(dim=1)
+        return dropout(weights).to(h.dtype) @ h  # type: ignore[no-any-return]
+
+
 class Attended(NamedTuple):
     """A clip's vector before its normalisation, after it, and after the parts were added."""
 
@@ -74,19 +95,11 @@ class Attended(NamedTuple):
 class DualAttentiveAggregation(FrameNetwork):
     """IWPA at training and test, CGSA while training.
 
-    Searched with is the vector with parts. What w_g needs to know of the epoch before are buffers: a run that was
-    killed goes on with them.
+    The vector with parts is searched with. The losses of the last epoch, for w_g, are buffers, so that a resumed run
+    has them.
     """
 
-    logged = (
-        "identity",
-        "triplet",
-        "part_identity",
-        "graph",
-        "graph_weight",
-        "identity_accuracy",
-        "part_attention_ratio",
-    )
+    logged = (*L_P, "graph", "graph_weight", "identity_accuracy", "part_attention_ratio")
     embedding = "part-attended"
     neck_depth = 2
     epoch: Tensor
@@ -111,25 +124,23 @@ class DualAttentiveAggregation(FrameNetwork):
         return ("classifier", "graph_")
 
     def attended(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Attended:
-        """The clip's vector, and the same with what its parts say to each other."""
+        """The clip's vector, and the same plus the attention of its parts."""
         pooled = self.pooled(maps, n_frames)
         embedding = self.neck(pooled)
         parts = part_pool(maps, self.n_parts, n_frames, self.power).mean(dim=1)  # (b k d)
-        told = self.part_attention(parts)
+        attended = self.part_attention(parts)
         if self.training:
-            self.part_attention.branch_ratio = branch_over_trunk(told, embedding)
-        return Attended(pooled, embedding, self.part_neck(embedding + told))
+            self.part_attention.branch_ratio = branch_over_trunk(attended, embedding)
+        return Attended(pooled, embedding, self.part_neck(embedding + attended))
 
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.attended(maps[0], n_frames).with_parts]
 
     @in_fp32
     def graph_logits(
         self, pooled: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], dropout: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "n n_pids"]:
-        """CGSA: who each clip shows, told from the clips of both modalities that it hangs together with."""
+        """CGSA: each clip's identity, from its neighbours of both modalities."""
         near = neighbours(labels)
         nodes = dropout(pooled)
         nodes = dropout(torch.cat([F.elu(head(nodes, near, dropout)) for head in self.graph_heads], dim=1))
@@ -137,7 +148,7 @@ class DualAttentiveAggregation(FrameNetwork):
 
     @torch.no_grad()
     def begin(self, due: Due) -> None:
-        """Where an epoch begins, what was counted of the one before becomes its mean."""
+        """At the start of an epoch the mean loss of the last one replaces `previous_loss`."""
         if due.epoch != int(self.epoch):
             self.previous_loss.copy_(self.loss_sum / self.n_losses.clamp_min(1))
             self.loss_sum.zero_(), self.n_losses.zero_(), self.epoch.fill_(due.epoch)
@@ -149,32 +160,32 @@ class DualAttentiveAggregation(FrameNetwork):
 
     @torch.no_grad()
     def remember(self, loss: float) -> None:
-        """Counts an iteration's loss into this epoch's mean."""
+        """Adds an iteration's loss to this epoch's mean."""
         self.loss_sum.add_(loss), self.n_losses.add_(1)
 
 
 def neighbours(labels: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"]:
     """A_g: clips of one person, each clip itself among them.
 
-    Differs: rows are not brought to length 1. The graph's attention asks whether an entry is above 0 and for nothing
-    else.
+    Differs: rows are not brought to length 1; the graph's attention only asks whether an entry is above 0.
     """
     return labels[:, None] == labels[None, :]
 
 
 @dataclass(frozen=True)
 class Aggregated(Seen):
-    """Besides: who the clips with their parts are taken for, and who the graph takes them for."""
+    """Also: the logits of the vectors with parts, and the graph's."""
 
     part_logits: Float[Tensor, "n n_pids"]
     graph_logits: Float[Tensor, "n n_pids"]
 
 
-def see(model: DualAttentiveAggregation, draws: Draws, forward: Forward[Tensor]) -> Aggregated:
+def see(model: DualAttentiveAggregation, settings: Settings, due: Due, forward: Forward[Tensor]) -> Aggregated:
     """A batch by IWPA and by CGSA."""
+    dropout = partial(Draws(settings.seed, due.step).dropout, share=DROPOUT)
     found, labels = model.attended(forward.maps, forward.n_frames), forward.both_labels
     part_logits = model.classifier(found.with_parts)
-    graph_logits = model.graph_logits(found.pooled, labels, partial(draws.dropout, share=DROPOUT))
+    graph_logits = model.graph_logits(found.pooled, labels, dropout)
     logits = model.classifier(found.embedding)
     return Aggregated(found.pooled, found.embedding, logits, labels, part_logits, graph_logits)
 
@@ -190,9 +201,6 @@ def updates(
     loss, losses = settings.loss, CommonLosses(settings.loss, processes)
     graph_weight = loss.weights.get("graph", model.graph_weight)
 
-    def seen(forward: Forward[Tensor]) -> Aggregated:
-        return see(model, Draws(settings.seed, due.step), forward)
-
     def remember(weighted: Mapping[str, float]) -> None:
         model.remember(processes.mean_of(sum(weighted[name] for name in L_P)))
 
@@ -203,4 +211,5 @@ def updates(
         Term[Aggregated]("graph", graph_weight, lambda x: cross_entropy(x.graph_logits, x.labels)),
     )
     weight = Figure[Aggregated]("graph_weight", lambda _: torch.tensor(graph_weight))
+    seen = partial(see, model, settings, due)
     return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY, weight), remember)]

@@ -125,7 +125,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 def same_padding(n: int, kernel: int, stride: int) -> tuple[int, int]:
-    """What TensorFlow's "same" adds before and after n places: ceil(n / stride) come out, the odd one lies after."""
+    """TensorFlow's "same" padding before and after n positions: ceil(n / stride) come out, an odd one goes after."""
     total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
     return total // 2, total - total // 2
 

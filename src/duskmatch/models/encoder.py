@@ -1,4 +1,4 @@
-"""What every backbone's encoder is: four stages after a stem, run one after the other."""
+"""The base of every backbone's encoder: four stages after a stem, run one after the other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recompute = False  # True: a stage's activations are made again in the backward pass and not kept for it
+        self.recompute = False  # True: activations of a stage are recomputed in the backward pass, not kept
 
     def take(self, stages: Sequence[nn.Sequential], channels: tuple[int, ...]) -> None:
         """The four stages and the width behind each."""
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         return self.run(self.layer4, maps3)
 
     def run(self, stage: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """One stage; its activations are kept or made again, as `recompute` says."""
+        """One stage, checkpointed where `recompute` is set."""
         if self.recompute and torch.is_grad_enabled():  # nothing random in a stage: no state of a generator to keep
             return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
         return stage(x)

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.config import BackboneSettings, Settings
-from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.backbone import make_stages, make_stem
 from duskmatch.models.common_losses import CommonLosses, Seen, accuracy
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
-from duskmatch.models.network import Due, Network, classifier, every_part, neck
+from duskmatch.models.network import Due, LastMaps, Network, Shallow, Vectors, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
-from duskmatch.records import Modality
 
 IDENTITY_ACCURACY = Figure("identity_accuracy", accuracy)
 
@@ -33,25 +31,13 @@ class FrameNetwork(Network):
         self.stem_visible, self.stem_infrared = make_stem(settings), make_stem(settings)
         self.encoder = make_stages(settings)
         self.neck, self.classifier = neck(self.channels), classifier(self.channels, n_pids)
-        self.register_centres()
-        for piece in self.backbone_pieces():
-            initialise(piece)
+        self.initialise()
         self.stem_infrared.load_state_dict(self.stem_visible.state_dict())  # as with loaded weights
-
-    @property
-    def channels(self) -> int:
-        return self.encoder.channels
 
     def backbone_pieces(self) -> list[nn.Module]:
         return [self.stem_visible, self.stem_infrared, self.encoder]
 
-    def shallow(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> Float[Tensor, "n c h4 w4"]:
-        """Both modalities through their stems, visible frames first: n = 2 b t."""
-        return torch.cat([self.stem_visible(visible.flatten(0, 1)), self.stem_infrared(infrared.flatten(0, 1))])
-
-    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d h w"]:
+    def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d h w"]:
         """The last maps of the shared stages."""
         return self.encoder(shallow)  # type: ignore[no-any-return]
 
@@ -59,20 +45,12 @@ class FrameNetwork(Network):
         """One vector for each clip, before its normalisation."""
         return pool_clip(maps, n_frames, self.power)
 
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d h16 w16"]]:
-        stem = self.stem_visible if modality == "visible" else self.stem_infrared
-        return [self.shared_maps(stem(clips.flatten(0, 1)), clips.shape[1])]
-
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.neck(self.pooled(maps[0], n_frames))]
 
 
 def see(model: FrameNetwork, forward: Forward[Tensor]) -> Seen:
-    """What losses read of a batch: BNNeck (Luo et al. 2019)."""
+    """The vectors and logits of a batch, by BNNeck (Luo et al. 2019)."""
     pooled = model.pooled(forward.maps, forward.n_frames)
     embedding = model.neck(pooled)
     return Seen(pooled, embedding, model.classifier(embedding), forward.both_labels)

@@ -1,5 +1,5 @@
-"""What is measured of learned parts at their forward while they train: how much they differ between clips, how far
-their gates are open, how large a branch is beside its trunk.
+"""Measures of learned parts during training: their deviation between clips, how far their gates are open, and the
+size of a branch relative to its trunk.
 
 A network names its parts and their gauges (`Network.gauges`); training reads them on the iterations that it logs.
 """
@@ -13,25 +13,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-NEAR_0, NEAR_1 = 0.01, 0.99  # a gate under the one is shut, over the other open, whatever it is shown
+NEAR_0, NEAR_1 = 0.01, 0.99  # a gate below the first is shut, above the second open, whatever the input
+GATE_FIGURES = ("low", "high", "deviation")  # the columns of a gate, behind its name
 
 # From a module's inputs and output to figures by their columns in log.csv.
 Gauge = Callable[[tuple[Any, ...], Any], dict[str, Tensor]]
 
 
 def deviation(clips: Float[Tensor, "b *rest"]) -> Float[Tensor, ""]:
-    """How much something differs between clips: its standard deviation over them, root mean square over all else."""
+    """The standard deviation over clips, root mean square over all other axes."""
     return clips.float().var(dim=0, unbiased=False).mean().sqrt()
 
 
 def gate_figures(name: str, gate: Float[Tensor, "b *rest"], clips: Float[Tensor, "b *less"]) -> dict[str, Tensor]:
-    """Shares of a gate's values near 0 and near 1, and how much what it is for each clip (`clips`) differs."""
+    """Shares of a gate's values near 0 and near 1, and how much its means per clip (`clips`) differ."""
     values = gate.float()
-    return {
-        f"{name}_low": (values < NEAR_0).float().mean(),
-        f"{name}_high": (values > NEAR_1).float().mean(),
-        f"{name}_deviation": deviation(clips),
-    }
+    found = (values < NEAR_0).float().mean(), (values > NEAR_1).float().mean(), deviation(clips)
+    return {f"{name}_{figure}": value for figure, value in zip(GATE_FIGURES, found, strict=True)}
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 | paper | here |
 |---|---|
-| c_v^i, c_t^i | `centres` |
-| L_hc_tri | `hetero_centre_triplet` |
+| c_v^i, c_t^i | `losses.centre_cluster.centres` |
+| L_hc_tri | `losses.centre_cluster.hetero_centre_triplet` |
 
 Source: Liu, Tan, Zhou, "Parameter Sharing Exploration and Hetero-Center Triplet Loss for Visible-Thermal Person
 Re-Identification", IEEE TMM 2020. Differs: one vector for the whole person, without the paper's stripes; clips.
@@ -13,13 +13,10 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
 from duskmatch.config import Settings
-from duskmatch.losses import in_fp32
+from duskmatch.losses.centre_cluster import hetero_centre_triplet
 from duskmatch.models.common_losses import CommonLosses, Seen
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork, see
 from duskmatch.models.method import ALONE, AllProcesses, SubStep, Term
@@ -32,37 +29,8 @@ class HeteroCentreTriplet(FrameNetwork):
     logged = ("identity", "centre_triplet", "identity_accuracy")
 
 
-@in_fp32
-def centres(vectors: Float[Tensor, "b d"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "p d"]:
-    """The mean vector of each person, in the order of their labels."""
-    people, whose = torch.unique(labels, return_inverse=True)
-    own = F.one_hot(whose, len(people)).to(vectors.dtype)  # (b p)
-    return own.T @ vectors / own.sum(dim=0)[:, None]
-
-
-@in_fp32
-def hetero_centre_triplet(
-    visible: Float[Tensor, "b d"],
-    infrared: Float[Tensor, "b d"],  # row i the same pid as above
-    labels: Int64[Tensor, " b"],
-    *,
-    margin: float,
-) -> Float[Tensor, ""]:
-    """The sum over people and modalities of [margin + own centre of the other modality - nearest other's centre]_+.
-
-    Source: L_hc_tri; distances are Euclidean, the nearest other is sought in both modalities.
-    """
-    v, t = centres(visible, labels), centres(infrared, labels)
-    everyone, n = torch.cat([v, t]), len(v)
-    dist = (everyone[:, None] - everyone[None, :]).square().sum(dim=2).clamp_min(1e-12).sqrt()  # (2p 2p)
-    person = torch.arange(n, device=v.device).repeat(2)
-    others = dist.masked_fill(person[:, None] == person[None, :], torch.inf).amin(dim=1)
-    own = dist.diagonal(n).repeat(2)  # c_v^i to c_t^i, which both of them have
-    return F.relu(margin + own - others).sum()
-
-
 def updates(model: HeteroCentreTriplet, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """One update of everything: cross entropy behind the neck, the centres before it."""
+    """One update of everything: cross entropy after the neck, the centres before it."""
 
     def of_centres(seen: Seen) -> Tensor:
         (visible, infrared), (labels, _) = seen.pooled.chunk(2), seen.labels.chunk(2)

@@ -16,6 +16,7 @@ t.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +29,9 @@ from duskmatch.errors import SettingsError
 from duskmatch.losses import in_fp32
 from duskmatch.losses.alignment import coattention, dense_triplet_loss, matching, reconstructed
 from duskmatch.models.common_losses import CommonLosses, Seen
-from duskmatch.models.draws import Draws
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
-from duskmatch.models.method import ALONE, AllProcesses, Forward, SubStep, Term
-from duskmatch.models.network import Due, every_part
-from duskmatch.records import Modality
+from duskmatch.models.method import ALONE, AllProcesses, Draws, Forward, SubStep, Term
+from duskmatch.models.network import Due, LastMaps, Vectors, every_part
 
 DENSE_WEIGHT = 0.5  # of L_DT. Source: REFERENCE 5.1
 
@@ -49,9 +48,7 @@ class LearningByAligning(FrameNetwork):
     def unused_at_test(self) -> tuple[str, ...]:
         return ("neck", "classifier")
 
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         return [self.pooled(maps[0], n_frames)]
 
 
@@ -92,7 +89,7 @@ def frames_of(clips: Int64[Tensor, " n"], n_frames: int) -> Int64[Tensor, " nt"]
 
 @in_fp32
 def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, margin: float) -> Aligned:
-    """Every frame's map rebuilt from its partner of the same person, held against the one rebuilt from another's."""
+    """Every frame's map rebuilt from the same person's, and its dense triplet against one rebuilt from another's."""
     same, other = (maps[frames_of(clips, n_frames)] for clips in chosen)
     match = matching(maps, same)
     positive, negative = reconstructed(maps, same, match), reconstructed(maps, other, matching(maps, other))
@@ -102,21 +99,21 @@ def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, mar
 
 @dataclass(frozen=True)
 class Rebuilt(Seen):
-    """Besides: maps of stage 4 rebuilt, and of stage 3 rebuilt and then through stage 4; the dense triplets of both."""
+    """Also: rebuilt maps of stage 4, rebuilt maps of stage 3 after stage 4, and the sum of their dense triplets."""
 
     maps: tuple[Float[Tensor, "nt d h w"], Float[Tensor, "nt d h w"]]
     dense: Float[Tensor, ""]
 
 
-def see(model: LearningByAligning, draws: Draws, margin: float, forward: Forward[Tensor]) -> Rebuilt:
+def see(model: LearningByAligning, settings: Settings, due: Due, forward: Forward[Tensor]) -> Rebuilt:
     """A batch, aligned after stages 3 and 4."""
     n_frames, labels = forward.n_frames, forward.both_labels
     maps3 = model.encoder.to_stage3(forward.shallow)
     maps4 = model.encoder.stage4(maps3)
     pooled = model.pooled(maps4, n_frames)
     embedding = model.neck(pooled)  # before what is rebuilt: running statistics follow a layer's first forward
-    chosen = partners(forward.labels, draws.rng)
-    third, fourth = (aligned(maps, chosen, n_frames, margin) for maps in (maps3, maps4))
+    chosen = partners(forward.labels, Draws(settings.seed, due.step).rng)
+    third, fourth = (aligned(maps, chosen, n_frames, settings.loss.margin) for maps in (maps3, maps4))
     rebuilt = fourth.maps, model.encoder.stage4(third.maps)
     return Rebuilt(pooled, embedding, model.classifier(embedding), labels, rebuilt, third.dense + fourth.dense)
 
@@ -125,11 +122,8 @@ def updates(model: LearningByAligning, settings: Settings, due: Due, processes: 
     """One update of everything: L_ID + L_IC + 0.5 L_DT."""
     loss, losses = settings.loss, CommonLosses(settings.loss, processes)
 
-    def seen(forward: Forward[Tensor]) -> Rebuilt:
-        return see(model, Draws(settings.seed, due.step), loss.margin, forward)
-
     def shown(rebuilt: Rebuilt) -> Tensor:
-        """L_IC: who the rebuilt maps show, by the same neck and classifier."""
+        """L_IC: identity of the rebuilt maps by the same neck and classifier."""
         n_frames = len(rebuilt.maps[0]) // len(rebuilt.labels)
         of_4, of_3 = (model.classifier(model.neck(model.pooled(maps, n_frames))) for maps in rebuilt.maps)
         return losses.cross_entropy(of_4, rebuilt.labels) + losses.cross_entropy(of_3, rebuilt.labels)
@@ -140,4 +134,4 @@ def updates(model: LearningByAligning, settings: Settings, due: Due, processes: 
         Term("aligned_identity", 1.0, shown),
         Term[Rebuilt]("dense_triplet", DENSE_WEIGHT, lambda rebuilt: rebuilt.dense),
     )
-    return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY,))]
+    return [SubStep("main", every_part(model), partial(see, model, settings, due), terms, (IDENTITY_ACCURACY,))]

@@ -1,4 +1,4 @@
-"""What a method is to the rest of the program: a network that embeds clips, and the updates that train it.
+"""A method: a network that embeds clips, and the updates that train it.
 
 The loop, checkpoints, embedding, export and pictures know a network by `Network` alone. An iteration is a list of
 `SubStep`s; each sees a `Forward`, the batch on its way through the network, and sums up the `Term`s made of that.
@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from duskmatch.config import BackboneSettings, Settings
+from duskmatch.losses import in_fp32
 from duskmatch.models.network import Due, Network
 
 Maps = TypeVar("Maps")
-Maps_co = TypeVar("Maps_co", covariant=True)
 Seen = TypeVar("Seen")
 Seen_contra = TypeVar("Seen_contra", contravariant=True)
 
@@ -30,7 +31,7 @@ def alone(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AllProcesses:
-    """What a process of a run has from all of them: rows to compare its own with, the mean of a number."""
+    """Collectives for losses: the rows of all processes, the mean of a number over processes."""
 
     gather: Callable[[Tensor], Tensor] = alone
     mean_of: Callable[[float], float] = float
@@ -40,29 +41,21 @@ ALONE = AllProcesses()
 
 
 class Pixels(NamedTuple):
-    """The clips of a batch as uint8, row i of both the same person, and how pixels enter the network."""
+    """The clips of a batch as uint8, row i of both the same person, and the normalisation that the network expects."""
 
     visible: UInt8[Tensor, "b t 3 h w"]
     infrared: UInt8[Tensor, "b t 3 h w"]
     enter: Callable[[Tensor], Tensor]
 
 
-@runtime_checkable
-class InStages(Protocol[Maps_co]):
-    """What a batch goes through in training: the modalities' stems, then the stages that both share."""
-
-    def shallow(self, visible: Tensor, infrared: Tensor) -> Tensor: ...
-    def shared_maps(self, shallow: Tensor, n_frames: int) -> Maps_co: ...
-
-
 @dataclass(eq=False)
 class Forward(Generic[Maps]):
-    """What one batch becomes on its way through the network, each piece computed once and only when asked for.
+    """One batch on its way through the network, each piece computed once and only when asked for.
 
     visible, infrared: clips as they enter the network, row i of both the same person.
     """
 
-    network: InStages[Maps]
+    network: Network
     visible: Float[Tensor, "b t 3 h w"]
     infrared: Float[Tensor, "b t 3 h w"]
     labels: Int64[Tensor, " b"]
@@ -87,7 +80,23 @@ class Forward(Generic[Maps]):
     @cached_property
     def maps(self) -> Maps:
         """The last maps of the shared stages."""
-        return self.network.shared_maps(self.shallow, self.n_frames)
+        return self.network.shared_maps(self.shallow, self.n_frames)  # type: ignore[return-value]
+
+
+class Draws:
+    """Random choices of a forward: a pure function of (seed, step), the same for each forward of an iteration."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.rng = np.random.Generator(np.random.Philox(key=[seed % 2**63, step], counter=[0, 0, 0, 1]))
+        self.generator: torch.Generator | None = None
+
+    @in_fp32
+    def dropout(self, x: Tensor, share: float) -> Tensor:
+        """Dropout by a generator that the first call seeds from `rng`."""
+        if self.generator is None:
+            self.generator = torch.Generator(x.device).manual_seed(int(self.rng.integers(2**63)))
+        kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= share
+        return x * kept / (1 - share)
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ class Figure(Generic[Seen_contra]):
 class SubStep(Generic[Maps, Seen]):
     """One update: the top-level modules it trains, what it sees of a batch, and the terms made of that.
 
-    heard: is told the value of each term times its weight.
+    heard: called with the value of each term times its weight.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""MITML: what a clip shows over time, told to each of its frames, and no trace of its modality (Lin et al. 2022, CVPR).
+"""MITML: motion guides each frame's appearance, and features hide their modality (Lin et al. 2022, CVPR).
 
 | paper | here |
 |---|---|
@@ -39,14 +39,13 @@ from duskmatch.models import frames
 from duskmatch.models.common_losses import CommonLosses, Seen, share_right
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
-from duskmatch.models.gauges import Gauge, deviation, gate_figures
+from duskmatch.models.gauges import GATE_FIGURES, Gauge, deviation, gate_figures
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
-from duskmatch.models.network import Due, every_part
+from duskmatch.models.network import Due, HeadInputs, LastMaps, Shallow, Vectors, every_part
 from duskmatch.models.pooling import over_positions
-from duskmatch.records import Modality
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
-FAST = ("neck", "classifier")  # what trains at the whole rate, and nothing else. Source: REFERENCE 5
+FAST = ("neck", "classifier")  # all else trains at the slow rate. Source: REFERENCE 5
 LEAST_CHANNELS = 8  # of the modality classifier's last convolution
 
 
@@ -67,7 +66,7 @@ class TemporalStage(nn.Module):
 
 
 class Guide(nn.Module):
-    """g: how much of each feature of a frame to add once more, from the clip's t and what the frame has of time."""
+    """g: the gate by which features of a frame are added once more, from the clip's t and the frame's x_l."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -83,8 +82,8 @@ class Guide(nn.Module):
 class ModalityClassifier(nn.Module):
     """Visible, infrared or undecided, from a clip's vector, by convolutions that halve its channels one by one.
 
-    To them the vector is d channels of one place, which is all that their kernels of three and steps of two ever meet:
-    the rest is padding. Source: REFERENCE 5.6.
+    The vector enters as d channels of one position; the rest of each kernel of three reads padding.
+    Source: REFERENCE 5.6.
     """
 
     def __init__(self, channels: int) -> None:
@@ -102,20 +101,11 @@ class ModalityClassifier(nn.Module):
 
 
 class MITML(FrameNetwork):
-    """Appearance and time by a layer 4 each; time guides which features of each frame's appearance count double."""
+    """Appearance and time by a layer 4 each; gates from time amplify features of each frame's appearance."""
 
     logged = (
-        "identity",
-        "triplet",
-        "confusion",
-        "modality",
-        "identity_accuracy",
-        "modality_accuracy",
-        "memory_deviation",
-        "time_deviation",
-        "guide_low",
-        "guide_high",
-        "guide_deviation",
+        *("identity", "triplet", "confusion", "modality", "identity_accuracy", "modality_accuracy"),
+        *("memory_deviation", "time_deviation", *(f"guide_{figure}" for figure in GATE_FIGURES)),
     )
 
     def __init__(self, n_pids: int, settings: MITMLSettings) -> None:
@@ -139,7 +129,7 @@ class MITML(FrameNetwork):
         """All but the neck and the classifier, what is new here included. Source: REFERENCE 5."""
         return [piece for name, piece in self.named_children() if name not in FAST]
 
-    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d_both h w"]:
+    def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d_both h w"]:
         """Both layers 4, their channels one after the other: appearance, time."""
         maps3 = self.encoder.to_stage3(shallow)
         time = self.encoder.run(self.temporal_stage.layer4, maps3)
@@ -175,7 +165,7 @@ class MITML(FrameNetwork):
         return self.frame_features(maps, n_frames).mean(dim=1)
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """What the memory tells a frame beside what the frame has of time, which it is added to, and g."""
+        """W_i t relative to the frame's x_l that it is added to, and g."""
 
         def of_memory(inputs: tuple[Tensor, ...], output: Float[Tensor, "b d"]) -> dict[str, Tensor]:
             return {"memory_deviation": deviation(output)}
@@ -188,26 +178,22 @@ class MITML(FrameNetwork):
             found |= {guide: of_guide, guide.told: of_memory}  # type: ignore[dict-item]
         return found
 
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
-        return self.head(self.head_inputs(maps, n_frames, modality))
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
+        return self.head(self.head_inputs(maps, n_frames))
 
-    def head_inputs(
-        self, maps: list[Float[Tensor, "bt d_both h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b t d"]]:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
         return list(self.halves(maps[0], n_frames))
 
-    def head(self, inputs: list[Float[Tensor, "b t d"]]) -> list[Float[Tensor, "b _"]]:
+    def head(self, inputs: list[Float[Tensor, "b t d"]]) -> Vectors:
         return [self.neck(self.guided(*inputs).mean(dim=1))]
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
-        """The memory, whose last output every guide is told, and g."""
+        """The memory, whose last output every guide reads, and g."""
         return {MEMORY: (self.memory,), GUIDES: tuple(self.guides)}
 
 
 def guide_of_frame(n_frames: int, n_guides: int) -> list[int]:
-    """Which guide each frame takes: its own where there are as many, those of the nearest segments otherwise."""
+    """The guide of each frame: its own where there are as many, that of its segment otherwise."""
     return [i * n_guides // n_frames for i in range(n_frames)]
 
 
@@ -227,7 +213,7 @@ def towards(logits: Float[Tensor, "n 3"], label: int) -> Float[Tensor, ""]:
 
 @dataclass(frozen=True)
 class Modalities:
-    """Which modality each clip is taken for, from a vector that this does not move, and which it is."""
+    """The modality classifier's logits, from detached vectors, and the true modalities."""
 
     logits: Float[Tensor, "n 3"]
     labels: Int64[Tensor, " n"]
@@ -239,14 +225,14 @@ def see_modality(model: MITML, forward: Forward[Tensor]) -> Modalities:
 
 
 def undecided_loss(model: MITML, pooled: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """How far the modality is from "undecided"; the classifier's own weights are cut off, also in a joint step."""
+    """Cross entropy to "undecided"; the modality classifier's own weights are detached, also in a joint step."""
     fixed = {name: p.detach() for name, p in model.modality_classifier.named_parameters()}
     return modality_loss(functional_call(model.modality_classifier, fixed, (pooled,)), UNDECIDED, UNDECIDED)
 
 
 @dataclass(frozen=True)
 class Guided(Seen):
-    """Besides: the last maps, both layers' 4."""
+    """Also: the last maps of both layers 4."""
 
     maps: Float[Tensor, "nt d_both h w"]
 
@@ -258,7 +244,7 @@ def see(model: MITML, forward: Forward[Tensor]) -> Guided:
 
 
 def updates(model: MITML, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """The modality classifier first, then everything else; from its epoch on the modality is confused."""
+    """The modality classifier first, then everything else; from `confusion_epoch` on with the confusion loss."""
 
     def confusion(seen: Guided) -> Tensor:
         n_frames = len(seen.maps) // len(seen.labels)
@@ -269,8 +255,8 @@ def updates(model: MITML, settings: Settings, due: Due, processes: AllProcesses 
         terms = (*terms, Term("confusion", 1.0, confusion))
     own = ("modality_classifier",)
     modality = Term[Modalities]("modality", 1.0, lambda seen: modality_loss(seen.logits, VISIBLE, INFRARED))
-    told = Figure[Modalities]("modality_accuracy", lambda seen: share_right(seen.logits, seen.labels))
+    accuracy = Figure[Modalities]("modality_accuracy", lambda seen: share_right(seen.logits, seen.labels))
     return [
-        SubStep("modality", own, partial(see_modality, model), (modality,), (told,)),
+        SubStep("modality", own, partial(see_modality, model), (modality,), (accuracy,)),
         SubStep("main", every_part(model, but=own), partial(see, model), terms, (frames.IDENTITY_ACCURACY,)),
     ]

@@ -11,7 +11,7 @@
 
 Source: REFERENCE 5.2.
 Differs: the image network runs on every frame, and the descriptors of a clip's frames are averaged before the neck;
-which modality a clip is of is known by its side of the batch and not read from camera numbers; Adam's weight decay is
+a clip's modality is known from its half of the batch, not from camera numbers; Adam's weight decay is
 decoupled and padding is black, as for every method here. The centre cluster loss takes the descriptor before the neck,
 as the triplet of other methods does.
 """
@@ -29,12 +29,23 @@ from torch import Tensor, nn
 
 from duskmatch.config import BackboneSettings, Settings
 from duskmatch.losses import centre_cluster_loss, distillation_loss, in_fp32
-from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.backbone import make_stages, make_stem
 from duskmatch.models.common_losses import CommonLosses, Seen, share_right
 from duskmatch.models.frames import IDENTITY_ACCURACY
-from duskmatch.models.gauges import Gauge, gate_figures
+from duskmatch.models.gauges import GATE_FIGURES, Gauge, gate_figures
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
-from duskmatch.models.network import Due, Network, Watched, classifier, every_part, neck
+from duskmatch.models.network import (
+    Clips,
+    Due,
+    LastMaps,
+    Network,
+    Shallow,
+    Vectors,
+    Watched,
+    classifier,
+    every_part,
+    neck,
+)
 from duskmatch.models.pooling import over_positions
 from duskmatch.records import Modality
 
@@ -45,7 +56,7 @@ class MPANetSettings(BackboneSettings):
 
 
 class ModalityAlleviation(nn.Module):
-    """m x + (1 - m) IN(x): where the gate m of a channel is shut, it loses each picture's own mean and contrast."""
+    """m x + (1 - m) IN(x): a channel whose gate m is shut is instance-normalised, picture by picture."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -70,13 +81,13 @@ def instance_normalised(maps: Float[Tensor, "n d h w"], least: float = 1e-5) -> 
 
 
 class MPANet(Network):
-    """One ResNet for both modalities; its last maps are read through patterns."""
+    """One ResNet for both modalities; its last maps are pooled under masks of patterns."""
 
     logged = (
         *("identity", "centre_cluster", "separation", "modality_identity", "agreement"),
         "identity_accuracy",
         "modality_identity_accuracy",
-        *(f"{gate}_{figure}" for gate in ("gate3", "gate4", "mask") for figure in ("low", "high", "deviation")),
+        *(f"{gate}_{figure}" for gate in ("gate3", "gate4", "mask") for figure in GATE_FIGURES),
     )
     watched = Watched(triplet="centre_cluster")
     visible_follower: Tensor
@@ -94,13 +105,7 @@ class MPANet(Network):
         self.visible_classifier, self.infrared_classifier = classifier(d, n_pids), classifier(d, n_pids)
         self.register_buffer("visible_follower", self.visible_classifier.weight.detach().clone())
         self.register_buffer("infrared_follower", self.infrared_classifier.weight.detach().clone())
-        self.register_centres()
-        for piece in self.backbone_pieces():
-            initialise(piece)
-
-    @property
-    def channels(self) -> int:
-        return self.encoder.channels
+        self.initialise()
 
     @property
     def embedding_width(self) -> int:
@@ -114,7 +119,7 @@ class MPANet(Network):
         return [self.stem, self.encoder]
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """The gates m of both alleviations and the masks of the patterns; pictures stand in the place of clips."""
+        """The gates m of both alleviations and the masks of the patterns, per picture instead of per clip."""
 
         def of_sigmoid(name: str) -> Gauge:
             def gauge(inputs: tuple[Tensor, ...], output: Float[Tensor, "n d h w"]) -> dict[str, Tensor]:
@@ -128,24 +133,25 @@ class MPANet(Network):
 
     @torch.no_grad()
     def begin(self, due: Due) -> None:
-        """Lets the mean classifiers follow W_v and W_i, by the rate, which falls after 100 epochs."""
+        """Moves the mean classifiers towards W_v and W_i; the rate falls after 100 epochs."""
         rate = self.follow_rate * min(100 / (due.epoch + 1), 1)
         self.visible_follower.lerp_(self.visible_classifier.weight, rate)
         self.infrared_follower.lerp_(self.infrared_classifier.weight, rate)
 
-    def shallow(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> Float[Tensor, "n c h4 w4"]:
+    def stem_of(self, modality: Modality) -> nn.Module:
+        return self.stem
+
+    def shallow(self, visible: Clips, infrared: Clips) -> Shallow:
         """Both modalities through the one stem, visible frames first: n = 2 b t."""
         return self.stem(torch.cat([visible, infrared]).flatten(0, 1))  # type: ignore[no-any-return]
 
-    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "n d h w"]:
+    def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d h w"]:
         maps3 = self.alleviation3(self.encoder.to_stage3(shallow))
         return self.alleviation4(self.encoder.stage4(maps3))  # type: ignore[no-any-return]
 
     @in_fp32
     def masks(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n p h w"]:
-        """How much each place belongs to each pattern."""
+        """Each pattern's mask, from 0 to 1 at each position."""
         return torch.sigmoid(self.patterns(maps))
 
     @in_fp32
@@ -157,14 +163,7 @@ class MPANet(Network):
         descriptors = torch.cat([under.flatten(1), over_positions(maps)], dim=1)  # (n (p+1)*d)
         return descriptors.reshape(-1, n_frames, descriptors.shape[1]).mean(dim=1)
 
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d h16 w16"]]:
-        return [self.shared_maps(self.stem(clips.flatten(0, 1)), clips.shape[1])]
-
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         raised = maps[0].float()  # once, for both of its readers
         return [self.neck(self.pooled(raised, self.masks(raised), n_frames))]
 
@@ -191,14 +190,14 @@ def modality_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Floa
 @torch.no_grad()
 @in_fp32
 def followers_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
-    """The same clips by the other modality's mean classifier; nothing is learnt through it."""
+    """The same clips by the other modality's mean classifier; no gradient flows through it."""
     visible, infrared = embeddings.chunk(2)
     return torch.cat([visible @ model.infrared_follower.T, infrared @ model.visible_follower.T])
 
 
 @dataclass(frozen=True)
 class Patterns(Seen):
-    """Besides: the masks, and who clips are taken for by their modality's classifier and by the other's follower."""
+    """Also: the masks, and the logits of the own modality's classifier and of the other's mean classifier."""
 
     masks: Float[Tensor, "nt p h w"]
     own: Float[Tensor, "n n_pids"]

@@ -1,10 +1,10 @@
-"""What every network promises: vectors of clips, each for itself, and answers to what the program asks of its parts."""
+"""The interface of every network: one vector per clip, and what the program asks about its parts."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,25 +14,33 @@ from torch import Tensor, nn
 
 from duskmatch.config import LossSettings, Settings
 from duskmatch.losses import in_fp32
+from duskmatch.models.backbone import initialise
+from duskmatch.models.encoder import Encoder
 from duskmatch.models.gauges import Gauge
 from duskmatch.records import MODALITIES, Modality
 
 STEMS = ("stem_visible", "stem_infrared")
 
+Clips = Float[Tensor, "b t 3 h w"]  # of one modality, as they enter the network
+Shallow = Float[Tensor, "n c h4 w4"]  # frames behind their stem; of a training batch n = 2 b t, visible ones first
+LastMaps = list[Float[Tensor, "bt d h16 w16"]]
+HeadInputs = list[Float[Tensor, "b ..."]]
+Vectors = list[Float[Tensor, "b _"]]
+
 
 class Due(NamedTuple):
-    """Where training stands when an iteration begins."""
+    """The position of an iteration in the training schedule."""
 
     step: int = 0  # from 0
     epoch: int = 0
     stage: int = 1  # of Algorithm 1; 0 before it
     steps_per_epoch: int = 1
-    accuracy: float = 0.0  # running training accuracy: `Watched.accuracy`
+    accuracy: float = 0.0  # running mean of `Watched.accuracy` on training clips
     begins_stage1: bool = False  # the first iteration after a stage 0
 
 
 class Watched(NamedTuple):
-    """The names under which a method logs what all runs are watched by."""
+    """A method's columns of log.csv for the figures that every run is watched by."""
 
     accuracy: str = "identity_accuracy"
     identity: str = "identity"
@@ -40,7 +48,7 @@ class Watched(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """A method's network. A subclass gives what is abstract here, and whatever of the rest is not so for it.
+    """A method's network. A subclass defines what is abstract here and overrides the rest where it differs.
 
     logged: the columns of log.csv that are the method's own. neck_depth: how many normalisations of vectors stand one
     behind the other, so that each can be estimated on what the one before it gives. test_time_extras: what is done at
@@ -54,6 +62,9 @@ class Network(nn.Module, ABC):
     test_time_extras: tuple[str, ...] = ()
     gradient_shares: Mapping[str, tuple[str, str]] = MappingProxyType({})
     embedding = "pooled"  # which of the network's vectors is searched with
+    stem_visible: nn.Module
+    stem_infrared: nn.Module
+    encoder: Encoder
     centre_visible: Tensor
     centre_infrared: Tensor
 
@@ -62,102 +73,102 @@ class Network(nn.Module, ABC):
         self.n_pids = n_pids
 
     @property
-    @abstractmethod
     def channels(self) -> int:
         """d, the width of one frame's last maps."""
+        return self.encoder.channels
 
     @property
     def embedding_width(self) -> int:
-        """How many numbers `embed` gives."""
+        """The length of `embed`'s vectors."""
         return self.channels
 
     @property
     def unused_at_test(self) -> tuple[str, ...]:
-        """What the embedding does without, by the first letters of parameters' names."""
+        """The parameters that the embedding does not use, by the beginning of their names."""
         return ("classifier",)
 
     @abstractmethod
     def backbone_pieces(self) -> list[nn.Module]:
-        """What loaded weights fill, each under torchvision's names."""
+        """The modules that loaded weights fill, each under torchvision's names."""
 
     def slow_pieces(self) -> list[nn.Module]:
-        """What `train.rates` calls "backbone": a tenth of the rate is usual for what loaded weights fill."""
+        """The modules that `train.rates` calls "backbone": loaded weights usually train at a tenth of the rate."""
         return self.backbone_pieces()
 
     def begin(self, due: Due) -> None:
-        """What changes by itself once an iteration, before its updates: buffers that follow weights."""
+        """Called before the updates of an iteration, for buffers that follow weights."""
 
     def cautions(self, settings: Settings) -> list[str]:
-        """What is worth saying before training begins."""
+        """Warnings to show before training begins."""
         return []
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """What is measured of which part at its forward, on the iterations that are logged."""
+        """The measure of each part, read at its forward on the iterations that are logged."""
         return {}
 
     def modalities_summed(self, loss: LossSettings) -> int:
-        """How many means over clips the identity loss is the sum of: at chance it is that many times log M."""
+        """The number of means over clips that the identity loss sums up: at chance it is that many times log M."""
         return 1
 
-    @abstractmethod
-    def shallow(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> Float[Tensor, "n c h4 w4"]:
-        """A training batch through the modalities' stems, visible frames first: n = 2 b t."""
+    def stem_of(self, modality: Modality) -> nn.Module:
+        """The stem of a modality."""
+        return self.stem_visible if modality == "visible" else self.stem_infrared
+
+    def shallow(self, visible: Clips, infrared: Clips) -> Shallow:
+        """F_c of a training batch: both modalities through their stems, visible frames first.
+
+        Source: paper, Eq. 1.
+        """
+        return torch.cat([self.stem_visible(visible.flatten(0, 1)), self.stem_infrared(infrared.flatten(0, 1))])
 
     @abstractmethod
-    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> object:
-        """Then through the stages that both share."""
+    def shared_maps(self, shallow: Shallow, n_frames: int) -> object:
+        """The last maps of the stages that both modalities share."""
 
-    @abstractmethod
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+    def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
         """The last maps before anything is averaged."""
+        return [self.shared_maps(self.stem_of(modality)(clips.flatten(0, 1)), clips.shape[1])]  # type: ignore[list-item]
 
     @abstractmethod
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         """From the maps of `maps_to_pool` to the vectors whose lengths become 1, to stand side by side."""
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
-        """Parts by their names in `health.CHECKS`, and the modules whose output is what a part gives.
+        """Parts by their names in `health.CHECKS`, and the modules whose output is the part's.
 
         Each gives rows in order of clips, one or several for each. They must lie in `head`.
         """
         return {}
 
-    def head_inputs(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b ..."]]:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
         """The first part of `vectors`, up to where `knock_outs` begin: small enough to keep of every clip."""
-        return self.vectors(maps, n_frames, modality)
+        return self.vectors(maps, n_frames)
 
-    def head(self, inputs: list[Float[Tensor, "b ..."]]) -> list[Float[Tensor, "b _"]]:
+    def head(self, inputs: HeadInputs) -> Vectors:
         """The rest of `vectors`; nothing where a network has no `knock_outs`."""
         return inputs
 
-    def embed(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
-        """The unit vector to search with, each clip for itself: nothing depends on which others share the batch."""
+    def embed(self, clips: Clips, modality: Modality) -> Float[Tensor, "b d"]:
+        """The unit vector to search with; it does not depend on other clips of the batch."""
         return self.embed_maps(self.maps_to_pool(clips, modality), clips.shape[1], modality)
 
-    def forward(self, clips: Float[Tensor, "b t 3 h w"], modality: Modality) -> Float[Tensor, "b d"]:
+    def forward(self, clips: Clips, modality: Modality) -> Float[Tensor, "b d"]:
         return self.embed(clips, modality)
 
-    def embed_maps(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> Float[Tensor, "b d_all"]:
+    def embed_maps(self, maps: LastMaps, n_frames: int, modality: Modality) -> Float[Tensor, "b d_all"]:
         """The second half of `embed`: from the maps of `maps_to_pool` to the vector."""
-        return self.centred(self.vectors(maps, n_frames, modality), modality)
+        return self.centred(self.vectors(maps, n_frames), modality)
 
-    def register_centres(self) -> None:
-        """Each modality's mean embedding of training people, taken off at test; zero until the end of training.
+    def initialise(self) -> None:
+        """Random weights in `backbone_pieces`, and both centres at zero; called once the other parts are there.
 
+        A centre is the mean embedding of training people, set at the end of training and taken off at test.
         Differs: in no paper. A shift that a whole modality shares is no likeness between its people.
         """
         for modality in MODALITIES:
             self.register_buffer(f"centre_{modality}", torch.zeros(self.embedding_width))
+        for piece in self.backbone_pieces():
+            initialise(piece)
 
     def centred(self, vectors: list[Tensor], modality: Modality) -> Float[Tensor, "b d_all"]:
         """Unit vectors side by side, less the modality's centre, of length 1 again."""
@@ -165,10 +176,8 @@ class Network(nn.Module, ABC):
         centre = self.centre_visible if modality == "visible" else self.centre_infrared
         return nn.functional.normalize(nn.functional.normalize(unit, dim=1) - centre, dim=1)
 
-    def neck_inputs(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
-        """What enters each normalisation of vectors at test, both modalities: its statistics are estimated on that."""
+    def neck_inputs(self, visible: Clips, infrared: Clips) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
+        """The inputs of each normalisation of vectors at test, both modalities, for estimating its statistics."""
         necks = [part for part in self.modules() if isinstance(part, nn.BatchNorm1d)]
         with inputs_of(necks) as found:
             self.embed(visible, "visible")
@@ -178,22 +187,20 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def inputs_of(parts: list[nn.BatchNorm1d]) -> Iterator[dict[nn.BatchNorm1d, list[Tensor]]]:
-    """What enters these modules while the block runs."""
+    """The inputs of these modules while the block runs."""
     found: dict[nn.BatchNorm1d, list[Tensor]] = {part: [] for part in parts}
 
     def keep(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found[part].append(inputs[0].detach())  # type: ignore[index]
 
-    handles = [part.register_forward_pre_hook(keep) for part in parts]
-    try:
+    with ExitStack() as hooks:
+        for part in parts:
+            hooks.callback(part.register_forward_pre_hook(keep).remove)
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def every_part(model: nn.Module, *, but: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The top-level names of all parameters, without those of `but`: what a method trains by one update."""
+    """The top-level names of all parameters except `but`, for a method that trains everything in one update."""
     names = dict.fromkeys(name.split(".", 1)[0] for name, _ in model.named_parameters())
     return tuple(name for name in names if name not in but)
 

@@ -29,6 +29,11 @@ from duskmatch.models.pooling import over_positions
 REDUCTION = 16  # how much narrower the middle of Eq. 12 is, as in the group's code
 
 
+def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
+    """The gauge of the parts that a guidance reads."""
+    return {"parts_deviation": deviation(inputs[0].float().mean(dim=1))}
+
+
 def part_pool(
     maps: Float[Tensor, "n d h w"], n_parts: int, n_frames: int, power: float | None = None
 ) -> Float[Tensor, "b t k d"]:
@@ -47,7 +52,7 @@ def part_pool(
 
 
 class SpatialTemporalGuidance(nn.Module):
-    """j_d: what each part looks like, highlighted by the parts' relation, plus how it moves.
+    """j_d: each part's features, highlighted by the parts' relation, plus its motion.
 
     `sequence`: "full"; "no_spatial" (without LSTM_spa: Eq. 11 joins a part's own motion of the last frame, Table I's
     starred row); "temporal" (FR-E-TI: Eqs. 11-13 left out). `spatial_output`: "last" joins LSTM_spa's last output to
@@ -111,9 +116,6 @@ class SpatialTemporalGuidance(nn.Module):
             mean = output[0].float().mean(dim=1)  # (b*k d)
             return {"motion_deviation": deviation(mean.reshape(-1, n_parts, mean.shape[-1]))}
 
-        def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
-            return {"parts_deviation": deviation(inputs[0].float().mean(dim=1))}
-
         def of_highlight(inputs: tuple[Tensor, ...], output: Float[Tensor, "b t k d"]) -> dict[str, Tensor]:
             return gate_figures("highlight", output, output.float().mean(dim=1))
 
@@ -121,7 +123,7 @@ class SpatialTemporalGuidance(nn.Module):
         return found if self.highlight_maps is None else {**found, self.highlight_maps: of_highlight}
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
-        """LSTM_mot, with what LSTM_spa makes of it, and A."""
+        """LSTM_mot, and with it the input of LSTM_spa; and A."""
         found: dict[str, tuple[nn.Module, ...]] = {MOTION: (self.motion_lstm,)}
         return found if self.highlight_maps is None else {**found, HIGHLIGHT: (self.highlight_maps,)}
 

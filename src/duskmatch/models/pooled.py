@@ -1,7 +1,7 @@
-"""Body parts over time without any recurrence: what FRM-STIG is compared with, to ask whether LSTM_mot learns motion.
+"""Body parts over time without recurrence: the control for FRM-STIG, to see whether LSTM_mot learns motion.
 
-Frames pooled over time have no order left. A head that sees no more than that, with as many parameters as the motion
-LSTM, the spatial LSTM and the maps of Eq. 12 together, shows what capacity alone is worth.
+Pooling over time loses the order of frames. A head on pooled frames with as many parameters as the motion LSTM, the
+spatial LSTM and the maps of Eq. 12 together shows the gain from capacity alone.
 """
 
 from __future__ import annotations
@@ -16,17 +16,9 @@ from duskmatch.config import SelfAttackSettings
 from duskmatch.health import POOLED
 from duskmatch.losses import in_fp32
 from duskmatch.models.gauges import Gauge, deviation
-from duskmatch.models.parts import REDUCTION
+from duskmatch.models.parts import REDUCTION, of_parts
 
 LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and one frame, or equal ones, have no variance
-
-
-def mean(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
-    return parts.mean(dim=1)
-
-
-def maximum(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
-    return parts.amax(dim=1)
 
 
 def mean_and_deviation(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k 2*d"]:
@@ -37,14 +29,14 @@ def mean_and_deviation(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k 2*
 
 
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
-    "pooled_mean": mean,
-    "pooled_max": maximum,
+    "pooled_mean": lambda parts: parts.mean(dim=1),
+    "pooled_max": lambda parts: parts.amax(dim=1),
     "pooled_std": mean_and_deviation,
 }
 
 
 class PooledGuidance(nn.Module):
-    """j_d as each part's mean feature plus what a perceptron makes of the part's frames pooled over time.
+    """j_d as each part's mean feature plus a perceptron of the part's frames pooled over time.
 
     It has as many parameters as the full guidance; all parts share the perceptron, as they share LSTM_mot.
 
@@ -60,13 +52,10 @@ class PooledGuidance(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
-        """What the perceptron gives, and the parts' mean that it is added to."""
+        """The perceptron's output, and the parts' mean that it is added to."""
 
         def of_perceptron(inputs: tuple[Tensor, ...], output: Float[Tensor, "b k d"]) -> dict[str, Tensor]:
             return {"pooled_deviation": deviation(output)}
-
-        def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
-            return {"parts_deviation": deviation(inputs[0].float().mean(dim=1))}
 
         return {self.perceptron: of_perceptron, self: of_parts}
 
@@ -79,7 +68,7 @@ class PooledGuidance(nn.Module):
 
 
 def full_size(channels: int, n_layers: int) -> int:
-    """How many parameters `SpatialTemporalGuidance` has in its full form: two LSTMs and the maps of Eq. 12."""
+    """The number of parameters of the full `SpatialTemporalGuidance`: two LSTMs and the maps of Eq. 12."""
     lstm = n_layers * (8 * channels**2 + 8 * channels)  # four gates, each with two matrices and two biases
     hidden = max(channels // REDUCTION, 8)
     return 2 * lstm + 3 * channels * hidden + hidden + channels

@@ -23,9 +23,20 @@ from torch import Tensor, nn
 from duskmatch.config import LossSettings, SelfAttackSettings, Settings
 from duskmatch.errors import SettingsError
 from duskmatch.models.attention import CrossModalityCrossAttention, IntraModalitySelfAttention, NonLocal
-from duskmatch.models.backbone import initialise, make_stages, make_stem
-from duskmatch.models.gauges import Gauge
-from duskmatch.models.network import Due, Network, Watched, classifier, neck
+from duskmatch.models.backbone import make_stages, make_stem
+from duskmatch.models.gauges import GATE_FIGURES, Gauge
+from duskmatch.models.network import (
+    Clips,
+    Due,
+    HeadInputs,
+    LastMaps,
+    Network,
+    Shallow,
+    Vectors,
+    Watched,
+    classifier,
+    neck,
+)
 from duskmatch.models.parts import SpatialTemporalGuidance, part_pool
 from duskmatch.models.pooled import POOLS, PooledGuidance
 from duskmatch.models.pooling import pool_clip
@@ -51,22 +62,12 @@ class DefenseEmbedding(NamedTuple):
 
 # Parts that some rows of Table I, or other methods beside them, do without.
 SWITCHED_PARTS = (
-    "defense_classifier",
-    "attack_encoder",
-    "attack_neck",
-    "attack_classifier",
-    "self_attention",
-    "cross_attention3",
-    "cross_attention4",
-    "guidance.motion_norm",
-    "guidance.motion_lstm",
-    "guidance.spatial_lstm",
-    "guidance.highlight_maps",
-    "sequence_neck",
-    "sequence_classifier",
+    *("defense_classifier", "attack_encoder", "attack_neck", "attack_classifier", "self_attention"),
+    *("cross_attention3", "cross_attention4", "sequence_neck", "sequence_classifier"),
+    *(f"guidance.{part}" for part in ("motion_norm", "motion_lstm", "spatial_lstm", "highlight_maps")),
 )
 TRAINING_ONLY = ("attack_", "self_attention", "defense_classifier", "sequence_classifier")
-# What each embedding does without, by the first letters of its name.
+# The parameters that each embedding does not use, by the beginning of their names.
 UNUSED: dict[str, tuple[str, ...]] = {
     "sequence": (*TRAINING_ONLY, "cross_attention", "defense_neck"),
     "both": TRAINING_ONLY,
@@ -83,32 +84,13 @@ class SelfAttackDefense(Network):
     """
 
     logged = (
-        "defense_identity",
-        "defense_triplet",
-        "sequence_identity",
-        "sequence_triplet",
-        "contrastive",
-        "confusion",
-        "confusion_excess",
-        "confusion_share",
-        "attack_identity",
-        "defense_accuracy",
-        "sequence_accuracy",
-        "attack_accuracy",
-        "defense_stem_gradient",
-        "sequence_stem_gradient",
-        "attack_stem_gradient",
-        "joint_stem_gradient",
-        "self_attention_ratio",
-        "temporal_mixing_ratio",
-        "cross_attention3_ratio",
-        "cross_attention4_ratio",
-        "motion_deviation",
-        "pooled_deviation",
-        "parts_deviation",
-        "highlight_low",
-        "highlight_high",
-        "highlight_deviation",
+        *("defense_identity", "defense_triplet", "sequence_identity", "sequence_triplet", "contrastive"),
+        *("confusion", "confusion_excess", "confusion_share", "attack_identity"),
+        *(f"{step}_accuracy" for step in ("defense", "sequence", "attack")),
+        *(f"{step}_stem_gradient" for step in ("defense", "sequence", "attack", "joint")),
+        *(f"{part}_ratio" for part in ("self_attention", "temporal_mixing", "cross_attention3", "cross_attention4")),
+        *(f"{part}_deviation" for part in ("motion", "pooled", "parts")),
+        *(f"highlight_{figure}" for figure in GATE_FIGURES),
     )
     gradient_shares = MappingProxyType({"confusion_share": ("confusion", "defense_identity")})
     watched = Watched("defense_accuracy", "defense_identity", "defense_triplet")
@@ -138,11 +120,9 @@ class SelfAttackDefense(Network):
             self.guidance = guidance(d, settings)
             self.sequence_neck = neck(self.n_parts * d) if settings.sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(self.n_parts * d, n_pids)
-        self.register_centres()
-        for piece in self.backbone_pieces():
-            initialise(piece)
-        # As with loaded weights, both stems start alike, and both encoders: what the stages see of a person by day and
-        # by night is then one thing from the first iteration on.
+        self.initialise()
+        # As with loaded weights, both stems start alike, and both encoders, so that both modalities' features are
+        # comparable from the first iteration on.
         self.stem_infrared.load_state_dict(self.stem_visible.state_dict())
         if self.has_attack:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
@@ -156,7 +136,6 @@ class SelfAttackDefense(Network):
 
     @property
     def embedding_width(self) -> int:
-        """How many numbers `embed` gives."""
         sequence, defense = self.n_parts * self.channels, self.channels
         return {"sequence": sequence, "both": sequence + defense}.get(self.embedding, defense)
 
@@ -166,7 +145,7 @@ class SelfAttackDefense(Network):
         return (*UNUSED[self.embedding], *crossing)
 
     def cautions(self, settings: Settings) -> list[str]:
-        """Source: docs/method.md, row 33. An attack that begins late needs no such width."""
+        """Source: docs/method.md, row 33. An attack that begins once identities are learnt needs no such width."""
         attacks = self.has_attack and settings.loss.confusion_weight > 0
         later = settings.train.attack_start > 0 or settings.train.stage0_epochs > 0
         if not attacks or later or self.channels >= 2 * self.n_pids:
@@ -188,21 +167,12 @@ class SelfAttackDefense(Network):
         return self.guidance.gauges(self.n_parts) if self.has_sequence else {}
 
     def backbone_pieces(self) -> list[nn.Module]:
-        """What loaded weights fill: both stems and E_def, and E_att where there is one."""
+        """Both stems and E_def, and E_att where there is one."""
         pieces: list[nn.Module] = [self.stem_visible, self.stem_infrared, self.defense_encoder]
         return [*pieces, self.attack_encoder] if self.has_attack else pieces
 
-    def shallow(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> Float[Tensor, "n c h4 w4"]:
-        """F_c of both modalities, visible first: n = 2 b t.
-
-        Source: paper, Eq. 1.
-        """
-        return torch.cat([self.stem_visible(visible.flatten(0, 1)), self.stem_infrared(infrared.flatten(0, 1))])
-
-    def attack_embedding(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> Float[Tensor, "b d"]:
-        """f^l: what is left after the attack network has stirred up the perturbations.
+    def attack_embedding(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "b d"]:
+        """f^l, the attack network's vector of clips.
 
         Source: paper, Eqs. 2 and 4.
         """
@@ -211,7 +181,7 @@ class SelfAttackDefense(Network):
         pooled = pool_clip(self.attack_encoder(stirred), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
-    def shared_maps(self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int) -> DefenseMaps:
+    def shared_maps(self, shallow: Shallow, n_frames: int) -> DefenseMaps:
         """F_{t,d3} and F_{t,d}, from F_c and not from IMSA's output.
 
         With `temporal_mixing` the positions of all `n_frames` frames of a clip attend to each other after stage 3.
@@ -225,7 +195,7 @@ class SelfAttackDefense(Network):
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
     def fused_maps(self, maps: DefenseMaps, n_frames: int, pairing: Pairing = "cross") -> Float[Tensor, "n d h w"]:
-        """What f_d is the mean of: half the sum of both CMCA paths, or F_{t,d} where there is no CMCA.
+        """The maps that f_d averages: half the sum of both CMCA paths, or F_{t,d} where there is no CMCA.
 
         `pairing`: "cross" with the same person's clip of the other modality (training), "self" with itself.
 
@@ -257,16 +227,13 @@ class SelfAttackDefense(Network):
         """j_d before its normalisation, where it has one."""
         return self.guidance(part_pool(maps, self.n_parts, n_frames, self.power))  # type: ignore[no-any-return]
 
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+    def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
         """F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both.
 
         Source: docs/method.md, rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
         """
         n_frames = clips.shape[1]
-        stem = self.stem_visible if modality == "visible" else self.stem_infrared
-        shallow = stem(clips.flatten(0, 1))  # (bt c h4 w4)
+        shallow = self.stem_of(modality)(clips.flatten(0, 1))  # (bt c h4 w4)
         if self.embedding == "attack":
             return [self._attack_maps(shallow, modality)]
         maps = self.shared_maps(shallow, n_frames)
@@ -275,14 +242,10 @@ class SelfAttackDefense(Network):
             found.append(self.fused_maps(maps, n_frames, self.test_pairing))
         return found
 
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
-        return self.head(self.head_inputs(maps, n_frames, modality))
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
+        return self.head(self.head_inputs(maps, n_frames))
 
-    def head_inputs(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b ..."]]:
+    def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
         """The parts, where j_d is searched with, and the other vector whole."""
         found: list[Tensor] = []
         if self.embedding in ("sequence", "both"):
@@ -292,7 +255,7 @@ class SelfAttackDefense(Network):
             found.append(after(pool_clip(maps[-1], n_frames, self.power)))
         return found
 
-    def head(self, inputs: list[Float[Tensor, "b ..."]]) -> list[Float[Tensor, "b _"]]:
+    def head(self, inputs: HeadInputs) -> Vectors:
         if self.embedding not in ("sequence", "both"):
             return inputs
         parts, *others = inputs
@@ -301,9 +264,7 @@ class SelfAttackDefense(Network):
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
         return self.guidance.knock_outs() if self.embedding in ("sequence", "both") else {}
 
-    def neck_inputs(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
+    def neck_inputs(self, visible: Clips, infrared: Clips) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
         """Of f_d and j_d, whichever is searched with. Source: docs/method.md, row 34."""
         n_frames = visible.shape[1]
         maps = self.shared_maps(self.shallow(visible, infrared), n_frames)
@@ -312,14 +273,12 @@ class SelfAttackDefense(Network):
             found[self.sequence_neck] = self.guided(maps.maps, n_frames)
         return found
 
-    def attack_alone(
-        self, shallow: Float[Tensor, "n c h4 w4"], n_frames: int, modality: Modality
-    ) -> Float[Tensor, "b d"]:
-        """f^l of one modality, to look at what the attack network sees."""
+    def attack_alone(self, shallow: Shallow, n_frames: int, modality: Modality) -> Float[Tensor, "b d"]:
+        """f^l of one modality."""
         return self.attack_neck(pool_clip(self._attack_maps(shallow, modality), n_frames, self.power))  # type: ignore[no-any-return]
 
     def _attack_maps(self, shallow: Tensor, modality: Modality) -> Tensor:
-        """What f^l of one modality is the mean of, to look at what the attack network sees."""
+        """The maps that f^l of one modality averages."""
         block = self.self_attention[0 if len(self.self_attention) == 1 or modality == "visible" else 1]
         return self.attack_encoder(block(shallow))  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""The same layers sooner, on the CPU in training: gradients that oneDNN is slow at, and a normalisation in one pass.
+"""Faster layers for training on the CPU: gradients that oneDNN is slow at, and a normalisation in one pass.
 
 Measured with what pays and what does not in docs/log.md. Each function gives what torch's own gives, up to the last
 bits of fp32; where its conditions do not hold (evaluation, bf16, a GPU, many threads, another layout, no numba) torch's
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from duskmatch.models import kernels
 
@@ -62,7 +63,7 @@ def compiled() -> dict[str, Callable[..., None]] | None:
 
 
 def state() -> str:
-    """Whose gradients a run has: a resumed one has other last bits where this has changed."""
+    """The version of the kernels: a resumed run has other last bits where it has changed."""
     return "off" if compiled() is None else f"numba {version('numba')}"
 
 
@@ -75,7 +76,7 @@ def run(name: str, *arguments: Any) -> None:
 
 
 def applies(x: Tensor) -> bool:
-    """Whether these maps are what the kernels are for: fp32 on a CPU of few cores, channels last, in training."""
+    """True where the kernels apply: fp32 on a CPU of few cores, channels last, in training."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
@@ -98,7 +99,7 @@ class NormaliseRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: float, most: float
+        context: Any, x: Tensor, weight: Tensor, bias: Tensor, epsilon: int | float, most: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         out, mean, inverse = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
         arrays = (
@@ -131,7 +132,7 @@ class NormaliseRows(torch.autograd.Function):
 class Norm(nn.BatchNorm2d):
     """Batch normalisation, and ReLU6 behind it where it `clips`."""
 
-    def __init__(self, channels: int, *, epsilon: float, clips: bool) -> None:
+    def __init__(self, channels: int, *, epsilon: int | float, clips: bool) -> None:
         super().__init__(channels, eps=epsilon)
         self.clips = clips
 
@@ -140,21 +141,23 @@ class Norm(nn.BatchNorm2d):
             x = super().forward(x)
             return F.relu6(x, inplace=True) if self.clips else x
         out, mean, inverse = NormaliseRows.apply(x, self.weight, self.bias, self.eps, 6.0 if self.clips else 0.0)  # type: ignore[no-untyped-call]
-        self.note(mean, inverse.square().reciprocal() - self.eps, x.numel() // x.shape[1])
+        variance = (inverse.square().reciprocal() - self.eps).clamp_min(0)
+        follow(self, mean, variance, x.numel() // x.shape[1])
         return out  # type: ignore[no-any-return]
 
-    @torch.no_grad()
-    def note(self, mean: Tensor, variance: Tensor, n: int) -> None:
-        """Running statistics, by the momentum that the training loop sets."""
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        if self.momentum:
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance.clamp_min(0) * (n / max(n - 1, 1)), self.momentum)
+
+@torch.no_grad()
+def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, n: int | float) -> None:
+    """Moves the running statistics towards those of n rows, by the momentum that the training loop sets (0: not)."""
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    if norm.momentum:
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (n / max(n - 1, 1)), norm.momentum)
 
 
 class Convolve(torch.autograd.Function):
-    """A convolution whose gradient of the weights is made otherwise: by a kernel (depthwise) or one product (1x1)."""
+    """A convolution whose weights' gradient is computed by a kernel (depthwise) or one matrix product (1x1)."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -192,7 +195,7 @@ def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, paddin
 
 
 def convolved(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """What the convolution gives, its gradient by the faster of two ways."""
+    """The convolution, with the faster of two gradients."""
     weight = convolution.weight
     depthwise = convolution.groups == weight.shape[0] > 1 and weight.shape[-1] == 5
     product = weight.shape[-1] == 1 and weight.numel() >= MANY and convolution.groups == 1

@@ -1,4 +1,4 @@
-"""Where training starts from: a safetensors file, or a published network by name where its library is installed."""
+"""Weights that training starts from: a safetensors file, or a published network of an installed library."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def untrained_model(settings: Settings, n_pids: int) -> Network:
 
 
 def began_elsewhere(settings: Settings) -> bool:
-    """Whether training began with weights that `untrained_model` has not."""
+    """True where training began from weights that `untrained_model` cannot load again."""
     return settings.model.weights not in (None, IMAGENET)
 
 
@@ -99,10 +99,8 @@ def _read(source: str) -> dict[str, Tensor]:
     if source == IMAGENET:
         return read_imagenet()
     library, _, name = source.partition(":")
-    if library == "torchvision" and name:
-        return _from_torchvision(name)
-    if library == "timm" and name:
-        return _from_timm(name)
+    if library in ("torchvision", "timm") and name:
+        return _from_library(library, name)
     if not source.endswith(".safetensors"):
         raise SettingsError(
             f"model.weights must be a .safetensors file, imagenet, torchvision:NAME or timm:NAME; got {source}; "
@@ -111,17 +109,13 @@ def _read(source: str) -> dict[str, Tensor]:
     return read_weights(Path(source)).tensors
 
 
-def _from_torchvision(name: str) -> dict[str, Tensor]:
+def _from_library(library: str, name: str) -> dict[str, Tensor]:
     try:
-        from torchvision.models import get_model
+        if library == "torchvision":
+            from torchvision.models import get_model as make
+        else:
+            from timm import create_model as make
     except (ImportError, RuntimeError) as error:
-        raise SettingsError(f"model.weights torchvision:{name} needs a working torchvision: {error}") from error
-    return get_model(name, weights="DEFAULT").state_dict()  # type: ignore[no-any-return]
-
-
-def _from_timm(name: str) -> dict[str, Tensor]:
-    try:
-        from timm import create_model
-    except (ImportError, RuntimeError) as error:
-        raise SettingsError(f"model.weights timm:{name} needs a working timm: {error}") from error
-    return create_model(name, pretrained=True).state_dict()  # type: ignore[no-any-return]
+        raise SettingsError(f"model.weights {library}:{name} needs a working {library}: {error}") from error
+    chosen = {"weights": "DEFAULT"} if library == "torchvision" else {"pretrained": True}
+    return make(name, **chosen).state_dict()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""VSD: variational self-distillation, what a vector tells of a person squeezed into a bottleneck (Tian et al. 2021).
+"""VSD: variational self-distillation through an information bottleneck (Tian et al. 2021).
 
 | paper | here |
 |---|---|
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -31,12 +32,11 @@ from torch import Tensor, nn
 
 from duskmatch.config import BackboneSettings, Count, Settings
 from duskmatch.losses import distillation_loss, in_fp32, rank_loss, sinkhorn_distance
-from duskmatch.models.backbone import initialise, make_stages, make_stem
+from duskmatch.models.backbone import make_stages, make_stem
 from duskmatch.models.common_losses import CommonLosses, share_right
-from duskmatch.models.draws import Draws
 from duskmatch.models.gauges import Gauge, branch_over_trunk
-from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
-from duskmatch.models.network import Due, Network, Watched, classifier, every_part, neck
+from duskmatch.models.method import ALONE, AllProcesses, Draws, Figure, Forward, SubStep, Term
+from duskmatch.models.network import Clips, Due, LastMaps, Network, Vectors, Watched, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
 from duskmatch.pixels import IMAGENET_MEAN, IMAGENET_STD, LUMA
 from duskmatch.records import Modality
@@ -49,9 +49,9 @@ Dropout = Callable[[Tensor, float], Tensor]
 
 
 class VSDSettings(BackboneSettings):
-    """z: half the width of the bottleneck. grey_copy: whether clips enter in colours, normalised by ImageNet's figures;
-    False where the data settings already make them brightness (data.grey): then a clip is its own grey copy, and the
-    shared branch reads it once.
+    """z: half the width of the bottleneck. grey_copy: True where clips enter in colours, with ImageNet's normalisation;
+    False where they are brightness already (data.grey): a clip is then its own grey copy, which the shared branch reads
+    once.
     """
 
     z: Count = 256
@@ -75,7 +75,7 @@ class ChannelAttention(nn.Module):
 
     @in_fp32
     def weights(self, rows: Float[Tensor, "n c hw"]) -> Float[Tensor, "n c c"]:
-        """How much each channel takes of each."""
+        """The attention between channels."""
         return torch.softmax(-(rows @ rows.transpose(1, 2)), dim=-1)
 
 
@@ -126,7 +126,7 @@ class InformationBottleneck(nn.Module):
 
 @dataclass(frozen=True)
 class Observation:
-    """What one branch has of all clips of a batch, visible ones first."""
+    """The outputs of one branch for all clips of a batch, visible ones first."""
 
     v: Tensor  # (n d)
     z: Tensor  # (n 2z)
@@ -147,7 +147,7 @@ class Views(NamedTuple):
 
 
 class Observations(NamedTuple):
-    """By every branch, of every clip; the shared branch's two are of the clip as it is and of its grey copy."""
+    """The outputs of every branch for every clip; the shared branch reads the clip as it is and its grey copy."""
 
     visible: Observation
     infrared: Observation
@@ -164,7 +164,7 @@ class VSD(Network):
         *(f"{name}_accuracy" for name in BRANCHES),
         *(f"{name}_attention_ratio" for name in BRANCHES),
     )
-    watched = Watched("shared_accuracy", "shared_identity")  # a rank loss has no value that tells a collapse
+    watched = Watched("shared_accuracy", "shared_identity")  # a rank loss has no value that shows a collapse
 
     def __init__(self, n_pids: int, settings: VSDSettings) -> None:
         super().__init__(n_pids)
@@ -173,9 +173,7 @@ class VSD(Network):
         d = self.channels
         self.classifiers = nn.ModuleDict({name: classifier(d, n_pids) for name in BRANCHES})
         self.bottlenecks = nn.ModuleDict({name: InformationBottleneck(d, settings.z, n_pids) for name in BRANCHES})
-        self.register_centres()
-        for piece in self.backbone_pieces():
-            initialise(piece)
+        self.initialise()
 
     def branch(self, name: str) -> Branch:
         return self.branches[name]  # type: ignore[return-value]
@@ -196,7 +194,7 @@ class VSD(Network):
         return [piece for name in BRANCHES for piece in (self.branch(name).stem, self.branch(name).encoder)]
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """What channel attention adds beside what it adds to, the mean of a branch's three."""
+        """Channel attention's branch over its trunk, the mean of a branch's three."""
 
         def of_attention(name: str) -> Gauge:
             def gauge(inputs: tuple[Tensor, ...], output: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
@@ -209,14 +207,12 @@ class VSD(Network):
     def views(self, frames: Float[Tensor, "n 3 h w"]) -> Views:
         return Views(frames, grey_copy(frames) if self.grey_copy else frames)
 
-    def shallow(
-        self, visible: Float[Tensor, "b t 3 h w"], infrared: Float[Tensor, "b t 3 h w"]
-    ) -> Float[Tensor, "n 3 h w"]:
+    def shallow(self, visible: Clips, infrared: Clips) -> Float[Tensor, "n 3 h w"]:
         """The frames themselves, visible ones first: each branch has a stem of its own."""
         return torch.cat([visible, infrared]).flatten(0, 1)
 
     def shared_maps(self, shallow: Float[Tensor, "n 3 h w"], n_frames: int) -> list[Float[Tensor, "n d h16 w16"]]:
-        """Of the visible branch, the infrared one, and the shared one's two."""
+        """The last maps of the visible branch, the infrared branch, and the shared branch's two."""
         views = self.views(shallow)
         own = [self.branch("visible").maps(views.whole), self.branch("infrared").maps(views.grey)]
         shared = self.branch("shared")
@@ -226,14 +222,10 @@ class VSD(Network):
         both = maps.reshape(2, -1, *maps.shape[1:])  # not chunk, which would fix the batch of an exported graph
         return [*own, both[0], both[1]]
 
-    def maps_to_pool(
-        self, clips: Float[Tensor, "b t 3 h w"], modality: Modality
-    ) -> list[Float[Tensor, "bt d h16 w16"]]:
+    def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
         return self.shared_maps(clips.flatten(0, 1), clips.shape[1])
 
-    def vectors(
-        self, maps: list[Float[Tensor, "bt d h16 w16"]], n_frames: int, modality: Modality
-    ) -> list[Float[Tensor, "b _"]]:
+    def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
         """The four v."""
         names = ("visible", "infrared", "shared", "shared")
         return [self.branch(name).observe(m, n_frames) for name, m in zip(names, maps, strict=True)]
@@ -256,7 +248,7 @@ class VSD(Network):
 
 
 def grey_copy(frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """What `normalise(grey=True)` would have made of the same pixels, from frames in ImageNet's normalisation."""
+    """`normalise(grey=True)` of the same pixels, computed from frames in ImageNet's normalisation."""
     mean, std, luma = (
         torch.tensor(x, dtype=frames.dtype, device=frames.device).view(3, 1, 1)
         for x in (IMAGENET_MEAN, IMAGENET_STD, LUMA)
@@ -272,33 +264,34 @@ def ranks(vectors: Float[Tensor, "n _"], labels: Int64[Tensor, " n"]) -> Tensor:
 
 
 def different_modality(n: int, device: torch.device) -> Bool[Tensor, "n n"]:
-    """Which pairs of rows are of two modalities: the first half is visible."""
+    """True for pairs of rows of two modalities; the first half of the rows is visible."""
     visible = torch.arange(n, device=device) < n // 2
     return visible[:, None] != visible[None, :]
 
 
 @in_fp32
 def mutual(visible: Float[Tensor, "n n_pids"], infrared: Float[Tensor, "n n_pids"]) -> Float[Tensor, ""]:
-    """L_CML: what it costs to carry what one branch says of the clips, by its logits, over into what the other says."""
+    """L_CML: the Sinkhorn distance between two branches' predictions of all clips."""
     return sinkhorn_distance(visible.softmax(dim=1), infrared.softmax(dim=1))
 
 
 def cross_distillation(whole: Observation, grey: Observation) -> Tensor:
-    """What one modality's v says of a person, told by the other's z, both ways. Source: REFERENCE 5.4, L_VCD."""
+    """Distillation from one modality's v into the other's z, both ways. Source: REFERENCE 5.4, L_VCD."""
     visible_v, infrared_v = whole.of_v.detach().chunk(2)[0], grey.of_v.detach().chunk(2)[1]
     visible_z, infrared_z = whole.of_z.chunk(2)[0], grey.of_z.chunk(2)[1]
     return distillation_loss(visible_v, infrared_z) + distillation_loss(infrared_v, visible_z)
 
 
 class Seen(NamedTuple):
-    """What all branches have of a batch, and who its clips show."""
+    """The outputs of all branches for a batch, and its labels."""
 
     by: Observations
     labels: Int64[Tensor, " n"]
 
 
-def see(model: VSD, draws: Draws, forward: Forward[list[Tensor]]) -> Seen:
-    return Seen(model.observations(forward.maps, forward.n_frames, draws.dropout), forward.both_labels)
+def see(model: VSD, settings: Settings, due: Due, forward: Forward[list[Tensor]]) -> Seen:
+    dropout = Draws(settings.seed, due.step).dropout
+    return Seen(model.observations(forward.maps, forward.n_frames, dropout), forward.both_labels)
 
 
 def updates(model: VSD, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
@@ -316,11 +309,8 @@ def updates(model: VSD, settings: Settings, due: Due, processes: AllProcesses = 
         return ranks(seen.v, labels) + ranks(seen.z, labels)
 
     def distilled(seen: Observation) -> Tensor:
-        """What v says of a person, told by z."""
+        """From v into z."""
         return distillation_loss(seen.of_v.detach(), seen.of_z)
-
-    def seen(forward: Forward[list[Tensor]]) -> Seen:
-        return see(model, Draws(settings.seed, due.step), forward)
 
     terms = (
         Term[Seen]("visible_identity", 0.5, lambda x: identity(x.by.visible, x.labels)),
@@ -338,4 +328,4 @@ def updates(model: VSD, settings: Settings, due: Due, processes: AllProcesses = 
         Figure[Seen]("infrared_accuracy", lambda x: share_right(x.by.infrared.of_v, x.labels)),
         Figure[Seen]("shared_accuracy", lambda x: share_right(x.by.grey.of_v, x.labels)),
     )
-    return [SubStep("main", every_part(model), seen, terms, figures)]
+    return [SubStep("main", every_part(model), partial(see, model, settings, due), terms, figures)]

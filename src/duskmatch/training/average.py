@@ -13,7 +13,7 @@ from duskmatch.models import Network
 
 
 class Average:
-    """`model` is a network of its own whose weights and running statistics follow those of the trained one."""
+    """`model` is a copy whose weights and running statistics follow those of the trained network."""
 
     def __init__(self, trained: Network, decay: float) -> None:
         """Begins as `trained` stands now."""
@@ -22,7 +22,7 @@ class Average:
 
     @torch.no_grad()
     def follow(self, trained: Network, step: int) -> None:
-        """Moves towards the weights that iteration `step`, counted from 0, has left."""
+        """Moves towards the weights after iteration `step`, counted from 0."""
         share = 1 - decay_at(self.decay, step)
         for own, new in zip(self.model.state_dict().values(), trained.state_dict().values(), strict=True):
             if own.is_floating_point():
@@ -32,7 +32,7 @@ class Average:
 
 
 def decay_at(decay: float, step: int) -> float:
-    """The share that the average keeps of itself: small at first, so that the start is soon forgotten.
+    """The average's own share after an update: small at first, so that the random start soon fades.
 
     Source: min(decay, (1 + n) / (10 + n)) after n updates, the warm-up of TensorFlow's ExponentialMovingAverage.
     """

@@ -82,14 +82,14 @@ def save_checkpoint(
 
 
 def check_finite(model: nn.Module, step: int, run: Path) -> None:
-    """Refuses to save weights that no run could go on from, so that the last good checkpoint stays."""
+    """Refuses to save weights with NaN or infinity, so that the last good checkpoint stays."""
     bad = (name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all()))
     if name := next(bad, None):
         raise TrainingError(f"iteration {step}: {name} holds NaN or infinity; {last_good(run)}")
 
 
 def last_good(run: Path) -> str:
-    """Where a run that went wrong can be taken up again, and what to change."""
+    """For a message: the last good checkpoint, and the settings to change before resuming from it."""
     steps = valid_steps(run)
     good = f"{run / 'state'} still holds iteration {steps[-1]}" if steps else "no checkpoint was saved before it"
     return f"{good}; lower train.lr, set train.clip_norm, or use train.precision fp32"
@@ -148,23 +148,22 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
         progress = json.loads(read_regular(path / "progress.json"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
-    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # which is newer
+    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # "dead" came later
     if damaged or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
         raise CheckpointError(f"{path / 'progress.json'} must hold {', '.join(PROGRESS)}; it is damaged; train again")
     return Checkpoint(path, progress)
 
 
-def load_checkpoint(run: Path, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts the state in `path` into model and optimiser."""
-    fill_model(model, read_weights(path / "model.safetensors").tensors, path / "model.safetensors")
+def load_checkpoint(
+    run: Path, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, average: nn.Module | None
+) -> None:
+    """Puts the state in `path` into model, optimiser and average."""
+    for file, network in (("model.safetensors", model), ("average.safetensors", average)):
+        if network is not None:
+            fill_model(network, read_weights(path / file).tensors, path / file)
     fill_optimizer(model, optimizer, path / "optimizer.safetensors")
     for leftover in (run / "state").glob("*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def load_average(path: Path, model: nn.Module) -> None:
-    """Puts the average that `path` holds into a network."""
-    fill_model(model, read_weights(path / "average.safetensors").tensors, path / "average.safetensors")
 
 
 def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> None:

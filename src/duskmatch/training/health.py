@@ -1,9 +1,9 @@
-"""What is measured of a network's learned parts on the iterations that are logged; none of it moves a weight."""
+"""Measures of a network's learned parts on the iterations that are logged; they change no weight."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import fmean
 from typing import Any
 
@@ -18,14 +18,10 @@ from duskmatch.models.gauges import Gauge
 def gauged(model: Network, *, on: bool) -> Iterator[dict[str, list[float]]]:
     """The figures of the parts' gauges while the block runs, one for each forward; none where it is not `on`."""
     found: dict[str, list[float]] = {}
-    handles = (
-        [part.register_forward_hook(_reading(gauge, found)) for part, gauge in model.gauges().items()] if on else []
-    )
-    try:
+    with ExitStack() as hooks:
+        for part, gauge in model.gauges().items() if on else ():
+            hooks.callback(part.register_forward_hook(_reading(gauge, found)).remove)
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _reading(gauge: Gauge, found: dict[str, list[float]]) -> Callable[[nn.Module, Any, Any], None]:
@@ -43,7 +39,7 @@ def means(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def branch_ratios(model: Network) -> dict[str, float]:
-    """|branch| / |trunk| of each part that keeps it: under 0.01 it has not opened, and no gain means not tested."""
+    """|branch| / |trunk| of each part that keeps it, the largest where several share a column."""
     ratios: dict[str, float] = {}
     for name, part in model.named_modules():
         ratio = getattr(part, "branch_ratio", None)
@@ -56,7 +52,7 @@ def branch_ratios(model: Network) -> dict[str, float]:
 class Pulls:
     """Gradients of the stems by single terms, for the columns that compare two of them (`Network.gradient_shares`).
 
-    They are taken from the graph before the update's own backward, which finds it as it was.
+    They are taken before the update's own backward and leave its graph unchanged.
     """
 
     def __init__(self, shares: Mapping[str, tuple[str, str]], model: nn.Module, stems: Sequence[nn.Parameter]) -> None:
@@ -65,7 +61,7 @@ class Pulls:
         self.found: dict[str, Tensor] = {}
 
     def add(self, name: str, weighted: Tensor) -> None:
-        """Notes a term as it enters the sum; where it does not reach the stems there is nothing to note."""
+        """Adds the gradient of a term that enters the sum; nothing where the term does not reach the stems."""
         stems = [p for p in self.stems if p.requires_grad]
         if name not in self.terms or not stems or not weighted.requires_grad:
             return
@@ -77,7 +73,7 @@ class Pulls:
             self.found[name] = self.found[name] + flat if name in self.found else flat
 
     def ratios(self, reduce: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-        """Norm over norm, of the means over processes; without what was not measured. All processes must ask."""
+        """Ratios of norms of the gradients averaged over processes, where both were measured; all processes call."""
         norms = {n: float((g if reduce is None else reduce(g)).norm()) for n, g in sorted(self.found.items())}
         return {
             column: norms[over] / norms[under]
@@ -88,7 +84,7 @@ class Pulls:
 
 @contextmanager
 def _counts_kept(model: nn.Module) -> Iterator[None]:
-    """Normalisations count their forwards; activations made again for a measurement must not count."""
+    """Restores the normalisations' forward counters: activations recomputed for a measurement must not count."""
     counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
     before = [counter.clone() for counter in counters]
     yield

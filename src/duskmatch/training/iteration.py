@@ -1,4 +1,4 @@
-"""One iteration: the batch that is due, the updates that are due, the numbers to log."""
+"""One iteration: its batch, its updates, and the numbers to log."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from duskmatch.models.method import Pixels
 from duskmatch.pixels import normalise
 from duskmatch.training.checkpoint import last_good
 from duskmatch.training.health import branch_ratios, gauged, means
+from duskmatch.training.processes import gathered
 from duskmatch.training.schedule import stage_frames
-from duskmatch.training.synchronised import gathered
 from duskmatch.training.trainer import Trainer
 
 
@@ -37,7 +37,7 @@ def epoch_batches(trainer: Trainer, epoch: int, first: int, *, as_at_test: bool 
 
 
 def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any] | None:
-    """Runs the sub-steps that are due; the numbers to log where it is time to."""
+    """Runs the sub-steps that are due; returns the numbers to log, or None between logged iterations."""
     settings, schedule, step = trainer.settings, trainer.schedule, trainer.step
     begin = time.perf_counter()
     rate = schedule.learning_rate(step)
@@ -60,8 +60,8 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         ) from error
     progress = trainer.progress
     progress["n_clipped"] += outcome.n_clipped
-    right = outcome.values.get(trainer.model.watched.accuracy, 0.0)
-    accuracy = trainer.processes.mean_of(right)  # all must start the attack together
+    own_accuracy = outcome.values.get(trainer.model.watched.accuracy, 0.0)
+    accuracy = trainer.processes.mean_of(own_accuracy)  # all must start the attack together
     progress["defense_accuracy"] += 0.05 * (accuracy - progress["defense_accuracy"])
     if not logging:
         return None
@@ -90,7 +90,7 @@ def due_at(trainer: Trainer, step: int) -> Due:
 
 
 def all_processes(trainer: Trainer) -> AllProcesses:
-    """What a method's losses have from all processes: rows where the settings ask for them, means in any case."""
+    """The collectives for a method's losses: gathered rows where the settings ask for them, means always."""
     processes, asked = trainer.processes, trainer.settings.train.gather_triplets
     if asked and processes.world > 1:
         return AllProcesses(gathered, processes.mean_of)

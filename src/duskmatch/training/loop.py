@@ -1,13 +1,13 @@
 """The training loop: batches in, a RUN folder out; killed anywhere and resumed, it ends with the same weights.
 
-What a run remembers between iterations is the weights, the optimiser's memory and a few numbers (`progress`);
-everything else, which tracklets, which frames, which crop, which rate, is a pure function of (seed, iteration).
+The state between iterations is the weights, the optimiser's memory and a few numbers (`progress`); everything else
+(tracklets, frames, crops, learning rate) is a pure function of (seed, iteration).
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from duskmatch.training.checkpoint import (
     BUSY,
     check_finite,
     check_same_data,
-    load_average,
     load_checkpoint,
     newest_checkpoint,
     publish,
@@ -58,7 +57,7 @@ def train(
     """Trains and leaves a RUN folder; returns what `duskmatch train --json` prints.
 
     overwrite: empties RUN first, once settings and data are known to fit.
-    stage0_of: a run whose stage 0 is this one's too (`shared_stage`), taken over where this one has not begun.
+    stage0_of: a run with the same stage 0 (`shared_stage`), which is copied where this run has not begun.
     stage0_only: ends with stage 0 saved, nothing recalibrated or measured.
 
     Raises TrainingError where a loss is not finite or the run does not fit the data, CheckpointError where there is
@@ -68,7 +67,8 @@ def train(
     keep_memory()
     trainer = prepare(settings, dataset, run, device=device, watcher=watcher or Watcher())
     begin = time.perf_counter()
-    with _writing(trainer, overwrite=overwrite):
+    folder = claimed(run, overwrite=True if overwrite else None, busy=BUSY)  # locked against other runs
+    with folder if trainer.processes.first else nullcontext():
         restore(trainer, resume=resume)
         if stage0_of is not None and not trainer.step:
             take_over(trainer, stage0_of)
@@ -93,15 +93,8 @@ def train(
     }
 
 
-def _writing(trainer: Trainer, *, overwrite: bool) -> AbstractContextManager[Any]:
-    """The folder, locked against other runs by the process that writes it."""
-    if not trainer.processes.first:
-        return nullcontext()
-    return claimed(trainer.run, overwrite=True if overwrite else None, busy=BUSY)
-
-
 def settle_precision(settings: Settings, device: torch.device) -> Settings:
-    """The settings with "auto" replaced by what this machine is fast at, so that the RUN says what was used."""
+    """The settings with precision "auto" replaced by what this machine is fast at, as the RUN records it."""
     if settings.train.precision != "auto":
         return settings
     precision = "bf16" if fast_bf16(device) else "fp32"
@@ -109,7 +102,7 @@ def settle_precision(settings: Settings, device: torch.device) -> Settings:
 
 
 def restore(trainer: Trainer, *, resume: bool) -> None:
-    """Goes on from the newest checkpoint, or marks the folder as a new RUN."""
+    """Resumes from the newest checkpoint, or marks the folder as a new RUN."""
     run, settings = trainer.run, trainer.settings
     trainer.progress = {
         "fingerprint": trainer.dataset.fingerprint,
@@ -129,16 +122,15 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
             raise CheckpointError(f"{run} holds no run to resume; leave out --resume to begin one")
         if found is not None:
             check_same_data(found.progress, trainer.dataset.fingerprint, run)
-            load_checkpoint(run, found.path, trainer.model, trainer.optimizer)
-            if trainer.average is not None:
-                load_average(found.path, trainer.average.model)
-            for name, now in numerics(sooner.state()).items():
-                then = found.progress["numerics"].get(name)
-                if then == now:
-                    continue
-                trainer.watcher.on_note(f"resumed with {name} {now} instead of {then}: the last bits may differ")
+            average = trainer.average_model
+            load_checkpoint(run, found.path, trainer.model, trainer.optimizer, average=average)
+            then = found.progress.pop("numerics")
+            for name, now in trainer.progress["numerics"].items():
+                if then.get(name) != now:
+                    note = f"resumed with {name} {now} instead of {then.get(name)}: the last bits may differ"
+                    trainer.watcher.on_note(note)
             trainer.step = int(found.progress.pop("step"))
-            trainer.progress.update(found.progress, numerics=numerics(sooner.state()))
+            trainer.progress.update(found.progress)
             trainer.watcher.on_note(f"resumed after iteration {trainer.step}")
     if trainer.processes.first:
         write_text(run / "VERSION", LAYOUT_VERSION + "\n")
@@ -165,7 +157,7 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
     )
     selection = Selection(trainer.final_model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     if not trainer.processes.first:
-        selection.active = False  # one process looks, the others wait for it at the next gradient
+        selection.active = False  # one process evaluates, the others wait for it at the next gradient
     clock = time.perf_counter() - trainer.progress["seconds"]
     trainer.model.train()
     try:
@@ -211,25 +203,25 @@ def _save(trainer: Trainer, clock: float) -> None:
         header=header(trainer, step=trainer.step, selection="last"),
         progress=trainer.progress,
         keep=trainer.settings.train.keep_checkpoints,
-        average=None if trainer.average is None else trainer.average.model,
+        average=trainer.average_model,
     )
 
 
 def _finish(trainer: Trainer) -> dict[str, Any]:
-    """What stands beside the weights that the run is known by: RUN/health.json."""
+    """Writes the final weights and RUN/health.json, whose content it returns."""
     _settle_weights(trainer)
     place = trainer.processes.device
     return write_health(trainer.run, trainer.model, trainer.dataset, warmup=trainer.schedule.parts_warm, device=place)
 
 
 def _settle_weights(trainer: Trainer) -> None:
-    """The weights that the run is known by: the last (or their average), recalibrated where asked, or the best."""
+    """Writes RUN/model.safetensors: the last weights (or their average), recalibrated where asked, or the best."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:
         epochs = (epoch_batches(trainer, epoch, 0, as_at_test=True) for epoch in count())
         batches = list(islice(chain.from_iterable(epochs), settings.train.recalibrate_steps))
         recalibrate(trainer.final_model, batches, settings.data, centre=settings.train.centre)
-        # state/ keeps the weights as trained: to write it again would first remove what a killed run goes on from
+        # state/ keeps the weights as trained: writing it again would first remove the checkpoint to resume from
         check_finite(trainer.final_model, trainer.step, trainer.run)
         write_model(
             trainer.run / "model.safetensors", trainer.final_model, header(trainer, step=trainer.step, selection="last")

@@ -1,4 +1,4 @@
-"""What a run says of itself: log.csv, and the detectors that name what went wrong."""
+"""A run's log.csv, and the detector of collapsed embeddings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Log:
     def __init__(
         self, path: Path, logged: tuple[str, ...], *, keep_until: int, tensorboard: Path | None = None
     ) -> None:
-        """logged: the method's own columns. keep_until: the last checkpoint's iteration; rows after it are dropped."""
+        """`logged`: the method's own columns. Rows after iteration `keep_until`, which were not saved, are removed."""
         self.path, self.columns = path, (*BEFORE, *logged, *AFTER)
         self.board = _board(tensorboard, keep_until) if tensorboard is not None else None
         rows = [row for row in read_log(path) if row["step"] <= keep_until] if path.exists() else []
@@ -70,9 +70,9 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 class CollapseDetector:
-    """Names the collapse that no NaN guard sees: every embedding the same point.
+    """Detects that all embeddings have become the same point, where every number is still finite.
 
-    Then the triplet loss is its margin and each cross entropy log M, for good. Source: docs/method.md, row 15.
+    The triplet loss then stays at its margin and each cross entropy at log M. Source: docs/method.md, row 15.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CollapseDetector:
         self.hits: deque[bool] = deque(maxlen=window)
 
     def see(self, values: dict[str, float]) -> str | None:
-        """A sentence once the whole window looks collapsed, else None."""
+        """A message once all rows of the window look collapsed, else None."""
         identity, triplet = values.get(self.watched.identity), values.get(self.watched.triplet)
         if identity is None or triplet is None:
             return None

@@ -1,7 +1,9 @@
 """One process or many: device, precision and collectives through Lightning Fabric.
 
-Many processes are started by torchrun; each holds its share of a batch's people, gradients are averaged after each
-sub-step's backward, and what a process mines and normalises stays its own.
+Torchrun starts the processes; each holds its share of a batch's people, and gradients are averaged after the backward
+of each sub-step. Batch statistics are each process's own, or those of all (`synchronise`), and so are hardest pairs
+(`gathered`): with both, n processes of b clips take the step of one process of n * b clips, up to rounding, because
+gradients through a collective are summed over processes.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+import torch.distributed.nn.functional as collective
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from duskmatch.models.sooner import follow
 
 
 class Processes:
-    """This process among its fellows."""
+    """This process and its collectives with the others."""
 
     def __init__(self, device: torch.device, precision: Literal["fp32", "bf16", "auto"]) -> None:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -62,3 +69,52 @@ def _fabric() -> Any:
     for name in ("lightning_fabric", "lightning.fabric"):  # after the import, which sets its own level
         logging.getLogger(name).setLevel(logging.WARNING)
     return module.Fabric
+
+
+class SynchronisedBatchNorm(_BatchNorm):
+    """Batch normalisation whose mean and variance in training are those of all processes' rows.
+
+    Differs: torch's SyncBatchNorm runs on GPUs only; this one runs wherever there is an all-reduce.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"rows and channels are needed; got {input.dim()} axes")
+
+    def forward(self, input: Float[Tensor, "n c *hw"]) -> Float[Tensor, "n c *hw"]:
+        if not self.training:
+            return super().forward(input)
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        others = [axis for axis in range(x.dim()) if axis != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
+        count = torch.full((1,), x.numel() // x.shape[1], dtype=x.dtype, device=x.device)
+        sums: Tensor = collective.all_reduce(torch.cat([x.sum(others), count]))  # type: ignore[no-untyped-call]
+        n, mean = float(sums[-1]), sums[:-1] / sums[-1]
+        centred = x - mean.view(shape)
+        variance: Tensor = collective.all_reduce(centred.square().sum(others)) / n  # type: ignore[no-untyped-call]
+        follow(self, mean.detach(), variance.detach(), n)
+        scale = (variance + self.eps).rsqrt() * self.weight
+        out: Tensor = centred * scale.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+
+def synchronise(model: nn.Module) -> None:
+    """Every batch normalisation of the model takes its statistics from all processes; names and weights stay."""
+    for parent in model.modules():
+        for name, part in parent.named_children():
+            if isinstance(part, _BatchNorm) and not isinstance(part, SynchronisedBatchNorm):
+                setattr(parent, name, _synchronised(part))
+
+
+def _synchronised(part: _BatchNorm) -> SynchronisedBatchNorm:
+    twin = SynchronisedBatchNorm(part.num_features, part.eps, part.momentum)
+    twin.weight, twin.bias = part.weight, part.bias
+    twin.running_mean, twin.running_var = part.running_mean, part.running_var
+    twin.num_batches_tracked = part.num_batches_tracked
+    twin.training = part.training
+    return twin
+
+
+def gathered(rows: Float[Tensor, "n d"]) -> Float[Tensor, "m d"]:
+    """The rows of all processes, in their order; gradients find their way back to where a row came from."""
+    return torch.cat(collective.all_gather(rows.contiguous()))  # type: ignore[no-untyped-call]

@@ -1,8 +1,8 @@
-"""The normalisations of vectors, estimated again as they are used at test: those of f_d and j_d, or another method's.
+"""New running statistics for the normalisations of vectors (f_d, j_d, or another method's), as they are used at test.
 
 In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and where clips
-are shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which cosine similarity takes for
-likeness. Source: docs/method.md, row 34.
+are shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which raises all cosine
+similarities. Source: docs/method.md, row 34.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from duskmatch.config import DataSettings
 from duskmatch.data import Batch
 from duskmatch.models import Network
 from duskmatch.pixels import normalise
+from duskmatch.records import MODALITIES
 
 
 @torch.no_grad()
@@ -39,13 +40,10 @@ def recalibrate(model: Network, batches: Sequence[Batch], data: DataSettings, *,
 
 def set_centres(model: Network, batches: Sequence[Batch], data: DataSettings) -> None:
     """The mean embedding of each modality over the batches."""
-    model.centre_visible.zero_()
-    model.centre_infrared.zero_()
-    found = [pixels(model, batch, data) for batch in batches]
-    visible = torch.cat([model.embed(clips, "visible") for clips, _ in found]).mean(dim=0)
-    infrared = torch.cat([model.embed(clips, "infrared") for _, clips in found]).mean(dim=0)
-    model.centre_visible.copy_(visible)
-    model.centre_infrared.copy_(infrared)
+    found = zip(*(pixels(model, batch, data) for batch in batches), strict=True)
+    for modality, clips in zip(MODALITIES, found, strict=True):
+        centre = model.get_buffer(f"centre_{modality}").zero_()
+        centre.copy_(torch.cat([model.embed(some, modality) for some in clips]).mean(dim=0))
 
 
 def pixels(model: Network, batch: Batch, data: DataSettings) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from duskmatch.config import Settings, TrainSettings
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a run is and what is due at each of its iterations (counted from 0)."""
+    """The length of a run, and stage and learning rate of each iteration (counted from 0)."""
 
     train: TrainSettings
     steps_per_epoch: int
@@ -32,7 +32,7 @@ class Schedule:
 
     @property
     def warmup(self) -> float:
-        """How many iterations the rate rises."""
+        """The number of iterations of the linear warm-up."""
         train = self.train
         return train.warmup_steps if train.warmup_steps is not None else train.warmup_epochs * self.steps_per_epoch
 

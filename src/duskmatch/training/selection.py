@@ -1,4 +1,4 @@
-"""Which checkpoint a run is known by: the last, or the best on validation people. Never on test people."""
+"""Choice of the final weights: the last, or the best on validation people; never on test people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from duskmatch.training.checkpoint import write_model
 
 
 class Selection:
-    """Looks at validation people every few epochs and keeps the weights with the best mean mAP of both directions."""
+    """Evaluates validation people every few epochs and keeps the weights with the best mean mAP of both directions."""
 
     def __init__(
         self,
@@ -50,9 +50,7 @@ class Selection:
         with evaluating(self.model):
             embedder = Embedder(self.model, self.settings, device=device, on_bad_frame=on_bad_frame)
             found = validation_scores(embedder.embed, self.settings, self.dataset)
-        rank1, mean_ap = (
-            fmean(values) for values in zip(*((s.rank1, s.mean_average_precision) for s in found), strict=True)
-        )
+        rank1, mean_ap = fmean(s.rank1 for s in found), fmean(s.mean_average_precision for s in found)
         if self.best is None or mean_ap > self.best["mAP"]:
             self.best = {"step": step, "mAP": mean_ap, "rank1": rank1}
             write_model(self.run / "best.safetensors", self.model, header)

@@ -1,7 +1,7 @@
-"""Stage 0 is the Baseline's, whatever parts a network has besides: runs that differ in those alone can share it.
+"""One stage 0 for several runs: it trains the Baseline alone, so runs that differ only in other parts can share it.
 
-Where the Baseline's pieces begin with the same bits beside the other parts, as they do from loaded weights, a run that
-takes stage 0 over ends with the bits of one that trained it itself: batches and rates follow from (seed, iteration).
+Where the Baseline's pieces start with the same bits in both networks, as they do from loaded weights, a run with a
+copied stage 0 ends with the same bits as one that trained it: batches and rates follow from (seed, iteration).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from duskmatch.weights import read_weights
 
 MAIN = "self_attack"
 OFF = {"attack": False, "defense": False, "sequence": "none", "embedding": "auto"}
-LEFT = "centre_"  # as long as what is searched with, and measured after training
+LEFT = "centre_"  # buffers of the embedding's width, set after training
 
 
 def baseline_of(settings: Settings, n_pids: int) -> Settings | None:
     """The settings of the run whose stage 0 is also that of `settings`; None where stage 0 cannot be shared.
 
-    It can where stage 0 has a learning rate of its own, which does not look at what comes after it, and where both
-    networks of n_pids people begin alike; random weights depend on the parts that are drawn before them.
+    It can where stage 0 has a learning rate of its own, which does not depend on later stages, and where both networks
+    of n_pids people start with equal weights; random weights depend on the parts that are drawn before them.
     """
     train = settings.train
     shareable = settings.model.name == MAIN and train.stage0_epochs and train.stage0_lr is not None
@@ -49,9 +49,9 @@ def _start(settings: Settings, n_pids: int) -> dict[str, Tensor]:
 
 
 def take_over(trainer: Trainer, begun: Path) -> None:
-    """Puts the end of another run's stage 0 into a trainer that has not begun, and its log beside it.
+    """Copies the end of another run's stage 0, and its log, into a trainer that has not begun.
 
-    Nothing is done where that run has no such checkpoint or is of another machine, which rounds otherwise.
+    Does nothing where that run has no such checkpoint or is of another machine, which rounds differently.
     Raises CheckpointError where the weights are not of this network's Baseline, TrainingError where data differ.
     """
     found = newest_checkpoint(begun)

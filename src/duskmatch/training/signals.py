@@ -1,4 +1,4 @@
-"""Asking a run to stop without losing its iteration."""
+"""Stop requests (Ctrl-C, SIGTERM) that let the current iteration finish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that fills when somebody asks to stop (Ctrl-C, SIGTERM); the loop saves at the end of the iteration."""
+    """A list of the signals received; the loop saves and stops at the end of the iteration once it is not empty."""
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:

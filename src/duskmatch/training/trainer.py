@@ -19,9 +19,8 @@ from duskmatch.models.encoder import Encoder
 from duskmatch.models.self_attack import SWITCHED_PARTS
 from duskmatch.models.start import load_start_weights
 from duskmatch.training.average import Average
-from duskmatch.training.processes import Processes
+from duskmatch.training.processes import Processes, synchronise
 from duskmatch.training.schedule import Schedule
-from duskmatch.training.synchronised import synchronise
 from duskmatch.training.updates import Updater
 
 BACKBONE = "backbone"  # in `train.rates`: what `Network.slow_pieces` gives
@@ -29,7 +28,7 @@ BACKBONE = "backbone"  # in `train.rates`: what `Network.slow_pieces` gives
 
 @dataclass
 class Watcher:
-    """Who is told what: every iteration with its logged numbers or None, and sentences worth reading."""
+    """Callbacks of a run: on_step with every iteration's logged numbers or None, on_note with messages."""
 
     on_step: Callable[[int, int, dict[str, Any] | None], None] = lambda step, total, row: None
     on_note: Callable[[str], None] = lambda text: None
@@ -56,9 +55,13 @@ class Trainer:
     average: Average | None = None
 
     @property
+    def average_model(self) -> Network | None:
+        return None if self.average is None else self.average.model
+
+    @property
     def final_model(self) -> Network:
-        """The network that the run is known by: the average of its weights where one is kept."""
-        return self.model if self.average is None else self.average.model
+        """The network of RUN/model.safetensors: the average of the weights where one is kept."""
+        return self.average_model or self.model
 
 
 def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, watcher: Watcher) -> Trainer:
@@ -101,20 +104,8 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     )
     schedule = Schedule(settings.train, sampler.steps_per_epoch)
     cache = FrameCache(int(settings.data.cache_gib * 2**30))
-    return Trainer(
-        settings,
-        dataset,
-        run,
-        watcher,
-        processes,
-        model,
-        optimizer,
-        sampler,
-        schedule,
-        updater,
-        cache,
-        average=average,
-    )
+    parts = (processes, model, optimizer, sampler, schedule, updater, cache)
+    return Trainer(settings, dataset, run, watcher, *parts, average=average)
 
 
 def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:
@@ -163,7 +154,7 @@ def rate_factors(model: Network, rates: Mapping[str, float]) -> dict[str, float]
 
 
 def header(trainer: Trainer, *, step: int, selection: str) -> dict[str, Any]:
-    """What the weights say of themselves."""
+    """The JSON header of the weights: settings, data, versions, machine."""
     dataset = trainer.dataset
     return {
         "schema_version": 1,

@@ -18,7 +18,7 @@ from duskmatch.training.health import Pulls
 
 @dataclass
 class Outcome:
-    """What an iteration was: loss terms, accuracies, gradient norms, all as plain numbers."""
+    """The loss terms, accuracies and gradient norms of an iteration, as plain numbers."""
 
     values: dict[str, float] = field(default_factory=dict)
     n_clipped: int = 0
@@ -105,7 +105,7 @@ class Updater:
     def _joint(
         self, steps: Sequence[SubStep], make: Callable[[], list[Forward]], outcome: Outcome, norms: bool
     ) -> None:
-        """Eq. 17: one backward of the weighted sum. What a sub-step must not move is cut off from its terms.
+        """Eq. 17: one backward of the weighted sum. Terms are detached from what their sub-step must not train.
 
         The defense of stage 2 must not train the stems, which other terms do: its forward starts from detached stems.
         """

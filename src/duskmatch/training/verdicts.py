@@ -1,8 +1,9 @@
-"""Whether the learned parts live, said as soon as one is dead, and written to RUN/health.json at the end."""
+"""Health of the learned parts: a message as soon as one is dead, and RUN/health.json at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,7 +25,7 @@ from duskmatch.training.selection import validation_scores
 
 
 class DeathWatch:
-    """Names each part once, as soon as the rows say that it is dead; `named` outlives the process in the checkpoint."""
+    """Reports each part once, as soon as the log shows that it is dead; `named` is kept in the checkpoint."""
 
     def __init__(self, columns: Collection[str], *, warmup: float, rows: health.Rows = (), named: list[str]) -> None:
         self.warmup, self.named = warmup, named
@@ -48,7 +49,7 @@ class DeathWatch:
 def write_health(
     run: Path, network: Network, dataset: Dataset, *, warmup: float, device: torch.device
 ) -> dict[str, Any]:
-    """RUN/health.json: the verdicts over log.csv, and what the parts are worth on validation people."""
+    """RUN/health.json: the verdicts over log.csv, and the mAP on validation people without each part."""
     validation, not_measured, checkpoint = knocked_out(run, dataset, device)
     document = Health(
         schema_version=health.SCHEMA_VERSION,
@@ -62,7 +63,7 @@ def write_health(
 
 
 def knocked_out(run: Path, dataset: Dataset, device: torch.device) -> tuple[Validation | None, str | None, str]:
-    """mAP on validation people with and without each part, or why it is not measured; and of which weights."""
+    """mAP on validation people with and without each part, or the reason why it is not measured; and the checkpoint."""
     model, settings, header = load_model(run)
     checkpoint = str(header["checkpoint"])
     if not model.knock_outs():
@@ -76,7 +77,7 @@ def knocked_out(run: Path, dataset: Dataset, device: torch.device) -> tuple[Vali
 
 
 def measured(model: Network, settings: Settings, dataset: Dataset, device: torch.device) -> Validation:
-    """The same where there is something to measure; each tracklet is read once."""
+    """mAP on validation people with and without each part; each tracklet is read once."""
     known: dict[str, Embeddings] = {}
 
     def embed(tracklets: list[Tracklet]) -> Embeddings:
@@ -89,17 +90,17 @@ def measured(model: Network, settings: Settings, dataset: Dataset, device: torch
 
     people: set[int] = set()
     base = validation_map(embed, settings, dataset)
+    without = {part: validation_map(partial(_as_given, one), settings, dataset) for part, one in known.items()}
     return Validation(
         n_people=len(people),
         embedding=model.embedding,
         mAP=base,
-        without=[_without(part, embeddings, base, settings, dataset) for part, embeddings in known.items()],
+        without=[KnockOut(part=part, mAP=value, difference=value - base) for part, value in without.items()],
     )
 
 
-def _without(part: str, embeddings: Embeddings, base: float, settings: Settings, dataset: Dataset) -> KnockOut:
-    value = validation_map(lambda _: embeddings, settings, dataset)
-    return KnockOut(part=part, mAP=value, difference=value - base)
+def _as_given(embeddings: Embeddings, _: list[Tracklet]) -> Embeddings:
+    return embeddings
 
 
 def validation_map(embed: Callable[[list[Tracklet]], Embeddings], settings: Settings, dataset: Dataset) -> float:

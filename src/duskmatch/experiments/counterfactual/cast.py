@@ -1,4 +1,4 @@
-"""Whom a counterfactual test can film: a Duskwalk set that this duskmatch would write to the same pictures."""
+"""Checks that a set can be filmed again: a Duskwalk set that this version would write with the same pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_GREY_LEVELS = 2.0
 
 
 class Refilmed(NamedTuple):
-    """How many of the first test person's pictures were filmed again, and how many came out equal to the byte."""
+    """Number of the first test person's pictures filmed again, and of those equal to the byte."""
 
     pictures: int
     equal: int
@@ -72,7 +72,7 @@ def test_people(dataset: Dataset) -> Ints:
 
 
 def film_again(dataset: Dataset, cast: Cast, place: Path) -> Refilmed:
-    """Whether DATASET is what this duskmatch films: its first test person once more, in `place`, picture by picture.
+    """Films DATASET's first test person again in `place` and compares picture by picture; DataError where one differs.
 
     Without this a set that says another seed than its own would be compared with films of other people.
     """
@@ -93,7 +93,7 @@ def film_again(dataset: Dataset, cast: Cast, place: Path) -> Refilmed:
 
 
 def alike(one: Path, other: Path) -> bool:
-    """Whether two pictures differ by no more than rounding on two machines does."""
+    """True where two pictures differ by no more than rounding on two machines does."""
     try:
         a, b = (decode_frame(path).astype(np.int16) for path in (one, other))
     except FrameError:

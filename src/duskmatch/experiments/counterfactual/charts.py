@@ -45,7 +45,7 @@ SHIFT = Shown("shift", "embedding shift", False)
 
 
 def pictures(document: Counterfactual) -> dict[str, Callable[[Path], None]]:
-    """What writes a PNG for each figure: rank1_infrared_to_visible.png and its like, and shift.png."""
+    """A function that writes each picture, by file name: rank1_infrared_to_visible.png and so on, and shift.png."""
     found: dict[str, Callable[[Path], None]] = {}
     for shown in (*SEARCHES, SHIFT):
         direction, _, name = shown.key.rpartition(".")
@@ -59,7 +59,7 @@ def pictures(document: Counterfactual) -> dict[str, Callable[[Path], None]]:
 
 
 def heading(document: Counterfactual, shown: Shown) -> str:
-    """What a picture shows, and that it is of generated people, for a reader who sees the picture alone."""
+    """The heading of a picture seen alone: the figure, the data, and that the people are generated."""
     data = document.data
     unit = "%" if shown.percent else "of the distance between people"
     return (

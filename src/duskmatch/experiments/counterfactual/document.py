@@ -48,7 +48,7 @@ class ShiftDifference(Part):
 
 
 class FilmedData(Part):
-    """What was filmed again. `refilmed`: pictures of the first test person made again for a check, and how many of them
+    """The filmed set. `refilmed`: pictures of the first test person made again for a check, and how many of them
     were DATASET's to the byte. `test_reads`: how often these test people were scored on this account."""
 
     name: str
@@ -100,7 +100,7 @@ class MeasuredRun(Part):
 
 
 class FilmProtocol(Part):
-    """What is the same for every RUN; `sampling` and `test_time_extras` are null where RUNs differ by them."""
+    """The protocol of all RUNs; `sampling` and `test_time_extras` are null where RUNs differ by them."""
 
     name: str
     split: str

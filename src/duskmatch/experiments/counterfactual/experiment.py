@@ -1,4 +1,4 @@
-"""The counterfactual test: the same people on the same walks, one factor changed, and what each RUN makes of it.
+"""The counterfactual test: the same people on the same walks, one factor changed: scores and shifts of each RUN.
 
 DIR/plan.json, films/FACTOR-SEVERITY/, embeddings/, then counterfactual.json, .md, .html and the pictures. Everything is
 found again: a killed command goes on where it was and ends with the same JSON.
@@ -29,7 +29,7 @@ from duskmatch.synthetic.variations import MOST_SEVERE
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure: which RUNs, on which people, under which changes."""
+    """One counterfactual test: the RUNs, the people, the changes."""
 
     runs: Sequence[Path]
     data: Path
@@ -74,7 +74,7 @@ def counterfactual(request: Request, listener: Listener | None = None) -> Counte
         notes = _notes(dataset, subjects, plan)
         for note in notes:
             listener.on_note(note)
-        work = _Work(request, dataset, films, subjects, listener, len(takes))
+        work = _Work(request, dataset, films, subjects, listener)
         measured = work.measure(takes)
         made = {take: record for take in takes if (record := films.record(take))}
         everything = Measurements(dataset, cast, plan, subjects, work.baselines, made, measured, notes, request.seed)
@@ -98,26 +98,25 @@ def takes_of(factors: Sequence[str], severities: Sequence[int]) -> list[Take]:
     return [Take(factor, severity) for factor in FACTORS if factor in factors for severity in filmed]
 
 
+@dataclass
 class _Work:
     """Films and embeds, one film after another, so that no more than one film's pictures need lie on the disk."""
 
-    def __init__(
-        self,
-        request: Request,
-        dataset: Dataset,
-        films: FilmStore,
-        subjects: Sequence[Subject],
-        listener: Listener,
-        n_takes: int,
-    ) -> None:
-        self.request, self.dataset, self.films, self.subjects = request, dataset, films, subjects
-        self.listener = listener
-        self.shelf = Shelf(request.out / "embeddings")
-        self.done, self.total = 0, len(subjects) + n_takes * (1 + len(subjects))
-        self.baselines: dict[str, Baseline] = {}
+    request: Request
+    dataset: Dataset
+    films: FilmStore
+    subjects: Sequence[Subject]
+    listener: Listener
+    done: int = 0
+    total: int = 0
+    baselines: dict[str, Baseline] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.request.out / "embeddings")
 
     def measure(self, takes: Sequence[Take]) -> dict[tuple[str, Take], Measured]:
-        """What each RUN makes of each film, severity 0 of each factor included."""
+        """Each RUN's scores and shifts on each film, severity 0 of each factor included."""
+        self.total = len(self.subjects) + len(takes) * (1 + len(self.subjects))
         pids = test_people(self.dataset)[: self.films.cast.n_people]
         found: dict[tuple[str, Take], Measured] = {}
         for subject in self.subjects:
@@ -159,7 +158,7 @@ class _Work:
 
 
 def _notes(dataset: Dataset, subjects: Sequence[Subject], plan: plans.Plan) -> list[str]:
-    """What a reader must know before comparing; the same sentences stand in the document."""
+    """Notes a reader needs before comparing; the same sentences stand in the document."""
     notes = [sentence for subject in subjects if (sentence := training_data(subject, dataset)[1])]
     missed = plan.refilmed["pictures"] - plan.refilmed["equal"]
     if missed:

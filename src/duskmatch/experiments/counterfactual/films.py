@@ -23,7 +23,7 @@ from duskmatch.synthetic import PRESETS, generate
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Who is filmed: all that decides the pictures of severity 0."""
+    """The filmed people, and all else that decides the pictures of severity 0."""
 
     preset: str
     seed: int
@@ -81,7 +81,7 @@ class FilmStore:
             raise OutputError(f"{place / 'duskwalk.json'}: {said}; pass --overwrite or choose another DIR")
 
     def record(self, take: Take) -> FilmRecord | None:
-        """What is known of a whole film, whether its pictures are still there or not; None before it was made."""
+        """film.json of a whole film, with or without its pictures; None before it was made."""
         try:
             return FilmRecord.model_validate_json((self.place(take) / "film.json").read_bytes())
         except (OSError, ValueError):

@@ -28,13 +28,15 @@ def write_outputs(out: Path, document: Counterfactual, dataset: Dataset, films: 
 def html(document: Counterfactual, shown_looks: list[Html]) -> str:
     """The page as text."""
     found = [table(one.head, one.rows, caption=one.title) for one in tables(document)]
+    listed = "\n".join(f"{name} {version}" for name, version in document.versions.items())
+    versions = element("details", element("summary", "Versions"), element("pre", listed))
     folded = element("details", element("summary", "All tables"), *found)
     sections = {
         "How far embeddings move": _charts(document, SHIFT),
         "Who is still found": [part for shown in SEARCHES for part in _charts(document, shown, title=True)],
         "What the changes look like": shown_looks,
         "Figures": [folded],
-        "What the figures depend on": [facts_list(facts(document)), *_versions(document)],
+        "What the figures depend on": [facts_list(facts(document)), versions],
     }
     links = [element("a", name, href=f"#{name.lower().replace(' ', '-')}") for name in sections]
     header = element(
@@ -78,8 +80,3 @@ def _charts(document: Counterfactual, shown: Shown, *, title: bool = False) -> l
     note = f"{unit[0].upper() + unit[1:]}, by severity; SYNTHETIC data. Bands: 95 % over people."
     caption = element("p", note, class_="small soft")
     return [part for part in (head, caption, element("div", *drawn, class_="columns")) if part]
-
-
-def _versions(document: Counterfactual) -> list[Html]:
-    text = "\n".join(f"{name} {version}" for name, version in document.versions.items())
-    return [element("details", element("summary", "Versions"), element("pre", text))]

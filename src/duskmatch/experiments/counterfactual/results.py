@@ -126,7 +126,7 @@ def shift(found: Measured, seed: int, *, minus: Measured | None = None) -> Shift
 
 
 def filmed_data(made: Measurements) -> FilmedData:
-    """Who was filmed again, who was searched, and how often these people were read."""
+    """The data set, the numbers of people and queries, and how often these people were read."""
     dataset, cast, plan = made.dataset, made.cast, made.plan
     scores = next(iter(made.measured.values())).scores
     reads = [plan.reads[subject.weights_sha256] for subject in made.subjects]
@@ -150,7 +150,7 @@ def filmed_data(made: Measurements) -> FilmedData:
 
 
 def protocol(made: Measurements) -> FilmProtocol:
-    """What all RUNs share."""
+    """The protocol that all RUNs share."""
     first, *others = [subject.embedder.facts() for subject in made.subjects]
     shared = {
         key: first[key] if all(facts[key] == first[key] for facts in others) else None
@@ -169,7 +169,7 @@ def protocol(made: Measurements) -> FilmProtocol:
 
 
 def measured_run(subject: Subject, made: Measurements) -> MeasuredRun:
-    """What the document says of a RUN, its scale of shifts among it."""
+    """The facts of a RUN, with its scale of shifts."""
     facts, baseline = subject.embedder.facts(), made.baselines[subject.name]
     return MeasuredRun(
         **run_facts(subject.name, subject.embedder, facts).model_dump(exclude={"trained_on"}),

@@ -55,7 +55,7 @@ class Shelf:
         self.folder = folder
 
     def find(self, subject: Subject, fingerprint: str) -> Embeddings | None:
-        """What was embedded before from these very pictures with these weights; None where it is missing or damaged."""
+        """The stored embeddings of these very pictures with these weights; None where missing or damaged."""
         file = self._file(subject, fingerprint)
         if not file.is_file():
             return None
@@ -86,7 +86,7 @@ class Shelf:
 
 
 def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
-    """How a RUN's training data relate to DATASET, and a note for the reader where that matters.
+    """The relation of a RUN's training data to DATASET, and a note for the reader where it matters.
 
     Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
     other data only the RUN's trainer knows who is in them.

@@ -1,4 +1,4 @@
-"""What one RUN makes of a film: who is found, and how far embeddings move, measured by how far people lie apart.
+"""Scores of one RUN on a film, and how far its embeddings move in units of the distance between people.
 
 | symbol | is |
 |---|---|

@@ -24,7 +24,7 @@ def in_words(document: Counterfactual) -> str:
 
 
 def short_words(document: Counterfactual) -> str:
-    """What the terminal shows: the shift and both directions' rank-1 by severity, without intervals."""
+    """The terminal's tables: the shift and both directions' rank-1 by severity, without intervals."""
     lines = [origin_of(document), *(f"note: {note}" for note in document.notes)]
     for shown in (SHIFT, *SEARCHES[: len(DIRECTIONS)]):
         found = _table(document, shown, shown.title + (", %" if shown.percent else ""))
@@ -38,12 +38,12 @@ def short_words(document: Counterfactual) -> str:
 
 
 def origin_of(document: Counterfactual) -> str:
-    """That the people are generated."""
+    """The line that says that the people are generated."""
     return origin({"synthetic": document.synthetic, "data": document.data.model_dump()})
 
 
 def sentences(document: Counterfactual) -> list[str]:
-    """What was measured and how it reads."""
+    """The paragraphs that say what was measured and how to read it."""
     data = document.data
     return [
         f"{data.n_people_filmed} of {data.n_people} test people walk their own walks again with one factor changed: "
@@ -70,7 +70,7 @@ SYNTHETIC = "SYNTHETIC data"
 
 
 def facts(document: Counterfactual) -> dict[str, str]:
-    """What the figures depend on: name -> words."""
+    """The settings behind the figures: name -> words."""
     data, protocol = document.data, document.protocol
     found = {
         "data": f"{origin_of(document)}; {data.preset}, seed {data.seed}{f', {data.twins}' if data.twins else ''}",

@@ -66,7 +66,7 @@ class CellResult(Part):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is to be run; `folder` holds its RUN and the results of the splits that it was scored on."""
+    """One run to be done; `folder` holds its RUN and the results of the splits that it was scored on."""
 
     row: str
     settings: Settings
@@ -82,7 +82,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How every cell of a grid is trained and scored: on which data and people, with which checkpoint, by what."""
+    """The data, people, checkpoint choice and device with which every cell of a grid is trained and scored."""
 
     data: Path
     split: ScoredSplit

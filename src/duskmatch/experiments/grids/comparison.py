@@ -1,4 +1,4 @@
-"""Is one row better than another? Differences on the same people, their intervals, and what could have been seen.
+"""Paired differences between rows on the same people: intervals, smallest detectable difference, verdict.
 
 Two sources of chance, kept apart: which people are tested (bootstrap, the same draws for both rows, both directions and
 all seeds), and which seed the training had (the spread of the differences seed by seed, with Student's t). A difference
@@ -129,7 +129,7 @@ def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Ver
 
 
 def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Metric) -> float | None:
-    """How far other people would move the mean difference of all pairs; None where a pair has fewer than two people.
+    """Standard deviation over people of the mean difference of all pairs; None where a pair has fewer than two.
 
     Each person is drawn once for all pairs; one who is missing in a direction counts nothing there.
     """

@@ -1,4 +1,4 @@
-"""What an earlier command left in a cell's folder, and whether a cell may be scored with it or go on with it."""
+"""Checks of a RUN that an earlier command left in a cell's folder, before it is scored or resumed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from duskmatch.weights import read_weights
 
 
 def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
-    """Whether RUN still holds the weights of this digest.
+    """True where RUN still holds the weights of this digest.
 
-    Results older than digests have None; then the weights of the `last` iteration are theirs, if any are.
+    Results written before there were digests have None; then weights of the `last` iteration are accepted.
     """
     if not (run / "model.safetensors").is_file():
         return False

@@ -1,4 +1,4 @@
-"""What an experiment's figures depend on, in words: what all rows share, and what differs by row."""
+"""The settings behind an experiment's figures, in words: those all rows share, and those that differ by row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {  # of a row's settings, in words
 
 
 def facts(document: GridDocument) -> dict[str, str]:
-    """What all rows share."""
+    """The facts that all rows share, name -> words."""
     cells = {(one.name, one.seed): one.status for one in document.rows}
     reads = document.data["test_reads"]
     threads = document.threads if isinstance(document.threads, list) else [document.threads]
@@ -41,7 +41,7 @@ def facts(document: GridDocument) -> dict[str, str]:
 
 
 def budget(document: GridDocument) -> str:
-    """How much every cell is trained, in which form, and what of it differs by row."""
+    """The training of every cell in one line, and the parts of it that differ by row."""
     given = document.budget
     iterations = f"{given.iterations} iterations" if given.iterations else "the data set's own number of iterations"
     overrides = f", {' '.join('--' + override for override in given.overrides)}" if given.overrides else ""
@@ -54,7 +54,7 @@ def budget(document: GridDocument) -> str:
 
 
 def differing_settings(document: GridDocument) -> dict[str, list[Any]]:
-    """What is not the same in all rows: its values, row by row. An older document says nothing of its rows."""
+    """The settings that differ between rows, with each row's value; empty for an older document."""
     rows = document.rows_settings.values()
     columns = {key: [getattr(row, key) for row in rows] for key in KINDS}
     return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}

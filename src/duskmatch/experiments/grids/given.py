@@ -1,4 +1,4 @@
-"""What a grid's cells were given: the budget, each row's own settings, the file of settings for all rows."""
+"""Records of a grid's settings: the budget, each row's own settings, the file of settings for all rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from duskmatch.yaml_text import load_yaml
 
 
 class Budget(Part):
-    """What every cell of the first row was given; where a row has its own, `rows_settings` says so."""
+    """Budget of the first row's cells; where a row has its own, `rows_settings` says so."""
 
     preset: str
     overrides: list[str]
@@ -31,7 +31,7 @@ class Budget(Part):
 
 
 class RowSettings(Part):
-    """What the cells of one row were given, its own settings and its method's preset counted in."""
+    """Settings of one row's cells, its own and its method's preset counted in."""
 
     preset: str
     method: str
@@ -51,7 +51,7 @@ class SettingsFile(Part):
 
 
 def of_both(settings: Settings) -> dict[str, Any]:
-    """What a budget and a row's settings have in common.
+    """The fields that a budget and a row's settings share.
 
     iterations: of all stages; None where the data set says how long an epoch is.
     """

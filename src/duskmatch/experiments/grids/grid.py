@@ -26,7 +26,7 @@ Results = Mapping[tuple[str, int], CellResult]  # of the cells that are done, by
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Where the settings of every row start."""
+    """The settings that every row starts from."""
 
     preset: str
     file: Path | None = None
@@ -61,7 +61,7 @@ class Study:
     dataset: Dataset
 
     def results(self) -> Results:
-        """What is done so far."""
+        """The results so far."""
         scoring, fingerprint = self.scoring, self.dataset.fingerprint
         found = {key: find_result(cell, scoring, fingerprint) for key, cell in self.grid.cells.items()}
         return {key: result for key, result in found.items() if result is not None}
@@ -138,7 +138,7 @@ METHODS_OWN = {"paper": "own"}  # for the base's preset, the ending of a method'
 
 
 def start_of(row: Row, base: Base) -> tuple[str, tuple[str, ...]]:
-    """Where the row's settings start: the method's preset for the base's, or the base's with the method's name."""
+    """The preset and overrides a row starts from: its method's own preset, or the base's with the method's name."""
     if row.method is None:
         return base.preset, ()
     preset = f"{row.method}-{METHODS_OWN.get(base.preset, base.preset)}"

@@ -11,8 +11,7 @@ import numpy as np
 
 from duskmatch.config import Settings
 from duskmatch.data import Dataset, open_dataset
-from duskmatch.embedding import Embedder, load_embedder
-from duskmatch.embedding.cost import count_flops
+from duskmatch.embedding import load_embedder
 from duskmatch.evaluation import dataset_facts, direction_scores
 from duskmatch.evaluation.trials import pooled
 from duskmatch.experiments.grids.cells import (
@@ -67,7 +66,7 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
     weights = file_hash(run / "model.safetensors")
     embedder = load_embedder(run, device=scoring.device, on_bad_frame=settings.data.on_bad_frame)
     evaluation = evaluated(embedder, dataset, scoring.split, settings)
-    health, legacy = read_health(run), scoring.selection == "test_best_legacy"
+    cost, health, legacy = embedder.cost(), read_health(run), scoring.selection == "test_best_legacy"
     result = CellResult(
         schema_version=CELL_VERSION,
         row=cell.row,
@@ -80,8 +79,8 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
         directions={d: direction_scores(evaluation.scores[d], evaluation.trials[d]) for d in DIRECTIONS},
         people={d: people_of(pooled(evaluation.trials[d])) for d in DIRECTIONS},
         test_best_legacy=legacy_best(run, dataset, settings, scoring) if legacy else None,
-        parameters=embedder.recorded["parameters"],
-        flops=flops_of(embedder),
+        parameters=cost["parameters"],
+        flops=cost["flops"],
         **took,
         machine=describe(),
         threads=threads,
@@ -137,7 +136,7 @@ def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dat
 
 
 def _begun(run: Path, settings: Settings) -> bool:
-    """Whether training was begun there; refused where that was with other settings."""
+    """True where training was begun there; refused where that was with other settings."""
     begun = (run / "settings.yaml").is_file()
     if begun:
         check_same_settings(run, settings)
@@ -161,14 +160,8 @@ def people_of(scores: Scores) -> People:
     )
 
 
-def flops_of(embedder: Embedder) -> int:
-    """Operations for one tracklet at test."""
-    assert embedder.model is not None
-    return count_flops(embedder.model, embedder.settings.data.frames_per_clip, *embedder.size)
-
-
 def speed(run: Path, n_steps: int, settings: Settings) -> dict[str, float]:
-    """How long the iterations take by each stage's median, whatever else the machine did, however often it stopped."""
+    """Seconds of all iterations from each stage's median speed, so that pauses and restarts do not count."""
     train = settings.train
     seen = [row for row in read_log(run / "log.csv") if row.get("frames_per_s")]
     clips = 2 * train.pids_per_batch * train.tracklets_per_pid

@@ -1,4 +1,4 @@
-"""Which checkpoint a cell is scored with: the last, the best on validation people, or the field's habit beside it."""
+"""The checkpoint a cell is scored with: the last, the best on validation people, or also the best on test people."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
 
 
 def same_value(text: str, value: Any) -> bool:
-    """Whether an override's text means this value."""
+    """True where an override's text means this value."""
     meant = plain_value(text, "a value")
     if isinstance(value, tuple):
         return bool(isinstance(meant, list) and tuple(meant) == value)

@@ -135,7 +135,13 @@ def figures_table(document: GridDocument, direction: str) -> Table:
         columns |= {"paper rank-1, mAP": _printed, "ours less paper's": _less_printed}
     if any(one.test_best_legacy for one in document.rows):
         columns[f"rank-1, mAP picked on {document.split.upper()}"] = _picked
-    columns |= {"M parameters (at test)": _parameters, "GFLOP": _flops, "s": _seconds}
+    columns |= {
+        "M parameters (at test)": lambda d: (
+            f"{(d[0].parameters or 0) / 1e6:.2f} ({(d[0].parameters_at_test or 0) / 1e6:.2f})"
+        ),
+        "GFLOP": lambda d: f"{(d[0].flops or 0) / 1e9:.2f}",
+        "s": lambda d: f"{statistics.mean(one.seconds or 0 for one in d):.0f}",
+    }
     if any(one.health for one in document.rows):
         columns["health of its parts"] = _health
     rows = []
@@ -176,18 +182,6 @@ def _picked(done: Sequence[RowScores]) -> str:
     best = [one.test_best_legacy for one in done if one.test_best_legacy]
     means = [statistics.mean(b.rank1 for b in best), statistics.mean(b.mAP for b in best)] if best else []
     return ", ".join(f"{100 * mean:.1f}" for mean in means)
-
-
-def _parameters(done: Sequence[RowScores]) -> str:
-    return f"{(done[0].parameters or 0) / 1e6:.2f} ({(done[0].parameters_at_test or 0) / 1e6:.2f})"
-
-
-def _flops(done: Sequence[RowScores]) -> str:
-    return f"{(done[0].flops or 0) / 1e9:.2f}"
-
-
-def _seconds(done: Sequence[RowScores]) -> str:
-    return f"{statistics.mean(one.seconds or 0 for one in done):.0f}"
 
 
 def _health(done: Sequence[RowScores]) -> str:

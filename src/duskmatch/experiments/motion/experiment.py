@@ -1,4 +1,4 @@
-"""Does a model use motion? The same clips with their frames in order, shuffled, one frame only, and reversed."""
+"""A test of the use of motion: the same clips with frames in order, shuffled, reversed, or one frame repeated."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from duskmatch.experiments.motion.document import (
     OrderScores,
 )
 from duskmatch.experiments.motion.orders import ORDERS, Order, frame_places, reordered
-from duskmatch.experiments.motion.twins import Answers, among_everyone, among_twins, twin_groups
+from duskmatch.experiments.motion.twins import TwinScores, among_twins, twin_groups
 from duskmatch.experiments.subjects import note_read, tracklets_of
 from duskmatch.machine import describe, versions
-from duskmatch.records import DIRECTIONS, Direction, Embeddings, Floats, Tracklet
+from duskmatch.records import DIRECTIONS, Direction, Embeddings, Floats, Scores, Tracklet
 
 AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # the query's camera left out
 Evaluations = Mapping[Order, Evaluation]
+Found = Scores | TwinScores
 
 
 def motion(
@@ -107,7 +108,7 @@ def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int
     """Both directions, and those among twins where there are groups."""
     results = []
     for direction in DIRECTIONS:
-        everyone = {order: among_everyone(one.scores[direction]) for order, one in found.items()}
+        everyone = {order: one.scores[direction] for order, one in found.items()}
         results.append(_result(run, data, direction, "everyone", found, everyone))
         if groups:
             for among, elsewhere in AMONG_TWINS.items():
@@ -116,13 +117,15 @@ def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int
     return results
 
 
-def _of_twins(evaluation: Evaluation, direction: Direction, groups: Mapping[int, int], other_cameras: bool) -> Answers:
+def _of_twins(
+    evaluation: Evaluation, direction: Direction, groups: Mapping[int, int], other_cameras: bool
+) -> TwinScores:
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
     return among_twins(query, gallery, groups, evaluation.camera_rule, other_cameras=other_cameras)
 
 
 def _result(
-    run: str, data: str, direction: Direction, among: Among, found: Evaluations, answers: Mapping[Order, Answers]
+    run: str, data: str, direction: Direction, among: Among, found: Evaluations, answers: Mapping[Order, Found]
 ) -> MotionResult:
     plain = answers["in_order"]
     vectors = {order: one.query[direction].embeddings.vectors for order, one in found.items()}
@@ -134,16 +137,17 @@ def _result(
         chance=plain.chance,
         n_queries=plain.n_queries,
         n_left_out=plain.n_left_out,
-        n_people=len(np.unique(plain.pids)),
+        n_people=len(np.unique(plain.query_pids)),
         orders={order: _scores(one, plain, vectors[order], vectors["in_order"]) for order, one in answers.items()},
     )
 
 
-def _scores(one: Answers, plain: Answers, vectors: Floats, before: Floats) -> OrderScores:
+def _scores(one: Found, plain: Found, vectors: Floats, before: Floats) -> OrderScores:
     """One order beside `plain`, the frames in order; row i of both sides' vectors (q d) is the same query."""
-    rank1, mean_precision = (estimate(values, one.pids) for values in (one.first, one.average_precision))
-    pairs = (one.first, plain.first), (one.average_precision, plain.average_precision)
-    of_rank1, of_map = (None if one is plain else difference(*pair, one.pids) for pair in pairs)
+    first, first_plain = ((side.first_hit == 1).astype(np.float64) for side in (one, plain))
+    pairs = (first, first_plain), (one.average_precision, plain.average_precision)
+    rank1, mean_precision = (estimate(values, one.query_pids) for values, _ in pairs)
+    of_rank1, of_map = (None if one is plain else difference(mine, others, one.query_pids) for mine, others in pairs)
     return OrderScores(
         rank1=rank1.value,
         rank1_interval=rank1.interval,

@@ -24,7 +24,7 @@ ORDERS: dict[Order, str] = {
 def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampling: Sampling = "segments") -> Tracklet:
     """The tracklet cut down to the T frames it is tested with, in another order.
 
-    Of T frames the test takes each once, as they stand, so whatever embeds tracklets needs no word of it.
+    Of T frames the test takes each once, in their order, so that the embedder needs no change.
     """
     drawn = SAMPLINGS[sampling](len(tracklet), n_frames, None)
     places = frame_places(order, n_frames, tracklet.tracklet_id or str(tracklet.frames[0]), seed)
@@ -32,7 +32,7 @@ def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampli
 
 
 def frame_places(order: Order, n_frames: int, name: str, seed: int) -> list[int]:
-    """Which of T frames stands at each place of the clip."""
+    """The frame, of T, at each place of the clip."""
     if n_frames < 2:
         raise SettingsError(
             f"an order needs clips of 2 frames or more; data.frames_per_clip is {n_frames}; name a RUN with more"

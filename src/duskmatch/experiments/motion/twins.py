@@ -1,4 +1,4 @@
-"""Twins: who is alike with whom in a Duskwalk set made with `--twins`, and scores among these four alone."""
+"""Groups of four twins in a Duskwalk set made with `--twins`, and scores within these groups alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from duskmatch.errors import DataError, EvaluationError
 from duskmatch.evaluation import score
 from duskmatch.evaluation.matches import UNKNOWN_CAMID, SamePersonTable
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.records import CameraRule, Embeddings, Ints, Scores
+from duskmatch.records import CameraRule, Embeddings, Ints
 from duskmatch.synthetic import PRESETS
 from duskmatch.synthetic.people import GROUP, twin_group
 from duskmatch.synthetic.walks import first_pid
@@ -23,31 +23,15 @@ POOL_NAMES: dict[ScoredSplit, str] = {"test": "test", "validation": "val"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """Of each scored query: rank of its first match, average precision, pid."""
+class TwinScores:
+    """The part of `Scores` that a search among twins has; arrays hold the scored queries in order."""
 
     first_hit: Ints
     average_precision: npt.NDArray[np.float64]
-    pids: Ints
+    query_pids: Ints
     chance: float
     n_queries: int
     n_left_out: int
-
-    @property
-    def first(self) -> npt.NDArray[np.float64]:
-        """1 where a match comes first."""
-        return np.asarray(self.first_hit == 1, np.float64)
-
-
-def among_everyone(scores: Scores) -> Answers:
-    return Answers(
-        scores.first_hit,
-        scores.average_precision,
-        scores.query_pids,
-        scores.chance,
-        scores.n_queries,
-        scores.n_left_out,
-    )
 
 
 def twin_groups(dataset: Dataset, split: ScoredSplit) -> dict[int, int]:
@@ -82,7 +66,7 @@ def among_twins(
     camera_rule: CameraRule,
     *,
     other_cameras: bool = False,
-) -> Answers:
+) -> TwinScores:
     """Each query looked for in its own group alone: its person and the three others who are alike.
 
     `other_cameras`: nothing of the query's own camera is in the gallery, whoever it shows. Twins before one camera look
@@ -102,7 +86,7 @@ def among_twins(
     if not parts:
         raise EvaluationError("no query has a match among its twins after the camera rule; choose a larger set")
     order, n_queries = np.argsort(np.concatenate(rows)), int((whose >= 0).sum())
-    return Answers(
+    return TwinScores(
         np.concatenate([part.first_hit for part in parts])[order],
         np.concatenate([part.average_precision for part in parts])[order],
         np.concatenate([part.query_pids for part in parts])[order],

@@ -93,7 +93,7 @@ def _rows(document: MotionDocument, result: MotionResult) -> list[Sequence[str]]
 
 
 def _counts(results: Sequence[MotionResult]) -> str:
-    """How many were looked for each way; the same for every RUN."""
+    """Numbers of queries and people in each direction; the same for every RUN."""
     said = {}
     for one in results:
         left_out = f", {one.n_left_out} of them left out (no match)" if one.n_left_out else ""
@@ -103,7 +103,7 @@ def _counts(results: Sequence[MotionResult]) -> str:
 
 
 def _rule(document: MotionDocument, data: str) -> str:
-    """What is taken out of each query's gallery; nothing where the document does not say it of each data set."""
+    """The camera rule in words; empty where an older document does not give it."""
     rule = next(one for one in document.data if one.name == data).camera_rule
     return f" Camera rule {rule}: {REMOVED[rule]}." if rule else ""
 

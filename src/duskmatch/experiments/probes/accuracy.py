@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,16 +16,16 @@ from duskmatch.records import Ints
 Draws = npt.NDArray[np.integer]  # (r people) how often each person is drawn
 
 
-class OverPeople(ABC):
-    """A figure of a sample of people, with its bootstrap interval."""
+@dataclass(frozen=True, slots=True)
+class OverPeople:
+    """A figure of a sample of people, with its bootstrap interval; `drawn` gives (r,) the figure of each resample.
 
-    @property
-    @abstractmethod
-    def n_people(self) -> int: ...
+    chance: the figure that knowing nothing has, where it follows from the sample's size.
+    """
 
-    @abstractmethod
-    def drawn(self, draws: Draws) -> Doubles:
-        """(r,) the figure of each resample."""
+    n_people: int
+    drawn: Callable[[Draws], Doubles]
+    chance: float | None = None
 
     @property
     def value(self) -> float:
@@ -52,33 +51,12 @@ class Predicted(NamedTuple):
     pids: Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Recalls(OverPeople):
-    """Correct and all predictions (people cells) of each person; a cell is one class of one stratum."""
+def recalls(strata: Sequence[Predicted]) -> OverPeople:
+    """Balanced accuracy over the people of all strata: the mean over strata of the mean recall of their classes.
 
-    right: Doubles
-    asked: Doubles
-    strata: Doubles  # (cells strata), 1 where the cell is of the stratum
-
-    @property
-    def n_people(self) -> int:
-        return len(self.right)
-
-    def drawn(self, draws: Draws) -> Doubles:
-        """Balanced accuracy: the mean over strata of the mean recall of the stratum's classes.
-
-        A class that nobody drawn has does not count.
-        """
-        right, asked = draws @ self.right, draws @ self.asked
-        there = (asked > 0).astype(np.float64)
-        recall = np.where(asked > 0, right / np.maximum(asked, 1), 0.0)  # (r cells)
-        classes = there @ self.strata  # (r strata)
-        means = (recall @ self.strata) / np.maximum(classes, 1)
-        return np.asarray(means.sum(axis=1) / np.maximum((classes > 0).sum(axis=1), 1), np.float64)
-
-
-def recalls(strata: Sequence[Predicted]) -> Recalls:
-    """The recalls of all strata together, over the people who are in any of them."""
+    `right` and `asked` are correct and all predictions (people cells), a cell is one class of one stratum. A class that
+    nobody drawn has does not count.
+    """
     people = np.unique(np.concatenate([one.pids for one in strata]))
     cells = [(place, label) for place, one in enumerate(strata) for label in np.unique(one.labels)]
     right, asked = np.zeros((len(people), len(cells))), np.zeros((len(people), len(cells)))
@@ -88,39 +66,25 @@ def recalls(strata: Sequence[Predicted]) -> Recalls:
         rows = np.searchsorted(people, one.pids[own])
         np.add.at(asked[:, cell], rows, 1)
         np.add.at(right[:, cell], rows, one.predicted[own] == label)
-    of = np.zeros((len(cells), len(strata)))
-    of[np.arange(len(cells)), [place for place, _ in cells]] = 1
-    return Recalls(right, asked, of)
+    of_stratum = np.zeros((len(cells), len(strata)))
+    of_stratum[np.arange(len(cells)), [place for place, _ in cells]] = 1
+
+    def drawn(draws: Draws) -> Doubles:
+        n_right, n_asked = draws @ right, draws @ asked
+        there = (n_asked > 0).astype(np.float64)
+        recall = np.where(n_asked > 0, n_right / np.maximum(n_asked, 1), 0.0)  # (r cells)
+        classes = there @ of_stratum  # (r strata)
+        means = (recall @ of_stratum) / np.maximum(classes, 1)
+        return np.asarray(means.sum(axis=1) / np.maximum((classes > 0).sum(axis=1), 1), np.float64)
+
+    return OverPeople(len(people), drawn)
 
 
-@dataclass(frozen=True, slots=True)
-class Scatter(OverPeople):
-    """Of each person: number of vectors (p), their sum (p d), sum of squares (p), about the mean of all."""
+def scatter(vectors: npt.NDArray[np.floating], pids: Ints) -> OverPeople:
+    """Trace of the scatter between people over the trace of all.
 
-    counts: Doubles
-    sums: Doubles
-    squares: Doubles
-
-    @property
-    def n_people(self) -> int:
-        return len(self.counts)
-
-    def drawn(self, draws: Draws) -> Doubles:
-        """Trace of the scatter between people over the trace of all."""
-        common = np.square(draws @ self.sums).sum(axis=1) / (draws @ self.counts)
-        between = draws @ (np.square(self.sums).sum(axis=1) / self.counts) - common
-        total = draws @ self.squares - common
-        shares = between / np.where(total > 0, total, 1.0)
-        return np.asarray(np.clip(shares, 0, 1), np.float64)  # rounding may pass either end
-
-    @property
-    def chance(self) -> float:
-        """What the share is on average where vectors know nothing of people: (p - 1) / (n - 1)."""
-        return (len(self.counts) - 1) / max(float(self.counts.sum()) - 1, 1)
-
-
-def scatter(vectors: npt.NDArray[np.floating], pids: Ints) -> Scatter:
-    """The vectors' scatter by person."""
+    Where vectors know nothing of people, the share of p people with n vectors is (p - 1) / (n - 1) on average.
+    """
     _, whose = np.unique(pids, return_inverse=True)
     about = vectors.astype(np.float64)
     about -= about.mean(axis=0)
@@ -128,4 +92,13 @@ def scatter(vectors: npt.NDArray[np.floating], pids: Ints) -> Scatter:
     np.add.at(sums, whose, about)
     squares = np.zeros(len(sums))
     np.add.at(squares, whose, np.square(about).sum(axis=1))
-    return Scatter(np.bincount(whose).astype(np.float64), sums, squares)
+    counts = np.bincount(whose).astype(np.float64)
+
+    def drawn(draws: Draws) -> Doubles:
+        common = np.square(draws @ sums).sum(axis=1) / (draws @ counts)
+        between = draws @ (np.square(sums).sum(axis=1) / counts) - common
+        total = draws @ squares - common
+        shares = between / np.where(total > 0, total, 1.0)
+        return np.asarray(np.clip(shares, 0, 1), np.float64)  # rounding may pass either end
+
+    return OverPeople(len(counts), drawn, chance=(len(counts) - 1) / max(len(pids) - 1, 1))

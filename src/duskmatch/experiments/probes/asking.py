@@ -10,7 +10,7 @@ import numpy as np
 from duskmatch.data import Dataset
 from duskmatch.errors import DataError
 from duskmatch.evaluation.protocol import ScoredSplit
-from duskmatch.experiments.probes.accuracy import Predicted, Recalls, recalls
+from duskmatch.experiments.probes.accuracy import OverPeople, Predicted, recalls
 from duskmatch.experiments.probes.nuisances import LEAST_PEOPLE, Name, Question, Sample, Stratum, questions
 from duskmatch.experiments.probes.ridge import Mask, halves, predict_others
 from duskmatch.experiments.subjects import tracklets_of
@@ -19,7 +19,7 @@ from duskmatch.records import Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What every layer is asked: the samples' people and halves, the questions, and the seed of all draws."""
+    """The questions to every layer: the samples' people and halves, the questions, and the seed of all draws."""
 
     pids: Ints
     first: Mask
@@ -53,7 +53,7 @@ def prepare(samples: Sequence[Sample], seed: int) -> Asked:
     return Asked(pids, first, own, asked, seed)
 
 
-def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[Recalls]:
+def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[OverPeople]:
     """The probes' accuracy on one layer, question by question; with `n_shuffles`, on labels shuffled so often."""
     found = []
     for question in asked.questions:

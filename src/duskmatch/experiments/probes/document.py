@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 
 class ProbeMethod(Part):
-    """How the probes were made."""
+    """The probes' kind and training."""
 
     probe: str = "ridge regression to one-hot on standardised features, every class weighed alike"
     people: str = "trained on one half, asked about the other, both ways"

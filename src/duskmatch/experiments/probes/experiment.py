@@ -16,7 +16,7 @@ from duskmatch.embedding import Embedder
 from duskmatch.embedding.layers import LAYERS, Layer, layer_vectors
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.experiments.document import run_facts, set_facts
-from duskmatch.experiments.probes.accuracy import Recalls, scatter
+from duskmatch.experiments.probes.accuracy import OverPeople, scatter
 from duskmatch.experiments.probes.asking import Asked, answers_of, prepare, samples_of
 from duskmatch.experiments.probes.document import (
     SCHEMA_VERSION,
@@ -61,7 +61,7 @@ def probes(
         trained, untrained = (features(network, samples) for network in networks)
         for name, dataset in sets.items():
             facts[name] = facts[name].model_copy(update={"test_reads": note_read(dataset, split)})
-        answers: dict[Layer, list[Recalls]] = {}
+        answers: dict[Layer, list[OverPeople]] = {}
         for layer in LAYERS:
             layers.append(layer_result(run, layer, trained, untrained, asked))
             if layer in trained:
@@ -94,7 +94,7 @@ def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Feature
 
 
 def probe_results(
-    run: str, layer: Layer, asked: Asked, answers: list[Recalls], trained: Features, untrained: Features
+    run: str, layer: Layer, asked: Asked, answers: list[OverPeople], trained: Features, untrained: Features
 ) -> list[ProbeResult]:
     """One layer's figures for each question: after training (`answers`), before it, and with shuffled labels."""
     before = answers_of(untrained[layer], asked)
@@ -116,7 +116,7 @@ def probe_results(
     ]
 
 
-def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[Recalls]]) -> list[AttackResult]:
+def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[OverPeople]]) -> list[AttackResult]:
     """f^l less f_d, question by question; nothing where the RUN has no attack."""
     if "attack" not in answers:
         return []
@@ -125,7 +125,7 @@ def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[Recalls]
 
 
 def layer_result(run: str, layer: Layer, trained: Features, untrained: Features, asked: Asked) -> LayerResult:
-    """How much of a layer's variance lies between people; nothing but its name where the RUN lacks it."""
+    """The share of a layer's variance that lies between people; nothing but its name where the RUN lacks it."""
     if layer not in trained:
         return LayerResult(run=run, layer=layer)
     pids = asked.pids[asked.own]
@@ -143,7 +143,7 @@ def layer_result(run: str, layer: Layer, trained: Features, untrained: Features,
 
 
 def question_facts(question: Question, pids: Ints) -> QuestionFacts:
-    """What was asked, of how many, or why it was not."""
+    """A question's classes and numbers of people, or the reason why it was not asked."""
     rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(stratum.rows for stratum in question.strata)]))
     return QuestionFacts(
         name=question.name,

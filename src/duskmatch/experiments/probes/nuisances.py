@@ -1,4 +1,4 @@
-"""What a probe asks of a layer: which camera, from where, in front of what. The labels, and among whom they are asked.
+"""Labels for the probes (camera, view, occluder, ...) and the groups within which each is asked.
 
 | probe | asked within | label |
 |---|---|---|
@@ -64,7 +64,7 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of every layer; `reason` says why nothing is, where there are no strata."""
+    """One question to every layer; `reason` says why nothing is, where there are no strata."""
 
     name: Name
     strata: Sequence[Stratum]
@@ -148,7 +148,7 @@ def _by_camera(sample: Sample) -> str | None:
 
 
 def _truth_of(sample: Sample, column: str) -> str | None:
-    """What the truth says of the walk; None where it says nothing."""
+    """A column of the walk's truth; None where it is missing or empty."""
     return (sample.truth or {}).get(column) or None
 
 

@@ -55,7 +55,7 @@ def _severity(base: Dataset, other: Dataset) -> int:
 
 
 def _fact(dataset: Dataset, key: str) -> Any:
-    """What duskwalk.json says; of a set that names no size, its preset's."""
+    """A value of duskwalk.json; the size of a set that names none is its preset's."""
     found = dataset.facts.get(key)
     if key != "size":
         return found

@@ -79,7 +79,7 @@ def predict_others(vectors: Doubles, labels: Ints, pids: Ints, first: Mask, n_cl
 
 
 def halves(pids: Ints, seed: int) -> Mask:
-    """Which rows are of the first half of the people, drawn by the seed; with an odd number it has one more."""
+    """Mask of the rows of the first half of the people, drawn by the seed; of an odd number it has one more."""
     people = np.unique(pids)
     drawn = np.random.Generator(np.random.Philox(seed)).permutation(people)
     return np.isin(pids, drawn[: -(-len(people) // 2)])
