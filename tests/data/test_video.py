@@ -157,10 +157,11 @@ def test_png_keeps_the_pixels(video: Path) -> None:
 
 
 PEAK = """
-import resource, sys
+import gc, resource, sys
 from pathlib import Path
 from duskmatch.data.cutting import Cut
 from duskmatch.data.video import ingest
+gc.disable()  # a circle of references that holds a picture would show
 for name in sys.argv[1:]:
     base = Path(name)
     ingest(base.with_suffix(".mp4"), base.with_suffix(".txt"), base, Cut(modality="visible", camid=1))

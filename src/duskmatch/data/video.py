@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.sidedata import SideDataContainer
 
 from duskmatch import files
 from duskmatch.data.cutting import Cut, Plan, Track, span
@@ -183,7 +184,8 @@ class Video:
 
         Players do so before anyone sees the picture, so the tracker's boxes are of the turned one.
         """
-        picture, matrix = self._bgr(frame), frame.side_data.get("DISPLAYMATRIX")
+        # Not frame.side_data: it makes a circle of references, which keeps the frame until Python looks for circles.
+        picture, matrix = self._bgr(frame), SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
         return picture if matrix is None else _displayed(picture, np.frombuffer(bytes(matrix), np.int32))
 
     def _bgr(self, frame: Any) -> Picture:
