@@ -242,7 +242,7 @@ class Protocol:
             )
 
 
-# Source: REFERENCE 1.3; every track of one side is a query, the second direction is the same two sets swapped.
+# Source: docs/evaluation.md, "The protocol". Every track of one side is a query; the second direction swaps the sides.
 HITSZ_VCM = Protocol(
     name="HITSZ-VCM (every tracklet of one modality is looked for among all of the other)",
     variant="standard",

@@ -152,7 +152,7 @@ def test_sysu_s_own_permutations_and_ten_shots(source: Dataset, tmp_path: Path) 
 
 @pytest.mark.dataset
 def test_sysu_s_split_files_give_the_official_counts(shared: Path, tmp_path: Path) -> None:
-    """3,803 queries and 301 single-shot gallery entries: REFERENCE 3."""
+    """3,803 queries and 301 single-shot gallery entries (docs/datasets.md)."""
     from scipy.io import loadmat
 
     files = shared / "data" / "sysu_mm01_protocol"

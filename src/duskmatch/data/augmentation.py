@@ -1,7 +1,7 @@
 """Augmentation: one draw for a clip, applied to all its frames at once.
 
-Source: REFERENCE 1.5 (pad 10, random crop, flip). Differs: REFERENCE 1.6, trap 1; the reference code draws anew for
-each frame, so crop and flip jump inside a clip and hide the motion of the person.
+Source: MITML's public code (pad 10, random crop, flip). Differs: that code draws anew for each frame, so crop and flip
+change inside a clip and hide the motion of the person.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Every training track is two, pixel by pixel the same walk in visible and infrare
 by one camera only: `dataset.splits["auxiliary"]`, which training uses only on request.
 `DATA/<pid>/FakeIR/` holds infrared pictures that a network made of the visible ones: `fake_infrared`.
 
-Source: REFERENCE 2.1.
+Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILES: dict[Split, tuple[str, ...]] = {
     "test": (QUERY, "gallery.txt"),
 }
 OFFICIAL_PEOPLE: dict[Split, int] = {"train": 1074, "test": 1076}
-# Source: REFERENCE 2.1: people, and infrared tracks, infrared frames, visible tracks, visible frames of each list.
+# People, infrared tracks, infrared frames, visible tracks, visible frames of each list. Source: BUPTCampus' README.
 OFFICIAL_LISTS = {
     "train": (1074, 3574, 398069, 3574, 398069),
     "auxiliary": (930, 930, 104575, 930, 104575),

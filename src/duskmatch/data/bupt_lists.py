@@ -8,7 +8,7 @@
 
 A picture is `<pid>/<RGB or IR>/<camera>/<pid>_<RGB or IR>_<camera>_<track>_<frame>.jpg`. Every broken rule is reported.
 
-Source: REFERENCE 2.1.
+Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
 
 from __future__ import annotations

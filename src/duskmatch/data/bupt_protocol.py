@@ -1,6 +1,6 @@
 """BUPTCampus' protocols: queries and gallery are two lists, asked in four pairs of modalities and all together.
 
-Source: REFERENCE 2.2.
+Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
 def legacy_cut(tracklets: list[Tracklet], batch: int = LEGACY_BATCH) -> list[Tracklet]:
     """Visible tracks without their last len % batch, then all infrared ones.
 
-    Source: REFERENCE 2.2, the official test sampler. Differs: visible tracks that fill their batches are all kept;
-    there, all of them are lost.
+    Source: the test sampler of BUPTCampus' public code. Differs: where the visible tracks fill their batches, all are
+    kept; there, all of them are lost.
     """
     visible = [t for t in tracklets if t.modality == "visible"]
     kept = visible[: len(visible) - len(visible) % batch]

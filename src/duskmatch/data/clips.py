@@ -65,8 +65,6 @@ class ClipReader:
         """One tracklet's clip: frames drawn by a generator, or without one those that it is tested with.
 
         A fresh generator is made for each try, so that the draw depends on the files alone.
-
-        Source: REFERENCE 1.4.
         """
         left, bad = list(tracklet.frames), BadFrames()
         while left:

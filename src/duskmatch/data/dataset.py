@@ -86,7 +86,7 @@ class Dataset:
     def pair(self, name: PairName, split: Split = "test", trial: int = 0) -> DirectionPair:
         """Query and gallery of one of the protocol's pairs, in one of its trials.
 
-        Source: REFERENCE 1.3 where there is no `sides`; every track of one side is a query, there is no second list.
+        Source: docs/evaluation.md, "The protocol", where there is no `find_pair`.
         """
         names = [pair.name for pair in self.protocol.pairs]
         if name not in names:

@@ -38,9 +38,9 @@ def by_person_and_camera(tracklets: Sequence[Tracklet]) -> Groups:
 def draw_by_seed(tracklets: Sequence[Tracklet], trial: int, n_shots: int = 1) -> Drawn:
     """`n_shots` of each person and camera, or all there are, drawn by python's own generator seeded with the trial.
 
-    Source: REFERENCE 3; the order of draws (people, then cameras, of the sorted names) is that of the public loaders,
-    so one shot gives their galleries. Differs: of ten shots public code has several draws, some without a seed; here
-    it is one sample without replacement from the same generator.
+    Source: the public loaders of DDAG, CAJL and LbA: people, then cameras, of the sorted names; one shot gives their
+    galleries. Differs: for ten shots public programs draw differently, some without a seed; here it is one sample
+    without replacement from the same generator.
     """
     rng = random.Random(trial)
     drawn: Drawn = []

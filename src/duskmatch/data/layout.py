@@ -3,7 +3,7 @@
 A picture lies at `<pid>/<ir or rgb>/D<camera>/<frame>.jpg`, flat or below `Train/` and `Test/`: all tracks of one
 person, modality and camera share a folder. The info files lie in `info/` or at the root.
 
-Source: REFERENCE 1.1.
+Source: docs/datasets.md, "HITSZ-VCM's layout".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from duskmatch.records import Modality, Tracklet
 
 Split = Literal["train", "validation", "test", "auxiliary"]  # auxiliary: people seen by one camera only, to train on
 
-MIN_FRAMES = 12  # Source: REFERENCE 1.2; shorter tracks are left out of training and test
+MIN_FRAMES = 12  # shorter tracks are left out of training and test. Source: `min_seq_len` of MITML's loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class SplitRows:
 def info_folder(root: Path) -> Path:
     """The folder of the info files: `info/` or the root.
 
-    Source: REFERENCE 1.1; code reads the first, the dataset's README draws the second.
+    Source: MITML's loader reads the first; the README of HITSZ-VCM-data draws the second.
     """
     for folder in (root / "info", root):
         if (folder / FILES["train"].names).is_file() or (folder / FILES["test"].names).is_file():
@@ -221,10 +221,7 @@ def _tracklet(base: Path, row: Row, names: list[Name], tracklet_id: str) -> Trac
 
 
 def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRows, report: Report) -> None:
-    """The query list is the infrared side, all of it: what is left is the visible gallery.
-
-    Source: REFERENCE 1.3.
-    """
+    """Reports a query list that is not exactly the infrared tracks. Source: docs/datasets.md, "HITSZ-VCM's layout"."""
     assert files.query is not None
     where, chosen = relative(root, info / files.query), set(rows.query)
     for row, tracklet in rows.tracklets.items():

@@ -8,7 +8,7 @@
 
 Modality 1 is infrared, 2 visible. Every broken rule is reported, and lines keep their numbers.
 
-Source: REFERENCE 1.1 (the dataset's README and the public loaders, of which none is complete).
+Source: the README of HITSZ-VCM-data and the loaders of MITML, M3-ReID and X-ReID, none of which is complete.
 """
 
 from __future__ import annotations

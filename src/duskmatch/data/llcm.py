@@ -5,7 +5,7 @@
 | training | `idx/train_vis.txt`, `idx/train_nir.txt`, `path label` lines; paths `vis/<pid>/...`, `nir/<pid>/...` |
 | test     | `idx/test_id.txt`, people with commas; `test_vis/cam<c>/<pid>/`, `test_nir/cam<c>/<pid>/`      |
 
-Near infrared is infrared here. Source: REFERENCE 3.
+Near infrared is infrared here. Source: public code ZYK100/LLCM.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from duskmatch.records import Modality, Protocol, ScoredPair
 
 WORD: dict[Modality, str] = {"visible": "vis", "infrared": "nir"}
 CAMERAS = range(1, 10)
-# Source: REFERENCE 6b: an owner's copy has this folder without pictures, and public code reads nothing from it.
+# Source: docs/datasets.md, "LLCM": an owner's copy has this folder without pictures, and public code reads nothing from
+# it.
 EMPTY: tuple[Modality, int] = ("infrared", 3)
 
 LLCM = Protocol(

@@ -29,7 +29,7 @@ MODALITY: dict[str, Modality] = {
     "infrared": "infrared", "ir": "infrared", "nir": "infrared", "thermal": "infrared",
 }  # fmt: skip
 
-# Source: REFERENCE 1.3, HITSZ-VCM's rules for other people's data.
+# HITSZ-VCM's rules, for other data. Source: docs/datasets.md, "Your own data".
 OWN = Protocol(
     name="own data (every tracklet of one modality is looked for among all of the other)",
     variant="standard",

@@ -20,7 +20,7 @@ Permutations = Mapping[tuple[int, int], Ints]  # (pid, camid) -> (10 n) picture 
 def read_permutations(root: Path, name: str, tracklets: Sequence[Tracklet], report: Report) -> Permutations:
     """The permutations of these people and cameras; each picture they name must be there.
 
-    Source: REFERENCE 3; `rand_perm_cam{camera}{person}` holds one permutation a row.
+    Source: SYSU-MM01's exp/rand_perm_cam.mat: `rand_perm_cam{camera}{person}` holds one permutation a row.
     """
     cells = _load(root, name, report)
     found: dict[tuple[int, int], Ints] = {}

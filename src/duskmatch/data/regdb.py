@@ -3,7 +3,7 @@
 `idx/{train,test}_{visible,thermal}_{1..10}.txt` hold `path label` lines, paths `Visible/<person>/...` and
 `Thermal/<person>/...`; the person is the folder's number, for labels start at 0 in each list. Thermal is infrared here.
 
-Source: REFERENCE 3.
+Source: docs/datasets.md, "RegDB"; public code mangye16/Cross-Modal-Re-ID-baseline.
 """
 
 from __future__ import annotations

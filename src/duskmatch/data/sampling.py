@@ -41,7 +41,7 @@ def segment_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> I
     The list of n is first filled up with its last frame to a multiple of T. 24 frames give 0 4 8 12 16 20;
     13 give 0 3 6 9 12 12; with fewer than T the last frame is repeated.
 
-    Source: REFERENCE 1.4.
+    Source: MITML's `video_train` and `video_test`; docs/datasets.md, "What training draws".
     """
     if n < 1 or n_frames < 1:
         raise DataError(f"frames to draw from and frames to draw must be at least 1; got {n} and {n_frames}")
@@ -56,7 +56,7 @@ def uniform_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> I
 
     24 frames give 0 2 4 7 9 12 14 16 19 21 for T = 10. Drawn ones are each there once where n is at least T.
 
-    Source: REFERENCE 2.2, BUPTCampus' `random` in training and `uniform` at test.
+    Source: `random` (training) and `uniform` (test) in BUPTCampus' public code.
     """
     if n < 1 or n_frames < 1:
         raise DataError(f"frames to draw from and frames to draw must be at least 1; got {n} and {n_frames}")
@@ -96,8 +96,7 @@ class PairedIdentitySampler:
 
     With world > 1, `n_pids` is still the whole batch's; process `rank` takes its part of the people, in order.
 
-    Source: REFERENCE 1.5. Differs: row i of both modalities is one person for all K rows, which the reference
-    sampler does too, but here each step is drawn by itself and not from a list made once an epoch.
+    Source: MITML's `IdentitySampler`. Differs: each step is drawn by itself, not from a list made once an epoch.
     """
 
     def __init__(

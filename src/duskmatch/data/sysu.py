@@ -6,7 +6,7 @@
 | people     | `exp/train_id.txt`, `exp/val_id.txt` (both are trained on), `exp/test_id.txt`, with commas |
 | the data set's own draws | `exp/rand_perm_cam.mat`, for the protocols that end in `-official`            |
 
-Source: REFERENCE 3.
+Source: docs/datasets.md, "SYSU-MM01"; public code of DDAG, CAJL (trials by seed) and MPANet (the set's own trials).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ OFFICIAL = "the data set's own permutations, rand_perm_cam.mat"
 def _protocol(search: str, shot: str, official: bool) -> Protocol:
     """One of the protocols.
 
-    Source: REFERENCE 6b. Public code removes nothing where the visible side asks, so that is scored too, beside ours.
+    Public code removes nothing for visible queries, so that direction is scored by both rules.
+    Source: `eval_sysu` in DDAG's public code; docs/datasets.md, "Protocols".
     """
     cameras = ", ".join(map(str, SEARCHED[search]))
     each = "1 image" if shot == "single" else "up to 10 images"

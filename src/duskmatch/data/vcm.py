@@ -10,7 +10,7 @@ from duskmatch.data.problems import Problem, Report
 from duskmatch.records import HITSZ_VCM, Protocol
 
 OFFICIAL_PEOPLE: dict[Split, int] = {"train": 500, "test": 427}
-# Source: REFERENCE 1.2, after the 12-frame filter; the paper's own figures are multiples of 1/4584 and 1/5099.
+# After the 12-frame filter. Source: docs/datasets.md, "When a copy counts as HITSZ-VCM".
 OFFICIAL_COUNTS = {
     "train infrared tracks": 4291,
     "train infrared frames": 98214,

@@ -10,7 +10,7 @@
 | dense triplet | `dense_triplet_loss` |
 
 Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
-Correspondences"; REFERENCE 5.1.
+Correspondences"; public code cvlab-yonsei/LbA.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def dense_triplet_loss(
 ) -> Float[Tensor, ""]:
     """Mean over all places of A [ |f - r_pos| - |f - r_neg| + margin ]_+, Euclidean over channels.
 
-    Source: Park et al. 2021; REFERENCE 5.1. Differs: written out over channels, and A keeps its axis; the published
+    Source: Park et al. 2021. Differs: written out over channels, and A keeps its axis; the published
     code leans on a library's reduction that has changed since, and its product weighs every picture by every mask.
     """
     hinge = F.relu(over_channels(own, positive) - over_channels(own, negative) + margin)

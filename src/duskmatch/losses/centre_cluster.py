@@ -22,7 +22,7 @@ def centre_cluster_loss(
 
     c_y is the mean of the batch's clips of person y, both modalities together.
 
-    Source: MPANet (Wu et al. 2021), the centre cluster loss; REFERENCE 5.2 for its margin.
+    Source: MPANet (Wu et al. 2021), the centre cluster loss; the margin is its public code's.
     """
     people, person = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     if len(people) < 2:

@@ -21,7 +21,7 @@ def distillation_loss(
 
     The caller detaches the side that must not learn.
 
-    Source: REFERENCE 5.2 (MPANet's agreement of modality classifiers), 5.4 (VSD's self-distillation).
+    Source: MPANet (Wu et al. 2021), agreement of modality classifiers; VSD (Tian et al. 2021), self-distillation.
     Differs: VSD's public code hands probabilities, in swapped places, to a function that takes logarithms first, which
     leaves almost no gradient; this is the divergence that its paper writes.
     """
@@ -39,7 +39,7 @@ def sinkhorn_distance(
 ) -> Float[Tensor, ""]:
     """Sum over all pairs of (mass carried) times (squared distance); every point of a set has the same mass.
 
-    Source: Cuturi 2013, "Sinkhorn Distances", in logarithms; epsilon and iterations from REFERENCE 5.4.
+    Source: Cuturi 2013, "Sinkhorn Distances", in logarithms; epsilon and iterations: VSD's public code.
     Differs: the plan is held fixed in the backward pass. That is the gradient of the regularised cost at its optimum
     (the envelope theorem), and 100 iterations need not be kept for it.
     """

@@ -52,7 +52,7 @@ def rank_loss(
     Only pairs that break their bound count. Positives are averaged; negatives are weighed by exp(alpha - distance),
     so that the nearest speaks loudest. Vectors are brought to length 1, distances are Euclidean.
 
-    Source: Ranked List Loss (Wang et al. 2019) with the bounds of REFERENCE 5.4.
+    Source: Ranked List Loss (Wang et al. 2019) with the bounds of VSD's public code.
     Differs: the scale of the exponent is not known here and is 1; an anchor without a positive or a negative among
     `compared` adds nothing for it.
     """
@@ -84,8 +84,8 @@ def squared_difference_loss(
     d_p, d_n: the anchor's mean distance to its positives and to its negatives, weighed by softmax of the distance, and
     of the distance taken negative: far positives and near negatives count most.
 
-    Source: Ye et al. 2021; REFERENCE 5.5. Differs: vectors have length 1 first (`normalised`); without, s lies at 88
-    from the first iteration on, where nothing is learnt.
+    Source: CAJL (Ye et al. 2021) and its public code. Differs: vectors have length 1 first (`normalised`); without, s
+    lies at 88 from the first iteration on, where nothing is learnt.
     """
     dist = pairwise_distance(F.normalize(embeddings, dim=1) if normalised else embeddings, "euclidean")
     positive, negative, whole = pairs(labels)

@@ -9,7 +9,8 @@
 | enhanced squared difference | `losses.triplet` |
 
 Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et
-al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
+al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; public code
+mangye16/Cross-Modal-Re-ID-baseline.
 Differs: clips in the place of pictures, with one draw for a clip.
 """
 
@@ -101,7 +102,7 @@ def three_parts(
 ) -> tuple[Float[Tensor, "b2 t 3 h w"], Clips]:
     """Visible clips followed by their channel-exchanged copies, and infrared clips, each part erased by its own draw.
 
-    Source: REFERENCE 5.5.
+    Source: CAJL's public code; docs/methods.md, "three parts".
     """
     exchanged = one_channel(pixels.visible, rng, grey=settings.exchange_grey)
     parts = (torch.cat([pixels.visible, exchanged]), one_channel(pixels.infrared, rng, grey=True))

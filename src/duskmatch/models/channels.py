@@ -20,7 +20,7 @@ def one_channel(
 ) -> UInt8[Tensor, "b t 3 h w"]:
     """Each clip seen through one of its channels, in all three places; `grey`: or through its brightness, 1 in 4.
 
-    Source: Ye et al. 2021; REFERENCE 5.5.
+    Source: CAJL (Ye et al. 2021) and its public code.
     """
     choices = rng.integers(4 if grey else 3, size=len(clips))
     seen = [
@@ -38,7 +38,7 @@ def brightness(clip: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 1 h w"]:
 def erased(clips: UInt8[Tensor, "b t 3 h w"], share: float, rng: np.random.Generator) -> UInt8[Tensor, "b t 3 h w"]:
     """A rectangle blanked in about this share of the clips, at one place in all frames of a clip.
 
-    Source: REFERENCE 5.5; the rectangle as in Zhong et al. 2017, "Random Erasing Data Augmentation".
+    Source: CAJL's public code; the rectangle as in Zhong et al. 2017, "Random Erasing Data Augmentation".
     """
     clips = clips.clone()
     colour = torch.tensor(MEAN_COLOUR, dtype=torch.uint8, device=clips.device).view(3, 1, 1)

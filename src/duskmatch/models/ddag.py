@@ -9,7 +9,7 @@
 | w_g, the dynamic weight of the graph's loss | `graph_weight` |
 
 Source: Ye et al. 2020, "Dynamic Dual-Attentive Aggregation Learning for Visible-Infrared Person Re-Identification";
-REFERENCE 5.3.
+public code mangye16/DDAG.
 Differs: clips in the place of pictures. Parts are averaged over a clip's frames before they attend to each other, and a
 node of the graph is a clip.
 """

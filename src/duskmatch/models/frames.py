@@ -1,8 +1,8 @@
 """Methods for images, run on clips: every frame for itself, pooled features averaged over the clip, then the neck.
 
 The paper compares with image methods and does not say how they read clips; the mean over frames before the
-normalisation is the usual way (REFERENCE 5). `FrameNetwork` is what LbA, DDAG and CAJL share: separate stems, shared
-stages, BNNeck and a classifier without bias. Trained by `updates` it is the field's plain baseline.
+normalisation is the usual way, as in BUPTCampus' comparison. `FrameNetwork` is what LbA, DDAG and CAJL share: separate
+stems, shared stages, BNNeck and a classifier without bias. Trained by `updates` it is the field's plain baseline.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 | L_ID, L_IC, L_DT | "identity" and "triplet", "aligned_identity", "dense_triplet" |
 
 Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
-Correspondences"; REFERENCE 5.1.
+Correspondences"; public code cvlab-yonsei/LbA.
 Differs: clips in the place of pictures. A clip is aligned with one clip of the other modality, frame by frame: t with
 t.
 """
@@ -33,7 +33,7 @@ from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.method import ALONE, AllProcesses, Draws, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Vectors, every_part
 
-DENSE_WEIGHT = 0.5  # of L_DT. Source: REFERENCE 5.1
+DENSE_WEIGHT = 0.5  # of L_DT. Source: LbA's public code
 
 
 class LearningByAligning(FrameNetwork):

@@ -9,7 +9,8 @@
 | f_i = x_h,i (1 + g_i) | `frame_features` |
 | the modality classifier: visible, infrared, undecided | `modality_classifier` |
 
-Source: REFERENCE 5.6.
+Source: Lin et al. 2022, "Learning Modal-Invariant and Temporal-Memory for Video-based Visible-Infrared Person
+Re-Identification"; public code VCM-project233/MITML.
 Differs: the public code has as many W_i and SE as a clip has frames, six. Here frame i of T takes guide floor(i G / T)
 of G, so any number of frames goes through; G = 6 is the public code's, G = 1 gives all frames the same one. The public
 code also defines a memory with a margin loss that its network never calls: it is left out. Its modality classifier
@@ -45,7 +46,7 @@ from duskmatch.models.network import Due, HeadInputs, LastMaps, Shallow, Vectors
 from duskmatch.models.pooling import over_positions
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
-FAST = ("neck", "classifier")  # all else trains at the slow rate. Source: REFERENCE 5
+FAST = ("neck", "classifier")  # all else trains at the slow rate. Source: MITML's train.py
 LEAST_CHANNELS = 8  # of the modality classifier's last convolution
 
 
@@ -83,7 +84,7 @@ class ModalityClassifier(nn.Module):
     """Visible, infrared or undecided, from a clip's vector, by convolutions that halve its channels one by one.
 
     The vector enters as d channels of one position; the rest of each kernel of three reads padding.
-    Source: REFERENCE 5.6.
+    Source: MITML's public code.
     """
 
     def __init__(self, channels: int) -> None:
@@ -126,7 +127,7 @@ class MITML(FrameNetwork):
         return [*pieces, self.temporal_stage] if hasattr(self, "temporal_stage") else pieces
 
     def slow_pieces(self) -> list[nn.Module]:
-        """All but the neck and the classifier, what is new here included. Source: REFERENCE 5."""
+        """All but the neck and the classifier, what is new here included. Source: MITML's train.py."""
         return [piece for name, piece in self.named_children() if name not in FAST]
 
     def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d_both h w"]:
@@ -200,7 +201,7 @@ def guide_of_frame(n_frames: int, n_guides: int) -> list[int]:
 def modality_loss(logits: Float[Tensor, "n 3"], visible: int, infrared: int) -> Float[Tensor, ""]:
     """The sum of both modalities' mean cross entropies, each to its label; visible clips come first.
 
-    Source: REFERENCE 5.6, as the public code sums them.
+    Source: MITML's public code, which sums them.
     """
     of_visible, of_infrared = logits.chunk(2)
     return towards(of_visible, visible) + towards(of_infrared, infrared)

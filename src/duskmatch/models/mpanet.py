@@ -9,7 +9,8 @@
 | W, W_v, W_i | `classifier`, `visible_classifier`, `infrared_classifier` |
 | the mean classifiers that W_v and W_i leave behind | `visible_follower`, `infrared_follower` |
 
-Source: REFERENCE 5.2.
+Source: Wu et al. 2021, "Discover Cross-Modality Nuances for Visible-Infrared Person Re-Identification"; public code
+DoubtedSteam/MPANet.
 Differs: the image network runs on every frame, and the descriptors of a clip's frames are averaged before the neck;
 a clip's modality is known from its half of the batch, not from camera numbers; Adam's weight decay is
 decoupled and padding is black, as for every method here. The centre cluster loss takes the descriptor before the neck,
@@ -172,7 +173,7 @@ class MPANet(Network):
 def separation(masks: Float[Tensor, "n p h w"]) -> Float[Tensor, ""]:
     """Mean over pictures and pairs of patterns of the inner product of their masks: least where none overlap.
 
-    Source: REFERENCE 5.2; a sum over positions, so it grows with the map.
+    Source: MPANet's public code; a sum over positions, so it grows with the map.
     """
     n, p = masks.shape[:2]
     flat = masks.flatten(2)  # (n p hw)

@@ -11,7 +11,8 @@
 The visible branch reads every clip as it is, the infrared one its grey copy, the shared one both; at test the four v
 stand side by side.
 
-Source: REFERENCE 5.4.
+Source: Tian et al. 2021, "Farewell to Mutual Information: Variational Distillation for Cross-Modal Person
+Re-Identification", and its public code (FutabaSakuraXD).
 Differs: frames are averaged before the necks; v's classifier is the field's (BNNeck, no bias), for only z's is known;
 between the bottleneck's linear maps stand batch normalisation and ReLU, which are not known either. The divergences are
 real ones, from p(y given v), which they do not move, to p(y given z): the public code's have almost no gradient. Across
@@ -61,7 +62,7 @@ class VSDSettings(BackboneSettings):
 class ChannelAttention(nn.Module):
     """x plus gamma times its channels, each a mixture of those that it is least like; gamma starts at 0.
 
-    Source: REFERENCE 5.4: softmax of (the largest energy less the energy), which is the softmax of -energy.
+    Source: VSD's public code: softmax of (the largest energy less the energy), which is the softmax of -energy.
     """
 
     def __init__(self) -> None:
@@ -101,7 +102,7 @@ class Branch(nn.Module):
 
 
 class InformationBottleneck(nn.Module):
-    """v to z, three linear maps; and z to p(y given z). Widths 1000, 500 and 2z, then 256. Source: REFERENCE 5.4."""
+    """v to z, three linear maps; and z to p(y given z). Widths 1000, 500 and 2z, then 256, as in the public code."""
 
     def __init__(self, channels: int, z: int, n_pids: int) -> None:
         super().__init__()
@@ -276,7 +277,7 @@ def mutual(visible: Float[Tensor, "n n_pids"], infrared: Float[Tensor, "n n_pids
 
 
 def cross_distillation(whole: Observation, grey: Observation) -> Tensor:
-    """Distillation from one modality's v into the other's z, both ways. Source: REFERENCE 5.4, L_VCD."""
+    """Distillation from one modality's v into the other's z, both ways: L_VCD."""
     visible_v, infrared_v = whole.of_v.detach().chunk(2)[0], grey.of_v.detach().chunk(2)[1]
     visible_z, infrared_z = whole.of_z.chunk(2)[0], grey.of_z.chunk(2)[1]
     return distillation_loss(visible_v, infrared_z) + distillation_loss(infrared_v, visible_z)

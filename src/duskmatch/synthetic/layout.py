@@ -1,6 +1,7 @@
 """HITSZ-VCM's flat layout: where frames lie, and the lists in `info/`.
 
-Source: REFERENCE 1.1. Modality 1 is infrared, 2 visible; rows and frames count from 1; ends are inclusive.
+Source: docs/datasets.md, "HITSZ-VCM's layout". Modality 1 is infrared, 2 visible; rows and frames count from 1; ends
+are inclusive.
 """
 
 from __future__ import annotations

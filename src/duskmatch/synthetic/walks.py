@@ -104,8 +104,9 @@ def _length(rng: np.random.Generator, lengths: tuple[int, int]) -> int:
     return usual if rng.random() < 0.85 else int(rng.integers(shortest, usual + 1))
 
 
-# Source: REFERENCE 1.2. (tracks, frames) of at least 12 frames, then of fewer. The split of training's short tracks
-# between the modalities is not known: taken in proportion to the long ones.
+# (tracks, frames) of at least 12 frames, then of fewer. Source: docs/datasets.md, "When a copy counts as HITSZ-VCM";
+# the totals with short tracks are in M3-ReID's data/manager.py. How training's short tracks are split between the
+# modalities is not known: in proportion to the long ones.
 VCM = {
     "train": {"infrared": ((4291, 98_214), (577, 3_405)), "visible": ((5460, 126_543), (733, 4_334))},
     "test": {"infrared": ((4584, 105_979), (575, 3_415)), "visible": ((5099, 118_137), (544, 3_232))},
