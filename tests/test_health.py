@@ -67,7 +67,7 @@ def test_a_living_run():
         "temporal mixing": "not in this run",
         "Eq. 3": "alive",
     }
-    assert the("Eq. 3", log()).why == "it bites"
+    assert the("Eq. 3", log()).why == "it has an effect"
     assert the("LSTM_mot", log()).figures[0].value == pytest.approx(0.07 / 0.3)
 
 
@@ -96,9 +96,9 @@ def test_each_limit_from_both_sides(part, changes, state):
 
 @pytest.mark.parametrize(
     ("share", "why"),
-    [(0.07, "it pulls weakly; it bites from 0.1 on"), (0.2, "it bites"), (0.5, "it pulls harder than the 0.3 up to")],
+    [(0.07, "it is weak; it has an effect from 0.1 on"), (0.2, "it has an effect"), (0.5, "it is strong: above 0.3")],
 )
-def test_how_hard_the_attack_pulls_is_said(share, why):
+def test_the_strength_of_the_attack_is_in_the_verdict(share, why):
     assert the("Eq. 3", log(confusion_share=share)).why.startswith(why)
 
 

@@ -1,4 +1,4 @@
-"""The machine a figure was made on, in words, and the device to use."""
+"""The machine in words, the versions of packages, and the device to use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def _exact(device: torch.device) -> torch.device:
-    """On a GPU cuDNN would round fp32 to TF32 unasked: what says fp32 shall be fp32."""
+    """The device, with TF32 switched off on a GPU: cuDNN would round fp32 to it."""
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return device
@@ -90,7 +90,7 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def numerics(kernels: str) -> dict[str, str | int]:
-    """The facts on which the bits of a resumed run depend; kernels: which of our own are in use."""
+    """The facts on which the bits of a resumed run depend; kernels: which of duskmatch's own are in use."""
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -93,11 +93,11 @@ def test_what_an_interrupted_command_says_is_what_it_knows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(args: object) -> None:
-        raise KeyboardInterrupt("iteration 3 is saved; go on with --resume")
+        raise KeyboardInterrupt("iteration 3 is saved; continue with --resume")
 
     monkeypatch.setattr("duskmatch.cli.doctor.run", interrupt)
     assert main(["doctor"]) == 130
-    assert capsys.readouterr().err == "duskmatch: interrupted; iteration 3 is saved; go on with --resume\n"
+    assert capsys.readouterr().err == "duskmatch: interrupted; iteration 3 is saved; continue with --resume\n"
 
 
 @pytest.mark.slow

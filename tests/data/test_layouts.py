@@ -89,7 +89,7 @@ def test_a_fingerprint_is_of_lists_and_sizes_and_not_of_the_place(name: str, cop
 
 def test_the_native_layout_is_opened_as_before(source: Dataset) -> None:
     assert dataset_kind(source.root) == "HITSZ-VCM"
-    assert source.protocol.trials == (0,) and source.sides is None
+    assert source.protocol.trials == (0,) and source.find_pair is None
     assert source.direction("infrared_to_visible") == source.pair("infrared_to_visible")
     with pytest.raises(DataError, match=r"^trial must be one of 0; got 3$"):
         source.pair("infrared_to_visible", trial=3)

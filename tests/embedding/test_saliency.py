@@ -173,7 +173,7 @@ def test_an_exported_folder_has_nothing_to_look_into(tracklet):
 
 def test_a_model_whose_way_has_no_seam_is_refused_by_name(tracklet):
     blind = SimpleNamespace(model=nn.Linear(2, 2), settings=load_settings("tiny"))
-    with pytest.raises(SettingsError, match=r"^model self_attack has no maps_to_pool and embed_maps to look into; "):
+    with pytest.raises(SettingsError, match=r"^model self_attack lacks maps_to_pool and embed_maps; "):
         look(blind, clip_of(tracklet), unit(4))
 
 

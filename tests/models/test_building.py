@@ -2,7 +2,7 @@
 
 import pytest
 
-from duskmatch.config import GONE, load_settings, parse_settings
+from duskmatch.config import REMOVED, load_settings, parse_settings
 from duskmatch.errors import SettingsError
 from duskmatch.models import MODELS, Due
 from duskmatch.models.building import build_model, check_weights, due_updates
@@ -51,10 +51,10 @@ def test_a_term_that_only_some_settings_bring_about_can_be_weighed_with_them():
 
 def test_what_was_taken_away_is_read_at_its_default_and_refused_by_name_elsewhere():
     tree = load_settings("tiny").model_dump()
-    old = {**tree, "model": {**tree["model"], **GONE}}
+    old = {**tree, "model": {**tree["model"], **REMOVED}}
     assert parse_settings(old) == load_settings("tiny")
     old["model"]["highlight_reduction"] = 8
-    with pytest.raises(SettingsError, match=r"^model\.highlight_reduction was taken away and is 16 now; got 8$"):
+    with pytest.raises(SettingsError, match=r"^model\.highlight_reduction is now always 16; got 8; leave it out$"):
         parse_settings(old)
 
 

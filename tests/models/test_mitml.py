@@ -82,7 +82,7 @@ def test_a_run_of_an_earlier_mitml_is_refused_in_one_line_that_says_what_to_do()
     without = {**model.state_dict(), **shifts}  # as exported folders are, without the classifier
     for tensors, thing in (
         (old, "lacks modality_classifier.halving.0.bias"),
-        (without, "holds guides.0.excite.0.bias, which this network has not"),
+        (without, "holds guides.0.excite.0.bias, which this network does not have"),
     ):
         with pytest.raises(CheckpointError) as caught:
             fill_model(model, tensors, Path("run.safetensors"))

@@ -45,10 +45,8 @@ def dataset_kind(root: Path) -> str:
 def open_dataset(path: str | Path, report: Report | None = None, *, protocol: str | None = None) -> Dataset:
     """The data set in a folder; the first broken rule is a DataError with file and line.
 
-    With a `report`, each broken rule goes there and the rest is read all the same. `protocol` is the variant of the
-    data set's protocols to score by, the usual one without it.
-
-    Pictures are not opened here: a bad one is met where it is read.
+    With a `report`, each broken rule goes there and reading continues. `protocol` chooses one of the data set's
+    protocols by its variant; None: the usual one. Pictures are not opened here: a bad one is found when it is read.
     """
     root = resolved(path)
     kind = dataset_kind(root)
@@ -71,14 +69,14 @@ def open_tracklets(spec: str | Path) -> list[Tracklet]:
     """The tracklets of TRACKLETS: a folder with a tracklets.csv, or DATASET:train, DATASET:query and the like.
 
     The query side is the infrared test side, the gallery the visible one; validation-query and validation-gallery
-    are the same two of the people kept for choices.
+    are the same two of the validation people.
     """
     folder, side = split_spec(str(spec))
     return list(open_folder(folder).values()) if side is None else NAMED_TRACKLETS[side](open_dataset(folder))
 
 
 def is_synthetic(spec: str) -> bool:
-    """Whether the folder or DATASET:side that `spec` names is marked as showing generated people."""
+    """Whether the folder or DATASET:side named by `spec` is a Duskwalk, whose people are generated."""
     return dataset_kind(split_spec(spec)[0]) == "Duskwalk"
 
 

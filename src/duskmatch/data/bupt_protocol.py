@@ -1,4 +1,4 @@
-"""BUPTCampus' protocols: queries and gallery are two lists, asked in four pairs of modalities and all together.
+"""BUPTCampus' protocols: queries and gallery are two lists, scored in four pairs of modalities and all together.
 
 Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
@@ -56,9 +56,9 @@ PROTOCOLS = (STANDARD, LEGACY_DROP)
 
 
 def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
-    """The finder of each pair's two sides; `rows.query` are the query list's."""
+    """Finds each pair's query and gallery; `rows.query` are the rows of the query list."""
 
-    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+    def find(name: PairName, split: Split, trial: int) -> DirectionPair:
         query, gallery = rows.query_and_rest()
         if protocol.variant == LEGACY_DROP.variant:
             query, gallery = legacy_cut(query), legacy_cut(gallery)
@@ -67,7 +67,7 @@ def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
             [t for t in query if t.modality in of_query], [t for t in gallery if t.modality in of_gallery]
         )
 
-    return sides
+    return find
 
 
 def legacy_cut(tracklets: list[Tracklet], batch: int = LEGACY_BATCH) -> list[Tracklet]:

@@ -32,7 +32,7 @@ NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One person before one camera in one modality, and the folder that holds all of that person's tracks there."""
+    """One person, camera and modality, and the folder that holds all tracks of these."""
 
     pid: int
     modality: Modality
@@ -100,7 +100,7 @@ def read_rows(root: Path, path: Path, report: Report) -> Iterator[Row | None]:
 def read_query(root: Path, path: Path, n_rows: int, report: Report) -> list[int]:
     """Row numbers of the query side, in the file's order.
 
-    Differs: one public loader keeps only the last line of the file, another joins all; here any whitespace separates.
+    Differs: MITML's loader keeps only the last line of the file, M3-ReID's joins all; here any whitespace separates.
     """
     where = relative(root, path)
     rows: dict[int, int] = {}
@@ -128,7 +128,7 @@ def _source(found: re.Match[str], sources: dict[str, Source]) -> Source:
 
 
 def _lines(root: Path, path: Path, report: Report) -> list[str]:
-    """The file's lines without the blank ones at its end; a blank line inside counts, it would shift all rows."""
+    """The file's lines without the blank ones at its end; a blank line inside counts, as rows are line numbers."""
     text = (read_text(root, path, "info file", report) or "").rstrip()
     return [line.strip() for line in text.split("\n")] if text else []
 
@@ -166,7 +166,7 @@ def names_in(folder: Path | str, wanted: Callable[[os.DirEntry[str]], bool] = la
 
 
 def relative(root: Path, path: Path) -> str:
-    """A path as problems name it."""
+    """The path below the root, as in messages."""
     return path.relative_to(root).as_posix()
 
 

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, finish
-from duskmatch.data.draws import draw_by_seed, drawn_sides
+from duskmatch.data.draws import draw_by_seed, drawn_pairs
 from duskmatch.data.images import picture_rows, pictures_in, pictures_of_person, read_labelled, read_people
 from duskmatch.data.layout import Split, SplitRows
 from duskmatch.data.problems import Problem, Report
@@ -51,8 +51,8 @@ def open_llcm(root: Path, report: Report, protocol: Protocol = LLCM) -> Dataset:
     """LLCM, with its two directions."""
     splits: dict[Split, SplitRows] = {"train": _read_train(root, report), "test": _read_test(root, report)}
     finish(root, splits, report, {"train": "idx/train_vis.txt", "test": "idx/test_id.txt"})
-    sides = drawn_sides(*splits["test"].query_and_rest(), draw_by_seed)
-    return Dataset(root, "LLCM", "", False, splits, {}, protocol, sides)
+    find_pair = drawn_pairs(*splits["test"].query_and_rest(), draw_by_seed)
+    return Dataset(root, "LLCM", "", False, splits, {}, protocol, find_pair)
 
 
 def _read_train(root: Path, report: Report) -> SplitRows:

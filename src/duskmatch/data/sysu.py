@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, finish
-from duskmatch.data.draws import Draw, draw_by_seed, drawn_sides
-from duskmatch.data.images import folders_in, in_turn, picture_rows, pictures_of_person, read_people
+from duskmatch.data.draws import Draw, draw_by_seed, drawn_pairs
+from duskmatch.data.images import folders_in, numbered, picture_rows, pictures_of_person, read_people
 from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.permutations import draw_by_permutation, read_permutations
 from duskmatch.data.problems import Problem, Report
@@ -86,7 +86,7 @@ def open_sysu(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> 
         draw = partial(draw_by_permutation, permutations=permutations, n_shots=SHOTS[shot])
     infrared, visible = splits["test"].query_and_rest()
     searched = [t for t in visible if t.camid in SEARCHED[search]]
-    return Dataset(root, "SYSU-MM01", "", False, splits, {}, protocol, drawn_sides(infrared, searched, draw))
+    return Dataset(root, "SYSU-MM01", "", False, splits, {}, protocol, drawn_pairs(infrared, searched, draw))
 
 
 def _read(root: Path, split: Split, report: Report) -> SplitRows:
@@ -109,11 +109,11 @@ def _read(root: Path, split: Split, report: Report) -> SplitRows:
 
 
 def _add_person(root: Path, rows: SplitRows, pid: int, report: Report) -> bool:
-    """Whether any picture was found; an empty folder and a name that is not a number are reported."""
+    """Adds a person's pictures; True if there are any. Empty folders and names that are not numbers are reported."""
     found = False
     for camid, modality in CAMERAS.items():
         where = f"cam{camid}/{pid:04d}"
-        for name in in_turn(pictures_of_person(root, where, report), where, report):
+        for name in numbered(pictures_of_person(root, where, report), where, report):
             rows.add_picture(root / where / name, pid, camid, modality)
             found = True
     return found

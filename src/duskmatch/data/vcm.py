@@ -1,4 +1,4 @@
-"""HITSZ-VCM: what a real copy must count, and what is merely written in its layout."""
+"""HITSZ-VCM: a real copy, checked against the official counts, and other data in its layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OFFICIAL_COUNTS = {
     "test visible tracks": 5099,
     "test visible frames": 118137,
 }
-NAME = "HITSZ-VCM"  # also the file at the root that says: hold this copy to the official counts
+NAME = "HITSZ-VCM"  # also a file at the root, which has the copy checked against the official counts
 
 
 def lies_in_vcm(root: Path) -> bool:
@@ -31,7 +31,7 @@ def lies_in_vcm(root: Path) -> bool:
 
 
 def open_vcm(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Dataset:
-    """A copy of HITSZ-VCM, held to its official counts, or any data written in its layout.
+    """A copy of HITSZ-VCM, checked against its official counts, or any data in its layout.
 
     A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
     """

@@ -1,6 +1,6 @@
-"""Tracklets cut out of a video: read once, frame by frame, each crop written as it comes.
+"""Tracklets cut out of a video, which is read once, frame by frame; each crop is written at once.
 
-What is held in memory is one picture and the list of boxes; it does not grow with the length of the video.
+Only one picture and the list of boxes are held in memory, whatever the length of the video.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def ingest(
 
 
 class Video:
-    """A video file read as a stream; nothing but the file is ever opened, no address in a playlist."""
+    """A video file read as a stream; only the file itself is opened, no address in a playlist."""
 
     def __init__(self, path: Path, levels: Levels, fps: float | None = None) -> None:
         if not path.is_file():
@@ -82,7 +82,7 @@ class Video:
             raise DataError(f"{path}: the file must hold a video; it holds none or is cut off; copy it again")
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
-        # Some decoders silently pass over damage unless this option makes them stop at it.
+        # Some decoders silently skip damage unless this option makes them stop.
         self.stream.codec_context.options = {"err_detect": "explode"}
         self.n_frames = _n_frames(self.stream, self.container.duration)
         self._lost_packet, self._end = False, list[str]()
@@ -114,19 +114,17 @@ class Video:
         return "none" if self._has_no_times() else "video"
 
     def hints(self) -> list[str]:
-        """Remarks for the user about the times, and about an end that is not whole."""
+        """Remarks for the user about the times and about an incomplete end."""
         if self.times() == "none":
-            of_times = ["the video holds no times, so begin_s and end_s are empty; say its rate with --fps N"]
+            of_times = ["the video holds no times, so begin_s and end_s are empty; give its rate with --fps N"]
         elif self.fps is None and self._has_no_times():
-            of_times = [
-                f"the video holds no times; they are counted at {self._count:g} frames a second, which it names"
-            ]
+            of_times = [f"the video holds no times; they are counted at {self._count:g} frames a second, its own rate"]
         else:
             of_times = []
         return [*self._end, *of_times]
 
     def _decode(self) -> Iterator[Any]:
-        """The frames, up to the first sign of damage: it would spoil those after it, or shift their numbers."""
+        """The frames up to the first sign of damage, which would spoil later ones or shift their numbers."""
         number = 0
         try:
             for frame in self._undamaged():
@@ -140,7 +138,7 @@ class Video:
             raise self._damage(number, "what follows is incomplete in the file")
 
     def _undamaged(self) -> Iterator[Any]:
-        """The frames of the packets before the first one with a hole; a hole at the very end is the end."""
+        """The frames of the packets before the first incomplete one; if that is the last, the video ends there."""
         packets = self.container.demux(self.stream)
         for packet in packets:
             if packet.is_corrupt:
@@ -155,11 +153,11 @@ class Video:
         return DataError(f"{self.path}: {text}")
 
     def _has_no_times(self) -> bool:
-        """A raw stream: the times that FFmpeg gives are made up, from 25 frames a second."""
+        """Whether it is a raw stream, whose times FFmpeg invents at 25 frames a second."""
         return bool(self.container.format.flags & NO_TIMES)
 
     def _rate(self) -> float | None:
-        """Frames a second to count the times by, where they do not come from the video."""
+        """The frames a second by which times are counted; None if the video's own times are used."""
         if self.fps is not None or not self._has_no_times():
             return self.fps
         rate = self.stream.codec_context.framerate  # what the stream itself says
@@ -198,7 +196,7 @@ class Video:
 
 
 def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
-    """The picture by the nearest multiple of a quarter turn, mirrored or not.
+    """The picture turned by the nearest multiple of a quarter turn, mirrored or not.
 
     Source: ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y, of a matrix a b u, c d v, x y w.
     """

@@ -120,7 +120,7 @@ class Figure(Generic[Seen_contra]):
 class SubStep(Generic[Maps, Seen]):
     """One update: the top-level modules it trains, what it sees of a batch, and the terms made of that.
 
-    heard: called with the value of each term times its weight.
+    on_values: called with the value of each term times its weight.
     """
 
     name: str
@@ -128,7 +128,7 @@ class SubStep(Generic[Maps, Seen]):
     see: Callable[[Forward[Maps]], Seen]
     terms: tuple[Term[Seen], ...]
     figures: tuple[Figure[Seen], ...] = ()
-    heard: Callable[[Mapping[str, float]], None] | None = None
+    on_values: Callable[[Mapping[str, float]], None] | None = None
 
 
 @dataclass(frozen=True)
