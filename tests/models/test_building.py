@@ -29,7 +29,7 @@ def test_a_term_has_the_weight_it_is_given_and_what_is_no_term_is_refused(name):
     assert [step[TERMS[name]] for step in found if TERMS[name] in step] == [7.0]
     for unknown in ("defense_accuracy", "sequence_triplet"):  # columns of the log, and no terms of these runs
         _, settings = made(name, f"loss.weights={{{unknown}: 3}}")
-        with pytest.raises(SettingsError, match=rf"^loss\.weights {unknown} must be of a term of this run, which has "):
+        with pytest.raises(SettingsError, match=rf"^loss\.weights {unknown} must name a term of this run; it has "):
             check_weights(model, settings)
 
 
@@ -38,7 +38,7 @@ def test_the_terms_are_named_with_the_nearest_first():
     with pytest.raises(SettingsError) as refused:
         check_weights(model, settings)
     assert str(refused.value) == (
-        "loss.weights sequence_identty must be of a term of this run, which has sequence_identity, defense_identity, "
+        "loss.weights sequence_identty must name a term of this run; it has sequence_identity, defense_identity, "
         "attack_identity, defense_triplet, confusion"
     )
 

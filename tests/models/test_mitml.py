@@ -189,7 +189,9 @@ def test_options_without_sense_are_refused():
     with pytest.raises(SettingsError, match=r"model\.options memory_layers must be greater than or equal to 1; got 0"):
         made("mitml", "model.options={memory_layers: 0}")
     model, settings = made("mitml")
-    with pytest.raises(SettingsError, match=r"model\.options frame_guides must be at most 2, .* never learn; got 6"):
+    with pytest.raises(
+        SettingsError, match=r"model\.options frame_guides must be at most 2, .* never be trained; got 6"
+    ):
         updated(model, settings)
 
 

@@ -131,7 +131,7 @@ def test_a_narrow_embedding_under_attack_is_said(settings, dataset, tmp_path):
     )
     crowd.write()
     prepare(settings, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
-    assert notes[0].startswith("the embedding is 64 wide for 40 people: under twice their number Eq. 3 works against")
+    assert notes[0].startswith("the embedding is 64 wide for 40 people: below twice their number Eq. 3 works against")
     harmless = with_(settings, loss__confusion_weight=0)
     prepare(harmless, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
     later = with_(settings, train__stage0_epochs=1)  # who is who has been learnt when the attack begins

@@ -20,7 +20,7 @@ from duskmatch.embedding.run import LAYOUT_VERSION, check_version
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.files import claimed, write_text
 from duskmatch.machine import describe, fast_bf16, keep_memory, numerics, pick_device
-from duskmatch.models import sooner
+from duskmatch.models import fast_layers
 from duskmatch.training.checkpoint import (
     BUSY,
     check_finite,
@@ -106,7 +106,7 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
     run, settings = trainer.run, trainer.settings
     trainer.progress = {
         "fingerprint": trainer.dataset.fingerprint,
-        "numerics": numerics(sooner.state()),
+        "numerics": numerics(fast_layers.state()),
         "n_clipped": 0,
         "defense_accuracy": 0.0,
         "seconds": 0.0,

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from duskmatch.models.sooner import follow
+from duskmatch.models.fast_layers import follow
 
 
 class Processes:

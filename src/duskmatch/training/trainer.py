@@ -109,7 +109,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
 
 
 def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:
-    """The batches of these settings; SettingsError where the data set is too small for them."""
+    """The sampler of these settings; SettingsError if the data set is too small for them."""
     train = settings.train
     sampler = PairedIdentitySampler(
         dataset.train, train.pids_per_batch, train.tracklets_per_pid, settings.seed, rank=rank, world=world
@@ -119,7 +119,7 @@ def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int
 
 
 def make_optimizer(model: Network, settings: Settings) -> torch.optim.Optimizer:
-    """One optimiser with one memory per parameter; the parts of `train.rates` have rates of their own."""
+    """One optimiser for all parameters, in groups by the factor of their learning rate (`train.rates`)."""
     train = settings.train
     factors = rate_factors(model, train.rates)
     of_factor: dict[float, list[torch.nn.Parameter]] = {}
@@ -137,7 +137,7 @@ def make_optimizer(model: Network, settings: Settings) -> torch.optim.Optimizer:
 def rate_factors(model: Network, rates: Mapping[str, float]) -> dict[str, float]:
     """Parameter's name -> factor of the rate: that of the longest part name which it begins with, else of "backbone".
 
-    Refuses a part that no row of Table I has: rows of a study share their rates.
+    Refuses a part that neither this network nor any row of Table I has: rows of a study share their rates.
     """
     slow = {id(p) for piece in model.slow_pieces() for p in piece.parameters()}
     names = {name for name, _ in model.named_parameters()}

@@ -129,10 +129,10 @@ class Updater:
     def _weighted(self, step: SubStep, forward: Forward, share: int, outcome: Outcome) -> list[Tensor]:
         """The weighted terms of a sub-step; their values and its figures go into the outcome."""
         with self.autocast():
-            seen = step.see(forward)
-            values = [term.loss(seen) for term in step.terms]
+            outputs = step.outputs(forward)
+            values = [term.loss(outputs) for term in step.terms]
             with torch.no_grad():
-                figures = [figure.measure(seen) for figure in step.figures]
+                figures = [figure.measure(outputs) for figure in step.figures]
         for figure, value in zip(step.figures, figures, strict=True):
             self._note(outcome, figure.name, value, share)
         weighted = []
