@@ -282,7 +282,7 @@ class TrainSettings(Section):
     schedule: Literal["algorithm1", "joint"] = "algorithm1"
     """`algorithm1`: its sub-steps one after the other; `joint`: one step on the sum of Eq. 17"""
     stage2: Literal["algorithm1", "only_defense_encoder"] = "algorithm1"
-    """what stage II trains: as `algorithm1` says, or as the paper's text, `only_defense_encoder`"""
+    """what stage II trains: as in `algorithm1`, or as in the paper's text, `only_defense_encoder`"""
     attack_start: Share = 0.0
     """training accuracy of W_def (running mean) at which Eqs. 3 and 5 begin"""
     self_pair_probability: Share = 0.0
@@ -311,11 +311,11 @@ class TrainSettings(Section):
     decay_factor: Positive = 0.1
     """factor of each drop"""
     stage2_lr: Positive | None = None
-    """learning rate of stage II, where it has its own"""
+    """learning rate of stage II; null: no own one"""
     clip_norm: Positive | None = None
     """largest norm of a sub-step's gradient; hits are counted"""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """`fp32`, `bf16`, or `auto`: bf16 where the machine has hardware for it. In bf16 the network runs up to its
+    """`fp32`, `bf16`, or `auto`: bf16 if the machine has hardware for it. In bf16 the network runs up to its
     last feature maps; what is pooled from them, normalised and classified is fp32, and so are all losses"""
     channels_last: bool = True
     """memory order of pictures; changes speed and last bits"""

@@ -68,7 +68,7 @@ def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: boo
             raise refusal(path, refused) from error
         raise
     finally:
-        with suppress(OSError):  # where the folder itself is not there, the error above says so
+        with suppress(OSError):  # if the folder is missing, the error above reports it
             temporary.unlink()
 
 
@@ -115,7 +115,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
 
 
 def escape_cell(value: Any) -> Any:
-    """Text with a leading quote where a spreadsheet would take it for a formula; everything else as it is."""
+    """The value; text that a spreadsheet would take for a formula gets a leading quote."""
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
@@ -156,7 +156,7 @@ def claimed(path: Path, *, overwrite: bool | None = None, busy: str = BUSY) -> I
                 yield path
     finally:
         for folder in made:
-            with suppress(OSError):  # only an empty one goes
+            with suppress(OSError):  # only empty ones can be removed
                 folder.rmdir()
 
 
@@ -309,7 +309,7 @@ def file_hash(*paths: Path) -> str:
 
 
 def user_folder(kind: Literal["cache", "state"]) -> Path:
-    """DUSKMATCH_CACHE or DUSKMATCH_STATE, else the system's own place; RuntimeError where there is no home folder."""
+    """DUSKMATCH_CACHE or DUSKMATCH_STATE, else the system's own place; RuntimeError if there is no home folder."""
     if own := os.environ.get(f"DUSKMATCH_{kind.upper()}"):
         return Path(own)
     import platformdirs
@@ -337,7 +337,7 @@ def system_error(error: Exception) -> OSError | None:
 
 
 def _room(path: Path) -> str:
-    """The disk that a path lies on and its free space, in brackets."""
+    """The disk of a path and its free space, in brackets."""
     place = next((folder for folder in path.absolute().parents if folder.is_dir()), Path(path.anchor))
     try:
         size = shutil.disk_usage(place)

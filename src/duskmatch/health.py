@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The range of a figure: the sum of columns of the log, divided by column `over` where there is one."""
+    """The range of a figure: the sum of columns of the log, divided by column `over` if there is one."""
 
     columns: tuple[str, ...]
     over: str | None = None
@@ -38,7 +38,7 @@ class Limit:
         return " + ".join(self.columns) + (f" / {self.over}" if self.over else "")
 
     def value(self, row: Mapping[str, float]) -> float | None:
-        """The figure of one row; None where the row lacks it or it is not finite."""
+        """The figure of one row; None if the row lacks it or it is not finite."""
         numbers = [row.get(column) for column in (*self.columns, *([self.over] if self.over else ()))]
         if any(number is None or not math.isfinite(number) for number in numbers):
             return None
@@ -166,7 +166,7 @@ class Verdict(Entry):
 
 
 class KnockOut(Entry):
-    """mAP with the mean of a part's output in place of the output, and that less the mAP of the embedding as it is."""
+    """mAP with a part's output replaced by its mean, and the difference from the mAP of the whole embedding."""
 
     part: str
     mAP: float
@@ -174,7 +174,7 @@ class KnockOut(Entry):
 
 
 class Validation(Entry):
-    """mAP on validation people, both directions averaged: of the embedding as it is, and without each part."""
+    """mAP on validation people, both directions averaged: of the whole embedding, and without each part."""
 
     n_people: int
     embedding: str
@@ -183,7 +183,7 @@ class Validation(Entry):
 
 
 class Health(Entry):
-    """RUN/health.json; without `validation`, `not_measured` says why."""
+    """RUN/health.json; without `validation`, `not_measured` gives the reason."""
 
     schema_version: int
     checkpoint: str
@@ -259,7 +259,7 @@ def _attack_strength(check: Check, share: float) -> str:
 
 
 def read_health(run: Path) -> dict[str, Any] | None:
-    """RUN/health.json, checked; None where the RUN has none."""
+    """RUN/health.json, checked; None if the RUN has none."""
     path = run / FILE
     if not path.is_file():
         return None
@@ -311,7 +311,7 @@ def knock_outs_in_words(health: Mapping[str, Any]) -> str:
 
 
 def death_message(one: Verdict) -> str:
-    """The message for a part that has died."""
+    """The message about a part that is dead."""
     figures = ", ".join(figure_in_words(figure.model_dump()) for figure in one.figures)
     return (
         f"{one.part} is dead by iteration {one.last}: {figures} (median from iteration {one.first} on); {one.why}; "

@@ -16,7 +16,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # Source: glibc's ma
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first GPU where there is one."""
+    """The device of that name; "auto" is the first GPU if there is one."""
     if name == "auto":
         return _exact(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
@@ -40,7 +40,7 @@ def _exact(device: torch.device) -> torch.device:
 
 
 def set_threads(n: int | None) -> int:
-    """Sets torch's CPU threads (default: as OMP_NUM_THREADS or torch says) and returns their number."""
+    """Sets torch's CPU threads (default: OMP_NUM_THREADS or torch's own) and returns their number."""
     if n is not None:
         if n < 1:
             raise SettingsError(f"--threads must be at least 1; got {n}")

@@ -42,7 +42,7 @@ def normalise(
 
 
 def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, ...]) -> Float[Tensor, "*n 3 h w"]:
-    """The first channels as they are, the last each replaced by the first one's contrast within a window.
+    """The pixels, with the last channels replaced by the contrast of the first one, one for each window.
 
     Contrast: (value - window mean) / (window deviation + 0.3 of the clip's), so that noise in flat regions stays small.
     Source: divisive normalisation (Jarrett et al. 2009).

@@ -207,7 +207,7 @@ class ScoredPair:
     query: str
     gallery: str
     published: bool = True  # False: the data set's own tables do not have it
-    public_rule: CameraRule | None = None  # what public code removes, where that is not what the protocol says
+    public_rule: CameraRule | None = None  # the rule of public code, if it differs from the protocol's
 
 
 @dataclass(frozen=True, slots=True)

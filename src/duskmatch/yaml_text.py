@@ -31,7 +31,7 @@ class OnceLoader(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """The value of a YAML text; raises yaml.YAMLError or SettingsError where it is not valid."""
+    """The value of a YAML text; raises yaml.YAMLError or SettingsError if it is not valid."""
     try:
         return yaml.load(text, OnceLoader)
     except RecursionError as error:

@@ -80,7 +80,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return torch.from_numpy(np.stack([self._clip(int(i), modality, draw, int(row), bad) for i, row in places]))
 
     def _clip(self, index: int, modality: Modality, draw: PairedDraw, row: int, bad: BadFrames) -> Picture:
-        """(t 3 h w), augmented. Frames and augmentation come from the row's own random numbers."""
+        """One augmented clip (t 3 h w); frames and augmentation are drawn by the row's own random numbers."""
         frame_stream, augmentation_stream = STREAMS[modality]
         place = (draw.epoch, draw.step, row)
         seed = self.sampler.seed

@@ -51,7 +51,7 @@ class AlignedPair(NamedTuple):
 
 
 def lies_in_bupt(root: Path) -> bool:
-    """Whether a folder holds BUPTCampus' lists."""
+    """True if a folder holds BUPTCampus' lists."""
     return (root / PATHS).exists() or (root / "train_auxiliary.txt").exists()
 
 

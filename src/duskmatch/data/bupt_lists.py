@@ -1,4 +1,4 @@
-"""BUPTCampus' lists, line by line: pairs to train on, queries, gallery, and where each track's pictures lie.
+"""BUPTCampus' lists, line by line: pairs to train on, queries, gallery, and the paths of each track's pictures.
 
 | file                               | holds                                                                  |
 |------------------------------------|------------------------------------------------------------------------|

@@ -73,8 +73,8 @@ def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
 def legacy_cut(tracklets: list[Tracklet], batch: int = LEGACY_BATCH) -> list[Tracklet]:
     """Visible tracks without their last len % batch, then all infrared ones.
 
-    Source: the test sampler of BUPTCampus' public code. Differs: where the visible tracks fill their batches, all are
-    kept; there, all of them are lost.
+    Source: the test sampler of BUPTCampus' public code. Differs: visible tracks that fill their
+    batches exactly are all kept; there, all of them are lost.
     """
     visible = [t for t in tracklets if t.modality == "visible"]
     kept = visible[: len(visible) - len(visible) % batch]

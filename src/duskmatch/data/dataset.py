@@ -1,4 +1,4 @@
-"""Dataset: training, validation and test tracklets of one data set on disk, and who is compared with whom."""
+"""Dataset: training, validation and test tracklets of one data set on disk, and its pairs of query and gallery."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Dataset:
         return digest.hexdigest()
 
     def walks(self) -> dict[str, dict[str, str]]:
-        """The facts of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
+        """The facts of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} if there is none.
 
         Its `split` (train, val, test) and `row` name a line of the split's track file.
         """
@@ -184,7 +184,7 @@ def finish(root: Path, splits: dict[Split, SplitRows], report: Report, files: di
 
 
 def claims_to_be(name: str, root: Path, splits: dict[Split, SplitRows], n_people: dict[Split, int]) -> bool:
-    """Whether a copy claims to be this data set: by its numbers of people, or by a file of that name at its root."""
+    """True if a copy claims to be this data set: by its numbers of people, or by a file of that name at its root."""
     return (root / name).is_file() or n_people == {split: len(splits[split].people()) for split in n_people}
 
 

@@ -41,7 +41,7 @@ _FLAGS = {
 
 
 def decode_frame(path: Path) -> Picture:
-    """The picture in a file: (h w 3) uint8, RGB, turned upright as its EXIF entry says.
+    """The picture in a file: (h w 3) uint8, RGB, turned upright by its EXIF entry.
 
     Grey becomes three equal channels, 16 bits are divided by 256, alpha is dropped. A file that is missing, empty,
     cut off, no picture or too large is a FrameError with its name.
@@ -74,7 +74,7 @@ def look_at_end(path: Path) -> None:
 
 
 def _has_end_marker(path: Path) -> bool:
-    """Whether a regular file's last bytes are the end of a JPEG or PNG; if not, the whole file has to be read."""
+    """True if a regular file's last bytes are the end of a JPEG or PNG; if not, the whole file has to be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
@@ -143,7 +143,7 @@ def _decode(data: bytes, times: int) -> Picture | None:
 
 
 def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
-    # imdecode, never imread: half a JPEG comes back from imread as a picture filled up with grey.
+    # imdecode, never imread, which fills the rest of a cut-off JPEG with grey.
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -151,10 +151,10 @@ def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
 
 
 def resize(picture: Picture, size: Size) -> Picture:
-    """The picture at (H, W): averaged where it shrinks, linear where it grows; the same in training and test.
+    """The picture at (H, W): averaged along axes that shrink, linear along those that grow; the same in training and test.
 
-    OpenCV's area filter turns blocky where it enlarges and its linear one aliases where it shrinks, so each axis
-    gets the one that suits it.
+    OpenCV's area filter is blocky when it enlarges, and its linear one aliases when it shrinks, so each axis gets the
+    suitable one.
     """
     (h, w), (height, width) = picture.shape[:2], size
     small = min(h, height), min(w, width)
@@ -189,7 +189,7 @@ def read_frame(path: Path, size: Size, jpeg_scaling: bool = False) -> Picture:
 
 @dataclass
 class BadFrames:
-    """What was left out: pictures by name with the reason, and tracklets without a readable picture."""
+    """The pictures that were left out, and the tracklets without a readable picture, by name with the reason."""
 
     frames: dict[str, str] = field(default_factory=dict)
     tracklets: dict[str, str] = field(default_factory=dict)

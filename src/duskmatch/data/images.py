@@ -1,4 +1,4 @@
-"""What readers of picture sets share: pictures in folders, each a tracklet of one frame, and lists."""
+"""Reading of picture sets: pictures in folders, each a tracklet of one frame, and lists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def picture_rows(root: Path, lists: Iterable[Path] = ()) -> SplitRows:
 
 
 def pictures_in(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[str]:
-    """The names of a folder's pictures, sorted as text; none where there is no such folder.
+    """The names of a folder's pictures, sorted as text; none if there is no such folder.
 
     SYSU-MM01 and LLCM need this order: their public galleries are drawn by number from lists sorted as text. The
     pictures of a walk need `in_time_order`.

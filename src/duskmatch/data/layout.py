@@ -27,7 +27,7 @@ MIN_FRAMES = 12  # shorter tracks are left out of training and test. Source: `mi
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
-    """The info files of one split, and the folder of its pictures where the archives are kept apart."""
+    """The info files of one split, and the folder of its pictures if the archives are unpacked separately."""
 
     names: str
     rows: str

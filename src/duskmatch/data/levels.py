@@ -18,7 +18,7 @@ Grey = npt.NDArray[Any]
 class Levels:
     """The range of deep grey: `low` and all below becomes black, `high` and all above white; and the range seen.
 
-    Without a range the values are divided to fit, so a camera that uses little of its range comes out flat.
+    Without a range the values are divided to fit 8 bits, which leaves little contrast if a camera uses a small range.
     """
 
     chosen: tuple[float, float] | None = None

@@ -134,7 +134,7 @@ def _lines(root: Path, path: Path, report: Report) -> list[str]:
 
 
 def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
-    """The text of a file of the data set; None where it is missing or a link that leads out, which is reported."""
+    """The text of a file of the data set; None if it is missing or a link that leads out, which is reported."""
     if leaves(root, os.fspath(path)):
         text = f"{what}s must not be links that leave the data set; copy the file here"
         report(Problem("outside", relative(root, path), None, text))
@@ -146,18 +146,18 @@ def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
 
 
 def leaves(root: Path, path: str) -> bool:
-    """Whether a path, links followed, lies outside the data set's resolved root."""
+    """True if a path, links followed, lies outside the data set's resolved root."""
     return not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def stays(name: str) -> bool:
-    """Whether a name from a list stays below the root on every system, links aside."""
+    """True if a name from a list stays below the root on every system, links aside."""
     plain = not name.startswith("/") and not any(sign in name for sign in ("\\", ":", "\0"))
     return plain and bool(name) and ".." not in name.split("/")
 
 
 def names_in(folder: Path | str, wanted: Callable[[os.DirEntry[str]], bool] = lambda _: True) -> list[str]:
-    """The names of a folder's wanted entries, sorted as text; none where the folder cannot be read."""
+    """The names of a folder's wanted entries, sorted as text; none if the folder cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if wanted(entry))

@@ -42,7 +42,7 @@ LLCM = Protocol(
 
 
 def lies_in_llcm(root: Path) -> bool:
-    """Whether LLCM's layout lies in a folder."""
+    """True if a folder has LLCM's layout."""
     lists = any((root / "idx" / f"train_{word}.txt").is_file() for word in WORD.values())
     return lists or all((root / f"test_{word}").is_dir() for word in WORD.values())
 
@@ -61,7 +61,7 @@ def _read_train(root: Path, report: Report) -> SplitRows:
 
 
 def camera_of(name: str) -> int:
-    """The camera in a training picture's name, 0001_c07_s180001_f9154_nir.jpg; -1 where it has none."""
+    """The camera in a training picture's name, 0001_c07_s180001_f9154_nir.jpg; -1 if it has none."""
     found = re.search(r"_c(\d{1,3})_", name, re.ASCII)
     return int(found[1]) if found else -1
 

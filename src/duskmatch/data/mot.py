@@ -27,7 +27,7 @@ TABLE_IDS = 10**18  # from here on an id does not fit the pid of a tracklet tabl
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box as in the file, in the file's own pixels; None where the file has no such column."""
+    """One box as in the file, in the file's own pixels; None if the file has no such column."""
 
     line: int
     frame: int
@@ -115,7 +115,7 @@ def edges_of(box: Box, scale: tuple[float, float], pixels_from: int) -> tuple[fl
 
 
 def rectangle(box: Box, scale: tuple[float, float], width: int, height: int, pixels_from: int = 1) -> Rectangle | None:
-    """The box in a picture of that size, clipped to it; None where it lies outside."""
+    """The box in a picture of that size, clipped to it; None if it lies outside."""
     edges = edges_of(box, scale, pixels_from)
     # A millionth of a pixel is rounding of the scale, not part of the next pixel.
     left, top = (math.floor(edge + 1e-6) for edge in edges[:2])
@@ -176,5 +176,5 @@ def _number(cell: str) -> float:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell is written like 1, -1.5 or 1e3, without words (nan, inf), underscores or other scripts' digits."""
+    """True if a cell is written like 1, -1.5 or 1e3, without words (nan, inf), underscores or other scripts' digits."""
     return re.fullmatch(r"[-+.\deE]+", cell, re.ASCII) is not None

@@ -42,12 +42,12 @@ OWN = Protocol(
 
 
 def lies_in_folders(root: Path) -> bool:
-    """Whether `train/` and `test/` lie in a folder."""
+    """True if a folder holds `train/` and `test/`."""
     return all((root / split).is_dir() for split in NEEDED)
 
 
 def lies_in_table(root: Path) -> bool:
-    """Whether a folder holds a tracklets.csv with a `split` column."""
+    """True if a folder holds a tracklets.csv with a `split` column."""
     return (root / TABLE).is_file() and has_splits(root)
 
 

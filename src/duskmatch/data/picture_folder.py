@@ -99,7 +99,7 @@ def _folder(path: Path, info: dict[str, str]) -> Path:
 
 
 def _read_info(path: Path) -> dict[str, str]:
-    """The entries of seqinfo.ini in the folder or the one above; nothing where there is none."""
+    """The entries of seqinfo.ini in the folder or the one above; nothing if there is none."""
     above = path.resolve().parent / INFO
     if (path / INFO).is_file():
         return _sequence(path / INFO)

@@ -38,7 +38,7 @@ PROTOCOLS = tuple(replace(REGDB, variant=f"split-{trial}", trials=(trial,)) for 
 
 
 def lies_in_regdb(root: Path) -> bool:
-    """Whether RegDB's layout lies in a folder."""
+    """True if a folder has RegDB's layout."""
     lists = any((root / "idx" / f"{split}_{m}_1.txt").is_file() for split in SPLITS for m in ("visible", "thermal"))
     return lists or all((root / folder).is_dir() for folder in FOLDER.values())
 

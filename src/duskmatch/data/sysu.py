@@ -66,17 +66,17 @@ def _protocol(search: str, shot: str, official: bool) -> Protocol:
     )
 
 
-# Both definitions are in use and give different figures; the seeds need nothing but the pictures, so they come first.
+# Both definitions are in use and give different figures; seeds need no file, so they are the default.
 PROTOCOLS = tuple(_protocol(a, b, official) for official in (False, True) for a in SEARCHED for b in SHOTS)
 
 
 def lies_in_sysu(root: Path) -> bool:
-    """Whether SYSU-MM01's layout lies in a folder."""
+    """True if a folder has SYSU-MM01's layout."""
     return (root / "exp" / "test_id.txt").is_file() or ((root / "exp").is_dir() and (root / "cam3").is_dir())
 
 
 def open_sysu(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> Dataset:
-    """SYSU-MM01, to be scored as `protocol` says."""
+    """SYSU-MM01 with this protocol."""
     splits = {split: _read(root, split, report) for split in LISTS}
     finish(root, splits, report, {"train": "exp/train_id.txt", "test": "exp/test_id.txt"})
     search, shot, *official = protocol.variant.split("-")

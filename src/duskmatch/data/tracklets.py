@@ -55,7 +55,7 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
 
 
 def loose_pictures(spec: str) -> tuple[Path, ...]:
-    """A picture, or the pictures in a folder without a table, in order of time; none where `spec` names anything else.
+    """A picture, or the pictures in a folder without a table, in order of time; none if `spec` names anything else.
 
     They are taken as one tracklet of an unknown person.
     """
@@ -67,7 +67,7 @@ def loose_pictures(spec: str) -> tuple[Path, ...]:
 
 
 def has_splits(folder: Path) -> bool:
-    """Whether the table's first line has the column `split`."""
+    """True if the table's first line has the column `split`."""
     with (folder / TABLE).open("rb") as file:
         header = file.readline(2**16).decode("utf-8-sig", errors="replace")
     return SPLIT_COLUMN in next(csv.reader(header.splitlines()[:1]), [])

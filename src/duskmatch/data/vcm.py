@@ -25,7 +25,7 @@ NAME = "HITSZ-VCM"  # also a file at the root, which has the copy checked agains
 
 
 def lies_in_vcm(root: Path) -> bool:
-    """Whether the info files of HITSZ-VCM's layout lie in a folder."""
+    """True if a folder holds the info files of HITSZ-VCM's layout."""
     names = ("train_name.txt", "test_name.txt")
     return any((root / place / name).is_file() for place in ("info", ".") for name in names)
 

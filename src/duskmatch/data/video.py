@@ -38,7 +38,7 @@ def ingest(
     overwrite: bool = False,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """The account of every box, as in ingest.json; the tracklets lie in `out`, or in `out`/first and /second.
+    """Writes the tracklets to `out`, or `out`/first and /second; returns the account of every box, as in ingest.json.
 
     `video` is a file, or a folder of numbered pictures. `on_frame` is called with the number of each frame that was
     read, and that of the last one to read. tracklets.csv is written last, after the pictures are on the disk: a folder
@@ -91,7 +91,7 @@ class Video:
         if self._head is None:
             raise DataError(f"{path}: the video must hold at least one frame; it holds none; copy it again")
         height, width = self._upright(self._head).shape[:2]
-        self.size = (width, height)  # as it is shown
+        self.size = (width, height)  # after turning
         self._count = self._rate()
 
     def __enter__(self) -> Video:
@@ -153,14 +153,14 @@ class Video:
         return DataError(f"{self.path}: {text}")
 
     def _has_no_times(self) -> bool:
-        """Whether it is a raw stream, whose times FFmpeg invents at 25 frames a second."""
+        """True if it is a raw stream, whose times FFmpeg invents at 25 frames a second."""
         return bool(self.container.format.flags & NO_TIMES)
 
     def _rate(self) -> float | None:
         """The frames a second by which times are counted; None if the video's own times are used."""
         if self.fps is not None or not self._has_no_times():
             return self.fps
-        rate = self.stream.codec_context.framerate  # what the stream itself says
+        rate = self.stream.codec_context.framerate  # the stream's own
         return float(rate) if rate else None
 
     def _time(self, number: int, frame: Any) -> float | None:
@@ -177,7 +177,7 @@ class Video:
         return of_size(self._upright(frame), self.size, f"{self.path}: all frames must have one size")
 
     def _upright(self, frame: Any) -> Picture:
-        """BGR as it is shown, turned and mirrored as the display matrix says.
+        """BGR, turned and mirrored by the display matrix.
 
         Players do so before anyone sees the picture, so the tracker's boxes are of the turned one.
         """
@@ -207,7 +207,7 @@ def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
 
 
 def _n_frames(stream: Any, duration: int | None) -> int | None:
-    """The number of frames by the container's count, or by its length and rate; None where it has neither."""
+    """The number of frames by the container's count, or by its length and rate; None if it has neither."""
     if stream.frames or not stream.average_rate:
         return stream.frames or None
     if stream.duration and stream.time_base:

@@ -24,7 +24,7 @@ def count_parameters(model: Network) -> dict[str, int]:
 
 
 def unused_at_test(model: Network, name: str) -> bool:
-    """Whether the embedding does not use this parameter."""
+    """True if the embedding does not use this parameter."""
     return name.startswith(model.unused_at_test)
 
 

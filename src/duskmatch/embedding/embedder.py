@@ -29,7 +29,7 @@ READERS = 4  # most threads that decode ahead; fewer on fewer cores
 
 @dataclass
 class Account:
-    """What one call of the embedder, or several together, left out, embedded and took in time."""
+    """The account of one call of the embedder, or of several: frames left out, tracklets embedded, time taken."""
 
     bad_frames: BadFrames = field(default_factory=BadFrames)
     n_tracklets: int = 0

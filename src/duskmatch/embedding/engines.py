@@ -144,5 +144,5 @@ def in_batches(frames: Frames, size: int) -> list[Frames]:
 
 
 def n_threads() -> int:
-    """The number of threads that torch uses, which all engines take over."""
+    """The number of threads that torch uses, for all engines."""
     return torch.get_num_threads()

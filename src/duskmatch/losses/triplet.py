@@ -47,7 +47,7 @@ def rank_loss(
     radius: float,  # alpha: other people must be farther than this
     margin: float,  # m: the person's own clips must be nearer than alpha - m
 ) -> Float[Tensor, ""]:
-    """Mean over anchors of how far positives lie outside alpha - m, plus how far negatives lie inside alpha.
+    """Mean over anchors of the excess of positives over alpha - m, plus that of alpha over negatives.
 
     Only pairs that violate their bound count. Positives are averaged; negatives are weighted by exp(alpha - distance),
     the nearest most. Vectors are scaled to length 1, distances are Euclidean.

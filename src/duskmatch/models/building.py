@@ -48,7 +48,7 @@ def settings_of(method: Method, model: ModelSettings) -> BackboneSettings:
 
 
 def due_updates(model: Network, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """The sub-steps of an iteration, their terms weighted by `loss.weights` where it names them."""
+    """The sub-steps of an iteration, their terms weighted by `loss.weights` if it has them."""
     steps = find_method(settings.model.name).updates(model, settings, due, processes)
     given = settings.loss.weights
     return [

@@ -239,7 +239,7 @@ def _passer_by(seed: int, walk: Walk, camera: Camera, view: View, preset: Preset
 
 
 def _mixed(own: Tensor, other: Tensor, share: float) -> Tensor:
-    """Linear light between two modalities; grey where one of them is infrared."""
+    """Linear light between two modalities; grey if one of them is infrared."""
     n = max(own.shape[1], other.shape[1])
     return own.expand(-1, n, -1, -1) * (1 - share) + other.expand(-1, n, -1, -1) * share
 

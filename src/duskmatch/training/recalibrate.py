@@ -1,7 +1,7 @@
-"""New running statistics for the normalisations of vectors (f_d, j_d, or another method's), as they are used at test.
+"""New running statistics for the normalisations of vectors (f_d, j_d, or another method's), estimated as at test.
 
-In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and where clips
-are shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which raises all cosine
+In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and if clips are
+shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which raises all cosine
 similarities. Source: docs/method.md, row 34.
 """
 
