@@ -276,7 +276,7 @@ def check_file(path: Path, *, inputs: Iterable[Path] = ()) -> None:
             raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
         _check_no_device(path)
         if any(path.exists() and kept.exists() and path.samefile(kept) for kept in inputs):
-            raise OutputError(f"{path} must not be replaced: this command reads it; choose another")
+            raise OutputError(f"{path} must not be replaced: it is an input; choose another")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"0")
     except OSError as error:
@@ -295,7 +295,7 @@ def read_regular(path: Path) -> bytes:
     """The bytes of a regular file; OSError for a pipe or device, whose reading might never end."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "it is a pipe, socket or device and no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device", str(path))
     return path.read_bytes()
 
 

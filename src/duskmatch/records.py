@@ -228,9 +228,7 @@ class Protocol:
     trial_definition: str = "none, nothing is drawn"
     trained_apart: bool = False
     frames_per_clip: int = 1  # what published scores use
-    sampling: Literal["segments", "uniform"] | None = (
-        None  # how these are chosen; if given, both are training's defaults
-    )
+    sampling: Literal["segments", "uniform"] | None = None  # of these; if given, training has both as defaults
 
     def __post_init__(self) -> None:
         names = [pair.name for pair in self.pairs]

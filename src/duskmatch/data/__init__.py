@@ -24,7 +24,7 @@ from duskmatch.data.vcm import lies_in_vcm, open_vcm
 from duskmatch.errors import SettingsError, nearest
 from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
 
-# To add a data set: one file with its opener, one import and one line here; the first that recognises a folder opens it.
+# To add a data set: one file with its opener, one import and one line here; the first that knows a folder opens it.
 DATASETS: dict[str, Reader] = {
     "Duskwalk": Reader(lambda root: (root / duskwalk.MARKER).exists(), open_duskwalk, (HITSZ_VCM,)),
     "BUPTCampus": Reader(lies_in_bupt, open_bupt, bupt_protocol.PROTOCOLS),

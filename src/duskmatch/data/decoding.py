@@ -151,7 +151,7 @@ def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
 
 
 def resize(picture: Picture, size: Size) -> Picture:
-    """The picture at (H, W): averaged along axes that shrink, linear along those that grow; the same in training and test.
+    """The picture at (H, W): averaged where it shrinks, linear where it grows; the same in training and test.
 
     OpenCV's area filter is blocky when it enlarges, and its linear one aliases when it shrinks, so each axis gets the
     suitable one.

@@ -58,9 +58,7 @@ def layer_vectors(
     """
     model = embedder.model
     if model is not None and not isinstance(model, SelfAttackDefense):
-        raise CheckpointError(
-            f"layers need model.name self_attack; got {embedder.settings.model.name}; name other RUNs"
-        )
+        raise CheckpointError(f"layers need model self_attack; got {embedder.settings.model.name}; name other RUNs")
     if model is None or not hasattr(model, "defense_neck") or (model.has_attack and not hasattr(model, "attack_neck")):
         raise CheckpointError(
             "layers need a network with all its parts; this embedder lacks the training-only ones; use load_whole(RUN)"

@@ -34,10 +34,7 @@ from duskmatch.files import make_folder, write_whole
 from duskmatch.records import Embeddings, Tracklet
 
 BLOCK = 64  # tracklets in a file; a killed process loses at most these
-START, END = (
-    timedelta(minutes=10),
-    timedelta(days=30),
-)  # how long processes wait for each other at the start and at the end
+START, END = timedelta(minutes=10), timedelta(days=30)  # limits of waiting for each other at start and end
 
 
 class Group:

@@ -12,10 +12,7 @@ from torch import Tensor
 from duskmatch.pixels import LUMA
 
 MEAN_COLOUR = (124, 116, 104)  # ImageNet's, 0 after normalisation
-AREA, ASPECT = (
-    (0.02, 0.4),
-    0.3,
-)  # of a blanked rectangle: the range of its share of the picture, the least height over width
+AREA, ASPECT = (0.02, 0.4), 0.3  # of a blanked rectangle: range of its share of the picture, least height over width
 
 
 def one_channel(

@@ -16,7 +16,7 @@ Re-Identification", and its public code (FutabaSakuraXD).
 Differs: frames are averaged before the necks; v's classifier is the usual one (BNNeck, no bias), as only z's is known;
 batch normalisation and ReLU between the bottleneck's linear maps are our choice too. The divergences are those of the
 paper, from p(y given v), which gets no gradient, to p(y given z): the public code's have almost no gradient. Across
-modalities, a person's visible clip as it is is paired with the same person's infrared clip as its grey copy, row by
+modalities, a person's visible clip is paired with the same person's infrared clip as its grey copy, row by
 row. L_VML is left out, as in the public code. Adam's weight decay is decoupled, as for every method here.
 """
 

@@ -86,9 +86,7 @@ def foliage(canvas: Canvas, x0: float, x1: float, y0: float, y1: float, density:
     shape = (low - top, right - left)
     leaves, clumps = mottle(canvas.rng, shape, 0.06 * s), mottle(canvas.rng, shape, 0.35 * s)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
-    edge = np.minimum.reduce([x, shape[1] - 1 - x, y]) / (
-        0.12 * s
-    )  # ragged at the sides and the top, not at the bottom
+    edge = np.minimum.reduce([x, shape[1] - 1 - x, y]) / (0.12 * s)  # ragged at the sides and the top only
     there = np.clip(edge, 0, 3) + 0.9 * leaves + 0.6 * clumps > 1.6 - density
     light = np.clip(0.62 + 0.38 * leaves + 0.28 * clumps, 0.10, 1.7)
     hue = np.stack([0.052 + 0.012 * clumps, np.full(shape, 0.098), np.full(shape, 0.026)], -1)

@@ -148,9 +148,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
         progress = json.loads(read_regular(path / "progress.json"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
-    damaged = not isinstance(progress, dict) or not isinstance(
-        progress.get("dead", []), list
-    )  # older versions have no "dead"
+    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # older ones lack "dead"
     if damaged or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
         raise CheckpointError(f"{path / 'progress.json'} must hold {', '.join(PROGRESS)}; it is damaged; train again")
     return Checkpoint(path, progress)
@@ -183,9 +181,7 @@ def fill_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Pat
     for key, tensor in read_weights(path).tensors.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
-            raise CheckpointError(
-                f"{path}: holds {key}, which this network does not have; it was made for other settings"
-            )
+            raise CheckpointError(f"{path}: holds {key}, which this network lacks; it was made for other settings")
         parameter = parameters[name]
         if tensor.ndim:  # Adam's counter is a scalar and stays on the CPU
             if tensor.shape != parameter.shape:

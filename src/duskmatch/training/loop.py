@@ -211,9 +211,8 @@ def _finish(trainer: Trainer) -> dict[str, Any]:
     """Writes the final weights and RUN/health.json; returns the content of the latter."""
     _write_final_weights(trainer)
     place = trainer.processes.device
-    return write_health(
-        trainer.run, trainer.model, trainer.dataset, warmup=trainer.schedule.parts_judged_from, device=place
-    )
+    warmup = trainer.schedule.parts_judged_from
+    return write_health(trainer.run, trainer.model, trainer.dataset, warmup=warmup, device=place)
 
 
 def _write_final_weights(trainer: Trainer) -> None:
@@ -231,7 +230,5 @@ def _write_final_weights(trainer: Trainer) -> None:
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():
         if settings.train.recalibrate_steps:
-            trainer.watcher.on_note(
-                "train.recalibrate_steps changes the last weights only, not those chosen on validation"
-            )
+            trainer.watcher.on_note("train.recalibrate_steps changes the last weights, not the best on validation")
         publish(best, trainer.run / "model.safetensors")
