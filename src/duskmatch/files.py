@@ -77,7 +77,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, spelled(text).encode())
+    write_bytes(path, with_escapes(text).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -88,20 +88,20 @@ def write_json(path: Path, value: Any) -> None:
 def as_json(value: Any) -> str:
     """JSON text that every reader accepts, even if a name holds bytes that are not UTF-8."""
     text = json.dumps(value, indent=2, allow_nan=False)
-    return json.dumps(_spelled_inside(value), indent=2, allow_nan=False) if "\\udc" in text else text
+    return json.dumps(_escaped_inside(value), indent=2, allow_nan=False) if "\\udc" in text else text
 
 
-def spelled(text: str) -> str:
+def with_escapes(text: str) -> str:
     """The text with bytes that are not UTF-8, which Python keeps as lone surrogates, written as \\xff."""
     return re.sub("[\udc80-\udcff]", lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}", text)
 
 
-def _spelled_inside(value: Any) -> Any:
+def _escaped_inside(value: Any) -> Any:
     if isinstance(value, str):
-        return spelled(value)
+        return with_escapes(value)
     if isinstance(value, Mapping):
-        return {_spelled_inside(key): _spelled_inside(item) for key, item in value.items()}
-    return [_spelled_inside(item) for item in value] if isinstance(value, list | tuple) else value
+        return {_escaped_inside(key): _escaped_inside(item) for key, item in value.items()}
+    return [_escaped_inside(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

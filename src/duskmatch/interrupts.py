@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Blocks Ctrl-C in processes started meanwhile, from their first instruction on; in this one it is delayed."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

@@ -123,15 +123,15 @@ def row(step: int, motion: float) -> dict[str, float]:
 
 def test_a_death_is_said_once_when_the_median_says_so_and_never_in_the_warm_up():
     watch = DeathWatch(("motion_deviation", "parts_deviation"), warmup=3, named=[])
-    assert [watch.see(row(step, 0.0)) for step in (1, 2, 3)] == [[], [], []]
-    assert [watch.see(row(step, 0.2)) for step in (4, 5)] == [[], []]
-    assert [watch.see(row(step, 0.001)) for step in (6,)] == [[]]  # one row of three
-    (said,) = watch.see(row(7, 0.001))
+    assert [watch.update(row(step, 0.0)) for step in (1, 2, 3)] == [[], [], []]
+    assert [watch.update(row(step, 0.2)) for step in (4, 5)] == [[], []]
+    assert [watch.update(row(step, 0.001)) for step in (6,)] == [[]]  # one row of three
+    (said,) = watch.update(row(7, 0.001))
     assert said.startswith(
         "LSTM_mot is dead by iteration 7: motion_deviation / parts_deviation 0.001 (at least 0.02) (median from "
         "iteration 5 on); it is (nearly) the same for every clip"
     )
-    assert watch.see(row(8, 0.001)) == [] and watch.named == [MOTION]
+    assert watch.update(row(8, 0.001)) == [] and watch.named == [MOTION]
 
 
 def test_smalls_settings_at_a_rate_that_kills_are_caught_and_a_living_run_is_not(dataset, tmp_path):

@@ -157,7 +157,7 @@ def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]
     return {"n_clips": len(cosines), **{name: float(value) for name, value in found.items()}}
 
 
-def beyond(export: Export) -> list[str]:
+def violations(export: Export) -> list[str]:
     """A sentence on each figure outside the tolerance."""
     limit, seen = export.tolerance, export.verification
     wrong = []

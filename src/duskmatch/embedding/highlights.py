@@ -63,40 +63,40 @@ class RunningSpread:
         )
 
 
-class NotingEngine:
+class RecordingEngine:
     """An engine that also records, for each clip and part, the mean of A over frames and features, and A's `Spread`."""
 
     def __init__(self, engine: Engine, maps: nn.Module) -> None:
         self.engine, self.maps = engine, maps
         self.name, self.precision, self.versions = engine.name, engine.precision, engine.versions
-        self._noted: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
+        self._recorded: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
         self._spreads: dict[Modality, RunningSpread] = {}
 
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         with outputs_of(self.maps) as found:
             vectors = self.engine(frames, modality)
         for a in map(Tensor.float, found):  # (b t k d)
-            self._noted[modality].append(a.mean(dim=(1, 3)).cpu().numpy())  # (b k)
+            self._recorded[modality].append(a.mean(dim=(1, 3)).cpu().numpy())  # (b k)
             self._spreads.setdefault(modality, RunningSpread()).add(a)
         return vectors
 
     def weights(self) -> dict[Modality, Floats] | None:
         """(clips k) of each modality, in the order embedded; None if the embedding does not use A."""
-        return {m: np.concatenate(rows) for m, rows in self._noted.items() if rows} or None
+        return {m: np.concatenate(rows) for m, rows in self._recorded.items() if rows} or None
 
     def spreads(self) -> dict[Modality, Spread] | None:
         """The spread in each modality over all clips embedded; None if the embedding does not use A."""
         return {m: self._spreads[m].found() for m in MODALITIES if m in self._spreads} or None
 
 
-def note_highlights(embedder: Embedder) -> NotingEngine | None:
+def record_highlights(embedder: Embedder) -> RecordingEngine | None:
     """Makes a torch embedder record A from now on; None, and no change, if its network has no A."""
     guidance = getattr(embedder.model, "guidance", None)
     maps = getattr(guidance, "highlight_maps", None)
     if maps is None:
         return None
-    embedder.engine = noting = NotingEngine(embedder.engine, maps)
-    return noting
+    embedder.engine = recording = RecordingEngine(embedder.engine, maps)
+    return recording
 
 
 @contextmanager

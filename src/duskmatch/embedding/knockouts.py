@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from duskmatch.config import Settings
 from duskmatch.embedding.embedder import Embedder
 from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors
-from duskmatch.embedding.torch_engine import entering
+from duskmatch.embedding.torch_engine import network_input
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Embeddings, Modality, Tracklet
 
@@ -81,7 +81,7 @@ class HeadEngine:
 
     @torch.no_grad()
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
-        pixels = entering(torch.from_numpy(frames).to(self.device), self.data)
+        pixels = network_input(torch.from_numpy(frames).to(self.device), self.data)
         inputs = self.model.head_inputs(self.model.maps_to_pool(pixels, modality), pixels.shape[1])
         if self.without is None:
             self._keep(modality, inputs)

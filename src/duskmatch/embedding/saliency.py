@@ -20,7 +20,7 @@ from duskmatch.records import Clip, Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class SaliencyMaps:
     """Both maps (t h w) of one clip, scaled over the clip to [0, 1], and the similarity that Grad-CAM explains."""
 
     activation: Floats
@@ -28,7 +28,7 @@ class Looks:
     sim: float
 
 
-def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
+def saliency_maps(embedder: Embedder, clip: Clip, towards: Floats) -> SaliencyMaps:
     """The clip's activation, and the Grad-CAM of its cosine with the unit vector `towards`, in torch in fp32.
 
     The forward pass is `model.embed`, split at the maps that are averaged into the embedding; gradients are taken with
@@ -46,7 +46,7 @@ def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
             sim = model.embed_maps(leaves, n_frames, modality)[0] @ target
             gradients = list(torch.autograd.grad(sim, leaves))
     seen, why = activation(maps), grad_cam(maps, gradients)
-    return Looks(stretched(seen - seen.min()).cpu().numpy(), stretched(why).cpu().numpy(), float(sim.detach()))
+    return SaliencyMaps(stretched(seen - seen.min()).cpu().numpy(), stretched(why).cpu().numpy(), float(sim.detach()))
 
 
 def model_of(embedder: Embedder) -> Network:

@@ -42,12 +42,12 @@ class TorchEngine:
         return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
 
     def _embed(self, frames: Tensor, modality: Modality) -> Tensor:
-        pixels = entering(frames, self.data)
+        pixels = network_input(frames, self.data)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.model.embed(pixels, modality)
 
 
-def entering(frames: Tensor, data: DataSettings) -> Tensor:
+def network_input(frames: Tensor, data: DataSettings) -> Tensor:
     """Clips normalised for a network at test: (b t 3 h w), channels last in memory."""
     pixels = normalise(frames, **data.normalisation)
     stack = pixels.flatten(0, 1).contiguous(memory_format=torch.channels_last)

@@ -106,7 +106,7 @@ def three_parts(
     """
     exchanged = one_channel(pixels.visible, rng, grey=settings.exchange_grey)
     parts = (torch.cat([pixels.visible, exchanged]), one_channel(pixels.infrared, rng, grey=True))
-    both, alone = (pixels.enter(erased(part, settings.erase, rng)) for part in parts)
+    both, alone = (pixels.normalise(erased(part, settings.erase, rng)) for part in parts)
     return both, alone
 
 

@@ -102,7 +102,7 @@ class LiteStages(Encoder):
             channels[3] = head_width
             if head_width != scaled(HEAD, width):
                 self.fresh = ("layer4.1.",)
-        self.take(stages, tuple(channels))
+        self.set_stages(stages, tuple(channels))
 
 
 def blocks_of(rows: range | tuple[int, ...], width: float, last_stride: int = 2) -> list[nn.Module]:

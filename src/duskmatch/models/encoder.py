@@ -29,7 +29,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.recompute = False  # True: activations of a stage are recomputed in the backward pass, not kept
 
-    def take(self, stages: Sequence[nn.Sequential], channels: tuple[int, ...]) -> None:
+    def set_stages(self, stages: Sequence[nn.Sequential], channels: tuple[int, ...]) -> None:
         """Sets the four stages and the width after each."""
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.stage_channels = channels

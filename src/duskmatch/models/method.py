@@ -41,11 +41,11 @@ ALONE = AllProcesses()
 
 
 class Pixels(NamedTuple):
-    """The clips of a batch as uint8, row i of both the same person, and the network's normalisation, `enter`."""
+    """The clips of a batch as uint8, row i of both the same person, and the network's normalisation."""
 
     visible: UInt8[Tensor, "b t 3 h w"]
     infrared: UInt8[Tensor, "b t 3 h w"]
-    enter: Callable[[Tensor], Tensor]
+    normalise: Callable[[Tensor], Tensor]
 
 
 @dataclass(eq=False)

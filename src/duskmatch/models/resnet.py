@@ -105,7 +105,7 @@ class Stages(Encoder):
                 blocks.append(block(n_in, base * 2**stage, stride if i == 0 else 1))
                 n_in = base * 2**stage * block.expansion
             stages.append(nn.Sequential(*blocks))
-        self.take(stages, tuple(n_in // 2**i for i in (3, 2, 1, 0)))
+        self.set_stages(stages, tuple(n_in // 2**i for i in (3, 2, 1, 0)))
 
 
 def architecture(name: str) -> tuple[Block, tuple[int, int, int, int]]:

@@ -22,7 +22,7 @@ import torch
 
 from duskmatch import files
 from duskmatch.errors import OutputError, SettingsError
-from duskmatch.interrupts import deaf_to_interrupts
+from duskmatch.interrupts import interrupts_blocked
 from duskmatch.synthetic import layout
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import shoot
@@ -187,7 +187,7 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
         try:
             while True:
                 for number, job in itertools.islice(queue, 2 * n_processes - len(running)):
-                    with deaf_to_interrupts():  # a submitted job may start a process
+                    with interrupts_blocked():  # a submitted job may start a process
                         running[pool.submit(film_person, order, job)] = number
                 if not running:
                     return

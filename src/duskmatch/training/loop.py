@@ -170,14 +170,15 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
                 trainer.step += 1
                 last_of_epoch = trainer.step % schedule.steps_per_epoch == 0
                 if last_of_epoch and selection.due(epoch + 1, last=trainer.step == schedule.n_steps):
-                    scores = selection.look(trainer.step, header(trainer, step=trainer.step, selection="validation"))
+                    of_validation = header(trainer, step=trainer.step, selection="validation")
+                    scores = selection.evaluate(trainer.step, of_validation)
                     trainer.progress["best"] = selection.best
                     row = {**(row or {"step": trainer.step, "epoch": epoch}), **scores}
                 if row is not None and log is not None:
                     log.write(row)
-                    for death in watch.see(row):
+                    for death in watch.update(row):
                         trainer.watcher.on_note(death)
-                    sentence = collapse.see(row)
+                    sentence = collapse.update(row)
                     if sentence and not trainer.progress.get("collapsed"):
                         trainer.progress["collapsed"] = True
                         trainer.watcher.on_note(sentence)

@@ -82,7 +82,7 @@ class CollapseDetector:
         self.margin, self.watched = margin, watched
         self.hits: deque[bool] = deque(maxlen=window)
 
-    def see(self, values: dict[str, float]) -> str | None:
+    def update(self, values: dict[str, float]) -> str | None:
         """A message if all rows of the window look collapsed, else None."""
         identity, triplet = values.get(self.watched.identity), values.get(self.watched.triplet)
         if identity is None or triplet is None:

@@ -44,7 +44,7 @@ class Selection:
     def due(self, epochs_done: int, *, last: bool) -> bool:
         return self.active and (last or epochs_done % self.settings.train.validate_every == 0)
 
-    def look(self, step: int, header: dict[str, Any]) -> dict[str, float]:
+    def evaluate(self, step: int, header: dict[str, Any]) -> dict[str, float]:
         """Both directions' mean rank-1 and mAP; the weights are saved if the mAP is the best so far."""
         device, on_bad_frame = str(next(self.model.parameters()).device), self.settings.data.on_bad_frame
         with evaluating(self.model):

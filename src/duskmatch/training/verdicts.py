@@ -32,7 +32,7 @@ class DeathWatch:
         checks = [check for check in health.checks_of(columns) if check.state == "dead"]
         self.read = {check: health.readings(check, rows, warmup=warmup) for check in checks}
 
-    def see(self, row: Mapping[str, float]) -> list[str]:
+    def update(self, row: Mapping[str, float]) -> list[str]:
         """A message for each part that is dead from this row on."""
         messages = []
         for check, found in self.read.items():
