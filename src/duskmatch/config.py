@@ -236,9 +236,9 @@ class LossSettings(Section):
     margin: NotNegative = 0.3
     """margin of the triplet loss, alpha"""
     triplet: Literal["squared", "euclidean", "squared_over_d"] = "squared"
-    """its distances: `squared`, `euclidean` or `squared_over_d`"""
+    """distances in the triplet loss: `squared`, `euclidean` or `squared_over_d`"""
     triplet_on: Literal["embedding", "pooled"] = "embedding"
-    """its vectors: f_d after (`embedding`) or before (`pooled`) the normalisation"""
+    """vectors of the triplet loss: f_d after (`embedding`) or before (`pooled`) its normalisation"""
     triplet_weight: NotNegative = 1.0
     """weight of Eq. 10 relative to Eq. 9; lambda_2 multiplies both"""
     sequence_triplet: NotNegative = 0.0
@@ -311,7 +311,7 @@ class TrainSettings(Section):
     decay_factor: Positive = 0.1
     """factor of each drop"""
     stage2_lr: Positive | None = None
-    """learning rate of stage II; null: no own one"""
+    """learning rate of stage II; null: `train.lr`"""
     clip_norm: Positive | None = None
     """largest norm of a sub-step's gradient; hits are counted"""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
@@ -405,9 +405,7 @@ class Settings(Section):
                 f"{self.train.micro_batches}: each micro-batch must hold two people or more for the triplet"
             )
         if self.train.centre and not self.train.recalibrate_steps:
-            raise ValueError(
-                "train.centre needs train.recalibrate_steps above 0: the means are computed on those batches"
-            )
+            raise ValueError("train.centre needs train.recalibrate_steps above 0, the batches for the means")
         if not self.train.n_epochs:
             raise ValueError("train.stage1_epochs and train.stage2_epochs must not both be 0; nothing would be trained")
         if self.train.optimizer == "sgd" and self.train.nesterov and not self.train.momentum:
