@@ -20,7 +20,7 @@ from torch import Tensor
 from duskmatch.config import Settings, load_settings
 from duskmatch.data import open_dataset
 from duskmatch.machine import fast_bf16, keep_memory
-from duskmatch.models import SelfAttackDefense, sooner
+from duskmatch.models import SelfAttackDefense, fast_layers
 from duskmatch.models.algorithm1 import Forward, SubStep, sub_steps
 from duskmatch.models.building import build_model
 from duskmatch.synthetic import PRESETS, generate
@@ -75,7 +75,7 @@ class LiteIteration(Iteration):
 def lite(*, plain: bool) -> Numbers:
     """fp32, channels last; `plain`: by torch's own layers, and memory goes back to the system as glibc likes it."""
     if plain:
-        os.environ[sooner.VARIABLE] = "off"
+        os.environ[fast_layers.VARIABLE] = "off"
     else:
         keep_memory()
     it = LiteIteration()
@@ -121,7 +121,7 @@ def literal_update(
 ) -> None:
     terms: dict[str, Tensor] = {}
     for other in steps:  # every branch, whatever this sub-step needs
-        seen = other.see(forward)
+        seen = other.outputs(forward)
         terms |= {term.name: term.weight * term.loss(seen) for term in other.terms}
     torch.stack([terms[term.name] for term in step.terms]).sum().backward()
     for name, parameter in model.named_parameters():

@@ -105,7 +105,7 @@ def test_a_file_begins_from_its_preset_or_is_refused(tmp_path):
 def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):
     file = tmp_path / "s.yaml"
     file.write_text("train:\n  lr: 1\n  momentum: 0.5\n  lr: 2\n")
-    with pytest.raises(SettingsError, match=rf"^{file}, line 4: lr must stand once; line 2 has it already$"):
+    with pytest.raises(SettingsError, match=rf"^{file}, line 4: lr must be there once; it is in line 2 too$"):
         load_settings("tiny", file=file)
 
 

@@ -67,7 +67,7 @@ def test_a_living_run():
         "temporal mixing": "not in this run",
         "Eq. 3": "alive",
     }
-    assert the("Eq. 3", log()).why == "it bites"
+    assert the("Eq. 3", log()).why == "it has an effect"
     assert the("LSTM_mot", log()).figures[0].value == pytest.approx(0.07 / 0.3)
 
 
@@ -96,9 +96,9 @@ def test_each_limit_from_both_sides(part, changes, state):
 
 @pytest.mark.parametrize(
     ("share", "why"),
-    [(0.07, "it pulls weakly; it bites from 0.1 on"), (0.2, "it bites"), (0.5, "it pulls harder than the 0.3 up to")],
+    [(0.07, "it is weak; it has an effect from 0.1 on"), (0.2, "it has an effect"), (0.5, "it is strong: above 0.3")],
 )
-def test_how_hard_the_attack_pulls_is_said(share, why):
+def test_the_strength_of_the_attack_is_in_the_verdict(share, why):
     assert the("Eq. 3", log(confusion_share=share)).why.startswith(why)
 
 
@@ -264,7 +264,7 @@ def test_the_recorded_run_of_small_at_one_rate_for_all_parts_is_dead():
 def test_the_recorded_run_is_told_to_be_dead_within_its_first_quarter():
     rows, columns = recorded("small_dead_log.csv")
     watch = DeathWatch(columns, warmup=30, named=[])
-    said = {int(row["step"]): sentences for row in rows if (sentences := watch.see(row))}
+    said = {int(row["step"]): sentences for row in rows if (sentences := watch.update(row))}
     assert list(said) == [110, 200] and [sentence.split(" is dead")[0] for [sentence] in said.values()] == [
         "A (Eq. 12)",
         "LSTM_mot",
@@ -278,4 +278,4 @@ def test_the_recorded_living_run_is_alive_and_nothing_is_said_of_it_while_it_tra
     assert {one.state for one in found.values()} == {"alive"} and len(found) == 6
     assert found["A (Eq. 12)"].figures[1].value > 0.01 and found["LSTM_mot"].figures[0].value > 0.05
     watch = DeathWatch(columns, warmup=warm, named=[])
-    assert [said for row in rows if (said := watch.see(row))] == []
+    assert [said for row in rows if (said := watch.update(row))] == []

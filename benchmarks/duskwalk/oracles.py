@@ -23,7 +23,7 @@ N_FRAMES = 6
 
 
 def test_frames(n: int) -> list[int]:
-    """First frame of each of six equal segments, the last frame padded on. Source: REFERENCE 1.4."""
+    """First frame of each of six equal segments, the last frame padded on. Source: docs/datasets.md, "Segments"."""
     length = -(-n // N_FRAMES)
     return [min(i * length, n - 1) for i in range(N_FRAMES)]
 

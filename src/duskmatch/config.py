@@ -1,7 +1,7 @@
-"""The settings, as typed models: a preset (YAML), a file, dotted overrides, in this order.
+"""The settings as typed models, read from a preset (YAML), then a file, then dotted overrides.
 
-`paper` follows Algorithm 1 and the printed hyper-parameters; every reading of the paper that is open is a named
-option here, its number in docs/method.md.
+`paper` follows Algorithm 1 and the printed hyper-parameters; where the paper leaves a choice, there is a named option,
+listed by row in docs/method.md.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Pydantic would take true, and YAML's yes and on, for 1."""
+    def _refuse_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses true, and YAML's yes and on, where a number is wanted: pydantic would take them for 1."""
         kinds = set(re.findall(r"\b(bool|int|float)\b", str(cls.model_fields[info.field_name or ""].annotation)))
         given = value.values() if isinstance(value, dict) else [value]
         if kinds and "bool" not in kinds and any(isinstance(one, bool) for one in given):
@@ -54,23 +54,23 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 class DataSettings(Section):
-    """Which frames enter, at which size."""
+    """Choice, size and normalisation of the frames."""
 
     height: Count = 288
     """pixels; with last stride 1 a multiple of 16 times `model.n_parts`"""
     width: Count = 144
     """pixels"""
     frames_per_clip: Count = 6
-    """T"""
+    """frames in a clip, T"""
     sampling: Literal["segments", "uniform"] = "segments"
     """which T frames: `segments`, one of each of T equal segments (the first at test); `uniform`, even steps from
     the first at test, in training T drawn among all, in order of time"""
     train_frames_per_clip: Count | None = None
-    """T in training alone; null: the same. Fewer frames buy more clips in a short run"""
+    """T in training; null: the same as at test. Fewer frames allow more clips in the same time"""
     grey: bool = False
-    """visible clips enter as brightness, in training and at test"""
+    """visible clips are reduced to their brightness, in training and at test"""
     per_clip: bool = False
-    """each clip's own mean and deviation instead of ImageNet's"""
+    """clips are normalised by their own mean and deviation instead of ImageNet's"""
     local_contrast: tuple[int, ...] = ()
     """windows in pixels (odd, at most three): the last channels hold each pixel's contrast with its surroundings
     instead of a colour; needs `data.grey` and `data.per_clip`"""
@@ -79,11 +79,11 @@ class DataSettings(Section):
     own transform: faster, and pixels move by one to four grey levels on average. Kept with the RUN: embedding,
     export and `rank` read as training did"""
     on_bad_frame: Literal["stop", "skip"] = "stop"
-    """`stop` with the picture's name, or `skip`, count and report"""
+    """at a picture that cannot be read: `stop` and name it, or `skip`, count and report it"""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """threads that read ahead; any number gives the same batches"""
     cache_gib: NotNegative = 1.0
-    """decoded pictures kept in memory"""
+    """GiB of decoded pictures kept in memory"""
 
     @model_validator(mode="after")
     def _local_contrast(self) -> DataSettings:
@@ -105,37 +105,37 @@ class DataSettings(Section):
 
 
 class AugmentSettings(Section):
-    """One draw per clip."""
+    """Augmentation in training, drawn once per clip."""
 
     pad: Annotated[int, Field(ge=0)] = 10
     """black pixels on each side before a random crop of the old size"""
     flip: Share = 0.5
-    """chance of a mirrored clip"""
+    """probability that a clip is mirrored"""
     jitter: Share = 0.0
-    """spread of brightness, contrast and saturation"""
+    """brightness, contrast and saturation are each multiplied by a factor between 1 - this and 1 + this"""
     erase: Share = 0.0
-    """chance of a blanked rectangle"""
+    """probability that a rectangle is blanked"""
     exchange: Share = 0.0
-    """chance that one colour channel stands for all three"""
+    """probability that one colour channel replaces all three"""
     grey: Share = 0.0
-    """chance that colours become their brightness"""
+    """probability that colours are replaced by their brightness"""
 
 
 class BackboneSettings(Section):
-    """The settings of every network. A method with more has a section of its own, beside its network."""
+    """The settings of every network. A method with further settings has a section of its own, next to its network."""
 
     backbone: Literal["resnet18", "resnet26", "resnet34", "resnet50", "efficientnet_lite0"] = "resnet50"
     """`resnet18`, `resnet26`, `resnet34`, `resnet50` or `efficientnet_lite0`"""
     width: Positive = 1.0
     """factor on the number of channels"""
     last_stride: Literal[1, 2] = 1
-    """1 or 2, of the last stage; of efficientnet_lite0 the last but one"""
+    """stride of the last stage, 1 or 2; in efficientnet_lite0, of the last but one"""
     head_width: Count | None = None
-    """d of efficientnet_lite0, by a 1x1 convolution behind its last block; null: 320; 1280: ImageNet's own"""
+    """d of efficientnet_lite0, by a 1x1 convolution after its last block; null: none, d is 320; 1280: as published"""
 
     @property
     def power(self) -> float | None:
-        """Of the generalised mean over positions; None: the plain mean."""
+        """The power of the generalised mean over positions; None: the plain mean."""
         return None
 
 
@@ -143,9 +143,9 @@ class PooledSettings(BackboneSettings):
     """The settings of a network whose mean over positions can be the generalised one."""
 
     pooling: Literal["mean", "gem"] = "mean"
-    """over positions, for f^l, f_d and the parts: `mean`, or the generalised mean, `gem`"""
+    """pooling over positions, for f^l, f_d and the parts: `mean`, or the generalised mean, `gem`"""
     gem_p: Annotated[float, Field(ge=1, le=6)] = 3.0
-    """its power, fixed, from 1 (the mean) to 6"""
+    """power of the generalised mean, fixed, from 1 (the mean) to 6"""
 
     @property
     def power(self) -> float | None:
@@ -158,9 +158,9 @@ class SelfAttackSettings(PooledSettings):
     temporal_mixing: bool = False
     """one non-local block over all frames of a clip, between stages 3 and 4 of E_def"""
     n_parts: Count = 6
-    """K"""
+    """number of body parts, K"""
     attack: bool = True
-    """ASAM"""
+    """the adversarial self-attack, ASAM"""
     defense: bool = True
     """ADM's cross attention"""
     sequence: Literal["full", "no_spatial", "temporal", "pooled_mean", "pooled_max", "pooled_std", "none"] = "full"
@@ -169,14 +169,14 @@ class SelfAttackSettings(PooledSettings):
     spatial_output: Literal["last", "per_part"] = "last"
     """which output of LSTM_spa joins a part: the `last`, or its own (`per_part`)"""
     lstm_layers: Annotated[int, Field(ge=1, le=8)] = 1
-    """of both LSTMs; a pooled form has as many parameters as two LSTMs of so many layers"""
+    """layers of each LSTM; a pooled form has as many parameters as two LSTMs of this many layers"""
     highlight_start: Literal["drawn", "half"] = "drawn"
     """`half`: A of Eq. 12 starts at 0.5 everywhere, where a sigmoid is steepest"""
     motion_norm: bool = False
     """a layer normalisation of what LSTM_mot reads; the paper has none"""
     branch_start: NotNegative = 0.0
-    """the weight with which the last normalisation of IMSA and CMCA starts; at 0 they start as the identity and may
-    never open in a short run"""
+    """initial weight of the last normalisation of IMSA and CMCA; at 0 they start as the identity, and a short run may
+    hardly change them"""
     attention_shared: bool = True
     """one IMSA for both modalities, or one each"""
     cross_query: Literal["own", "other"] = "own"
@@ -190,102 +190,99 @@ class SelfAttackSettings(PooledSettings):
     embedding: Literal["auto", "sequence", "defense", "both", "attack"] = "auto"
     """the vector to search with: `auto`, `sequence`, `defense`, `both` or `attack`"""
     test_pairing: Literal["self", "skip"] = "self"
-    """f_d at test: each clip its own partner, or `skip` CMCA"""
+    """f_d at test: each clip is its own partner (`self`), or `skip` CMCA"""
 
 
 class MethodChoice(Section):
-    """Which network, and where it starts."""
+    """The method and its initial weights."""
 
     name: str = "self_attack"
     """the network, by its name in `models.MODELS`"""
     options: dict[str, float | int | bool | str] = {}
-    """what the named method takes besides, `{name: value}`; [the methods](methods.md) list theirs"""
+    """further settings of the named method, `{name: value}`; [the methods](methods.md) list theirs"""
     weights: str | None = None
-    """where the backbone starts: a .safetensors file, `imagenet`, `torchvision:NAME` or `timm:NAME`"""
+    """initial weights of the backbone: a .safetensors file, `imagenet`, `torchvision:NAME` or `timm:NAME`"""
 
 
-# Settings that were taken away, and the value that each then had. Older RUNs name them.
-GONE = {"attention_pool_keys": False, "highlight_reduction": 16}
+# Settings that no longer exist, with the value that is now fixed. Older RUNs name them.
+REMOVED = {"attention_pool_keys": False, "highlight_reduction": 16}
 
 
 class ModelSettings(SelfAttackSettings, MethodChoice):
-    """The network. Another method than self_attack takes of these what its own section has, and refuses the rest unless
-    left alone.
-    """
+    """The network. A method other than self_attack uses its own section's settings and refuses changes to others."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_gone(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict) or not GONE.keys() & tree.keys():
+    def _drop_removed(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or not REMOVED.keys() & tree.keys():
             return tree
-        for key, value in GONE.items():
+        for key, value in REMOVED.items():
             if tree.get(key, value) != value:
-                raise SettingsError(f"model.{key} was taken away and is {value} now; got {shortened(tree[key])}")
-        return {key: value for key, value in tree.items() if key not in GONE}
+                raise SettingsError(f"model.{key} is now always {value}; got {shortened(tree[key])}; leave it out")
+        return {key: value for key, value in tree.items() if key not in REMOVED}
 
 
 class LossSettings(Section):
     """Eq. 17: lambda_1, lambda_2, lambda_3, and the forms of its terms."""
 
     confusion_weight: NotNegative = 1.0
-    """of Eq. 3, which has no lambda in Eq. 17; 0 leaves it out and E_att is trained by Eq. 5 alone"""
+    """weight of Eq. 3, which has no lambda in Eq. 17; at 0 E_att is trained by Eq. 5 alone"""
     attack_weight: NotNegative = 1.0
-    """lambda_1"""
+    """lambda_1, the weight of Eq. 5"""
     defense_weight: NotNegative = 0.5
-    """lambda_2"""
+    """lambda_2, the weight of Eqs. 9 and 10"""
     sequence_weight: NotNegative = 0.5
-    """lambda_3"""
+    """lambda_3, the weight of Eq. 16"""
     margin: NotNegative = 0.3
-    """alpha"""
+    """margin of the triplet loss, alpha"""
     triplet: Literal["squared", "euclidean", "squared_over_d"] = "squared"
-    """`squared`, `euclidean` or `squared_over_d` distances"""
+    """distances in the triplet loss: `squared`, `euclidean` or `squared_over_d`"""
     triplet_on: Literal["embedding", "pooled"] = "embedding"
-    """f_d after (`embedding`) or before (`pooled`) its normalisation"""
+    """vectors of the triplet loss: f_d after (`embedding`) or before (`pooled`) its normalisation"""
     triplet_weight: NotNegative = 1.0
-    """of Eq. 10 beside Eq. 9; both are weighed by lambda_2 besides"""
+    """weight of Eq. 10 relative to Eq. 9; lambda_2 multiplies both"""
     sequence_triplet: NotNegative = 0.0
     """weight of a triplet on j_d, which the paper does not have"""
     contrastive_weight: NotNegative = 0.0
-    """of a contrastive loss between visible and infrared clips, which the paper does not have: on j_d, or on f_d
-    where there is no j_d. In an iteration of cross-pairs f_d has seen its partner; see
-    `train.self_pair_probability`"""
+    """weight of a contrastive loss between visible and infrared clips, which the paper does not have: on j_d, or on
+    f_d where there is no j_d. With cross-pairs f_d already contains its partner; see `train.self_pair_probability`"""
     contrastive_temperature: Annotated[float, Field(ge=0.001)] = 0.1
-    """by which its cosines are divided, 0.001 or more"""
+    """temperature of the contrastive loss, 0.001 or more"""
     identity: Literal["sum", "mean"] = "sum"
-    """`sum` or `mean` of the two modalities' means"""
+    """an identity loss is the `sum` or the `mean` of the two modalities' means"""
     weights: dict[str, NotNegative] = {}
-    """weights of a method's terms by the names in log.csv, in the place of its own"""
+    """weights of a method's loss terms, by their names in log.csv, instead of its defaults"""
     label_smoothing: Share = 0.0
-    """share of a label that goes to all people alike, in Eqs. 5, 9 and 16"""
+    """share of a label that is spread evenly over all people, in Eqs. 5, 9 and 16"""
 
 
 class TrainSettings(Section):
     """The loop and its two stages."""
 
     stage0_epochs: Annotated[int, Field(ge=0)] = 0
-    """the Baseline (Eqs. 9 and 10 alone) before stage I, so that W_def and E_def come pre-trained; E_att then
-    starts where E_def stands"""
+    """epochs of the Baseline (Eqs. 9 and 10 alone) before stage I, which pre-train W_def and E_def; E_att then starts
+    as a copy of E_def"""
     stage0_frames: Count | None = None
     """frames of a clip in stage 0, which reads no motion; null: as many as in the other stages"""
     stage0_lr: Positive | None = None
-    """a rate of stage 0, which then has a warm-up and a cosine of its own; stage I begins with another. null: one
-    schedule for all stages"""
+    """learning rate of stage 0, which then has a warm-up and a cosine of its own, and stage I begins with a new
+    warm-up; null: one schedule for all stages"""
     stage1_epochs: Annotated[int, Field(ge=0)] = 150
     """epochs of stage I"""
     stage2_epochs: Annotated[int, Field(ge=0)] = 50
     """epochs of stage II"""
     steps_per_epoch: Count | None = None
-    """null: as many as the data give, floor(smaller modality's tracklets / clips drawn)"""
+    """iterations in an epoch; null: floor(tracklets of the smaller modality / clips drawn from it per iteration)"""
     pids_per_batch: Count = 8
     """people in a batch, P"""
     tracklets_per_pid: Count = 2
-    """of each person in each modality"""
+    """tracklets of each person in each modality in a batch"""
     micro_batches: Count = 1
-    """gradient accumulation by whole people"""
+    """parts of a batch over which gradients are accumulated; a person's clips stay together"""
     schedule: Literal["algorithm1", "joint"] = "algorithm1"
-    """`algorithm1`: its steps one by one; `joint`: Eq. 17 as one sum"""
+    """`algorithm1`: its sub-steps one after the other; `joint`: one step on the sum of Eq. 17"""
     stage2: Literal["algorithm1", "only_defense_encoder"] = "algorithm1"
-    """`algorithm1`, or the text's reading, `only_defense_encoder`"""
+    """what stage II trains: as in `algorithm1`, or as in the paper's text, `only_defense_encoder`"""
     attack_start: Share = 0.0
     """training accuracy of W_def (running mean) at which Eqs. 3 and 5 begin"""
     self_pair_probability: Share = 0.0
@@ -295,14 +292,14 @@ class TrainSettings(Section):
     lr: Positive = 0.12
     """learning rate"""
     rates: dict[str, Positive] = {}
-    """part: factor on it. `backbone` is what loaded weights fill; any other is the beginning of a module's name
-    (`guidance`, `guidance.highlight_maps`, `cross_attention`), and the longest that fits wins"""
+    """factors on the learning rate, `{part: factor}`. `backbone` is what loaded weights fill; any other part is the
+    beginning of a module's name (`guidance`, `guidance.highlight_maps`, `cross_attention`); the longest match wins"""
     momentum: Share = 0.9
-    """of SGD"""
+    """momentum of SGD"""
     nesterov: bool = False
-    """of SGD"""
+    """Nesterov momentum in SGD"""
     weight_decay: NotNegative = 5e-4
-    """of every parameter"""
+    """weight decay of every parameter"""
     warmup_steps: Annotated[int, Field(ge=0)] | None = None
     """linear warm-up in iterations; null: `train.warmup_epochs`"""
     warmup_epochs: NotNegative = 10
@@ -314,25 +311,25 @@ class TrainSettings(Section):
     decay_factor: Positive = 0.1
     """factor of each drop"""
     stage2_lr: Positive | None = None
-    """learning rate of stage II, where it has its own"""
+    """learning rate of stage II; null: `train.lr`"""
     clip_norm: Positive | None = None
     """largest norm of a sub-step's gradient; hits are counted"""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """`fp32`, `bf16`, or `auto`: bf16 where the machine has hardware for it. In bf16 the network runs up to its
+    """`fp32`, `bf16`, or `auto`: bf16 if the machine has hardware for it. In bf16 the network runs up to its
     last feature maps; what is pooled from them, normalised and classified is fp32, and so are all losses"""
     channels_last: bool = True
     """memory order of pictures; changes speed and last bits"""
     recompute_activations: bool = False
     """the stages of the encoders run again in the backward pass: less memory, more time, the same updates"""
     sync_batchnorm: bool = False
-    """many processes: batch statistics of all of them"""
+    """with several processes: batch statistics over all of them"""
     gather_triplets: bool = False
-    """many processes: hardest pairs, and the contrastive loss, among all of them; with the line above, n processes
-    of b people take the step of one with n x b"""
+    """with several processes: hardest pairs and the contrastive loss over all of them; with `train.sync_batchnorm` too,
+    n processes of b people take the same step as one with n x b"""
     log_every: Count = 10
     """iterations between rows of log.csv"""
     tensorboard: bool = False
-    """also to RUN/tensorboard; needs the extra `track`"""
+    """also log to RUN/tensorboard; needs the extra `track`"""
     checkpoint_every: Count = 200
     """iterations between checkpoints"""
     keep_checkpoints: Count = 1
@@ -343,21 +340,21 @@ class TrainSettings(Section):
     """epochs between evaluations of validation people"""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """decay, under 1, of a moving average of weights and running statistics, taken after each iteration: min(decay,
-    (1 + n) / (10 + n)) after n of them. The run is then known by the average. 0: none"""
+    (1 + n) / (10 + n)) after n of them. The average is then the run's model. 0: none"""
     recalibrate_steps: Annotated[int, Field(ge=0)] = 0
     """batches from which the statistics of f_d's and j_d's normalisation are estimated again at the end, as at test"""
     centre: bool = False
-    """then each modality's mean embedding of training people is taken off at test"""
+    """subtract, at test, each modality's mean embedding of training people"""
 
     @property
     def n_epochs(self) -> int:
-        """Of all stages."""
+        """The epochs of all stages."""
         return self.stage0_epochs + self.stage1_epochs + self.stage2_epochs
 
     @model_validator(mode="before")
     @classmethod
     def _before_rates(cls, tree: Any) -> Any:
-        """A RUN from before `rates` has `backbone_lr_factor` in its place."""
+        """Translates `backbone_lr_factor`, which older RUNs have instead of `rates`."""
         if not isinstance(tree, dict) or "backbone_lr_factor" not in tree:
             return tree
         rest = {key: value for key, value in tree.items() if key != "backbone_lr_factor"}
@@ -366,10 +363,10 @@ class TrainSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """Who is compared with whom."""
+    """Settings of evaluation."""
 
     camera_rule: Literal["none", "same-pid-same-camera", "camera-3-skips-camera-2"] | None = None
-    """the rule where checkpoints, grids' cells and exports are scored; `null`: the data set's own"""
+    """camera rule for scoring checkpoints, cells of grids and exports; `null`: the data set's own"""
     batch_clips: Count = 32
     """clips embedded at once"""
 
@@ -378,9 +375,9 @@ class Settings(Section):
     """Everything a run depends on besides its data."""
 
     preset: str = "paper"
-    """where the settings came from"""
+    """the preset that the settings started from"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """start of the weights, and every draw; `--seed` sets it"""
+    """seed of the initial weights and of every random draw; `--seed` sets it"""
     data: DataSettings = DataSettings()
     augment: AugmentSettings = AugmentSettings()
     model: ModelSettings = ModelSettings()
@@ -408,7 +405,7 @@ class Settings(Section):
                 f"{self.train.micro_batches}: each micro-batch must hold two people or more for the triplet"
             )
         if self.train.centre and not self.train.recalibrate_steps:
-            raise ValueError("train.centre needs train.recalibrate_steps above 0: the batches the means are taken of")
+            raise ValueError("train.centre needs train.recalibrate_steps above 0, the batches for the means")
         if not self.train.n_epochs:
             raise ValueError("train.stage1_epochs and train.stage2_epochs must not both be 0; nothing would be trained")
         if self.train.optimizer == "sgd" and self.train.nesterov and not self.train.momentum:
@@ -425,10 +422,10 @@ def load_settings(
     defaults: Iterable[str] = (),
     file_begins_from: str | None = None,
 ) -> Settings:
-    """The preset's settings, changed by a YAML file and by `section.key=value` texts, each in its turn.
+    """The preset's settings, changed by a YAML file and then by `section.key=value` texts.
 
-    `defaults` are such texts too and come before the file: what a data set brings along. A file may name the preset
-    that its changes are meant for, which must be `file_begins_from` (None: the preset itself).
+    `defaults` are such texts too, applied before the file: a data set's own defaults. A file may name the preset that
+    it changes, which must then be `file_begins_from` (None: `preset`).
     """
     if preset not in PRESETS:
         raise SettingsError(f"--preset must be one of {', '.join(PRESETS)}; got {preset}{nearest(preset, PRESETS)}")
@@ -441,7 +438,7 @@ def load_settings(
 def changed_settings(
     settings: Settings, *, file: Path | None = None, overrides: Iterable[str] = (), seed: int | None = None
 ) -> Settings:
-    """These settings with a file's and the overrides put on them."""
+    """These settings, changed by a file and then by overrides."""
     return _changed(settings.model_dump(mode="json"), file, settings.preset, overrides, seed)
 
 
@@ -462,7 +459,7 @@ def _changed(
     tree: dict[str, Any], file: Path | None, begins_from: str, overrides: Iterable[str], seed: int | None
 ) -> Settings:
     if file is not None:
-        _check_begin(file, begins_from)
+        _check_preset(file, begins_from)
         _take_sections(tree, {key: value for key, value in _read(file).items() if key != "preset"})
     for override in overrides:
         _override(tree, override)
@@ -472,7 +469,7 @@ def _changed(
 
 
 def file_preset(file: Path | None) -> str | None:
-    """The preset that a settings file says its settings begin from; None where it says none."""
+    """The preset that a settings file names; None if it names none."""
     found = None if file is None else _read(file).get("preset")
     if found is not None and found not in PRESETS:
         near = nearest(str(found), PRESETS)
@@ -480,8 +477,8 @@ def file_preset(file: Path | None) -> str | None:
     return found
 
 
-def _check_begin(file: Path, preset: str) -> None:
-    """Refuses a file that names another preset than the one that its changes are put on."""
+def _check_preset(file: Path, preset: str) -> None:
+    """Refuses a file that names a preset other than the one in use."""
     found = file_preset(file)
     if found not in (None, preset):
         raise SettingsError(
@@ -498,24 +495,24 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings that a RUN's settings.yaml holds, whole."""
+    """The settings in a RUN's settings.yaml, which holds all of them."""
     return parse_settings(_read(path))
 
 
 def parse_settings(tree: Mapping[str, Any]) -> Settings:
-    """Settings from nested plain values; the first thing wrong is said in one line."""
+    """Settings from nested plain values; the first invalid one is a one-line SettingsError."""
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(_words(error)) from error
+        raise SettingsError(_message(error)) from error
 
 
 def parse_section(section: type[AnySection], tree: Mapping[str, Any], prefix: str) -> AnySection:
-    """One section from plain values, none of which is read as another type; refused by `prefix` and name."""
+    """One section from plain values, whose types must be exact; `prefix` begins the error message."""
     try:
         return section.model_validate(tree, strict=True)
     except ValidationError as error:
-        raise SettingsError(prefix + _words(error)) from error
+        raise SettingsError(prefix + _message(error)) from error
 
 
 def dump_settings(settings: Settings) -> str:
@@ -541,7 +538,7 @@ def described_keys() -> dict[str, str]:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    """A preset's settings; with `base: NAME` those that it changes of another."""
+    """A preset's settings; a preset with `base: NAME` lists only its changes to that one."""
     text = resources.files("duskmatch").joinpath("configs", f"{name}.yaml").read_text(encoding="utf-8")
     tree = _mapping(text, f"preset {name}")
     base = tree.pop("base", None)
@@ -552,7 +549,7 @@ def _preset(name: str) -> dict[str, Any]:
     return whole
 
 
-def _words(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -574,7 +571,7 @@ def _mapping(text: str, source: str) -> dict[str, Any]:
 
 
 def _override(tree: dict[str, Any], text: str) -> None:
-    """Sets what `section.key=value` says."""
+    """Applies `section.key=value` to the tree."""
     key, _, value = text.partition("=")
     branch: dict[str, Any] = {}
     node = branch
@@ -586,7 +583,7 @@ def _override(tree: dict[str, Any], text: str) -> None:
 
 
 def _take_sections(tree: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Each setting of a file as it stands there: one that maps names to values takes the place of the preset's."""
+    """Puts a file's settings into the tree; one that is itself a mapping replaces the whole mapping there."""
     for name, section in changes.items():
         if isinstance(section, Mapping) and isinstance(tree.get(name), dict):
             tree[name] = {**tree[name], **section}

@@ -6,7 +6,7 @@ DuskmatchError              caught by the command line: one line, exit status 2
 │   └── FrameError          one picture that is missing, empty, cut off or no picture
 ├── CheckpointError         a RUN or weights file that is missing, damaged, hostile or made for something else
 ├── EvaluationError         features or a protocol that cannot be scored
-├── TrainingError           training that cannot go on: non-finite loss, a changed machine on resume
+├── TrainingError           training that cannot continue: non-finite loss, a changed machine on resume
 └── OutputError             a place that cannot be written: not empty, full, forbidden
 
 Each message holds the thing, the rule, the value and the next step.
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 
 class DuskmatchError(Exception):
-    """What a person can act on; its text is one line."""
+    """An error that a person can act on; its text is one line."""
 
 
 class SettingsError(DuskmatchError):
@@ -43,19 +43,19 @@ class EvaluationError(DuskmatchError):
 
 
 class TrainingError(DuskmatchError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 class OutputError(DuskmatchError):
     """A place that cannot be written."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message that refuses an unknown name: "; did you mean ...?", or nothing where none is near."""
+def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a message about an unknown name, "; did you mean PREFIX...?"; empty if no known name is similar."""
     near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def by_likeness(word: str, known: Iterable[str]) -> list[str]:
-    """The known names, the one most like the word first."""
+    """The known names, the most similar first."""
     return sorted(sorted(known), key=lambda name: -difflib.SequenceMatcher(None, word, name).ratio())

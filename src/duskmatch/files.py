@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, synced, then renamed."""
+"""Files that are never left half written: written under a temporary name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ logger = logging.getLogger("duskmatch")
 BUSY = "is being written by another process; wait for it or choose another OUT"
 AGAIN = "run the command again, with --overwrite where it left files"
 
-MARK = ".duskmatch"  # in a folder while a command writes it; of one that was killed it stays
-LOCK = ".duskmatch.lock"  # held by the one process that writes into the folder; what a killed one leaves is no lock
+MARK = ".duskmatch"  # in a folder while a command writes it; a killed command leaves it there
+LOCK = ".duskmatch.lock"  # held by the process that writes into the folder; not by one that was killed
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)  # file systems that cannot lock
-# One of these says whose a finished folder is, also where an earlier version wrote it.
+# A finished folder of duskmatch, also of an earlier version, holds one of these.
 SIGNS = (
     "settings.yaml", "ranking.csv", "ranking.json", "duskwalk.json", "ingest.json", "export.json", "compare.json",
     "plan.json", "info/walks.csv", "data/duskwalk.json", "run/settings.yaml",
 )  # fmt: skip
-# Everything that a command writes at the top of its folder, what killed processes leave, and what systems put there.
+# Everything that commands write at the top of their folder, killed processes leave there, or systems put there.
 WRITTEN = re.compile(
     r"VERSION|settings\.yaml|log\.csv|state|tensorboard|health\.json|curves\.png|(model|best)\.safetensors"
     r"|(scores|report)(\.\w+)?\.(json|html)"
@@ -45,11 +45,11 @@ WRITTEN = re.compile(
     r"|data|run"
     r"|\.duskmatch(\.lock)?|.*\.(part|probe)|\.DS_Store|Thumbs\.db|desktop\.ini"
 )
-_numbers = itertools.count()  # so that threads that write one file write beside each other
+_numbers = itertools.count()  # for temporary names: threads may write the same file
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: bool = True) -> None:
-    """`path`, made by `write(temporary)`: synced before it takes the name, so a killed process leaves the old one."""
+    """Makes `path` by `write(temporary)`; synced before it gets the name, so a killed process leaves the old file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
         _check_no_device(path)
@@ -68,7 +68,7 @@ def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: boo
             raise refusal(path, refused) from error
         raise
     finally:
-        with suppress(OSError):  # where the folder itself is not there, the error above says so
+        with suppress(OSError):  # if the folder is missing, the error above reports it
             temporary.unlink()
 
 
@@ -77,7 +77,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, spelled(text).encode())
+    write_bytes(path, with_escapes(text).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,22 +86,22 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def as_json(value: Any) -> str:
-    """Any JSON reader's text, also where a name holds bytes that are not UTF-8."""
+    """JSON text that every reader accepts, even if a name holds bytes that are not UTF-8."""
     text = json.dumps(value, indent=2, allow_nan=False)
-    return json.dumps(_spelled_inside(value), indent=2, allow_nan=False) if "\\udc" in text else text
+    return json.dumps(_escaped_inside(value), indent=2, allow_nan=False) if "\\udc" in text else text
 
 
-def spelled(text: str) -> str:
-    """Text whose bytes that are not UTF-8, which Python keeps as half characters, are written out: \\xff."""
+def with_escapes(text: str) -> str:
+    """The text with bytes that are not UTF-8, which Python keeps as lone surrogates, written as \\xff."""
     return re.sub("[\udc80-\udcff]", lambda half: f"\\x{ord(half[0]) - 0xDC00:02x}", text)
 
 
-def _spelled_inside(value: Any) -> Any:
+def _escaped_inside(value: Any) -> Any:
     if isinstance(value, str):
-        return spelled(value)
+        return with_escapes(value)
     if isinstance(value, Mapping):
-        return {_spelled_inside(key): _spelled_inside(item) for key, item in value.items()}
-    return [_spelled_inside(item) for item in value] if isinstance(value, list | tuple) else value
+        return {_escaped_inside(key): _escaped_inside(item) for key, item in value.items()}
+    return [_escaped_inside(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -115,7 +115,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
 
 
 def escape_cell(value: Any) -> Any:
-    """Text with a leading quote where a spreadsheet would take it for a formula; everything else as it is."""
+    """The value; text that a spreadsheet would take for a formula gets a leading quote."""
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
@@ -131,7 +131,7 @@ def sync(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """A folder and those above it, where they are not there yet; OutputError where the disk refuses."""
+    """Creates a folder and its parents where they are missing; OutputError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -140,10 +140,10 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def claimed(path: Path, *, overwrite: bool | None = None, busy: str = BUSY) -> Iterator[Path]:
-    """`path`, made where it is not there, which no other process writes into while this lasts.
+    """Creates the folder `path` if needed and keeps other processes from writing into it meanwhile.
 
-    overwrite: it must be empty, or is emptied, as `prepare_folder` does; None: what lies there stays. Folders that were
-    made and in which nothing was written go again.
+    overwrite: it must be empty, or is emptied, as by `prepare_folder`; None: its contents stay. New folders in which
+    nothing was written are removed again.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     _check_place(path)
@@ -156,17 +156,17 @@ def claimed(path: Path, *, overwrite: bool | None = None, busy: str = BUSY) -> I
                 yield path
     finally:
         for folder in made:
-            with suppress(OSError):  # only an empty one goes
+            with suppress(OSError):  # only empty ones can be removed
                 folder.rmdir()
 
 
 @contextmanager
 def only_writer(folder: Path, busy: str | None = BUSY) -> Iterator[None]:
-    """While it lasts no other process writes into this folder; a killed process leaves nothing behind.
+    """Keeps other processes from writing into this folder; the lock of a killed process does not last.
 
-    busy: the message where another process holds it; None: wait for that process.
+    busy: the message if another process holds the lock; None: wait for that process.
     """
-    from filelock import FileLock, Timeout  # a tenth of a second, which `--help` must not take
+    from filelock import FileLock, Timeout  # takes a tenth of a second, too long for `--help`
 
     lock = FileLock(folder / LOCK, timeout=-1 if busy is None else 0)
     try:
@@ -180,16 +180,16 @@ def only_writer(folder: Path, busy: str | None = BUSY) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # while it is held, or it could be another's; Windows removes it when it is released
+        with suppress(OSError):  # while held: later it could be another's; Windows removes it on release
             (folder / LOCK).unlink()
         lock.release()
 
 
 @contextmanager
 def _marked(path: Path) -> Iterator[None]:
-    """The mark in an empty folder or one of ours, so that what a killed command leaves can be overwritten."""
+    """Marks an empty folder, or one of duskmatch's, so that what a killed command leaves can be overwritten."""
     mark = path / MARK
-    if not entries(path) or (_signed(path) and not strangers(path)):
+    if not entries(path) or (_signed(path) and not foreign_names(path)):
         write_text(mark, "Written by duskmatch and not finished, or finished while this file could not be removed.\n")
     try:
         yield
@@ -201,7 +201,7 @@ def _marked(path: Path) -> Iterator[None]:
 
 
 def prepare_folder(path: Path, *, overwrite: bool = False) -> Path:
-    """An empty folder at `path`; what lies there is refused, or removed where `overwrite` says so and it is ours."""
+    """An empty folder at `path`; files in it are refused, or removed with `overwrite` if duskmatch wrote them."""
     check_folder(path, overwrite=overwrite)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -223,9 +223,9 @@ def check_folder(path: Path, *, overwrite: bool = False, inputs: Iterable[Path] 
     if not overwrite:
         raise OutputError(f"{path} must be empty; it holds files; choose another OUT or pass --overwrite")
     place = path.resolve()
-    for precious in _precious():  # a file system's root is a parent of them
-        if precious.is_relative_to(place):
-            raise OutputError(f"--overwrite must not remove {precious}; {path} is or holds it; choose another OUT")
+    for kept in _user_folders():  # a file system's root is a parent of them
+        if kept.is_relative_to(place):
+            raise OutputError(f"--overwrite must not remove {kept}; {path} is or holds it; choose another OUT")
     if place == Path(place.anchor) or os.path.ismount(place):
         raise OutputError(f"--overwrite must not remove a whole disk; {path} is the root of one; choose another OUT")
     for kept in inputs:
@@ -244,7 +244,7 @@ def entries(folder: Path) -> list[Path]:
     return [entry for entry in folder.iterdir() if entry.name not in (MARK, LOCK)]
 
 
-def strangers(folder: Path) -> list[str]:
+def foreign_names(folder: Path) -> list[str]:
     """The names in a folder that no command of duskmatch writes."""
     return sorted(entry.name for entry in entries(folder) if not WRITTEN.fullmatch(entry.name))
 
@@ -255,7 +255,7 @@ def _signed(folder: Path) -> bool:
 
 def _check_ours(path: Path) -> None:
     """Refuses to empty a folder that holds what duskmatch did not write."""
-    if found := strangers(path):
+    if found := foreign_names(path):
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise OutputError(
             f"--overwrite must not remove what duskmatch did not write; {path} holds {found[0]}{more}; "
@@ -263,20 +263,20 @@ def _check_ours(path: Path) -> None:
         )
     if not (path / MARK).is_file() and not _signed(path):
         raise OutputError(
-            f"--overwrite must not remove what duskmatch did not write; {path} holds no file that tells it wrote it "
+            f"--overwrite must not remove what duskmatch did not write; {path} holds no file that shows it did "
             f"({', '.join(SIGNS[:-2])}); empty it yourself or choose another OUT"
         )
 
 
 def check_file(path: Path, *, inputs: Iterable[Path] = ()) -> None:
-    """Refuses a place where a file cannot be written, before the work whose result it is to hold, and what is read."""
+    """Refuses a path that cannot be written or is one of the `inputs`; called before the work for it starts."""
     probe = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.probe")
     try:
         if path.is_dir():
             raise OutputError(f"{path} must be a file's name; a folder has it; choose another")
         _check_no_device(path)
         if any(path.exists() and kept.exists() and path.samefile(kept) for kept in inputs):
-            raise OutputError(f"{path} must not be replaced, it is read; choose another")
+            raise OutputError(f"{path} must not be replaced: it is an input; choose another")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"0")
     except OSError as error:
@@ -292,10 +292,10 @@ def _check_no_device(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """A file's bytes; OSError for a pipe or device, which would be waited for or read for ever."""
+    """The bytes of a regular file; OSError for a pipe or device, whose reading might never end."""
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.EINVAL, "it is a pipe, socket or device and no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device", str(path))
     return path.read_bytes()
 
 
@@ -309,17 +309,17 @@ def file_hash(*paths: Path) -> str:
 
 
 def user_folder(kind: Literal["cache", "state"]) -> Path:
-    """DUSKMATCH_CACHE or DUSKMATCH_STATE, else the system's own place; RuntimeError where there is no home folder."""
+    """DUSKMATCH_CACHE or DUSKMATCH_STATE, else the system's own place; RuntimeError if there is no home folder."""
     if own := os.environ.get(f"DUSKMATCH_{kind.upper()}"):
         return Path(own)
     import platformdirs
 
     place = platformdirs.user_cache_path if kind == "cache" else platformdirs.user_state_path
-    return place("duskmatch", appauthor=False).expanduser()  # where there is no home, its ~ is still there
+    return place("duskmatch", appauthor=False).expanduser()  # without a home folder its ~ is left
 
 
 def refusal(path: Path, error: OSError, then: str = AGAIN) -> OutputError:
-    """The error for a place that cannot be written, in words; `then` is what to do once a full disk has room."""
+    """The OutputError for a place that cannot be written; `then`: the next step once a full disk has room."""
     reason = {
         errno.ENOSPC: f"the disk is full{_room(path)}; free some space there, then {then}",
         errno.EDQUOT: f"the disk quota is used up{_room(path)}; free some space there, then {then}",
@@ -331,13 +331,13 @@ def refusal(path: Path, error: OSError, then: str = AGAIN) -> OutputError:
 
 
 def system_error(error: Exception) -> OSError | None:
-    """The system's refusal that a library in Rust, such as safetensors, passes on as text: "(os error 28)"."""
+    """The operating system's error that a Rust library, such as safetensors, gives as text: "(os error 28)"."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else None
 
 
 def _room(path: Path) -> str:
-    """The disk that a path lies on and its free space, in brackets."""
+    """The disk of a path and its free space, in brackets."""
     place = next((folder for folder in path.absolute().parents if folder.is_dir()), Path(path.anchor))
     try:
         size = shutil.disk_usage(place)
@@ -348,8 +348,8 @@ def _room(path: Path) -> str:
     return f" ({place}: {size.free / 2**20:.0f} of {size.total / 2**20:.0f} MiB free)"
 
 
-def _precious() -> list[Path]:
-    """The current folder and the user's own, where there is one."""
+def _user_folders() -> list[Path]:
+    """The current folder and the home folder, if there is one."""
     found = [Path.cwd().resolve()]
     with suppress(RuntimeError):
         found.append(Path.home().resolve())

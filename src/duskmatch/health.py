@@ -18,7 +18,7 @@ from duskmatch.errors import CheckpointError
 
 FILE = "health.json"
 SCHEMA_VERSION = 1
-LEAST_ROWS = 3  # of the log, or a part is not judged: one row decides nothing
+LEAST_ROWS = 3  # of the log; with fewer a part is not judged
 
 State = Literal["alive", "dead", "idle", "not judged", "not in this run"]
 Rows = Sequence[Mapping[str, float]]
@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The range of a figure: the sum of columns of the log, divided by column `over` where there is one."""
+    """The range of a figure: the sum of columns of the log, divided by column `over` if there is one."""
 
     columns: tuple[str, ...]
     over: str | None = None
@@ -38,7 +38,7 @@ class Limit:
         return " + ".join(self.columns) + (f" / {self.over}" if self.over else "")
 
     def value(self, row: Mapping[str, float]) -> float | None:
-        """The figure of one row; None where the row lacks it or it is not finite."""
+        """The figure of one row; None if the row lacks it or it is not finite."""
         numbers = [row.get(column) for column in (*self.columns, *([self.over] if self.over else ()))]
         if any(number is None or not math.isfinite(number) for number in numbers):
             return None
@@ -47,27 +47,27 @@ class Limit:
             return total
         return total / row[self.over] if row[self.over] > 0 else None
 
-    def passed(self, value: float) -> bool:
+    def excludes(self, value: float) -> bool:
         return (self.least is not None and value < self.least) or (self.most is not None and value > self.most)
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """The sign that a log without a part's figures may be of a run with it: the column `one`, and not `other`."""
+    """The sign that a run may have a part although its log lacks the figures: one column is there, another is not."""
 
-    one: str
-    other: str = ""
+    present: str
+    absent: str = ""
 
-    def stands_in(self, rows: Rows) -> bool:
-        return any(self.one in row for row in rows) and not any(self.other in row for row in rows)
+    def fits(self, rows: Rows) -> bool:
+        return any(self.present in row for row in rows) and not any(self.absent in row for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """The test of one part: outside any of its limits it is `state`, for the reason `why`.
 
-    Judged is the median over the last `share` of the rows after the warm-up, those of `stage` alone where it is given.
-    A log without the figures may still be of a run that has the part: `sign` tells.
+    Limits apply to the median over the last `share` of the rows after the warm-up, of `stage` only if it is given.
+    `sign` tells whether the run may have the part although its log lacks the figures.
     """
 
     part: str
@@ -79,37 +79,37 @@ class Check:
     sign: Sign | None = None
 
     def figures(self, row: Mapping[str, float]) -> tuple[float, ...] | None:
-        """Of all limits; None where the row lacks one."""
+        """The figure of each limit; None if the row lacks one."""
         found = [limit.value(row) for limit in self.limits]
         return None if None in found else tuple(value for value in found if value is not None)
 
 
-BITES = (0.10, 0.30)  # of Eq. 3's pull beside Eq. 9's, where the attack is felt and does not rule
+EFFECTIVE = (0.10, 0.30)  # Eq. 3's gradient over Eq. 9's where the attack has an effect but does not dominate
 FIXED = "it is (nearly) a fixed mask: almost all of it fully shut or fully open, or the same for every clip"
-SHUT = "its branch has not opened: no gain means not tested"
+SHUT = "its branch has hardly opened: without a gain from it, the part was not tested"
 
 
 def gate(part: str, name: str, sign: Sign | None = None) -> Check:
-    """Of a gate between 0 and 1."""
+    """The check of a gate between 0 and 1."""
     ends = Limit((f"{name}_low", f"{name}_high"), most=0.95)
     return Check(part, "dead", FIXED, (ends, Limit((f"{name}_deviation",), least=0.002)), sign=sign)
 
 
 def adding(part: str, name: str, beside: str, sign: Sign | None = None) -> Check:
-    """Of what is added to something that differs between clips."""
-    why = "it is (nearly) the same for every clip: a constant is added and nothing is told of the clip"
+    """The check of a term that is added to features which differ between clips."""
+    why = "it is (nearly) the same for every clip: it adds a constant and nothing about the clip"
     limit = Limit((f"{name}_deviation",), over=f"{beside}_deviation", least=0.02)
     return Check(part, "dead", why, (limit,), sign=sign)
 
 
 def branch(part: str, name: str) -> Check:
-    """Of a residual branch. Source: docs/method.md, row 35."""
+    """The check of a residual branch. Source: docs/method.md, row 35."""
     return Check(part, "idle", SHUT, (Limit((f"{name}_ratio",), least=0.01),))
 
 
 MOTION, HIGHLIGHT, ATTACK, POOLED = "LSTM_mot", "A (Eq. 12)", "Eq. 3", "pooled head"
 MEMORY, GUIDES = "memory", "guides"
-HEAD = Sign("sequence_identity", other="parts_deviation")  # j_d is there; of which kind, its figures would say
+HEAD = Sign("sequence_identity", absent="parts_deviation")  # the run has j_d; the missing figures would tell its kind
 CHECKS: tuple[Check, ...] = (
     adding(MOTION, "motion", "parts", HEAD),
     gate(HIGHLIGHT, "highlight", HEAD),
@@ -121,7 +121,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         ATTACK,
         "idle",
-        "it hardly pulls at the stems beside Eq. 9: the attack has not taken part",
+        "its gradient at the stems is small beside that of Eq. 9: the attack has had no effect",
         (Limit(("confusion_share",), least=0.05),),
         stage=1,
         share=1 / 3,
@@ -146,7 +146,7 @@ class Entry(BaseModel):
 
 
 class Figure(Entry):
-    """A median over rows of the log, and what it must not pass."""
+    """A median over rows of the log, and its limits."""
 
     name: str
     value: float
@@ -166,7 +166,7 @@ class Verdict(Entry):
 
 
 class KnockOut(Entry):
-    """mAP with the mean of a part's output in place of the output, and that less the mAP of the embedding as it is."""
+    """mAP with a part's output replaced by its mean, and the difference from the mAP of the whole embedding."""
 
     part: str
     mAP: float
@@ -174,7 +174,7 @@ class KnockOut(Entry):
 
 
 class Validation(Entry):
-    """mAP on validation people, both directions averaged: of the embedding as it is, and without each part."""
+    """mAP on validation people, both directions averaged: of the whole embedding, and without each part."""
 
     n_people: int
     embedding: str
@@ -183,7 +183,7 @@ class Validation(Entry):
 
 
 class Health(Entry):
-    """RUN/health.json; without `validation`, `not_measured` says why."""
+    """RUN/health.json; without `validation`, `not_measured` gives the reason."""
 
     schema_version: int
     checkpoint: str
@@ -194,10 +194,10 @@ class Health(Entry):
 
 def verdicts(rows: Rows, columns: Collection[str], *, warmup: float) -> list[Verdict]:
     """The verdict on each part whose figures are among `columns`; the first `warmup` iterations do not count."""
-    return [verdict(check, rows, warmup=warmup) for check in asked(columns)]
+    return [verdict(check, rows, warmup=warmup) for check in checks_of(columns)]
 
 
-def asked(columns: Collection[str]) -> list[Check]:
+def checks_of(columns: Collection[str]) -> list[Check]:
     """The checks of the method whose log has these columns."""
     return [check for check in CHECKS if all(set(limit.columns) <= set(columns) for limit in check.limits)]
 
@@ -211,7 +211,7 @@ def verdict(check: Check, rows: Rows, *, warmup: float) -> Verdict:
         stage = f" in stage {check.stage}" if check.stage else ""
         why = f"fewer than {LEAST_ROWS} rows of the log{stage} after the warm-up"
     else:
-        why = "the log has no figure of it" if check.sign and check.sign.stands_in(rows) else ""
+        why = "the log has no figure of it" if check.sign and check.sign.fits(rows) else ""
     state: State = "not judged" if why else "not in this run"
     return Verdict(part=check.part, state=state, figures=[], why=why, first=None, last=None)
 
@@ -234,32 +234,32 @@ def judged(check: Check, found: Sequence[Reading]) -> Verdict:
     """Alive, dead or idle by the medians over the last rows."""
     window = found[-max(LEAST_ROWS, math.ceil(check.share * len(found))) :]
     medians = [median(values) for values in zip(*(reading.figures for reading in window), strict=True)]
-    passed = any(limit.passed(value) for limit, value in zip(check.limits, medians, strict=True))
+    outside = any(limit.excludes(value) for limit, value in zip(check.limits, medians, strict=True))
     return Verdict(
         part=check.part,
-        state=check.state if passed else "alive",
+        state=check.state if outside else "alive",
         figures=[
             Figure(name=limit.name, value=value, least=limit.least, most=limit.most)
             for limit, value in zip(check.limits, medians, strict=True)
         ],
-        why=check.why if passed else _bite(check, medians[0]),
+        why=check.why if outside else _attack_strength(check, medians[0]),
         first=window[0].step,
         last=window[-1].step,
     )
 
 
-def _bite(check: Check, share: float) -> str:
+def _attack_strength(check: Check, share: float) -> str:
     """The strength of a live attack, in words; empty for other parts."""
     if check.part != ATTACK:
         return ""
-    low, high = BITES
+    low, high = EFFECTIVE
     if share < low:
-        return f"it pulls weakly; it bites from {low:g} on"
-    return "it bites" if share <= high else f"it pulls harder than the {high:g} up to which it bites"
+        return f"it is weak; it has an effect from {low:g} on"
+    return "it has an effect" if share <= high else f"it is strong: above {high:g} it dominates"
 
 
 def read_health(run: Path) -> dict[str, Any] | None:
-    """RUN/health.json, checked; None where the RUN has none."""
+    """RUN/health.json, checked; None if the RUN has none."""
     path = run / FILE
     if not path.is_file():
         return None
@@ -288,7 +288,7 @@ def named_by_state(health: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def in_words(health: Mapping[str, Any] | None) -> list[str]:
-    """A line on the parts, and one on what the knock-outs cost."""
+    """A line on the parts, and one on the knock-outs."""
     if health is None:
         return ["health of the parts: not known (no health.json; `duskmatch train --resume` makes it)"]
     by_state = named_by_state(health)
@@ -310,8 +310,8 @@ def knock_outs_in_words(health: Mapping[str, Any]) -> str:
     )
 
 
-def said_while_training(one: Verdict) -> str:
-    """The message for a part that has died."""
+def death_message(one: Verdict) -> str:
+    """The message about a part that is dead."""
     figures = ", ".join(figure_in_words(figure.model_dump()) for figure in one.figures)
     return (
         f"{one.part} is dead by iteration {one.last}: {figures} (median from iteration {one.first} on); {one.why}; "
@@ -320,6 +320,6 @@ def said_while_training(one: Verdict) -> str:
 
 
 def figure_in_words(figure: Mapping[str, Any]) -> str:
-    """motion_deviation / parts_deviation 0.0123 (at least 0.02)"""
+    """A figure with its limits: motion_deviation / parts_deviation 0.0123 (at least 0.02)."""
     limits = [f"at {word} {figure[word]:g}" for word in ("least", "most") if figure[word] is not None]
     return f"{figure['name']} {figure['value']:.3g} ({', '.join(limits)})"

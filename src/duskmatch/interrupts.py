@@ -1,4 +1,4 @@
-"""Keeps Ctrl-C, which reaches every process of a terminal at once, from all but the one that was called."""
+"""Keeps Ctrl-C, which a terminal sends to all of its processes, from child processes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Blocks Ctrl-C in processes started meanwhile, from their first instruction on; in ours it waits until the end."""
+def interrupts_blocked() -> Iterator[None]:
+    """Blocks Ctrl-C in processes started meanwhile, from their first instruction on; in this one it is delayed."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

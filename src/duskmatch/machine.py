@@ -1,4 +1,4 @@
-"""The machine a figure was made on, in words, and the device to use."""
+"""The machine in words, the versions of packages, and the device to use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # Source: glibc's ma
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first GPU where there is one."""
+    """The device of that name; "auto" is the first GPU if there is one."""
     if name == "auto":
         return _exact(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
@@ -33,14 +33,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def _exact(device: torch.device) -> torch.device:
-    """On a GPU cuDNN would round fp32 to TF32 unasked: what says fp32 shall be fp32."""
+    """The device, with TF32 switched off on a GPU: cuDNN would round fp32 to it."""
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return device
 
 
 def set_threads(n: int | None) -> int:
-    """Sets torch's CPU threads (default: as OMP_NUM_THREADS or torch says) and returns their number."""
+    """Sets torch's CPU threads (default: OMP_NUM_THREADS or torch's own) and returns their number."""
     if n is not None:
         if n < 1:
             raise SettingsError(f"--threads must be at least 1; got {n}")
@@ -90,7 +90,7 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def numerics(kernels: str) -> dict[str, str | int]:
-    """The facts on which the bits of a resumed run depend; kernels: which of our own are in use."""
+    """The facts on which the bits of a resumed run depend; kernels: which of duskmatch's own are in use."""
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -21,10 +21,10 @@ def normalise(
 ) -> Float[Tensor, "*n t 3 h w"]:
     """Pixels as float32 with ImageNet's mean taken off and its deviation divided out.
 
-    grey: colours become their brightness first, which is all that the other modality can have in common; per_clip:
-    each clip's own mean and deviation instead, which takes the exposure and the illuminator's strength away;
-    local_contrast: windows (pixels, odd) at which the brightness is compared with its surroundings, in place of the
-    last channels: what two kinds of light agree on is which of two neighbours is the brighter one.
+    grey: colours are first reduced to their brightness, the part that infrared can share; per_clip: each clip's own
+    mean and deviation are used instead, which removes exposure and the illuminator's strength; local_contrast: odd
+    windows in pixels, each of which replaces one of the last channels by the contrast with the surroundings, which
+    the two modalities share better than brightness.
     """
     pixels = clips.to(torch.float32, copy=True)
     if grey:
@@ -37,15 +37,15 @@ def normalise(
         return with_local_contrast(pixels, local_contrast) if local_contrast else pixels
     mean = 255 * torch.tensor(IMAGENET_MEAN, device=clips.device).view(3, 1, 1)
     std = 255 * torch.tensor(IMAGENET_STD, device=clips.device).view(3, 1, 1)
-    shifted = pixels - mean if grey else pixels.sub_(mean)  # grey ones are a single channel, seen three times
+    shifted = pixels - mean if grey else pixels.sub_(mean)  # the grey view holds one channel in memory
     return shifted.div_(std)
 
 
 def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, ...]) -> Float[Tensor, "*n 3 h w"]:
-    """The first channels as they are, the last each replaced by the first one's contrast within a window.
+    """The pixels, with the last channels replaced by the contrast of the first one, one for each window.
 
-    Contrast: distance from the window's mean in window deviations, which count as 0.3 of the clip's at least, or
-    noise in flat places would be all there is to see. Source: divisive normalisation (Jarrett et al. 2009).
+    Contrast: (value - window mean) / (window deviation + 0.3 of the clip's), so that noise in flat regions stays small.
+    Source: divisive normalisation (Jarrett et al. 2009).
     """
     brightness = pixels[..., :1, :, :].flatten(0, -4)  # (n 1 h w)
     contrasts = []
@@ -58,7 +58,7 @@ def with_local_contrast(pixels: Float[Tensor, "*n 3 h w"], windows: tuple[int, .
 
 
 def box_mean(pictures: Float[Tensor, "n 1 h w"], window: int) -> Float[Tensor, "n 1 h w"]:
-    """The mean over a square around each pixel, over what of it lies inside the picture."""
+    """The mean over the part of a square around each pixel that lies inside the picture."""
     down, across = (window_weights(n, window, pictures.device) for n in pictures.shape[-2:])
     return down @ pictures @ across.T  # a product of bands: many times as fast as pooling with stride 1
 

@@ -1,6 +1,6 @@
-"""The records that rooms hand to each other: Tracklet, Clip, Embeddings, Ranking, Scores, Protocol.
+"""The records that rooms pass to each other: Tracklet, Clip, Embeddings, Ranking, Scores, Protocol.
 
-Each is validated where it is made.
+Each is validated when it is created.
 
 Words: pid = who, camid = which camera, modality = "visible" or "infrared", dist = smaller is nearer.
 Arrays are NumPy on the CPU; (n d) float32 vectors, (n,) int64 labels.
@@ -133,7 +133,7 @@ class Embeddings:
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """n words, also where all share one."""
+        """The modality of each of the n rows."""
         return (self.modality,) * len(self) if isinstance(self.modality, str) else tuple(self.modality)
 
     def take(self, rows: Sequence[int] | Ints | npt.NDArray[np.bool_]) -> Embeddings:
@@ -157,7 +157,7 @@ class Ranking:
     """For each query its nearest gallery entries, best first.
 
     indices (q k) rows of the gallery, -1 where fewer than k were left after the camera rule;
-    dist (q k) cosine distance 1 - similarity, in [0, 2], or what else it was ranked by; infinity where there is none;
+    dist (q k) cosine distance 1 - similarity, in [0, 2], or the distance ranked by; infinity where there is none;
     matches (q k) True where the pid is the query's.
     """
 
@@ -173,7 +173,7 @@ class Scores:
 
     cmc[k-1] is the share of scored queries with a match among the first k.
     `n_queries` counts every query given, `n_left_out` those of them without a match after the camera rule; of
-    `n_gallery` entries `n_junk` have pid -1 and are passed over;
+    `n_gallery` entries `n_junk` have pid -1 and are ignored;
     per-query arrays hold the scored ones in order, `scored` their row numbers.
     """
 
@@ -201,13 +201,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPair:
-    """One question that a protocol asks: who is looked for, and among whom, in words."""
+    """One pair of a protocol: query and gallery, in words."""
 
     name: PairName
     query: str
     gallery: str
     published: bool = True  # False: the data set's own tables do not have it
-    public_rule: CameraRule | None = None  # what public code removes, where that is not what the protocol says
+    public_rule: CameraRule | None = None  # the rule of public code, if it differs from the protocol's
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ class Protocol:
     trial_definition: str = "none, nothing is drawn"
     trained_apart: bool = False
     frames_per_clip: int = 1  # what published scores use
-    sampling: Literal["segments", "uniform"] | None = None  # how they are drawn, where training is to begin with both
+    sampling: Literal["segments", "uniform"] | None = None  # of these; if given, training has both as defaults
 
     def __post_init__(self) -> None:
         names = [pair.name for pair in self.pairs]
@@ -242,7 +242,7 @@ class Protocol:
             )
 
 
-# Source: REFERENCE 1.3; every track of one side is a query, the second direction is the same two sets swapped.
+# Source: docs/evaluation.md, "The protocol". Every track of one side is a query; the second direction swaps the sides.
 HITSZ_VCM = Protocol(
     name="HITSZ-VCM (every tracklet of one modality is looked for among all of the other)",
     variant="standard",

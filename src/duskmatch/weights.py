@@ -51,7 +51,7 @@ def fill_model(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path)
     wanted = model.state_dict()
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     if missing or extra:
-        thing = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which this network has not"
+        thing = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which this network lacks"
         raise CheckpointError(
             f"{source}: {thing}; it was made for other settings or by another duskmatch; train again or use the one "
             "that wrote it"

@@ -12,9 +12,9 @@ MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
 
 
 class OnceLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping, where YAML would keep the last; what `<<` brings may be changed.
+    """Refuses a key that occurs twice in one mapping, of which YAML would keep the last; keys from `<<` may change.
 
-    Looks while the text is read, before `<<` is taken over: after that a changed key would stand twice.
+    It looks before `<<` is merged: afterwards an overridden key would occur twice.
     """
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -25,18 +25,18 @@ class OnceLoader(yaml.SafeLoader):
                 continue
             line = key.start_mark.line + 1
             if key.value in seen:
-                raise SettingsError(f"line {line}: {key.value} must stand once; line {seen[key.value]} has it already")
+                raise SettingsError(f"line {line}: {key.value} must be there once; it is in line {seen[key.value]} too")
             seen[key.value] = line
         return node
 
 
 def load_yaml(text: str) -> Any:
-    """The value of a YAML text; raises yaml.YAMLError or SettingsError where it is not valid."""
+    """The value of a YAML text; raises yaml.YAMLError or SettingsError if it is not valid."""
     try:
         return yaml.load(text, OnceLoader)
     except RecursionError as error:
         raise yaml.YAMLError("brackets or lists are nested too deep") from error
-    except ValueError as error:  # a day that no month has, a number of too many digits
+    except ValueError as error:  # February 30, or a number of too many digits
         raise yaml.YAMLError(str(error)) from error
 
 
@@ -55,11 +55,11 @@ def plain_value(text: str, name: str) -> Any:
 
 
 def shortened(value: Any) -> str:
-    """A value as Python writes it, cut where it is long."""
+    """A value as Python writes it, cut if it is long."""
     try:
         text = repr(value)
     except RecursionError:
         return "values nested too deep"
-    except ValueError:  # Python writes out no whole number of so many digits
+    except ValueError:  # Python does not print a whole number of so many digits
         return "a number of thousands of digits"
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -151,7 +151,7 @@ def test_a_generated_set_is_held_to_what_it_says(tree: Tree, capsys: pytest.Capt
     counts = {row["what"]: (row["found"], row["expected"]) for row in found["counts"]}
     assert counts["train frames"] == (184, 184)
     assert counts["test people"] == (1, None)
-    rule = "a generated set must hold what it says of itself"
+    rule = "a generated set must hold what its own record says"
     assert [p["text"] for p in found["problems"]] == [f"{rule}; validation people: expected 5, found 1"]
     assert status == 2
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from duskmatch.cli import check_at_once, console, main
 from duskmatch.errors import SettingsError
-from duskmatch.files import as_json, spelled, write_json
+from duskmatch.files import as_json, with_escapes, write_json
 
 PRINT = """
 import sys
@@ -54,7 +54,7 @@ def test_json_of_a_name_that_is_not_utf8_is_json_for_every_reader(tmp_path: Path
     value = {name: [name, {"\N{RIBBON}": 1}, None]}
     text = as_json(value)
     assert json.loads(text) == {"a\\xff.png": ["a\\xff.png", {"\N{RIBBON}": 1}, None]}
-    assert json.loads(text).keys() == {spelled(name)}
+    assert json.loads(text).keys() == {with_escapes(name)}
     write_json(tmp_path / "x.json", value)
     assert (tmp_path / "x.json").read_text(encoding="utf-8") == text + "\n"
 
@@ -93,11 +93,11 @@ def test_what_an_interrupted_command_says_is_what_it_knows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(args: object) -> None:
-        raise KeyboardInterrupt("iteration 3 is saved; go on with --resume")
+        raise KeyboardInterrupt("iteration 3 is saved; continue with --resume")
 
     monkeypatch.setattr("duskmatch.cli.doctor.run", interrupt)
     assert main(["doctor"]) == 130
-    assert capsys.readouterr().err == "duskmatch: interrupted; iteration 3 is saved; go on with --resume\n"
+    assert capsys.readouterr().err == "duskmatch: interrupted; iteration 3 is saved; continue with --resume\n"
 
 
 @pytest.mark.slow

@@ -203,7 +203,7 @@ def test_embed_replaces_nothing_of_the_run(name, place, capsys):
     before = (place / "run" / "model.safetensors").read_bytes()
     command = ["embed", str(place / "run"), f"{place / 'data'}:query", "--out", str(place / "run" / name)]
     assert main([*command, "--overwrite"]) == 2
-    assert "must not be replaced, it is read; choose another" in capsys.readouterr().err
+    assert "must not be replaced: it is an input; choose another" in capsys.readouterr().err
     assert (place / "run" / "model.safetensors").read_bytes() == before
 
 

@@ -280,5 +280,5 @@ def test_features_are_not_replaced_by_their_scores(tmp_path, capsys):
     before = (tmp_path / "f.npz").read_bytes()
     place = str(tmp_path / "f.npz")
     assert main(["evaluate", "--features", place, "--out", place, "--overwrite"]) == 2
-    assert capsys.readouterr().err == f"duskmatch: {place} must not be replaced, it is read; choose another\n"
+    assert capsys.readouterr().err == f"duskmatch: {place} must not be replaced: it is an input; choose another\n"
     assert (tmp_path / "f.npz").read_bytes() == before

@@ -89,7 +89,7 @@ def test_a_fingerprint_is_of_lists_and_sizes_and_not_of_the_place(name: str, cop
 
 def test_the_native_layout_is_opened_as_before(source: Dataset) -> None:
     assert dataset_kind(source.root) == "HITSZ-VCM"
-    assert source.protocol.trials == (0,) and source.sides is None
+    assert source.protocol.trials == (0,) and source.find_pair is None
     assert source.direction("infrared_to_visible") == source.pair("infrared_to_visible")
     with pytest.raises(DataError, match=r"^trial must be one of 0; got 3$"):
         source.pair("infrared_to_visible", trial=3)
@@ -152,7 +152,7 @@ def test_sysu_s_own_permutations_and_ten_shots(source: Dataset, tmp_path: Path) 
 
 @pytest.mark.dataset
 def test_sysu_s_split_files_give_the_official_counts(shared: Path, tmp_path: Path) -> None:
-    """3,803 queries and 301 single-shot gallery entries: REFERENCE 3."""
+    """3,803 queries and 301 single-shot gallery entries (docs/datasets.md)."""
     from scipy.io import loadmat
 
     files = shared / "data" / "sysu_mm01_protocol"

@@ -85,7 +85,7 @@ def test_missing_pictures_leave_their_boxes_out_and_shift_nothing(tmp_path: Path
     ("names", "message"),
     [
         (["1.png", "01.png"], "each number must be there once"),
-        (["a1.png", "b2.png"], "frames must be called alike, by a number at the end"),
+        (["a1.png", "b2.png"], "frames must have one name with a number at its end"),
         ([], "a folder of frames must hold pictures called by number, 000001.jpg; none does"),
     ],
 )

@@ -94,7 +94,7 @@ def test_an_unknown_side_names_the_nearest(tree: Tree) -> None:
     with pytest.raises(DataError) as error:
         open_tracklets(f"{tree.root}:galery")
     assert str(error.value) == (
-        f"{tree.root}:galery: what follows the colon must be one of train, query, gallery, validation-query, "
+        f"{tree.root}:galery: the word after the colon must be one of train, query, gallery, validation-query, "
         f"validation-gallery; got 'galery'; did you mean {tree.root}:gallery?"
     )
 

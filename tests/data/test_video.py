@@ -119,7 +119,7 @@ def test_boxes_of_another_scale_are_refused_and_then_told(video: Path) -> None:
     boxes = video.with_name("mot.txt")
     assert str(error.value) == (
         f"{boxes}, line 1: boxes must lie in the picture of 64x48; 1 do not, the first is 257,193,64,80; "
-        "say what size they were made for with --boxes-size WxH, or pass --drop-outside"
+        "give the size they were made for with --boxes-size WxH, or pass --drop-outside"
     )
     assert not video.with_name("out").exists()
     account = cut(video, rows, boxes_size=(512, 384))

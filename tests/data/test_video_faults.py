@@ -104,7 +104,7 @@ def test_a_raw_stream_without_a_rate_has_no_times_unless_they_are_said(tmp_path:
     video = write_coded(tmp_path / "v.mjpeg", 5, "mjpeg", form="mjpeg")
     account = cut(video, 5)
     assert (account["times"], account["tracks"][0]["end_s"]) == ("none", None)
-    assert account["hints"] == ["the video holds no times, so begin_s and end_s are empty; say its rate with --fps N"]
+    assert account["hints"] == ["the video holds no times, so begin_s and end_s are empty; give its rate with --fps N"]
     (tracklet,) = open_tracklets(str(tmp_path / "out"))
     assert (tracklet.begin_s, tracklet.end_s) == (None, None)
 
@@ -119,7 +119,7 @@ def test_a_raw_stream_that_names_its_rate_is_counted_by_it(tmp_path: Path) -> No
     video = write_coded(tmp_path / "v.264", 5, "libx264", form="h264", options=H264)
     account = cut(video, 5)
     assert account["tracks"][0]["end_s"] == 0.4  # 10 a second; FFmpeg's own guess is 25
-    text = "the video holds no times; they are counted at 10 frames a second, which it names"
+    text = "the video holds no times; they are counted at 10 frames a second, its own rate"
     assert account["hints"] == [text]
 
 

@@ -128,10 +128,10 @@ def test_scores_that_moved_are_beyond_the_tolerance(made, moved):
     good = read_export(made("torch", "fp32"))
     score = {"rank1": 0.5, "rank1_fp32": 0.5, "mAP": 0.4 + moved, "mAP_fp32": 0.4, "n_queries": 1000}
     good.verification["scores"] = {"visible_to_infrared": score}
-    (wrong,) = export.beyond(good)
+    (wrong,) = export.violations(good)
     assert wrong.startswith("mAP visible_to_infrared moved by") and wrong.endswith("at most 0.10 are allowed")
     good.verification["scores"] = {"visible_to_infrared": {**score, "mAP": 0.4, "rank1": 0.501}}
-    assert export.beyond(good) == []  # one query of a thousand
+    assert export.violations(good) == []  # one query of a thousand
 
 
 def test_a_vector_with_nan_is_beyond_every_tolerance(made):
@@ -142,7 +142,7 @@ def test_a_vector_with_nan_is_beyond_every_tolerance(made):
 
     clips = export.generated_clips(good.settings, 1)
     good.verification = export.compare(broken, lambda frames, modality: np.ones((len(frames), 4), np.float32), clips)
-    assert good.verification["cosine_least"] == -1 and len(export.beyond(good)) == 2
+    assert good.verification["cosine_least"] == -1 and len(export.violations(good)) == 2
     json.dumps(good.verification, allow_nan=False)
 
 

@@ -93,7 +93,7 @@ def test_what_has_not_all_parts_is_refused(whole_run: Path, people: Dataset, tmp
     with pytest.raises(CheckpointError) as caught:
         layer_vectors(load_embedder(whole_run, device="cpu"), people.test)
     assert str(caught.value) == (
-        "layers need a network with all its parts; this embedder has those of the search alone; use load_whole(RUN)"
+        "layers need a network with all its parts; this embedder lacks the training-only ones; use load_whole(RUN)"
     )
     out = tmp_path / "out"
     words = ["--format", "torch", "--data", str(people.root), "--out", str(out), "-q", "--device", "cpu"]

@@ -156,7 +156,7 @@ def test_a_header_that_asks_for_a_huge_network_is_refused_by_its_shapes(run):
     ("change", "message"),
     [
         (lambda t, h: t.pop("stem_visible.bn1.weight"), r"lacks stem_visible\.bn1\.weight; it was made for"),
-        (lambda t, h: t.update(extra=torch.zeros(1)), "holds extra, which this network has not"),
+        (lambda t, h: t.update(extra=torch.zeros(1)), "holds extra, which this network lacks"),
         (lambda t, h: h.pop("settings"), "its header lacks 'settings'; not made by duskmatch"),
         (lambda t, h: h["settings"]["model"].update(backbone="evil"), "its header does not hold settings"),
         (lambda t, h: h.update(n_pids="many"), "its header does not hold settings"),

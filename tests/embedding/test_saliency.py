@@ -11,8 +11,8 @@ from torch import nn
 
 from duskmatch.config import SelfAttackSettings, load_settings
 from duskmatch.embedding import Embedder, load_embedder
-from duskmatch.embedding.highlights import RunningSpread, note_highlights
-from duskmatch.embedding.saliency import activation, grad_cam, look, stretched
+from duskmatch.embedding.highlights import RunningSpread, record_highlights
+from duskmatch.embedding.saliency import activation, grad_cam, saliency_maps, stretched
 from duskmatch.errors import SettingsError
 from duskmatch.models import SelfAttackDefense
 from duskmatch.models.parts import part_pool
@@ -66,7 +66,7 @@ class TinyLinear(nn.Module):
 
 def test_grad_cam_of_a_tiny_linear_model_is_its_closed_form(tracklet):
     model, target, clip = TinyLinear(), unit(5), clip_of(tracklet, size=(4, 2))
-    looks = look(SimpleNamespace(model=model, settings=load_settings("tiny")), clip, target)
+    looks = saliency_maps(SimpleNamespace(model=model, settings=load_settings("tiny")), clip, target)
     maps = model.maps_to_pool(normalise(torch.from_numpy(clip.frames)[None]), "visible")[0].detach().numpy()
     weights = model.out.detach().numpy().T @ target  # d sim / d map, times the number of places: one for each channel
     expected = np.maximum(np.einsum("d,tdhw->thw", weights, maps), 0)
@@ -104,7 +104,7 @@ def test_weights_are_averaged_over_what_is_pooled_together(options, groups, trac
     (gradient,) = torch.autograd.grad(made.model.embed_maps(maps, 2, "infrared")[0] @ torch.from_numpy(target), maps)
     expected = textbook(maps[0].detach().numpy(), gradient.numpy(), groups)
     assert expected.max() > 0
-    assert look(made, clip, target).grad_cam == pytest.approx(expected / expected.max(), abs=1e-4)
+    assert saliency_maps(made, clip, target).grad_cam == pytest.approx(expected / expected.max(), abs=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"pooling": "gem", "temporal_mixing": True}], ids=["plain", "gem"])
@@ -115,7 +115,7 @@ def test_the_way_is_that_of_embed_and_the_similarity_is_the_embedders(embedding,
     for row in (0, len(people.test) - 1):  # both modalities
         clip = made.reader.read(people.test[row]).clip
         for other in (row, 3):
-            looks = look(made, clip, vectors[other])
+            looks = saliency_maps(made, clip, vectors[other])
             assert looks.sim == pytest.approx(float(vectors[row] @ vectors[other]), abs=1e-5)
             assert looks.activation.shape == looks.grad_cam.shape == (2, 6, 3)
 
@@ -123,13 +123,13 @@ def test_the_way_is_that_of_embed_and_the_similarity_is_the_embedders(embedding,
 def test_a_trained_run_with_its_own_normalisation_gives_the_embedders_similarity(whole_run, people):
     made = load_embedder(whole_run, device="cpu")
     vectors = made.embed(people.test).vectors
-    looks = look(made, made.reader.read(people.test[0]).clip, vectors[-1])
+    looks = saliency_maps(made, made.reader.read(people.test[0]).clip, vectors[-1])
     assert looks.sim == pytest.approx(float(vectors[0] @ vectors[-1]), abs=1e-5)
 
 
 def test_the_maps_have_the_frames_aspect_and_run_from_0_to_1(tracklet):
     clip = clip_of(tracklet, size=(192, 96))
-    looks = look(embedder(), clip, unit(6 * 64))
+    looks = saliency_maps(embedder(), clip, unit(6 * 64))
     for found in (looks.activation, looks.grad_cam):
         t, h, w = found.shape
         assert t == 2 and h / w == 192 / 96
@@ -143,7 +143,7 @@ def test_the_model_is_left_as_it_was(tracklet):
     made.model.train()
     before = {name: p.requires_grad for name, p in made.model.named_parameters()}
     state = {name: tensor.clone() for name, tensor in made.model.state_dict().items()}
-    look(made, clip_of(tracklet), unit(6 * 64))
+    saliency_maps(made, clip_of(tracklet), unit(6 * 64))
     assert made.model.training
     assert all(p.grad is None for p in made.model.parameters())
     assert {name: p.requires_grad for name, p in made.model.named_parameters()} == before
@@ -154,8 +154,8 @@ def test_the_model_is_left_as_it_was(tracklet):
 def test_it_works_where_gradients_are_off(tracklet):
     made = embedder()
     with torch.no_grad():
-        quiet = look(made, clip_of(tracklet), unit(6 * 64))
-    assert quiet.grad_cam == pytest.approx(look(made, clip_of(tracklet), unit(6 * 64)).grad_cam)
+        quiet = saliency_maps(made, clip_of(tracklet), unit(6 * 64))
+    assert quiet.grad_cam == pytest.approx(saliency_maps(made, clip_of(tracklet), unit(6 * 64)).grad_cam)
 
 
 def test_two_maps_count_together():
@@ -168,19 +168,19 @@ def test_two_maps_count_together():
 
 def test_an_exported_folder_has_nothing_to_look_into(tracklet):
     with pytest.raises(SettingsError, match=r"^an exported folder holds no network .*; name the RUN that it was"):
-        look(SimpleNamespace(model=None), clip_of(tracklet), unit(4))
+        saliency_maps(SimpleNamespace(model=None), clip_of(tracklet), unit(4))
 
 
 def test_a_model_whose_way_has_no_seam_is_refused_by_name(tracklet):
     blind = SimpleNamespace(model=nn.Linear(2, 2), settings=load_settings("tiny"))
-    with pytest.raises(SettingsError, match=r"^model self_attack has no maps_to_pool and embed_maps to look into; "):
-        look(blind, clip_of(tracklet), unit(4))
+    with pytest.raises(SettingsError, match=r"^model self_attack lacks maps_to_pool and embed_maps; "):
+        saliency_maps(blind, clip_of(tracklet), unit(4))
 
 
 def test_highlight_weights_are_those_of_equation_12(people):
     made = embedder()
     plain = made.embed(people.test).vectors
-    noted = note_highlights(made)
+    noted = record_highlights(made)
     assert np.array_equal(made.embed(people.test).vectors, plain) and made.facts()["engine"] == "torch"
     weights = noted.weights()
     for modality in ("visible", "infrared"):
@@ -203,12 +203,12 @@ def test_highlight_weights_are_those_of_equation_12(people):
 def test_a_model_without_highlight_weights_has_none(options):
     made = embedder(**options)
     engine = made.engine
-    assert note_highlights(made) is None and made.engine is engine
+    assert record_highlights(made) is None and made.engine is engine
 
 
 def test_weights_that_the_embedding_does_not_pass_are_not_there(people):
     made = embedder(embedding="defense")
-    noted = note_highlights(made)
+    noted = record_highlights(made)
     made.embed(people.test[:2])
     assert noted.weights() is None and noted.spreads() is None
 
@@ -220,7 +220,7 @@ def test_a_fixed_choice_of_features_is_seen_where_means_over_them_hide_it(people
     with torch.no_grad():
         last.weight.zero_()
         last.bias.copy_(torch.tensor([-20.0, 0.0, 20.0, 20.0]).repeat_interleave(quarter))
-    noted = note_highlights(made)
+    noted = record_highlights(made)
     made.embed(people.test)
     for modality, spread in noted.spreads().items():
         assert (spread.near_0, spread.near_1) == (0.25, 0.5)

@@ -154,7 +154,7 @@ def test_all_wait_for_each_other_and_an_end_before_its_time_is_said(one_leaves):
     assert messages == (
         [
             "out.safetensors: not written: another process ended before its share was embedded; run the same command "
-            "again, it goes on from there"
+            "again to complete it"
         ]
         if one_leaves
         else ["all are here"] * 2

@@ -76,7 +76,7 @@ CASES = {
     distillation.sinkhorn_distance: Case(tuple(5 * x.softmax(dim=1) for x in LOGITS)),
     distillation.plan: Case((DIST,), (0.1, 20)),
     triplet.squared_difference_loss: Case((vectors(),), (LABELS,), {"normalised": False}),
-    triplet.weighed: Case((DIST, DIST), (COMPARED,)),
+    triplet.weighted: Case((DIST, DIST), (COMPARED,)),
     triplet.defense_triplet_loss: Case((vectors(),), (LABELS,), {"form": "euclidean", "margin": 3.0}),
     triplet.pairwise_distance: Case((vectors(),), ("squared",)),
 }

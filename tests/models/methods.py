@@ -31,12 +31,12 @@ def batch(model: Network, n_frames: int = 2) -> Forward:
 
 def values(step: SubStep, forward: Forward) -> dict[str, torch.Tensor]:
     """The terms of a sub-step by their names."""
-    seen = step.see(forward)
+    seen = step.outputs(forward)
     return {term.name: term.loss(seen) for term in step.terms}
 
 
 def figures(step: SubStep, forward: Forward) -> dict[str, torch.Tensor]:
-    seen = step.see(forward)
+    seen = step.outputs(forward)
     return {figure.name: figure.measure(seen).detach() for figure in step.figures}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from duskmatch.config import GONE, load_settings, parse_settings
+from duskmatch.config import REMOVED, load_settings, parse_settings
 from duskmatch.errors import SettingsError
 from duskmatch.models import MODELS, Due
 from duskmatch.models.building import build_model, check_weights, due_updates
@@ -29,7 +29,7 @@ def test_a_term_has_the_weight_it_is_given_and_what_is_no_term_is_refused(name):
     assert [step[TERMS[name]] for step in found if TERMS[name] in step] == [7.0]
     for unknown in ("defense_accuracy", "sequence_triplet"):  # columns of the log, and no terms of these runs
         _, settings = made(name, f"loss.weights={{{unknown}: 3}}")
-        with pytest.raises(SettingsError, match=rf"^loss\.weights {unknown} must be of a term of this run, which has "):
+        with pytest.raises(SettingsError, match=rf"^loss\.weights {unknown} must name a term of this run; it has "):
             check_weights(model, settings)
 
 
@@ -38,7 +38,7 @@ def test_the_terms_are_named_with_the_nearest_first():
     with pytest.raises(SettingsError) as refused:
         check_weights(model, settings)
     assert str(refused.value) == (
-        "loss.weights sequence_identty must be of a term of this run, which has sequence_identity, defense_identity, "
+        "loss.weights sequence_identty must name a term of this run; it has sequence_identity, defense_identity, "
         "attack_identity, defense_triplet, confusion"
     )
 
@@ -51,10 +51,10 @@ def test_a_term_that_only_some_settings_bring_about_can_be_weighed_with_them():
 
 def test_what_was_taken_away_is_read_at_its_default_and_refused_by_name_elsewhere():
     tree = load_settings("tiny").model_dump()
-    old = {**tree, "model": {**tree["model"], **GONE}}
+    old = {**tree, "model": {**tree["model"], **REMOVED}}
     assert parse_settings(old) == load_settings("tiny")
     old["model"]["highlight_reduction"] = 8
-    with pytest.raises(SettingsError, match=r"^model\.highlight_reduction was taken away and is 16 now; got 8$"):
+    with pytest.raises(SettingsError, match=r"^model\.highlight_reduction is now always 16; got 8; leave it out$"):
         parse_settings(old)
 
 

@@ -112,7 +112,7 @@ def test_the_terms_are_their_equations_with_their_weights_and_count_for_the_next
         }
     assert got == {name: pytest.approx(float(value), rel=1e-4) for name, value in expected.items()}
     assert weights(step) == {"identity": 1.0, "triplet": 0.5, "part_identity": 1.0, "graph": 0.0}
-    step.heard({name: weights(step)[name] * value for name, value in got.items()})
+    step.on_values({name: weights(step)[name] * value for name, value in got.items()})
     counted = got["identity"] + 0.5 * got["triplet"] + got["part_identity"]
     assert (float(model.loss_sum), int(model.n_losses)) == (pytest.approx(counted, rel=1e-5), 1)
 

@@ -96,7 +96,7 @@ def test_padding_is_tensorflows(n, kernel, stride, expected):
 
 def test_a_head_is_refused_for_a_resnet():
     with pytest.raises(
-        SettingsError, match=r"model\.head_width is of efficientnet_lite0; a resnet18 has its own width"
+        SettingsError, match=r"model\.head_width needs model\.backbone efficientnet_lite0; got resnet18"
     ):
         make_stages(BackboneSettings(backbone="resnet18", head_width=640))
 

@@ -6,7 +6,7 @@ import torch
 from duskmatch.config import load_settings
 from duskmatch.models.building import NoRandomStart, build_model
 
-# Source: REFERENCE 5.2, 5.4, 5.6: size, people and clips of each, optimiser and rate, weight decay, epochs, drops.
+# Source: their public code: size, people and clips of each, optimiser and rate, weight decay, epochs, drops.
 OWN = {
     "mpanet": ((384, 128), (16, 4), ("adam", 3.5e-4, 5e-4), 140, (80, 120), 0),
     "vsd": ((256, 128), (16, 4), ("adam", 2.6e-4, 5e-4), 600, (210,), 10),

@@ -82,7 +82,7 @@ def test_a_run_of_an_earlier_mitml_is_refused_in_one_line_that_says_what_to_do()
     without = {**model.state_dict(), **shifts}  # as exported folders are, without the classifier
     for tensors, thing in (
         (old, "lacks modality_classifier.halving.0.bias"),
-        (without, "holds guides.0.excite.0.bias, which this network has not"),
+        (without, "holds guides.0.excite.0.bias, which this network lacks"),
     ):
         with pytest.raises(CheckpointError) as caught:
             fill_model(model, tensors, Path("run.safetensors"))
@@ -189,7 +189,7 @@ def test_options_without_sense_are_refused():
     with pytest.raises(SettingsError, match=r"model\.options memory_layers must be greater than or equal to 1; got 0"):
         made("mitml", "model.options={memory_layers: 0}")
     model, settings = made("mitml")
-    with pytest.raises(SettingsError, match=r"model\.options frame_guides must be at most 2, .* never learn; got 6"):
+    with pytest.raises(SettingsError, match=r"^model\.options frame_guides must be at most 2, .* trained; got 6"):
         updated(model, settings)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def literal_segments(n: int, n_frames: int) -> list[list[int]]:
-    """REFERENCE 1.4, word for word."""
+    """docs/datasets.md, "Segments", word for word."""
     frames = list(range(n))
     while len(frames) % n_frames:
         frames.append(n - 1)

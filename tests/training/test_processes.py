@@ -14,7 +14,7 @@ from torch import nn
 
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset
-from duskmatch.models import sooner
+from duskmatch.models import fast_layers
 from duskmatch.models.building import build_model
 from duskmatch.training import train
 from duskmatch.training.monitor import read_log
@@ -126,7 +126,7 @@ def test_two_processes_as_one_batch_with_efficientnet(tree, tmp_path, monkeypatc
     settings, dataset = load_settings("tiny", overrides=overrides), open_dataset(tree)
     train(settings, dataset, tmp_path / "one", device="cpu")
     by_two(tree, tmp_path, two=[*overrides, *TOGETHER], apart=overrides)
-    monkeypatch.setattr(sooner, "compiled", lambda: None)
+    monkeypatch.setattr(fast_layers, "compiled", lambda: None)
     train(settings, dataset, tmp_path / "plain", device="cpu")
     names = dict(build_model(settings, 4).named_parameters())
     one, *others = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "plain", "apart"))

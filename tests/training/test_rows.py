@@ -252,7 +252,7 @@ def test_gradient_accumulation_is_said_to_be_another_run(settings, dataset, tmp_
     prepare(parse_settings(tree), dataset, tmp_path, device="cpu", watcher=Watcher(on_note=notes.append))
     assert notes == [
         "train.micro_batches 2: hardest pairs and batch statistics are those of 1/2 of a batch; "
-        "this is not the run that a whole batch gives"
+        "the result differs from that of whole batches"
     ]
 
 

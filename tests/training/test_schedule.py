@@ -44,6 +44,6 @@ def test_stage_0_with_a_rate_of_its_own_has_a_cosine_of_its_own():
     assert rates[:5] == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0]) and rates[12] == pytest.approx(1.0)
     assert rates[19] == pytest.approx(1 + math.cos(math.pi * 15 / 16))
     assert rates[20:25] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5]) and rates[32] == pytest.approx(0.25)
-    assert Schedule(train, 10).parts_warm == 24
+    assert Schedule(train, 10).parts_judged_from == 24
     one = Schedule(TrainSettings(**stages, lr=0.5, warmup_steps=4, decay="cosine"), 10)
     assert one.learning_rate(22) == pytest.approx(0.25)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from duskmatch import __version__
 from duskmatch.errors import DuskmatchError, SettingsError, nearest
-from duskmatch.files import spelled
+from duskmatch.files import with_escapes
 
 # Command -> what it does; the module of the same name has add_arguments(parser) and run(args).
 COMMANDS = {
@@ -141,7 +141,7 @@ def use_plain_characters() -> None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = spelled(error.object[error.start : error.end])
+    lacking = with_escapes(error.object[error.start : error.end])
     return "".join(PLAIN.get(c, c if c.isascii() else "?") for c in lacking), error.end
 
 

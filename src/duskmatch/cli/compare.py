@@ -113,7 +113,7 @@ def compare(
 
     from duskmatch.cli.evaluate import check_split, evaluate_with_progress
     from duskmatch.embedding import load_embedder
-    from duskmatch.embedding.highlights import note_highlights
+    from duskmatch.embedding.highlights import record_highlights
     from duskmatch.embedding.saliency import model_of
     from duskmatch.evaluation import dataset_facts, scores_document
     from duskmatch.health import read_health
@@ -127,7 +127,7 @@ def compare(
     compared = []
     healths = [read_health(run) for run in runs]
     for run, name, embedder, health in zip(runs, names, embedders, healths, strict=True):
-        noted = note_highlights(embedder)
+        noted = record_highlights(embedder)
         evaluation, account = evaluate_with_progress(embedder, dataset, split, None, what=escape(name))
         facts = embedder.facts(account)
         document = scores_document(

@@ -222,7 +222,7 @@ def evaluate_run(
 def check_split(run: Path, trained_on: dict[str, Any] | None, dataset: Dataset) -> None:
     """Refuses test people of a split other than the one a RUN was trained on: it was trained on many of them.
 
-    Source: REFERENCE 3, RegDB; one model scored on other splits gives absurdly high figures (REFERENCE 7.4).
+    Source: docs/datasets.md, "RegDB".
     """
     if not dataset.protocol.trained_apart or not trained_on or trained_on.get("name") != dataset.name:
         return

@@ -104,7 +104,7 @@ def verify(
     split: ScoredSplit,
 ) -> list[str]:
     """Fills in the figures seen and whether they are good; returns what is not, in words."""
-    from duskmatch.embedding.export import beyond, compare
+    from duskmatch.embedding.export import compare, violations
 
     export.verification = {
         "clips": f"training tracklets of {dataset.name}" if dataset else "generated, smooth, without noise",
@@ -112,7 +112,7 @@ def verify(
     }
     if dataset and split in dataset.splits:
         export.verification |= {"split": split, "scores": scores_moved(exported, reference, dataset, split)}
-    wrong = beyond(export)
+    wrong = violations(export)
     export.verified = not wrong
     return wrong
 

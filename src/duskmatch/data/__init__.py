@@ -24,7 +24,7 @@ from duskmatch.data.vcm import lies_in_vcm, open_vcm
 from duskmatch.errors import SettingsError, nearest
 from duskmatch.records import HITSZ_VCM, Protocol, Tracklet
 
-# To add a data set: one file with its opener, one import and one line here; the first that lies in a folder opens it.
+# To add a data set: one file with its opener, one import and one line here; the first that knows a folder opens it.
 DATASETS: dict[str, Reader] = {
     "Duskwalk": Reader(lambda root: (root / duskwalk.MARKER).exists(), open_duskwalk, (HITSZ_VCM,)),
     "BUPTCampus": Reader(lies_in_bupt, open_bupt, bupt_protocol.PROTOCOLS),
@@ -38,17 +38,15 @@ DATASETS: dict[str, Reader] = {
 
 
 def dataset_kind(root: Path) -> str:
-    """The name in DATASETS of the data set that lies in `root`; HITSZ-VCM's layout where none is recognised."""
+    """The name in DATASETS of the data set in `root`; HITSZ-VCM if none is recognised."""
     return next((name for name, reader in DATASETS.items() if reader.lies_in(root)), "HITSZ-VCM")
 
 
 def open_dataset(path: str | Path, report: Report | None = None, *, protocol: str | None = None) -> Dataset:
     """The data set in a folder; the first broken rule is a DataError with file and line.
 
-    With a `report`, each broken rule goes there and the rest is read all the same. `protocol` is the variant of the
-    data set's protocols to score by, the usual one without it.
-
-    Pictures are not opened here: a bad one is met where it is read.
+    With a `report`, each broken rule is passed to it and reading continues. `protocol` chooses one of the data set's
+    protocols by its variant; None: the usual one. Pictures are not opened here: a bad one is found when it is read.
     """
     root = resolved(path)
     kind = dataset_kind(root)
@@ -71,14 +69,14 @@ def open_tracklets(spec: str | Path) -> list[Tracklet]:
     """The tracklets of TRACKLETS: a folder with a tracklets.csv, or DATASET:train, DATASET:query and the like.
 
     The query side is the infrared test side, the gallery the visible one; validation-query and validation-gallery
-    are the same two of the people kept for choices.
+    are the same two of the validation people.
     """
     folder, side = split_spec(str(spec))
     return list(open_folder(folder).values()) if side is None else NAMED_TRACKLETS[side](open_dataset(folder))
 
 
 def is_synthetic(spec: str) -> bool:
-    """Whether the folder or DATASET:side that `spec` names is marked as showing generated people."""
+    """True if the folder or DATASET:side named by `spec` is a Duskwalk, whose people are generated."""
     return dataset_kind(split_spec(spec)[0]) == "Duskwalk"
 
 

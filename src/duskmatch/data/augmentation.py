@@ -1,7 +1,7 @@
 """Augmentation: one draw for a clip, applied to all its frames at once.
 
-Source: REFERENCE 1.5 (pad 10, random crop, flip). Differs: REFERENCE 1.6, trap 1; the reference code draws anew for
-each frame, so crop and flip jump inside a clip and hide the motion of the person.
+Source: MITML's public code (pad 10, random crop, flip). Differs: that code draws anew for each frame, so crop and flip
+change inside a clip and hide the motion of the person.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Augment:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The random numbers of one clip. All are drawn whatever is switched on: an option does not move the others."""
+    """The random numbers of one clip. All are always drawn, so no option changes the draws of another."""
 
     top: int
     left: int
@@ -64,7 +64,7 @@ class Draw:
 
 
 def draw_augmentation(augment: Augment, rng: np.random.Generator) -> Draw:
-    """One clip's random numbers."""
+    """Draws one clip's random numbers."""
     top, left = (int(v) for v in rng.integers(2 * augment.pad + 1, size=2))
     u = [float(x) for x in rng.random(12)]
     factors = tuple(1 + augment.jitter * (2 * x - 1) for x in u[1:4])
@@ -127,7 +127,7 @@ def jitter(clip: Picture, factors: tuple[float, float, float]) -> Picture:
 
 
 def brightness(clip: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """(t 1 h w) float32."""
+    """The luma of a clip, (t 1 h w) float32."""
     luma: npt.NDArray[np.float32] = np.tensordot(clip.astype(np.float32), GREY, axes=(1, 0))[:, None]
     return luma
 

@@ -1,4 +1,4 @@
-"""Training batches: what a step is fed with, as a pure function of (seed, epoch, step) and the files."""
+"""Training batches, as a pure function of (seed, epoch, step) and the files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STREAMS: dict[Modality, tuple[Stream, Stream]] = {
 class Batch:
     """Clips of the same people by day and by night: row i of both is one person.
 
-    Pixels are RGB; labels are places in the sampler's `pids`. `bad_frames` is what was met and left out on the way.
+    Pixels are RGB; labels are places in the sampler's `pids`. `bad_frames` were left out on the way.
     """
 
     visible: UInt8[Tensor, "b t 3 h w"]
@@ -80,7 +80,7 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return torch.from_numpy(np.stack([self._clip(int(i), modality, draw, int(row), bad) for i, row in places]))
 
     def _clip(self, index: int, modality: Modality, draw: PairedDraw, row: int, bad: BadFrames) -> Picture:
-        """(t 3 h w), augmented. Frames and augmentation come from the row's own random numbers."""
+        """One augmented clip (t 3 h w); frames and augmentation are drawn by the row's own random numbers."""
         frame_stream, augmentation_stream = STREAMS[modality]
         place = (draw.epoch, draw.step, row)
         seed = self.sampler.seed
@@ -89,10 +89,10 @@ class TrainingBatches(torch.utils.data.Dataset[Batch]):
         return apply_augmentation(frames, self.augment, augmentation)
 
     def _frames(self, index: int, make_generator: MakeGenerator, bad: BadFrames) -> Picture:
-        """The drawn tracklet's frames; where "skip" leaves none of them, the person's next track's in that modality."""
+        """The tracklet's frames; if "skip" leaves none, those of the person's next track in that modality."""
         for candidate in self.sampler.alternatives(index):
-            clip, met = self.reader.read(self.tracklets[candidate], make_generator)
-            bad.add(met)
+            clip, unreadable = self.reader.read(self.tracklets[candidate], make_generator)
+            bad.add(unreadable)
             if clip is not None:
                 return clip.frames
         lost = self.tracklets[index]

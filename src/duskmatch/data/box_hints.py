@@ -41,7 +41,7 @@ def hints(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[int, int
 
 
 def _count_from_0(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[int, int]) -> bool:
-    """Whether the boxes fit the picture to the pixel if its first one is 0, and not if it is 1."""
+    """True if the boxes fit the picture exactly when pixels count from 0, and not from 1."""
     places = [edges_of(box, scale, 0) for box in boxes]
     fit = all(right <= size[0] and low <= size[1] for _, _, right, low in places)
     return fit and min(min(box.x, box.y) for box in boxes) == 0
@@ -50,7 +50,7 @@ def _count_from_0(boxes: Sequence[Box], scale: tuple[float, float], size: tuple[
 def _are_corners(
     boxes: Sequence[Box], places: Iterable[Edges], scale: tuple[float, float], size: tuple[int, int]
 ) -> bool:
-    """Whether most boxes reach outside, and all would lie inside if their size were their right and lower edge."""
+    """True if most boxes reach outside, and all would be inside if their size were their right and lower edge."""
     n_outside = sum(right > size[0] + 1 or low > size[1] + 1 for _, _, right, low in places)
     ends = [(box.w - box.x, box.h - box.y, box.w * scale[0], box.h * scale[1]) for box in boxes]
     fit = all(w > 0 and h > 0 and x <= size[0] + 1 and y <= size[1] + 1 for w, h, x, y in ends)

@@ -1,10 +1,10 @@
-"""BUPTCampus: its reader, what a real copy must count, aligned pairs and generated infrared.
+"""BUPTCampus: its reader, the official counts of a real copy, aligned pairs and generated infrared.
 
-Every training track is two, pixel by pixel the same walk in visible and infrared. The auxiliary list holds people seen
-by one camera only: `dataset.splits["auxiliary"]`, which training uses only on request.
+Every training track is a pair, the same walk in visible and infrared, aligned pixel by pixel. The auxiliary list holds
+people seen by one camera only: `dataset.splits["auxiliary"]`, which training uses only on request.
 `DATA/<pid>/FakeIR/` holds infrared pictures that a network made of the visible ones: `fake_infrared`.
 
-Source: REFERENCE 2.1.
+Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.records import Protocol, Tracklet
 
-NAME = "BUPTCampus"  # also the file at the root that says: hold this copy to the official counts
+NAME = "BUPTCampus"  # also a file at the root, which has the copy checked against the official counts
 QUERY = "query.txt"
 FILES: dict[Split, tuple[str, ...]] = {
     "train": ("train.txt",),
@@ -30,7 +30,7 @@ FILES: dict[Split, tuple[str, ...]] = {
     "test": (QUERY, "gallery.txt"),
 }
 OFFICIAL_PEOPLE: dict[Split, int] = {"train": 1074, "test": 1076}
-# Source: REFERENCE 2.1: people, and infrared tracks, infrared frames, visible tracks, visible frames of each list.
+# People, infrared tracks, infrared frames, visible tracks, visible frames of each list. Source: BUPTCampus' README.
 OFFICIAL_LISTS = {
     "train": (1074, 3574, 398069, 3574, 398069),
     "auxiliary": (930, 930, 104575, 930, 104575),
@@ -44,14 +44,14 @@ OFFICIAL_COUNTS = {
 
 
 class AlignedPair(NamedTuple):
-    """One walk twice, frame by frame at the same moments."""
+    """One walk in both modalities; frame i of both was taken at the same moment."""
 
     visible: Tracklet
     infrared: Tracklet
 
 
 def lies_in_bupt(root: Path) -> bool:
-    """Whether a folder holds BUPTCampus' lists."""
+    """True if a folder holds BUPTCampus' lists."""
     return (root / PATHS).exists() or (root / "train_auxiliary.txt").exists()
 
 
@@ -87,7 +87,7 @@ def aligned_pairs(dataset: Dataset, split: Split = "train") -> list[AlignedPair]
 
 
 def fake_infrared(tracklet: Tracklet) -> Tracklet:
-    """The infrared track that a network made of a visible one: the same names in the folder FakeIR in place of RGB."""
+    """The infrared track that a network made from a visible one: the same names in folder FakeIR instead of RGB."""
     camera = tracklet.frames[0].parent
     if tracklet.modality != "visible" or camera.parent.name != WORD["visible"]:
         raise DataError(f"only visible tracks of {NAME} have a FakeIR one; got {tracklet.tracklet_id} in {camera}")
@@ -110,7 +110,7 @@ def count_lists(splits: dict[Split, SplitRows]) -> dict[str, int]:
 
 
 def _read(root: Path, split: Split, paths: Paths, report: Report) -> SplitRows:
-    """One split; of an aligned pair the visible track comes just before the infrared one."""
+    """One split; in it the visible track of an aligned pair is just before the infrared one."""
     files = FILES[split]
     words = ("RGB", "IR") if split == "test" else ("RGB/IR",)
     rows = picture_rows(root, [root / file for file in (*files, *([PATHS] if split == "train" else []))])
@@ -122,7 +122,7 @@ def _read(root: Path, split: Split, paths: Paths, report: Report) -> SplitRows:
 
 
 def _tracks(line: Line, paths: Paths, report: Report) -> list[Tracklet]:
-    """The line's track or two, or none where a rule is broken."""
+    """The line's one or two tracks; none if a rule is broken."""
     tracks = []
     for modality in line.modalities:
         if frames := paths.of(line, modality):

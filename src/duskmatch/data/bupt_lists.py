@@ -1,4 +1,4 @@
-"""BUPTCampus' lists, line by line: pairs to train on, queries, gallery, and where each track's pictures lie.
+"""BUPTCampus' lists, line by line: pairs to train on, queries, gallery, and the paths of each track's pictures.
 
 | file                               | holds                                                                  |
 |------------------------------------|------------------------------------------------------------------------|
@@ -8,7 +8,7 @@
 
 A picture is `<pid>/<RGB or IR>/<camera>/<pid>_<RGB or IR>_<camera>_<track>_<frame>.jpg`. Every broken rule is reported.
 
-Source: REFERENCE 2.1.
+Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Line:
     track: str
 
     def name(self, modality: Modality) -> str:
-        """`1_RGB_CQ1_1`: how the track's pictures begin."""
+        """The beginning of the track's picture names: `1_RGB_CQ1_1`."""
         return f"{self.pid}_{WORD[modality]}_{self.camera}_{self.track}"
 
 
@@ -93,7 +93,7 @@ class Paths:
         self.tree = self._read()
 
     def of(self, line: Line, modality: Modality) -> tuple[Path, ...] | None:
-        """A track's pictures in the file's order; None where a rule is broken, which was reported."""
+        """A track's pictures in the file's order; None, and a report, if a rule is broken."""
         if self.tree is None:
             return None
         keys = (line.pid, WORD[modality], line.camera, line.track)
@@ -132,7 +132,7 @@ class Paths:
             self.report(Problem("missing", PATHS, None, text))
             return None
         try:
-            tree = json.loads(path.read_bytes(), object_pairs_hook=self._once)
+            tree = json.loads(path.read_bytes(), object_pairs_hook=self._report_duplicates)
         except (ValueError, RecursionError) as error:
             line = error.lineno if isinstance(error, json.JSONDecodeError) else None
             self.report(Problem("malformed", PATHS, line, f"it must be JSON: {error}; copy it from the data set"))
@@ -142,7 +142,7 @@ class Paths:
             return None
         return tree
 
-    def _once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _report_duplicates(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             keys = [key for key, _ in pairs]
@@ -155,6 +155,6 @@ class Paths:
         return (self.root / PATHS).read_text(encoding="utf-8", errors="replace")
 
     def _line_of(self, value: Any) -> int | None:
-        """The line of a value's first occurrence in the file; None where it is written in another way."""
+        """The line of a value's first occurrence in the file; None if it is spelled differently there."""
         at = self._text.find(json.dumps(value))
         return None if at < 0 else self._text.count("\n", 0, at) + 1

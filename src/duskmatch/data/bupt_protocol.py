@@ -1,6 +1,6 @@
-"""BUPTCampus' protocols: queries and gallery are two lists, asked in four pairs of modalities and all together.
+"""BUPTCampus' protocols: queries and gallery are two lists, scored in four pairs of modalities and all together.
 
-Source: REFERENCE 2.2.
+Source: public code dyhBUPT/BUPTCampus; docs/datasets.md, "BUPTCampus".
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ PROTOCOLS = (STANDARD, LEGACY_DROP)
 
 
 def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
-    """The finder of each pair's two sides; `rows.query` are the query list's."""
+    """Finds each pair's query and gallery; `rows.query` are the rows of the query list."""
 
-    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
+    def find(name: PairName, split: Split, trial: int) -> DirectionPair:
         query, gallery = rows.query_and_rest()
         if protocol.variant == LEGACY_DROP.variant:
             query, gallery = legacy_cut(query), legacy_cut(gallery)
@@ -67,14 +67,14 @@ def pair_finder(rows: SplitRows, protocol: Protocol) -> FindPair:
             [t for t in query if t.modality in of_query], [t for t in gallery if t.modality in of_gallery]
         )
 
-    return sides
+    return find
 
 
 def legacy_cut(tracklets: list[Tracklet], batch: int = LEGACY_BATCH) -> list[Tracklet]:
     """Visible tracks without their last len % batch, then all infrared ones.
 
-    Source: REFERENCE 2.2, the official test sampler. Differs: visible tracks that fill their batches are all kept;
-    there, all of them are lost.
+    Source: the test sampler of BUPTCampus' public code. Differs: visible tracks that fill their
+    batches exactly are all kept; there, all of them are lost.
     """
     visible = [t for t in tracklets if t.modality == "visible"]
     kept = visible[: len(visible) - len(visible) % batch]

@@ -37,7 +37,7 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
     def counts(self, frames: Frames) -> dict[str, Any]:
-        """The counts as JSON values; `frames` says which pictures were to be opened."""
+        """The counts as JSON values; `frames`: which pictures were to be opened."""
         found = {"listed": self.listed, "missing": self.missing, "opened": self.opened, "unreadable": self.unreadable}
         return {"checked": frames, **found}
 
@@ -45,7 +45,7 @@ class Found:
 def describe_dataset(
     dataset: Dataset, problems: Sequence[Problem], frames: Frames, n_threads: int = 1
 ) -> dict[str, Any]:
-    """Everything `check` says of a data set whose rules were read with `problems`, as JSON values."""
+    """Everything that `check` reports on a data set whose reading found `problems`, as JSON values."""
     listed = [(track, rows.places[row]) for rows in dataset.splits.values() for row, track in rows.tracklets.items()]
     pictures = look_at_frames(dataset.root, listed, frames, n_threads)
     counts = count_table(dataset)
@@ -91,7 +91,7 @@ def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threa
     """The pictures that are missing, and those opened that cannot be read; every one with file and line.
 
     "all" opens each picture, "sample" the middle one of each tracklet and looks at size and end of the others, "none"
-    only asks whether they are there.
+    only checks that they exist.
     """
     found = Found()
     folders: dict[Path, set[str]] = {}
@@ -125,7 +125,7 @@ def look_at_frames(root: Path, listed: Sequence[Listed], frames: Frames, n_threa
 
 
 def camera_table(splits: dict[str, list[Tracklet]]) -> list[dict[str, Any]]:
-    """One row a camera: how many tracks of each modality it has in each split."""
+    """One row for each camera: its number of tracks of each modality in each split."""
     counts = {s: Counter((t.camid, t.modality) for t in tracklets) for s, tracklets in splits.items()}
     cameras = sorted({camid for count in counts.values() for camid, _ in count})
     return [
@@ -145,7 +145,7 @@ def _look(root: Path, look: Callable[[Path], object], entry: Listed, index: int)
 
 
 def count_table(dataset: Dataset) -> list[dict[str, Any]]:
-    """Counts beside the expected ones: a data set's official ones, or what a generated set says of itself.
+    """Counts beside the expected ones: a data set's official ones, or those that a generated set's own record holds.
 
     A reader may leave both in the data set's facts, as `found` and `expected`.
     """
@@ -165,7 +165,7 @@ def count_table(dataset: Dataset) -> list[dict[str, Any]]:
 def count_problems(dataset: Dataset, counts: list[dict[str, Any]]) -> list[Problem]:
     """The counts in which a generated set differs from its own record; HITSZ-VCM's are checked when it is opened."""
     wrong = [row for row in counts if dataset.synthetic and row["expected"] not in (None, row["found"])]
-    rule = "a generated set must hold what it says of itself"
+    rule = "a generated set must hold what its own record says"
     texts = [f"{rule}; {row['what']}: expected {row['expected']}, found {row['found']}" for row in wrong]
     return [Problem("counts", "duskwalk.json", None, text) for text in texts]
 

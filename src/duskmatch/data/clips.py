@@ -24,7 +24,7 @@ MakeGenerator = Callable[[], np.random.Generator | None]
 
 
 class ReadClip(NamedTuple):
-    """One tracklet's clip, None where "skip" left none of its frames, and what could not be read."""
+    """One tracklet's clip (None if "skip" left no frame), and the frames that could not be read."""
 
     clip: Clip | None
     bad_frames: BadFrames
@@ -58,15 +58,13 @@ class ClipReader:
     def clips(
         self, tracklets: Sequence[Tracklet], n_threads: int = 1, n_ahead: int | None = None
     ) -> Iterator[ReadClip]:
-        """Each tracklet's test clip, in order; with threads, at most `n_ahead` (2 each) ahead of the one in use."""
+        """Each tracklet's test clip, in order; threads read at most `n_ahead` ahead (default: 2 per thread)."""
         return in_order(self.read, tracklets, n_threads, n_ahead)
 
     def read(self, tracklet: Tracklet, make_generator: MakeGenerator = lambda: None) -> ReadClip:
-        """One tracklet's clip: frames drawn by a generator, or without one those that it is tested with.
+        """One tracklet's clip: frames drawn by a generator, or, without one, the test frames.
 
         A fresh generator is made for each try, so that the draw depends on the files alone.
-
-        Source: REFERENCE 1.4.
         """
         left, bad = list(tracklet.frames), BadFrames()
         while left:
@@ -74,13 +72,13 @@ class ClipReader:
             pictures = self._pictures(chosen, bad)
             if len(pictures) == len(set(chosen)):
                 return ReadClip(Clip(np.stack([pictures[path] for path in chosen]), tracklet), bad)
-            left = [path for path in left if str(path) not in bad.frames]  # strictly fewer each round: this ends
+            left = [path for path in left if str(path) not in bad.frames]  # fewer in each round, so this ends
         name = tracklet.tracklet_id or str(tracklet.frames[0].parent)
         bad.tracklets[name] = f"none of its {len(tracklet)} frames can be read"
         return ReadClip(None, bad)
 
     def _pictures(self, chosen: Sequence[Path], bad: BadFrames) -> dict[Path, Picture]:
-        """Those that can be read, each once; the others are noted in `bad`, or the first stops."""
+        """The readable pictures, each once; the others are recorded in `bad`, or the first is raised."""
         read = read_frame if self.cache is None else self.cache.read
         pictures = {}
         for path in dict.fromkeys(chosen):
@@ -94,7 +92,7 @@ class ClipReader:
 
 
 def in_order(work: Callable[[T], R], items: Sequence[T], n_threads: int, n_ahead: int | None = None) -> Iterator[R]:
-    """work(item) for each item in order, done ahead by threads: decoding and resizing leave the interpreter's lock."""
+    """work(item) for each item in order, ahead of use by threads: decoding and resizing release Python's lock."""
     if n_threads <= 1:
         yield from map(work, items)
         return

@@ -20,7 +20,7 @@ from duskmatch.errors import DataError, SettingsError
 from duskmatch.records import Modality
 
 JPEG_QUALITY = 95
-LARGEST = 1e6  # of a rate, a scale and a side in pixels
+LARGEST = 1e6  # bound on rates, scales and sides in pixels
 NO_AREA = "no area"
 NO_CONFIDENCE = "confidence 0"
 OTHER_CLASS = "of another class"
@@ -80,7 +80,7 @@ class Cut:
 
 @dataclass
 class Track:
-    """One tracklet in the making: what was written, when each frame was, and what became of each box."""
+    """One tracklet being cut: its boxes, and of each written picture the file, the time and the box's line."""
 
     name: str
     boxes: list[Box]
@@ -90,7 +90,7 @@ class Track:
 
 
 def span(times: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """First and last time, None where the video has none; broken files may have times that run backwards."""
+    """First and last time, None without times; in broken files times may run backwards."""
     known = [time for time in times if time is not None]
     return (min(known), max(known)) if known else (None, None)
 
@@ -140,7 +140,7 @@ class Plan:
                 self.clipped.add(box.line)
 
     def settle(self, last: int, path: Path) -> None:
-        """Notes why the boxes left after frame `last` were not cut, and removes tracks that came out too short."""
+        """Records why the boxes left after frame `last` were not cut, and removes tracks that are too short."""
         for frame, rest in self.wanted_boxes.items():
             self.dropped |= {box.line: AFTER_END if frame > last else NO_PICTURE for box, _, _ in rest}
         for track in self.tracks.values():
@@ -156,7 +156,7 @@ class Plan:
             raise DataError(f"{path} must hold at least one box to cut; all are dropped: {self._why()}")
 
     def kept(self) -> list[Track]:
-        """The tracks of which anything was written."""
+        """The tracks of which pictures were written."""
         return [track for track in self.tracks.values() if track.pictures]
 
     def account(self, video: Path, boxes: Path, n_read: int) -> dict[str, Any]:
@@ -235,7 +235,7 @@ class Plan:
             shown = f"{box.x:g},{box.y:g},{box.w:g},{box.h:g}"
             raise DataError(
                 f"{path}, line {box.line}: boxes must lie in the picture of {width}x{height}; {len(boxes)} do not, "
-                f"the first is {shown}; say what size they were made for with --boxes-size WxH, or pass --drop-outside"
+                f"the first is {shown}; give the size they were made for with --boxes-size WxH, or pass --drop-outside"
             )
         self.dropped |= {box.line: OUTSIDE for box in boxes}
 

@@ -1,4 +1,4 @@
-"""Dataset: training, validation and test tracklets of one data set on disk, and who is compared with whom."""
+"""Dataset: training, validation and test tracklets of one data set on disk, and its pairs of query and gallery."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from duskmatch.data.layout import FILES, Split, SplitRows, info_folder, leave_outside, read_split
+from duskmatch.data.layout import FILES, Split, SplitRows, drop_outside, info_folder, read_split
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import DataError
 from duskmatch.files import read_regular
@@ -21,13 +21,13 @@ WALK_SPLITS: dict[str, Split] = {"train": "train", "val": "validation", "test": 
 
 
 class DirectionPair(NamedTuple):
-    """The tracklets that are looked for, and those they are looked for among."""
+    """The tracklets that are searched for, and those that are searched."""
 
     query: list[Tracklet]
     gallery: list[Tracklet]
 
-    def asked(self, name: PairName) -> DirectionPair:
-        """Of an infrared and a visible side, query and gallery of this direction."""
+    def in_direction(self, name: PairName) -> DirectionPair:
+        """The (infrared, visible) sides as (query, gallery) of a direction."""
         return self if name == "infrared_to_visible" else DirectionPair(self.gallery, self.query)
 
 
@@ -47,9 +47,9 @@ class Reader(NamedTuple):
 class Dataset:
     """One data set: its tracklets by split, its protocol, and what was left out.
 
-    name is "Duskwalk", "HITSZ-VCM" (its official counts hold), "HITSZ-VCM layout" (any other data written so), or what
-    another reader calls it. `sides` says who is compared with whom in (pair, split, trial); without it the query list's
-    infrared tracks and the visible rest are, as in HITSZ-VCM.
+    name is "Duskwalk", "HITSZ-VCM" (its official counts hold), "HITSZ-VCM layout" (any other data in that layout),
+    or another reader's name. `find_pair` gives query and gallery of a (pair, split, trial); without it they are the
+    infrared tracks of the query list and all visible tracks, as in HITSZ-VCM.
     """
 
     root: Path
@@ -59,7 +59,7 @@ class Dataset:
     splits: dict[Split, SplitRows]
     facts: dict[str, Any]
     protocol: Protocol = HITSZ_VCM
-    sides: FindPair | None = None
+    find_pair: FindPair | None = None
 
     @cached_property
     def train(self) -> list[Tracklet]:
@@ -67,7 +67,7 @@ class Dataset:
 
     @cached_property
     def validation(self) -> list[Tracklet]:
-        """People kept for choices (presets, checkpoints); empty where the data set has none."""
+        """Tracklets of people for choices (presets, checkpoints); empty if the data set has none."""
         return self.splits["validation"].kept() if "validation" in self.splits else []
 
     @cached_property
@@ -86,7 +86,7 @@ class Dataset:
     def pair(self, name: PairName, split: Split = "test", trial: int = 0) -> DirectionPair:
         """Query and gallery of one of the protocol's pairs, in one of its trials.
 
-        Source: REFERENCE 1.3 where there is no `sides`; every track of one side is a query, there is no second list.
+        Source: docs/evaluation.md, "The protocol", where there is no `find_pair`.
         """
         names = [pair.name for pair in self.protocol.pairs]
         if name not in names:
@@ -96,13 +96,13 @@ class Dataset:
         if split not in ("test", "validation") or split not in self.splits:
             has = [name for name in ("test", "validation") if name in self.splits]
             raise DataError(f"{self.root}: a direction is scored on {' or '.join(has)}; got {split!r}")
-        if self.sides is not None:
-            return self.sides(name, split, trial)
-        return DirectionPair(*self.splits[split].query_and_rest()).asked(name)
+        if self.find_pair is not None:
+            return self.find_pair(name, split, trial)
+        return DirectionPair(*self.splits[split].query_and_rest()).in_direction(name)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixty-four hex digits that are the same wherever the same data lie: flat or in two archives, any folder.
+        """Sixty-four hex digits that do not depend on the folder, nor on whether pictures are flat or in two archives.
 
         SHA-256 over the bytes of the info files or lists and each referenced picture's name and size in bytes (-1 where
         it is missing). No picture is opened; two copies of equal sizes and other contents have one fingerprint.
@@ -117,9 +117,9 @@ class Dataset:
         return digest.hexdigest()
 
     def walks(self) -> dict[str, dict[str, str]]:
-        """The facts of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} where there is none.
+        """The facts of each walk (view_degrees, ...) by tracklet_id, from info/walks.csv; {} if there is none.
 
-        Its `split` (train, val, test) and `row` say which line of the split's track file a walk belongs to.
+        Its `split` (train, val, test) and `row` name a line of the split's track file.
         """
         path = self.root / "info" / "walks.csv"
         if not path.is_file():
@@ -172,8 +172,8 @@ def resolved(path: str | Path) -> Path:
 
 
 def finish(root: Path, splits: dict[Split, SplitRows], report: Report, files: dict[Split, str]) -> None:
-    """Drops what links lead out of the data set, and reports people who are in two splits, which `files` name."""
-    leave_outside(root, splits.values(), report)
+    """Drops pictures outside the data set, and reports people who are in two splits, by the later one's file."""
+    drop_outside(root, splits.values(), report)
     people = {split: rows.people() for split, rows in splits.items()}
     pairs: list[tuple[Split, Split]] = [("train", "test"), ("train", "validation"), ("validation", "test")]
     pairs.append(("auxiliary", "test"))
@@ -184,7 +184,7 @@ def finish(root: Path, splits: dict[Split, SplitRows], report: Report, files: di
 
 
 def claims_to_be(name: str, root: Path, splits: dict[Split, SplitRows], n_people: dict[Split, int]) -> bool:
-    """Whether a copy claims to be this data set: by its numbers of people, or by a file of that name at its root."""
+    """True if a copy claims to be this data set: by its numbers of people, or by a file of that name at its root."""
     return (root / name).is_file() or n_people == {split: len(splits[split].people()) for split in n_people}
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from duskmatch.data import headers, jpeg
 from duskmatch.errors import FrameError, SettingsError
+from duskmatch.files import read_regular
 
 Size = tuple[int, int]
 Picture = npt.NDArray[np.uint8]
@@ -40,7 +41,7 @@ _FLAGS = {
 
 
 def decode_frame(path: Path) -> Picture:
-    """The picture in a file: (h w 3) uint8, RGB, turned upright as its EXIF entry says.
+    """The picture in a file: (h w 3) uint8, RGB, turned upright by its EXIF entry.
 
     Grey becomes three equal channels, 16 bits are divided by 256, alpha is dropped. A file that is missing, empty,
     cut off, no picture or too large is a FrameError with its name.
@@ -54,19 +55,16 @@ def decode_bytes(data: bytes, path: Path | str) -> Picture:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a regular file; a pipe or device would be read for ever."""
+    """The bytes of a picture's file."""
     try:
-        mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise FrameError(f"{path}: a picture must be a regular file; it is a pipe, socket or device; {NEXT}")
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise FrameError(f"{path}: the picture cannot be read ({error.strerror or error}); {NEXT}") from error
 
 
 def look_at_end(path: Path) -> None:
-    """Refuses a file that is empty or lacks its format's end, in the words of `decode_frame`; decodes nothing."""
-    if not _ends(path):
+    """Refuses a file that is empty or lacks its format's end, with the messages of `decode_frame`; decodes nothing."""
+    if not _has_end_marker(path):
         data = read_bytes(path)
         if not data:
             raise FrameError(f"{path}: the picture is empty (0 bytes); {NEXT}")
@@ -75,8 +73,8 @@ def look_at_end(path: Path) -> None:
             raise FrameError(f"{path}: {_what_is_wrong(data, not cut_off)} ({len(data)} bytes); {NEXT}")
 
 
-def _ends(path: Path) -> bool:
-    """Whether a regular file's last bytes are the end of a JPEG or PNG; the whole file has to be read otherwise."""
+def _has_end_marker(path: Path) -> bool:
+    """True if a regular file's last bytes are the end of a JPEG or PNG; if not, the whole file has to be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
@@ -88,7 +86,7 @@ def _ends(path: Path) -> bool:
 
 
 def decode_bgr(data: bytes, path: Path | str, at_least: Size | None = None) -> Picture:
-    """(h w 3) uint8, BGR; a JPEG of which half, a quarter or an eighth is still `at_least` (H, W) is that small."""
+    """(h w 3) uint8, BGR; a JPEG at a half, a quarter or an eighth if that is still `at_least` (H, W)."""
     if not data:
         raise FrameError(f"{path}: the picture is empty (0 bytes); {NEXT}")
     _check_size(data, path)
@@ -96,7 +94,7 @@ def decode_bgr(data: bytes, path: Path | str, at_least: Size | None = None) -> P
     picture = _decode(data, times)
     if at_least and times > 1 and picture is not None:
         (h, w), (height, width) = picture.shape[:2], at_least
-        picture = picture if h >= height and w >= width else _decode(data, 1)  # it lies on its side in the file
+        picture = picture if h >= height and w >= width else _decode(data, 1)  # EXIF turns it by a quarter
     # A JPEG that lacks only its end marker still decodes, and so may one that ends in a hole of zeros.
     whole = not data.startswith(jpeg.START) or jpeg.is_whole(data)
     if picture is None or not whole:
@@ -105,7 +103,7 @@ def decode_bgr(data: bytes, path: Path | str, at_least: Size | None = None) -> P
 
 
 def decode_grey16(data: bytes) -> npt.NDArray[np.uint16] | None:
-    """(h w) of a PNG or TIFF of 16-bit grey, whole; None of any other picture."""
+    """(h w) of a PNG or TIFF of 16-bit grey, with all its bits; None for any other picture."""
     if not headers.may_be_deep(data):
         return None
     picture = _imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -114,7 +112,7 @@ def decode_grey16(data: bytes) -> npt.NDArray[np.uint16] | None:
 
 
 def max_pixels() -> int:
-    """The ceiling: that of the environment, or MAX_PIXELS."""
+    """The largest number of pixels of a picture: that of the environment, or MAX_PIXELS."""
     text = os.environ.get(MAX_PIXELS_VARIABLE, "")
     if not text:
         return MAX_PIXELS
@@ -145,7 +143,7 @@ def _decode(data: bytes, times: int) -> Picture | None:
 
 
 def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
-    # imdecode, never imread: half a JPEG comes back from imread as a picture filled up with grey.
+    # imdecode, never imread, which fills the rest of a cut-off JPEG with grey.
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -155,8 +153,8 @@ def _imdecode(data: bytes, flags: int) -> npt.NDArray[Any] | None:
 def resize(picture: Picture, size: Size) -> Picture:
     """The picture at (H, W): averaged where it shrinks, linear where it grows; the same in training and test.
 
-    OpenCV's area filter turns blocky where it enlarges and its linear one aliases where it shrinks, so each axis
-    gets the one that suits it.
+    OpenCV's area filter is blocky when it enlarges, and its linear one aliases when it shrinks, so each axis gets the
+    suitable one.
     """
     (h, w), (height, width) = picture.shape[:2], size
     small = min(h, height), min(w, width)
@@ -168,9 +166,9 @@ def resize(picture: Picture, size: Size) -> Picture:
 
 
 def _averaged(picture: Picture, size: Size) -> Picture:
-    """OpenCV's area filter. Of fp32 it adds the same numbers in the same order, in less time.
+    """OpenCV's area filter, on fp32: the same sums in the same order, in less time.
 
-    Whole factors are left to it: it adds them up as whole numbers, faster still, and rounds halves another way.
+    Not for whole factors, which it sums as integers, faster still and with another rounding of halves.
     """
     (h, w), (height, width) = picture.shape[:2], size
     if (h % height == 0 and w % width == 0) or picture.size > _AVERAGED_IN_FP32:
@@ -191,7 +189,7 @@ def read_frame(path: Path, size: Size, jpeg_scaling: bool = False) -> Picture:
 
 @dataclass
 class BadFrames:
-    """Everything left out, by name: pictures with the reason, and tracklets that had no picture left."""
+    """The pictures that were left out, and the tracklets without a readable picture, by name with the reason."""
 
     frames: dict[str, str] = field(default_factory=dict)
     tracklets: dict[str, str] = field(default_factory=dict)
@@ -217,15 +215,15 @@ _BLOCK_BYTES = 1 << 26  # more than malloc ever takes from its heap: such a bloc
 class FrameCache:
     """Decoded pictures of one size, kept until `limit_bytes` are used; what does not fit is read again each time.
 
-    Nothing is thrown out: an epoch reads every picture once, so the least recently used is the next one needed.
-    Pictures are copied into large blocks. One by one they would lie scattered over the heap among what an iteration
-    allocates and gives back, and each would keep the memory around it: five times their own size was measured.
+    Nothing is evicted: an epoch reads every picture once, so the least recently used is the next one needed.
+    Pictures are copied into large blocks. Allocated one by one they would be scattered over the heap among the
+    temporary arrays of an iteration and keep that memory from being freed: five times their own size was measured.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.n_bytes = limit_bytes, 0
         self._pictures: dict[tuple[Path, Size, bool], Picture] = {}
-        self._free: dict[tuple[int, ...], list[Picture]] = {}  # by shape, places of the block in use
+        self._free: dict[tuple[int, ...], list[Picture]] = {}  # by shape: free places of the current block
         self._lock = threading.Lock()
 
     def read(self, path: Path, size: Size, jpeg_scaling: bool = False) -> Picture:

@@ -1,4 +1,4 @@
-"""Galleries that are drawn: some images of each person and camera, anew in each trial."""
+"""Galleries drawn at random in each trial: some images of each person and camera."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from duskmatch.data.layout import Split
 from duskmatch.records import PairName, Tracklet
 
 Drawn = list[Tracklet]
-Draw = Callable[[Sequence[Tracklet], int], Drawn]  # of tracklets, in a trial
+Draw = Callable[[Sequence[Tracklet], int], Drawn]  # (tracklets, trial) -> those drawn
 Groups = dict[tuple[int, int], list[Tracklet]]
 
 
-def drawn_sides(infrared: list[Tracklet], visible: list[Tracklet], draw: Draw) -> FindPair:
-    """All of the one modality as queries, and a gallery drawn from the other."""
+def drawn_pairs(infrared: list[Tracklet], visible: list[Tracklet], draw: Draw) -> FindPair:
+    """Finds pairs with all of one modality as queries and a gallery drawn from the other."""
 
-    def sides(name: PairName, split: Split, trial: int) -> DirectionPair:
-        query, gallery = DirectionPair(infrared, visible).asked(name)
+    def find(name: PairName, split: Split, trial: int) -> DirectionPair:
+        query, gallery = DirectionPair(infrared, visible).in_direction(name)
         return DirectionPair(query, draw(gallery, trial))
 
-    return sides
+    return find
 
 
 def by_person_and_camera(tracklets: Sequence[Tracklet]) -> Groups:
-    """(pid, camid) -> its tracklets, by rising person, then camera, each group sorted by name.
+    """(pid, camid) -> its tracklets, ordered by person, then camera, each group sorted by name.
 
-    As text, 10.jpg before 2.jpg: the public loaders draw by number from lists in this order.
+    Names are sorted as text, 10.jpg before 2.jpg: the public loaders draw by index from lists in this order.
     """
     groups: Groups = {}
     for tracklet in tracklets:
@@ -38,9 +38,9 @@ def by_person_and_camera(tracklets: Sequence[Tracklet]) -> Groups:
 def draw_by_seed(tracklets: Sequence[Tracklet], trial: int, n_shots: int = 1) -> Drawn:
     """`n_shots` of each person and camera, or all there are, drawn by python's own generator seeded with the trial.
 
-    Source: REFERENCE 3; the order of draws (people, then cameras, of the sorted names) is that of the public loaders,
-    so one shot gives their galleries. Differs: of ten shots public code has several draws, some without a seed; here
-    it is one sample without replacement from the same generator.
+    Source: the public loaders of DDAG, CAJL and LbA: people, then cameras, of the sorted names; one shot gives their
+    galleries. Differs: for ten shots public programs draw differently, some without a seed; here it is one sample
+    without replacement from the same generator.
     """
     rng = random.Random(trial)
     drawn: Drawn = []

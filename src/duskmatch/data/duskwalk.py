@@ -1,4 +1,4 @@
-"""Duskwalk, as the reader sees it: HITSZ-VCM's layout with a duskwalk.json at its root."""
+"""The reader of Duskwalk: HITSZ-VCM's layout with a duskwalk.json at its root."""
 
 from __future__ import annotations
 

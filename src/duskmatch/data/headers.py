@@ -19,8 +19,8 @@ _WIDTH, _HEIGHT = 256, 257  # TIFF tags
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) of a JPEG, PNG, BMP, TIFF, GIF, WebP or JPEG 2000 as stored; None where its header does not say, and
-    for other formats."""
+    """(H, W) of a JPEG, PNG, BMP, TIFF, GIF, WebP or JPEG 2000 as stored; None if its header lacks it, and for other
+    formats."""
     if data.startswith(jpeg.START):
         return jpeg.stored_size(data)
     if data.startswith(PNG) and len(data) >= 24:
@@ -40,7 +40,7 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
 
 
 def may_be_deep(data: bytes) -> bool:
-    """Whether it is a PNG of 16-bit grey, or a TIFF, which has to be decoded to know."""
+    """True if it is a PNG of 16-bit grey, or a TIFF, which has to be decoded to know."""
     return data[:4] in TIFF or (data.startswith(PNG) and data[24:26] == b"\x10\0")
 
 

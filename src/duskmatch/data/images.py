@@ -1,4 +1,4 @@
-"""Shared by the readers of picture sets: pictures in folders, each a tracklet of one frame, and lists."""
+"""Reading of picture sets: pictures in folders, each a tracklet of one frame, and lists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def picture_rows(root: Path, lists: Iterable[Path] = ()) -> SplitRows:
 
 
 def pictures_in(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[str]:
-    """The names of a folder's pictures, sorted as text; none where there is no such folder.
+    """The names of a folder's pictures, sorted as text; none if there is no such folder.
 
     SYSU-MM01 and LLCM need this order: their public galleries are drawn by number from lists sorted as text. The
     pictures of a walk need `in_time_order`.
@@ -85,7 +85,7 @@ def read_people(root: Path, path: Path, report: Report) -> dict[int, Place]:
 
 
 def pictures_of_person(root: Path, where: str, report: Report) -> list[str]:
-    """The names in a person's folder, which need not be there but must not be empty."""
+    """The names in a person's folder, which may be missing but not empty."""
     names = pictures_in(root / where)
     if not names and (root / where).is_dir():
         text = "a person's folder must hold pictures; it is empty; copy them or remove the folder"
@@ -136,7 +136,7 @@ def read_labelled(
     return rows
 
 
-def in_turn(names: Sequence[str], folder: str, report: Report) -> list[str]:
+def numbered(names: Sequence[str], folder: str, report: Report) -> list[str]:
     """The pictures of a folder whose names are numbers, each number once; others are reported."""
     seen: dict[int, str] = {}
     kept = []
@@ -155,14 +155,14 @@ def in_turn(names: Sequence[str], folder: str, report: Report) -> list[str]:
 
 
 class Labels:
-    """Holds labels to people: one label is one person, in both modalities' lists."""
+    """Checks that a label means one person, and a person has one label, in both modalities' lists."""
 
     def __init__(self) -> None:
         self.person: dict[int, int] = {}
         self.label: dict[int, int] = {}
 
     def contradiction(self, label: int, pid: int) -> str:
-        """The rule that this label of a person breaks, or nothing."""
+        """The rule that this label of a person breaks, or an empty text."""
         person, known = self.person.setdefault(label, pid), self.label.setdefault(pid, label)
         if person != pid:
             return f"a label must be one person's; {label} is that of the folder of person {person}, this is of {pid}"

@@ -13,13 +13,13 @@ _SEGMENTS = 4096  # before the frame header, at most: a hostile file may hold mi
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether the last end marker comes after the last scan: not cut off, and no hole of zeros at the end."""
+    """True if the last end marker comes after the last scan: not cut off, and no hole of zeros at the end."""
     end = data.rfind(END_OF_IMAGE)
     return end >= 0 and data.find(START_OF_SCAN, end) < 0
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) as stored, before any turning by EXIF; None where no frame header is found in front of the picture."""
+    """(H, W) as stored, before any turning by EXIF; None if no frame header is found in front of the picture."""
     at = len(START) - 1
     for _ in range(_SEGMENTS):
         if data[at : at + 2] == b"\xff\xff":  # filling
@@ -37,7 +37,7 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
 
 
 def reduction(data: bytes, at_least: tuple[int, int]) -> int:
-    """8, 4 or 2 where a JPEG shrunk so many times is at least that (H, W) as stored; 1 where none is, or no JPEG."""
+    """The largest of 8, 4, 2 by which a JPEG can be shrunk and still be `at_least` (H, W) as stored; else 1."""
     size = stored_size(data) if data.startswith(START) else None
     if size is None:
         return 1

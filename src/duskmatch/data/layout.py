@@ -1,9 +1,9 @@
-"""HITSZ-VCM's layout on the disk: splits of tracks, where their pictures lie, and links that lead out.
+"""HITSZ-VCM's layout on disk: splits of tracks, the places of their pictures, and links that lead out.
 
 A picture lies at `<pid>/<ir or rgb>/D<camera>/<frame>.jpg`, flat or below `Train/` and `Test/`: all tracks of one
 person, modality and camera share a folder. The info files lie in `info/` or at the root.
 
-Source: REFERENCE 1.1.
+Source: docs/datasets.md, "HITSZ-VCM's layout".
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from duskmatch.records import Modality, Tracklet
 
 Split = Literal["train", "validation", "test", "auxiliary"]  # auxiliary: people seen by one camera only, to train on
 
-MIN_FRAMES = 12  # Source: REFERENCE 1.2; shorter tracks are left out of training and test
+MIN_FRAMES = 12  # shorter tracks are left out of training and test. Source: `min_seq_len` of MITML's loader
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
-    """The info files of one split, and the folder of its pictures where the archives are kept apart."""
+    """The info files of one split, and the folder of its pictures if the archives are unpacked separately."""
 
     names: str
     rows: str
@@ -38,17 +38,17 @@ class SplitFiles:
 FILES: dict[Split, SplitFiles] = {
     "train": SplitFiles("train_name.txt", "track_train_info.txt", None, "Train"),
     "test": SplitFiles("test_name.txt", "track_test_info.txt", "query_IDX.txt", "Test"),
-    # Not in HITSZ-VCM: Duskwalk's third pool, people kept for choices.
+    # Not in HITSZ-VCM: Duskwalk's validation people.
     "validation": SplitFiles("val_name.txt", "track_val_info.txt", "val_query_IDX.txt", "Validation"),
 }
 
 
 class Place(NamedTuple):
-    """The place that names a tracklet: a file relative to the root, and its line where the file is a list."""
+    """The file, relative to the root, that names a tracklet, and its line if the file is a list."""
 
     file: str
     line: int | None
-    lines: Sequence[int] = ()  # of its pictures, where each has one of its own
+    lines: Sequence[int] = ()  # of its pictures, if each has its own
 
     def of_picture(self, index: int) -> tuple[str, int | None]:
         """The file and the line that name one of its pictures."""
@@ -57,7 +57,7 @@ class Place(NamedTuple):
 
 @dataclass
 class SplitRows:
-    """One split as it lies on the disk: every readable track in row order, the short ones too.
+    """One split as read from disk: every readable track in row order, short ones included.
 
     Readers of other layouts number the tracks themselves; `lists` are the files that were read for the split.
     """
@@ -69,7 +69,7 @@ class SplitRows:
     n_names: int = 0
     min_frames: int = MIN_FRAMES
     lists: list[Path] = field(default_factory=list)
-    # rows that have `min_frames` by the list, fewer without the links that lead out
+    # rows that are below `min_frames` only since pictures outside the data set were dropped
     shortened: set[int] = field(default_factory=set)
 
     def kept(self, rows: list[int] | None = None) -> list[Tracklet]:
@@ -91,7 +91,7 @@ class SplitRows:
         return self.kept(self.query), self.kept([row for row in self.tracklets if row not in chosen])
 
     def add(self, tracklet: Tracklet, place: Place, *, query: bool = False) -> None:
-        """One more tracklet, numbered as it comes."""
+        """Adds a tracklet under the next row number."""
         row = len(self.places) + 1
         self.tracklets[row], self.places[row] = tracklet, place
         self.n_names += len(tracklet)
@@ -99,7 +99,7 @@ class SplitRows:
             self.query.append(row)
 
     def add_picture(self, path: Path, pid: int, camid: int, modality: Modality, place: Place | None = None) -> None:
-        """One picture as a tracklet of one frame, called by its name below the base; infrared ones are queries."""
+        """Adds a picture as a tracklet of one frame, named by its path below the base; infrared ones are queries."""
         name = relative(self.base, path)
         tracklet = Tracklet((path,), pid, camid, modality, name.rsplit(".", 1)[0])
         self.add(tracklet, place or Place(name, None), query=modality == "infrared")
@@ -108,7 +108,7 @@ class SplitRows:
 def info_folder(root: Path) -> Path:
     """The folder of the info files: `info/` or the root.
 
-    Source: REFERENCE 1.1; code reads the first, the dataset's README draws the second.
+    Source: MITML's loader reads the first; the README of HITSZ-VCM-data draws the second.
     """
     for folder in (root / "info", root):
         if (folder / FILES["train"].names).is_file() or (folder / FILES["test"].names).is_file():
@@ -128,7 +128,7 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
     rows = SplitRows(base, n_names=len(names), lists=lists)
     named = relative(root, info / files.names)
     seen = _Ids()
-    used: dict[int, int] = {}  # name line -> the row that took it
+    used: dict[int, int] = {}  # line of the name file -> the row it belongs to
     n_rows = 0
     for row in read_rows(root, info / files.rows, report):
         n_rows += 1
@@ -142,10 +142,10 @@ def read_split(root: Path, split: Split, report: Report) -> SplitRows:
     return rows
 
 
-def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> None:
-    """Reports folders and pictures that are links out of the data set, once with their number; drops these pictures.
+def drop_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> None:
+    """Drops pictures behind links that lead out of the data set; all such links are reported once, with their number.
 
-    `root` must be resolved. One listing a folder, no question a picture: a full copy has 463,259 of them.
+    `root` must be resolved. Each folder is listed once, as asking for each of a full copy's 463,259 pictures is slow.
     """
     splits = list(splits)
     # A row's pictures share one folder.
@@ -155,19 +155,19 @@ def leave_outside(root: Path, splits: Iterable[SplitRows], report: Report) -> No
         rule = "pictures must lie inside the data set's own folder; this is a link that leaves it"
         text = f"{rule}; copy the pictures in its place{others_left_out(len(links) - 1, 'link')}"
         report(Problem("outside", os.path.relpath(links[0], root), None, text))
-    gone = {Path(link) for link in links}
-    for rows in splits if gone else []:
+    dropped = {Path(link) for link in links}
+    for rows in splits if dropped else []:
         for row, track in list(rows.tracklets.items()):
-            if track.frames[0].parent in gone or gone.issuperset(track.frames):
+            if track.frames[0].parent in dropped or dropped.issuperset(track.frames):
                 del rows.tracklets[row]
-            elif not gone.isdisjoint(track.frames):
-                _shorten(rows, row, gone)
+            elif not dropped.isdisjoint(track.frames):
+                _shorten(rows, row, dropped)
 
 
-def _shorten(rows: SplitRows, row: int, gone: set[Path]) -> None:
-    """Takes these pictures out of a track, whose others keep their lines."""
+def _shorten(rows: SplitRows, row: int, dropped: set[Path]) -> None:
+    """Removes pictures from a track; the others keep their line numbers."""
     track, place = rows.tracklets[row], rows.places[row]
-    inside = [i for i, frame in enumerate(track.frames) if frame not in gone]
+    inside = [i for i, frame in enumerate(track.frames) if frame not in dropped]
     rows.tracklets[row] = replace(track, frames=tuple(track.frames[i] for i in inside))
     rows.places[row] = place._replace(lines=[place.lines[i] for i in inside] if place.lines else ())
     if len(track) >= rows.min_frames:
@@ -190,7 +190,7 @@ class _Ids:
 def _frames(
     root: Path, info: Path, files: SplitFiles, row: Row, names: list[Name | None], used: dict[int, int], report: Report
 ) -> list[Name]:
-    """The row's names, or none where the row breaks a rule."""
+    """The row's names; none if the row breaks a rule."""
     where = relative(root, info / files.rows)
 
     def refuse(kind: Literal["malformed", "contradictory"], text: str) -> list[Name]:
@@ -221,10 +221,7 @@ def _tracklet(base: Path, row: Row, names: list[Name], tracklet_id: str) -> Trac
 
 
 def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRows, report: Report) -> None:
-    """The query list is the infrared side, all of it: what is left is the visible gallery.
-
-    Source: REFERENCE 1.3.
-    """
+    """Reports a query list that is not exactly the infrared tracks. Source: docs/datasets.md, "HITSZ-VCM's layout"."""
     assert files.query is not None
     where, chosen = relative(root, info / files.query), set(rows.query)
     for row, tracklet in rows.tracklets.items():
@@ -237,7 +234,7 @@ def _query_is_infrared(root: Path, info: Path, files: SplitFiles, rows: SplitRow
 
 
 def _links(root: Path, folder: str) -> list[str]:
-    """The folder itself, or the pictures in it, where they are links that leave the root."""
+    """The folder itself, or the pictures in it, that are links out of the root."""
     if leaves(root, folder):
         return [folder]
     names = names_in(folder, lambda entry: entry.is_symlink() and leaves(root, entry.path))

@@ -1,4 +1,4 @@
-"""Grey of more than 8 bits, as thermal cameras write it, brought to 8 bits by one range for a whole video."""
+"""Grey of more than 8 bits, as thermal cameras write it, reduced to 8 bits by one range for a whole video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Grey = npt.NDArray[Any]
 class Levels:
     """The range of deep grey: `low` and all below becomes black, `high` and all above white; and the range seen.
 
-    Without a range the values are divided to fit, so a camera that uses little of its range comes out flat.
+    Without a range the values are divided to fit 8 bits, which leaves little contrast if a camera uses a small range.
     """
 
     chosen: tuple[float, float] | None = None
@@ -28,7 +28,7 @@ class Levels:
     n_outside: int = 0
 
     def picture(self, grey: Grey, bits: int, plain: Picture) -> Picture:
-        """(h w 3) uint8 of (h w) deep grey; `plain` is the picture without a range."""
+        """(h w 3) uint8 from (h w) deep grey; `plain` is the result if no range was chosen."""
         low, high = grey.min().item(), grey.max().item()
         self.bits = bits
         self.seen = (low, high) if self.seen is None else (min(low, self.seen[0]), max(high, self.seen[1]))
@@ -39,7 +39,7 @@ class Levels:
         return np.repeat(stretch(grey, *self.chosen)[..., None], 3, axis=2)
 
     def check(self, name: object) -> None:
-        """Refuses a range where there is nothing to spread."""
+        """Refuses a range if no picture had more than 8 bits."""
         if self.chosen is not None and self.seen is None:
             raise DataError(f"{name}: --levels needs grey of more than 8 bits; these pictures hold none; leave it out")
 
@@ -48,7 +48,7 @@ class Levels:
         return None if self.seen is None else {"bits": self.bits, "seen": list(self.seen)}
 
     def hints(self) -> list[str]:
-        """Remarks for the user about the range, if there is deep grey at all."""
+        """Remarks for the user about the range, if there was deep grey."""
         if self.seen is None:
             return []
         low, high = self.seen

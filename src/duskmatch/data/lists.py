@@ -8,7 +8,7 @@
 
 Modality 1 is infrared, 2 visible. Every broken rule is reported, and lines keep their numbers.
 
-Source: REFERENCE 1.1 (the dataset's README and the public loaders, of which none is complete).
+Source: the README of HITSZ-VCM-data and the loaders of MITML, M3-ReID and X-ReID, none of which is complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One person before one camera in one modality, and the folder that holds all of that person's tracks there."""
+    """One person, camera and modality, and the folder that holds all tracks of these."""
 
     pid: int
     modality: Modality
@@ -100,7 +100,7 @@ def read_rows(root: Path, path: Path, report: Report) -> Iterator[Row | None]:
 def read_query(root: Path, path: Path, n_rows: int, report: Report) -> list[int]:
     """Row numbers of the query side, in the file's order.
 
-    Differs: one public loader keeps only the last line of the file, another joins all; here any whitespace separates.
+    Differs: MITML's loader keeps only the last line of the file, M3-ReID's joins all; here any whitespace separates.
     """
     where = relative(root, path)
     rows: dict[int, int] = {}
@@ -128,13 +128,13 @@ def _source(found: re.Match[str], sources: dict[str, Source]) -> Source:
 
 
 def _lines(root: Path, path: Path, report: Report) -> list[str]:
-    """The file's lines without the blank ones at its end; a blank line inside counts, it would shift all rows."""
+    """The file's lines without the blank ones at its end; a blank line inside counts, as rows are line numbers."""
     text = (read_text(root, path, "info file", report) or "").rstrip()
     return [line.strip() for line in text.split("\n")] if text else []
 
 
 def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
-    """The text of a file of the data set; None where it is missing or a link that leads out, which is reported."""
+    """The text of a file of the data set; None if it is missing or a link that leads out, which is reported."""
     if leaves(root, os.fspath(path)):
         text = f"{what}s must not be links that leave the data set; copy the file here"
         report(Problem("outside", relative(root, path), None, text))
@@ -146,18 +146,18 @@ def read_text(root: Path, path: Path, what: str, report: Report) -> str | None:
 
 
 def leaves(root: Path, path: str) -> bool:
-    """Whether a path, links followed, lies outside the data set's resolved root."""
+    """True if a path, links followed, lies outside the data set's resolved root."""
     return not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def stays(name: str) -> bool:
-    """Whether a name from a list stays below the root on every system, links aside."""
+    """True if a name from a list stays below the root on every system, links aside."""
     plain = not name.startswith("/") and not any(sign in name for sign in ("\\", ":", "\0"))
     return plain and bool(name) and ".." not in name.split("/")
 
 
 def names_in(folder: Path | str, wanted: Callable[[os.DirEntry[str]], bool] = lambda _: True) -> list[str]:
-    """The names of a folder's wanted entries, sorted as text; none where the folder cannot be read."""
+    """The names of a folder's wanted entries, sorted as text; none if the folder cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if wanted(entry))
@@ -166,7 +166,7 @@ def names_in(folder: Path | str, wanted: Callable[[os.DirEntry[str]], bool] = la
 
 
 def relative(root: Path, path: Path) -> str:
-    """A path as problems name it."""
+    """The path below the root, as in messages."""
     return path.relative_to(root).as_posix()
 
 

@@ -5,7 +5,7 @@
 | training | `idx/train_vis.txt`, `idx/train_nir.txt`, `path label` lines; paths `vis/<pid>/...`, `nir/<pid>/...` |
 | test     | `idx/test_id.txt`, people with commas; `test_vis/cam<c>/<pid>/`, `test_nir/cam<c>/<pid>/`      |
 
-Near infrared is infrared here. Source: REFERENCE 3.
+Near infrared is infrared here. Source: public code ZYK100/LLCM.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, finish
-from duskmatch.data.draws import draw_by_seed, drawn_sides
+from duskmatch.data.draws import draw_by_seed, drawn_pairs
 from duskmatch.data.images import picture_rows, pictures_in, pictures_of_person, read_labelled, read_people
 from duskmatch.data.layout import Split, SplitRows
 from duskmatch.data.problems import Problem, Report
@@ -22,7 +22,8 @@ from duskmatch.records import Modality, Protocol, ScoredPair
 
 WORD: dict[Modality, str] = {"visible": "vis", "infrared": "nir"}
 CAMERAS = range(1, 10)
-# Source: REFERENCE 6b: an owner's copy has this folder without pictures, and public code reads nothing from it.
+# Source: docs/datasets.md, "LLCM": an owner's copy has this folder without pictures, and public code reads nothing from
+# it.
 EMPTY: tuple[Modality, int] = ("infrared", 3)
 
 LLCM = Protocol(
@@ -41,7 +42,7 @@ LLCM = Protocol(
 
 
 def lies_in_llcm(root: Path) -> bool:
-    """Whether LLCM's layout lies in a folder."""
+    """True if a folder has LLCM's layout."""
     lists = any((root / "idx" / f"train_{word}.txt").is_file() for word in WORD.values())
     return lists or all((root / f"test_{word}").is_dir() for word in WORD.values())
 
@@ -50,8 +51,8 @@ def open_llcm(root: Path, report: Report, protocol: Protocol = LLCM) -> Dataset:
     """LLCM, with its two directions."""
     splits: dict[Split, SplitRows] = {"train": _read_train(root, report), "test": _read_test(root, report)}
     finish(root, splits, report, {"train": "idx/train_vis.txt", "test": "idx/test_id.txt"})
-    sides = drawn_sides(*splits["test"].query_and_rest(), draw_by_seed)
-    return Dataset(root, "LLCM", "", False, splits, {}, protocol, sides)
+    find_pair = drawn_pairs(*splits["test"].query_and_rest(), draw_by_seed)
+    return Dataset(root, "LLCM", "", False, splits, {}, protocol, find_pair)
 
 
 def _read_train(root: Path, report: Report) -> SplitRows:
@@ -60,7 +61,7 @@ def _read_train(root: Path, report: Report) -> SplitRows:
 
 
 def camera_of(name: str) -> int:
-    """The camera in a training picture's name, 0001_c07_s180001_f9154_nir.jpg; -1 where it has none."""
+    """The camera in a training picture's name, 0001_c07_s180001_f9154_nir.jpg; -1 if it has none."""
     found = re.search(r"_c(\d{1,3})_", name, re.ASCII)
     return int(found[1]) if found else -1
 

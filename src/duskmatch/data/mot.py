@@ -1,10 +1,10 @@
 """A tracker's boxes: MOTChallenge text, one box a line, `frame,id,x,y,w,h,confidence,...`.
 
 Frames count from 1, and so do pixels by the format's rule: x = 1 is the left edge of the picture. Many trackers count
-pixels from 0 all the same, which the caller says. Rows may come in any order.
+pixels from 0 nevertheless, which the caller must tell. Rows may come in any order.
 
-Column 7 is a flag in ground truth (0: not to be counted) and a score in a tracker's results; column 8 is a class where
-all of it are whole numbers (-1: none given). Columns 9 and 10 (visibility, or places in the world) are not read.
+Column 7 is a flag in ground truth (0: to be ignored) and a score in a tracker's results; column 8 is a class if all its
+values are whole numbers (-1: none given). Columns 9 and 10 (visibility, or places in the world) are not read.
 Source: motchallenge.net, instructions; Milan et al., MOT16, section 3.3.
 """
 
@@ -21,13 +21,13 @@ from pathlib import Path
 from duskmatch.errors import DataError
 
 MIN_COLUMNS, MAX_COLUMNS = 6, 10
-MAX_DIGITS = 40  # of an id: more than 128 bits hold
+MAX_DIGITS = 40  # of an id: more than 128 bits can hold
 TABLE_IDS = 10**18  # from here on an id does not fit the pid of a tracklet table
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box as the file has it, in the file's own pixels; None where the file has no such column."""
+    """One box as in the file, in the file's own pixels; None if the file has no such column."""
 
     line: int
     frame: int
@@ -115,7 +115,7 @@ def edges_of(box: Box, scale: tuple[float, float], pixels_from: int) -> tuple[fl
 
 
 def rectangle(box: Box, scale: tuple[float, float], width: int, height: int, pixels_from: int = 1) -> Rectangle | None:
-    """The box in a picture of that size, clipped to it; None where it lies outside."""
+    """The box in a picture of that size, clipped to it; None if it lies outside."""
     edges = edges_of(box, scale, pixels_from)
     # A millionth of a pixel is rounding of the scale, not part of the next pixel.
     left, top = (math.floor(edge + 1e-6) for edge in edges[:2])
@@ -176,5 +176,5 @@ def _number(cell: str) -> float:
 
 
 def _is_number(cell: str) -> bool:
-    """Digits as in 1, -1.5 or 1e3; no word (nan, inf), no underscore, no other script's digits."""
+    """True if a cell is written like 1, -1.5 or 1e3, without words (nan, inf), underscores or other scripts' digits."""
     return re.fullmatch(r"[-+.\deE]+", cell, re.ASCII) is not None

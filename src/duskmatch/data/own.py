@@ -1,7 +1,7 @@
 """Your own data: folders `train/` and `test/` with person/modality/camera, or a tracklets.csv with a `split` column.
 
 Pictures in a camera's folder are tracklets of one frame; folders in it are tracklets, their pictures sorted by name,
-numbers in it as numbers. `validation/`, or the word in the column, holds people kept for choices.
+with numbers compared as numbers. `validation/`, or `validation` in the column, is for validation people.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MODALITY: dict[str, Modality] = {
     "infrared": "infrared", "ir": "infrared", "nir": "infrared", "thermal": "infrared",
 }  # fmt: skip
 
-# Source: REFERENCE 1.3, HITSZ-VCM's rules for other people's data.
+# HITSZ-VCM's rules, for other data. Source: docs/datasets.md, "Your own data".
 OWN = Protocol(
     name="own data (every tracklet of one modality is looked for among all of the other)",
     variant="standard",
@@ -42,12 +42,12 @@ OWN = Protocol(
 
 
 def lies_in_folders(root: Path) -> bool:
-    """Whether `train/` and `test/` lie in a folder."""
+    """True if a folder holds `train/` and `test/`."""
     return all((root / split).is_dir() for split in NEEDED)
 
 
 def lies_in_table(root: Path) -> bool:
-    """Whether a folder holds a tracklets.csv that says who is for training and who for test."""
+    """True if a folder holds a tracklets.csv with a `split` column."""
     return (root / TABLE).is_file() and has_splits(root)
 
 
@@ -140,10 +140,10 @@ def _add_person(root: Path, rows: SplitRows, where: str, pid: int, report: Repor
 
 
 def _add_camera(root: Path, rows: SplitRows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
-    """A camera's pictures, each for itself, or its folders, each a tracklet."""
+    """Adds each of a camera's pictures, or each of its folders, as a tracklet."""
     pictures, folders = pictures_in(root / where, READABLE), folders_in(root / where)
     if not pictures and not folders:
-        text = f"a camera's folder must hold pictures or folders of pictures; {_instead(root / where)}"
+        text = f"a camera's folder must hold pictures or folders of pictures; {_contents(root / where)}"
         report(Problem("missing", where, None, text))
     if pictures and folders:
         text = "a camera's folder must hold pictures or folders of pictures, not both; move the pictures into folders"
@@ -157,7 +157,7 @@ def _add_camera(root: Path, rows: SplitRows, where: str, who: tuple[int, int, Mo
 def _add_pictures(
     root: Path, rows: SplitRows, where: str, names: list[str], who: tuple[int, int, Modality], report: Report
 ) -> None:
-    """Each picture as a tracklet, called by its name without the ending."""
+    """Adds each picture as a tracklet, named by the file's name without its ending."""
     seen: dict[str, str] = {}
     for name in names:
         if (before := seen.setdefault(name.rsplit(".", 1)[0], name)) != name:
@@ -168,20 +168,20 @@ def _add_pictures(
 
 
 def _add_track(root: Path, rows: SplitRows, where: str, who: tuple[int, int, Modality], report: Report) -> None:
-    """A folder's pictures as one tracklet, in order of time."""
+    """Adds a folder's pictures as one tracklet, in order of time."""
     pid, camid, modality = who
     names = in_time_order(pictures_in(root / where, READABLE))
     if not names:
-        report(Problem("missing", where, None, f"a tracklet's folder must hold pictures; {_instead(root / where)}"))
+        report(Problem("missing", where, None, f"a tracklet's folder must hold pictures; {_contents(root / where)}"))
         return
     tracklet = Tracklet(tuple(root / where / name for name in names), pid, camid, modality, where)
     rows.add(tracklet, Place(where, None), query=modality == "infrared")
 
 
-def _instead(folder: Path) -> str:
+def _contents(folder: Path) -> str:
     """The end of the message about a folder without pictures: its contents, and the next step."""
     files = list(files_below(folder))
     if not files:
         return "it is empty; fill or remove it"
-    names = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more that are none"
+    names = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more that are no pictures"
     return f"it holds {names}; pictures end in {', '.join(READABLE)}; convert them or remove the folder"

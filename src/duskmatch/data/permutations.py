@@ -1,4 +1,4 @@
-"""SYSU-MM01's own draws: a permutation of each person's pictures before each camera, for each of ten trials."""
+"""SYSU-MM01's own draws: for each of ten trials a permutation of each person's pictures from each camera."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Permutations = Mapping[tuple[int, int], Ints]  # (pid, camid) -> (10 n) picture 
 
 
 def read_permutations(root: Path, name: str, tracklets: Sequence[Tracklet], report: Report) -> Permutations:
-    """The permutations of these people and cameras; each picture they name must be there.
+    """The permutations of these people and cameras; each picture that they name must exist.
 
-    Source: REFERENCE 3; `rand_perm_cam{camera}{person}` holds one permutation a row.
+    Source: SYSU-MM01's exp/rand_perm_cam.mat: `rand_perm_cam{camera}{person}` holds one permutation a row.
     """
     cells = _load(root, name, report)
     found: dict[tuple[int, int], Ints] = {}

@@ -1,4 +1,4 @@
-"""A video that lies as numbered pictures in a folder, as MOTChallenge and `ffmpeg -i v.mp4 %06d.jpg` write it."""
+"""A video as a folder of numbered pictures, as MOTChallenge and `ffmpeg -i v.mp4 %06d.jpg` write it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _folder(path: Path, info: dict[str, str]) -> Path:
 
 
 def _read_info(path: Path) -> dict[str, str]:
-    """The entries of seqinfo.ini in the folder or the one above; nothing where there is none."""
+    """The entries of seqinfo.ini in the folder or the one above; nothing if there is none."""
     above = path.resolve().parent / INFO
     if (path / INFO).is_file():
         return _sequence(path / INFO)
@@ -115,7 +115,7 @@ def _sequence(place: Path) -> dict[str, str]:
         return dict(parser["Sequence"])
     except (configparser.Error, KeyError) as error:
         rule = "it must hold a section [Sequence] with lines like frameRate=30"
-        raise DataError(f"{place}: {rule}; mend it or take it away") from error
+        raise DataError(f"{place}: {rule}; correct it or remove it") from error
 
 
 def _positive(info: dict[str, str], key: str) -> float | None:
@@ -124,7 +124,7 @@ def _positive(info: dict[str, str], key: str) -> float | None:
         return None
     if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) or float(text) <= 0:
         raise DataError(
-            f"{INFO}: {key} must be a number above 0, of at most 9 digits; got {text[:40]!r}; mend it or take it away"
+            f"{INFO}: {key} must be a number above 0, of at most 9 digits; got {text[:40]!r}; correct or remove it"
         )
     return float(text)
 
@@ -138,10 +138,10 @@ def _numbered(folder: Path) -> dict[int, Path]:
         prefixes.setdefault(prefix, path)
         if not digits or len(digits) > 9 or len(prefixes) > 1:
             first = next(iter(prefixes.values())).name
-            rule = f"frames must be called alike, by a number at the end, 000001.jpg; the first is {first}"
-            raise DataError(f"{path}: {rule}; take other pictures out of the folder")
+            rule = f"frames must have one name with a number at its end, such as 000001.jpg; the first is {first}"
+            raise DataError(f"{path}: {rule}; move other pictures out of the folder")
         if (before := found.setdefault(int(digits), path)) is not path:
-            raise DataError(f"{path}: each number must be there once; {before.name} has it too; take one away")
+            raise DataError(f"{path}: each number must be there once; {before.name} has it too; remove one")
     if not found:
         raise DataError(f"{folder}: a folder of frames must hold pictures called by number, 000001.jpg; none does")
     return {number + 1: path for number, path in found.items()} if 0 in found else found

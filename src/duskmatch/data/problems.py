@@ -1,4 +1,4 @@
-"""A rule that data break: the reader stops at the first, `check` collects them all."""
+"""Broken rules of data: the reader stops at the first, `check` collects them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["malformed", "missing", "unreadable", "duplicate", "contradictory
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A broken rule, its file (relative to the root, "." for the whole) and its line, counted from 1."""
+    """A broken rule, the file (relative to the root, "." for the data set) and the line, counted from 1."""
 
     kind: Kind
     file: str
@@ -37,7 +37,7 @@ Report = Callable[[Problem], None]
 
 
 def stop_in(root: Path) -> Report:
-    """A report that refuses the data set in `root` with the first problem."""
+    """A report that raises the first problem as a DataError about `root`."""
 
     def stop(problem: Problem) -> None:
         raise DataError(f"{root}: {problem}")

@@ -3,7 +3,7 @@
 `idx/{train,test}_{visible,thermal}_{1..10}.txt` hold `path label` lines, paths `Visible/<person>/...` and
 `Thermal/<person>/...`; the person is the folder's number, for labels start at 0 in each list. Thermal is infrared here.
 
-Source: REFERENCE 3.
+Source: docs/datasets.md, "RegDB"; public code mangye16/Cross-Modal-Re-ID-baseline.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PROTOCOLS = tuple(replace(REGDB, variant=f"split-{trial}", trials=(trial,)) for 
 
 
 def lies_in_regdb(root: Path) -> bool:
-    """Whether RegDB's layout lies in a folder."""
+    """True if a folder has RegDB's layout."""
     lists = any((root / "idx" / f"{split}_{m}_1.txt").is_file() for split in SPLITS for m in ("visible", "thermal"))
     return lists or all((root / folder).is_dir() for folder in FOLDER.values())
 

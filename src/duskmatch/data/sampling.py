@@ -1,7 +1,7 @@
 """Choice of frames and tracklets: segments or even steps, and batches of people seen in both modalities.
 
-Every draw is a pure function of (seed, stream, epoch, step, row): the same whatever was drawn before, so a run
-that was killed goes on as if nothing had happened, and many processes share one draw without talking.
+Every draw is a pure function of (seed, stream, epoch, step, row): it does not depend on earlier draws, so a
+killed run resumes exactly, and several processes make the same draw without communicating.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from duskmatch.records import MODALITIES, Ints, Modality, Tracklet
 
 
 class Stream(IntEnum):
-    """The purposes of random numbers: two purposes never share a sequence."""
+    """The purposes of random numbers, each with a sequence of its own."""
 
     PEOPLE = 1
     VISIBLE_FRAMES = 2
@@ -41,7 +41,7 @@ def segment_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> I
     The list of n is first filled up with its last frame to a multiple of T. 24 frames give 0 4 8 12 16 20;
     13 give 0 3 6 9 12 12; with fewer than T the last frame is repeated.
 
-    Source: REFERENCE 1.4.
+    Source: MITML's `video_train` and `video_test`; docs/datasets.md, "What training draws".
     """
     if n < 1 or n_frames < 1:
         raise DataError(f"frames to draw from and frames to draw must be at least 1; got {n} and {n_frames}")
@@ -54,9 +54,9 @@ def segment_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> I
 def uniform_indices(n: int, n_frames: int, rng: np.random.Generator | None) -> Ints:
     """T of n frame numbers: in order, drawn among all with `rng`, at even steps from the first without.
 
-    24 frames give 0 2 4 7 9 12 14 16 19 21 for T = 10. Drawn ones are each there once where n is at least T.
+    24 frames give 0 2 4 7 9 12 14 16 19 21 for T = 10. With `rng`, frames differ if n is at least T.
 
-    Source: REFERENCE 2.2, BUPTCampus' `random` in training and `uniform` at test.
+    Source: `random` (training) and `uniform` (test) in BUPTCampus' public code.
     """
     if n < 1 or n_frames < 1:
         raise DataError(f"frames to draw from and frames to draw must be at least 1; got {n} and {n_frames}")
@@ -96,8 +96,7 @@ class PairedIdentitySampler:
 
     With world > 1, `n_pids` is still the whole batch's; process `rank` takes its part of the people, in order.
 
-    Source: REFERENCE 1.5. Differs: row i of both modalities is one person for all K rows, which the reference
-    sampler does too, but here each step is drawn by itself and not from a list made once an epoch.
+    Source: MITML's `IdentitySampler`. Differs: each step is drawn by itself, not from a list made once an epoch.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class PairedIdentitySampler:
         }
         counts = {m: sum(len(rows) for rows in tracks[m].values()) for m in MODALITIES}
         self.steps_per_epoch = min(counts.values()) // max(n_pids * n_tracks, 1)
-        self._refuse(counts)
+        self._check(counts)
 
     def draw(self, epoch: int, step: int) -> PairedDraw:
         """The batch of this step, or this process's part of it."""
@@ -137,7 +136,7 @@ class PairedIdentitySampler:
         )
 
     def alternatives(self, index: int) -> list[int]:
-        """The tracklet itself, then the same person's others in its modality: for one that cannot be read."""
+        """The tracklet, then the same person's others in its modality, to replace one that cannot be read."""
         modality, person = self._owner[index]
         own = [int(i) for i in self._tracks[modality][person]]
         at = own.index(index)
@@ -147,7 +146,7 @@ class PairedIdentitySampler:
         own = self._tracks[modality][person]
         return own[rng.integers(len(own), size=self.n_tracks)]
 
-    def _refuse(self, counts: dict[Modality, int]) -> None:
+    def _check(self, counts: dict[Modality, int]) -> None:
         if self.n_pids < 1 or self.n_tracks < 1:
             raise SettingsError(
                 f"people and tracks per batch must be at least 1; got {self.n_pids} people and {self.n_tracks} tracks"

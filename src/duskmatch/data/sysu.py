@@ -6,7 +6,7 @@
 | people     | `exp/train_id.txt`, `exp/val_id.txt` (both are trained on), `exp/test_id.txt`, with commas |
 | the data set's own draws | `exp/rand_perm_cam.mat`, for the protocols that end in `-official`            |
 
-Source: REFERENCE 3.
+Source: docs/datasets.md, "SYSU-MM01"; public code of DDAG, CAJL (trials by seed) and MPANet (the set's own trials).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from duskmatch.data.dataset import Dataset, finish
-from duskmatch.data.draws import Draw, draw_by_seed, drawn_sides
-from duskmatch.data.images import folders_in, in_turn, picture_rows, pictures_of_person, read_people
+from duskmatch.data.draws import Draw, draw_by_seed, drawn_pairs
+from duskmatch.data.images import folders_in, numbered, picture_rows, pictures_of_person, read_people
 from duskmatch.data.layout import Place, Split, SplitRows
 from duskmatch.data.permutations import draw_by_permutation, read_permutations
 from duskmatch.data.problems import Problem, Report
@@ -36,7 +36,8 @@ OFFICIAL = "the data set's own permutations, rand_perm_cam.mat"
 def _protocol(search: str, shot: str, official: bool) -> Protocol:
     """One of the protocols.
 
-    Source: REFERENCE 6b. Public code removes nothing where the visible side asks, so that is scored too, beside ours.
+    Public code removes nothing for visible queries, so that direction is scored by both rules.
+    Source: `eval_sysu` in DDAG's public code; docs/datasets.md, "Protocols".
     """
     cameras = ", ".join(map(str, SEARCHED[search]))
     each = "1 image" if shot == "single" else "up to 10 images"
@@ -65,17 +66,17 @@ def _protocol(search: str, shot: str, official: bool) -> Protocol:
     )
 
 
-# Both definitions are in use and give different figures; the seeds need nothing but the pictures, so they come first.
+# Both definitions are in use and give different figures; seeds need no file, so they are the default.
 PROTOCOLS = tuple(_protocol(a, b, official) for official in (False, True) for a in SEARCHED for b in SHOTS)
 
 
 def lies_in_sysu(root: Path) -> bool:
-    """Whether SYSU-MM01's layout lies in a folder."""
+    """True if a folder has SYSU-MM01's layout."""
     return (root / "exp" / "test_id.txt").is_file() or ((root / "exp").is_dir() and (root / "cam3").is_dir())
 
 
 def open_sysu(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> Dataset:
-    """SYSU-MM01, to be scored as `protocol` says."""
+    """SYSU-MM01 with this protocol."""
     splits = {split: _read(root, split, report) for split in LISTS}
     finish(root, splits, report, {"train": "exp/train_id.txt", "test": "exp/test_id.txt"})
     search, shot, *official = protocol.variant.split("-")
@@ -85,7 +86,7 @@ def open_sysu(root: Path, report: Report, protocol: Protocol = PROTOCOLS[0]) -> 
         draw = partial(draw_by_permutation, permutations=permutations, n_shots=SHOTS[shot])
     infrared, visible = splits["test"].query_and_rest()
     searched = [t for t in visible if t.camid in SEARCHED[search]]
-    return Dataset(root, "SYSU-MM01", "", False, splits, {}, protocol, drawn_sides(infrared, searched, draw))
+    return Dataset(root, "SYSU-MM01", "", False, splits, {}, protocol, drawn_pairs(infrared, searched, draw))
 
 
 def _read(root: Path, split: Split, report: Report) -> SplitRows:
@@ -108,11 +109,11 @@ def _read(root: Path, split: Split, report: Report) -> SplitRows:
 
 
 def _add_person(root: Path, rows: SplitRows, pid: int, report: Report) -> bool:
-    """Whether any picture was found; an empty folder and a name that is not a number are reported."""
+    """Adds a person's pictures; True if there are any. Empty folders and names that are not numbers are reported."""
     found = False
     for camid, modality in CAMERAS.items():
         where = f"cam{camid}/{pid:04d}"
-        for name in in_turn(pictures_of_person(root, where, report), where, report):
+        for name in numbered(pictures_of_person(root, where, report), where, report):
             rows.add_picture(root / where / name, pid, camid, modality)
             found = True
     return found

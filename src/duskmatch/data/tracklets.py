@@ -25,10 +25,10 @@ from duskmatch.records import MODALITIES, Tracklet
 
 TABLE = "tracklets.csv"
 COLUMNS = ("tracklet_id", "pid", "camid", "modality", "begin_s", "end_s", "frames")
-SPLIT_COLUMN = "split"  # may stand beside them: train, test, validation or empty; then the folder is a data set too
+SPLIT_COLUMN = "split"  # optional: train, test, validation or empty; with it the folder is a data set too
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what `files.escape_cell` quotes
 
-# What DATASET:side means. The query side is the infrared test side, the gallery the visible one.
+# The sides in DATASET:side. The query side is the infrared test side, the gallery the visible one.
 NAMED_TRACKLETS: dict[str, Callable[[Dataset], list[Tracklet]]] = {
     "train": lambda dataset: dataset.train,
     "query": lambda dataset: dataset.direction("infrared_to_visible").query,
@@ -47,15 +47,15 @@ def split_spec(spec: str) -> tuple[Path, str | None]:
     if folder.is_dir() or not colon or "/" in side or os.sep in side or drive or not head:
         return folder, None
     if side not in NAMED_TRACKLETS:
-        hint = nearest(side, NAMED_TRACKLETS).replace("mean ", f"mean {head}:")
+        hint = nearest(side, NAMED_TRACKLETS, prefix=f"{head}:")
         raise DataError(
-            f"{spec}: what follows the colon must be one of {', '.join(NAMED_TRACKLETS)}; got {side!r}{hint}"
+            f"{spec}: the word after the colon must be one of {', '.join(NAMED_TRACKLETS)}; got {side!r}{hint}"
         )
     return Path(head).expanduser(), side
 
 
 def loose_pictures(spec: str) -> tuple[Path, ...]:
-    """A picture, or the pictures in a folder without a table, in order of time; none where `spec` names anything else.
+    """A picture, or the pictures in a folder without a table, in order of time; none if `spec` names anything else.
 
     They are taken as one tracklet of an unknown person.
     """
@@ -67,7 +67,7 @@ def loose_pictures(spec: str) -> tuple[Path, ...]:
 
 
 def has_splits(folder: Path) -> bool:
-    """Whether the table's first line has the column `split`."""
+    """True if the table's first line has the column `split`."""
     with (folder / TABLE).open("rb") as file:
         header = file.readline(2**16).decode("utf-8-sig", errors="replace")
     return SPLIT_COLUMN in next(csv.reader(header.splitlines()[:1]), [])
@@ -95,7 +95,7 @@ def read_table(folder: Path, report: Report) -> Iterator[tuple[int, str, Trackle
             report(Problem("duplicate", TABLE, line, text))
         else:
             yield line, cells.get(SPLIT_COLUMN, "").strip(), tracklet
-    if outside:  # one report for all: one folder that is a link leads every row out
+    if outside:  # one report for all: if a folder is a link, every row leads out
         line, name = outside[0]
         text = f"pictures must lie inside the folder of {TABLE}; got {name!r}; copy it there"
         report(Problem("outside", TABLE, line, f"{text}{others_left_out(len(outside) - 1, 'picture')}"))
@@ -115,7 +115,7 @@ def open_folder(folder: Path, report: Report | None = None) -> dict[int, Trackle
 
 
 def write_tracklets(folder: str | Path, tracklets: Sequence[Tracklet], splits: Sequence[str] | None = None) -> Path:
-    """The path of the written tracklets.csv; it takes its name only when it is whole and on the disk.
+    """Writes tracklets.csv, whole or not at all, and returns its path.
 
     `splits`, a word for each tracklet (train, test, validation or nothing), makes the folder a data set too. Each
     picture must lie inside `folder`. Write the pictures first: the table is what makes a folder TRACKLETS.
@@ -220,13 +220,13 @@ def _tracklet(folder: Path, cells: dict[str, str], names: list[str]) -> Tracklet
 
 
 def _twice(frames: Sequence[Path]) -> Path | None:
-    """The first picture that is there a second time."""
+    """The first picture that occurs twice."""
     seen: set[Path] = set()
     return next((frame for frame in frames if frame in seen or seen.add(frame)), None)  # type: ignore[func-returns-value]
 
 
 class _Inside:
-    """Whether paths lie inside a resolved folder, links followed; each folder on the way is looked at once."""
+    """Tells whether paths lie inside a resolved folder, links followed; each parent folder is checked once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

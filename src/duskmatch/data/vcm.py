@@ -1,4 +1,4 @@
-"""HITSZ-VCM: what a real copy must count, and what is merely written in its layout."""
+"""HITSZ-VCM: a real copy, checked against the official counts, and other data in its layout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from duskmatch.data.problems import Problem, Report
 from duskmatch.records import HITSZ_VCM, Protocol
 
 OFFICIAL_PEOPLE: dict[Split, int] = {"train": 500, "test": 427}
-# Source: REFERENCE 1.2, after the 12-frame filter; the paper's own figures are multiples of 1/4584 and 1/5099.
+# After the 12-frame filter. Source: docs/datasets.md, "When a copy counts as HITSZ-VCM".
 OFFICIAL_COUNTS = {
     "train infrared tracks": 4291,
     "train infrared frames": 98214,
@@ -21,17 +21,17 @@ OFFICIAL_COUNTS = {
     "test visible tracks": 5099,
     "test visible frames": 118137,
 }
-NAME = "HITSZ-VCM"  # also the file at the root that says: hold this copy to the official counts
+NAME = "HITSZ-VCM"  # also a file at the root, which has the copy checked against the official counts
 
 
 def lies_in_vcm(root: Path) -> bool:
-    """Whether the info files of HITSZ-VCM's layout lie in a folder."""
+    """True if a folder holds the info files of HITSZ-VCM's layout."""
     names = ("train_name.txt", "test_name.txt")
     return any((root / place / name).is_file() for place in ("info", ".") for name in names)
 
 
 def open_vcm(root: Path, report: Report, protocol: Protocol = HITSZ_VCM) -> Dataset:
-    """A copy of HITSZ-VCM, held to its official counts, or any data written in its layout.
+    """A copy of HITSZ-VCM, checked against its official counts, or any data in its layout.
 
     A copy claims to be HITSZ-VCM by its 500 training and 427 test people, or by a file named HITSZ-VCM at its root.
     """

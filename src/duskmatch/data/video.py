@@ -1,6 +1,6 @@
-"""Tracklets cut out of a video: read once, frame by frame, each crop written as it comes.
+"""Tracklets cut out of a video, which is read once, frame by frame; each crop is written at once.
 
-What is held in memory is one picture and the list of boxes; it does not grow with the length of the video.
+Only one picture and the list of boxes are held in memory, whatever the length of the video.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def ingest(
     overwrite: bool = False,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """The account of every box, as in ingest.json; the tracklets lie in `out`, or in `out`/first and /second.
+    """Writes the tracklets to `out`, or `out`/first and /second; returns the account of every box, as in ingest.json.
 
     `video` is a file, or a folder of numbered pictures. `on_frame` is called with the number of each frame that was
     read, and that of the last one to read. tracklets.csv is written last, after the pictures are on the disk: a folder
@@ -68,7 +68,7 @@ def ingest(
 
 
 class Video:
-    """A video file read as a stream; nothing but the file is ever opened, no address in a playlist."""
+    """A video file read as a stream; only the file itself is opened, no address in a playlist."""
 
     def __init__(self, path: Path, levels: Levels, fps: float | None = None) -> None:
         if not path.is_file():
@@ -83,7 +83,7 @@ class Video:
             raise DataError(f"{path}: the file must hold a video; it holds none or is cut off; copy it again")
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
-        # Some decoders silently pass over damage unless this option makes them stop at it.
+        # Some decoders silently skip damage unless this option makes them stop.
         self.stream.codec_context.options = {"err_detect": "explode"}
         self.n_frames = _n_frames(self.stream, self.container.duration)
         self._lost_packet, self._end = False, list[str]()
@@ -92,7 +92,7 @@ class Video:
         if self._head is None:
             raise DataError(f"{path}: the video must hold at least one frame; it holds none; copy it again")
         height, width = self._upright(self._head).shape[:2]
-        self.size = (width, height)  # as it is shown
+        self.size = (width, height)  # after turning
         self._count = self._rate()
 
     def __enter__(self) -> Video:
@@ -115,19 +115,17 @@ class Video:
         return "none" if self._has_no_times() else "video"
 
     def hints(self) -> list[str]:
-        """Remarks for the user about the times, and about an end that is not whole."""
+        """Remarks for the user about the times and about an incomplete end."""
         if self.times() == "none":
-            of_times = ["the video holds no times, so begin_s and end_s are empty; say its rate with --fps N"]
+            of_times = ["the video holds no times, so begin_s and end_s are empty; give its rate with --fps N"]
         elif self.fps is None and self._has_no_times():
-            of_times = [
-                f"the video holds no times; they are counted at {self._count:g} frames a second, which it names"
-            ]
+            of_times = [f"the video holds no times; they are counted at {self._count:g} frames a second, its own rate"]
         else:
             of_times = []
         return [*self._end, *of_times]
 
     def _decode(self) -> Iterator[Any]:
-        """The frames, up to the first sign of damage: it would spoil those after it, or shift their numbers."""
+        """The frames up to the first sign of damage, which would spoil later ones or shift their numbers."""
         number = 0
         try:
             for frame in self._undamaged():
@@ -141,7 +139,7 @@ class Video:
             raise self._damage(number, "what follows is incomplete in the file")
 
     def _undamaged(self) -> Iterator[Any]:
-        """The frames of the packets before the first one with a hole; a hole at the very end is the end."""
+        """The frames of the packets before the first incomplete one; if that is the last, the video ends there."""
         packets = self.container.demux(self.stream)
         for packet in packets:
             if packet.is_corrupt:
@@ -156,14 +154,14 @@ class Video:
         return DataError(f"{self.path}: {text}")
 
     def _has_no_times(self) -> bool:
-        """A raw stream: the times that FFmpeg gives are made up, from 25 frames a second."""
+        """True if it is a raw stream, whose times FFmpeg invents at 25 frames a second."""
         return bool(self.container.format.flags & NO_TIMES)
 
     def _rate(self) -> float | None:
-        """Frames a second to count the times by, where they do not come from the video."""
+        """The frames a second by which times are counted; None if the video's own times are used."""
         if self.fps is not None or not self._has_no_times():
             return self.fps
-        rate = self.stream.codec_context.framerate  # what the stream itself says
+        rate = self.stream.codec_context.framerate  # the stream's own
         return float(rate) if rate else None
 
     def _time(self, number: int, frame: Any) -> float | None:
@@ -180,7 +178,7 @@ class Video:
         return of_size(self._upright(frame), self.size, f"{self.path}: all frames must have one size")
 
     def _upright(self, frame: Any) -> Picture:
-        """BGR as it is shown, turned and mirrored as the display matrix says.
+        """BGR, turned and mirrored by the display matrix.
 
         Players do so before anyone sees the picture, so the tracker's boxes are of the turned one.
         """
@@ -200,7 +198,7 @@ class Video:
 
 
 def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
-    """The picture by the nearest multiple of a quarter turn, mirrored or not.
+    """The picture turned by the nearest multiple of a quarter turn, mirrored or not.
 
     Source: ISO/IEC 14496-12, 6.2.2: x' = a x + c y, y' = b x + d y, of a matrix a b u, c d v, x y w.
     """
@@ -211,7 +209,7 @@ def _displayed(picture: Picture, matrix: npt.NDArray[np.int32]) -> Picture:
 
 
 def _n_frames(stream: Any, duration: int | None) -> int | None:
-    """The number of frames by the container's count, or by its length and rate; None where it has neither."""
+    """The number of frames by the container's count, or by its length and rate; None if it has neither."""
     if stream.frames or not stream.average_rate:
         return stream.frames or None
     if stream.duration and stream.time_base:

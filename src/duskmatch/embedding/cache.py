@@ -1,7 +1,7 @@
-"""Graphs made from a network, kept for the next start: making one takes seconds, reading it a fraction of one.
+"""Graphs made from networks, kept for the next start: making one takes seconds, reading it a fraction of a second.
 
-They lie in the user's cache (`files.user_folder`), one folder for each network, the latest used KEPT of them. They hold
-the network's weights: whoever may not have the RUN may not have them.
+They lie in the user's cache (`files.user_folder`), in one folder for each network; the KEPT latest used stay. They hold
+the network's weights, so protect them like the RUN.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ log = logging.getLogger("duskmatch")
 
 
 def cached(key: str, name: str, write: Callable[[Path], None]) -> Path:
-    """The file `name` of the network `key`, written by `write(path)` where it is not there yet.
+    """The file `name` of the network `key`, written by `write(path)` if it is missing.
 
-    Where the cache cannot be written the file goes to a temporary folder, with a warning.
+    If the cache cannot be written, the file goes to a temporary folder, with a warning.
     """
     try:
         place = user_folder("cache") / "graphs" / key
@@ -44,7 +44,7 @@ def cached(key: str, name: str, write: Callable[[Path], None]) -> Path:
 
 
 def whole_files(place: Path, name: str, write: Callable[[Path], None]) -> None:
-    """Runs `write` in a folder of its own and moves what it left, the named file last: it is whole once it is there."""
+    """Runs `write` in a temporary folder and moves its files, the named one last: if that exists, all are whole."""
     with tempfile.TemporaryDirectory(dir=place, prefix=".part-") as folder:
         write(Path(folder) / name)
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == name):
@@ -58,7 +58,7 @@ def forget_oldest(folder: Path) -> None:
 
 
 def network_key(model: torch.nn.Module, settings: Settings, versions: Mapping[str, str]) -> str:
-    """Changes with every weight, with what else the graph holds, and with the versions that made it."""
+    """A hash of every weight, of whatever else the graph holds, and of the versions that made it."""
     data = settings.data
     shape = [data.height, data.width, data.frames_per_clip, data.normalisation, settings.model.model_dump()]
     digest = hashlib.sha256(json.dumps([*shape, __version__, torch.__version__, dict(versions)]).encode())

@@ -12,25 +12,25 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from duskmatch.models import Network
 
-# The counter knows attention on a GPU by itself.
+# FlopCounterMode counts attention on a GPU, but not this operation on a CPU.
 ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 def count_parameters(model: Network) -> dict[str, int]:
-    """All of them, and those that the embedding needs (the attack and the classifiers only train)."""
+    """The numbers of all parameters and of those that the embedding uses (not the attack nor the classifiers)."""
     total = sum(p.numel() for p in model.parameters())
     at_test = sum(p.numel() for name, p in model.named_parameters() if not unused_at_test(model, name))
     return {"training": total, "test": at_test}
 
 
 def unused_at_test(model: Network, name: str) -> bool:
-    """Whether the embedding does without this parameter."""
+    """True if the embedding does not use this parameter."""
     return name.startswith(model.unused_at_test)
 
 
 @contextmanager
 def evaluating(model: Network) -> Iterator[None]:
-    """The model in evaluation mode, and afterwards as it was."""
+    """Puts the model in evaluation mode while the block runs."""
     was_training = model.training
     model.eval()
     try:
@@ -40,13 +40,13 @@ def evaluating(model: Network) -> Iterator[None]:
 
 
 def attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-    """Of both products, from the shapes (clips, heads, positions, width) of query, key and value."""
+    """The operations of both products, from the shapes (clips, heads, positions, width) of query, key and value."""
     clips, heads, asking, width = query
     return 2 * clips * heads * asking * key[2] * (width + value[3])
 
 
 def count_flops(model: Network, n_frames: int, height: int, width: int) -> int:
-    """Multiplications and additions for one clip, the two counted apart (a product of a x b x c costs 2abc)."""
+    """Multiplications plus additions for one clip (a matrix product of a x b by b x c costs 2abc)."""
     recurrent = 0
 
     def lstm(module: nn.LSTM, inputs: tuple[torch.Tensor, ...], _: Any) -> None:

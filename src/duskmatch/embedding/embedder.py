@@ -24,12 +24,12 @@ from duskmatch.records import MODALITIES, Clip, Embeddings, Ints, Modality, Trac
 
 Progress = Callable[[int, int], None]
 SAMPLING_WORDS = {"segments": "first frame of each of equal segments", "uniform": "frames at even steps from the first"}
-READERS = 4  # threads that decode ahead, at most; fewer where there are fewer cores
+READERS = 4  # most threads that decode ahead; fewer on fewer cores
 
 
 @dataclass
 class Account:
-    """The account of one call, or of several together: pictures left out, tracklets embedded, time taken."""
+    """The account of one call of the embedder, or of several: frames left out, tracklets embedded, time taken."""
 
     bad_frames: BadFrames = field(default_factory=BadFrames)
     n_tracklets: int = 0
@@ -46,7 +46,7 @@ class Account:
 
 
 class Rows(NamedTuple):
-    """Vectors, the rows of their tracklets in the list that was given, and the account of it."""
+    """Vectors, the rows of their tracklets in the given list, and the account."""
 
     rows: Ints
     vectors: Vectors
@@ -54,11 +54,10 @@ class Rows(NamedTuple):
 
 
 class Embedder:
-    """Turns tracklets into unit vectors, each for itself: no vector depends on what shares its batch.
+    """Turns tracklets into unit vectors, none of which depends on the other clips of its batch.
 
-    Without an `engine` the model runs as it is, in fp32, in evaluation mode, which is where it is left. An exported
-    network has no `model`; its facts are in `recorded`. No call changes the embedder, so that
-    threads may share one.
+    Without an `engine` the model runs as it is, in fp32, and is left in evaluation mode. An exported network has no
+    `model`; its facts are in `recorded`. No call changes the embedder, so threads may share one.
     """
 
     def __init__(
@@ -92,10 +91,10 @@ class Embedder:
         return self.settings.data.height, self.settings.data.width
 
     def embed(self, tracklets: Sequence[Tracklet], on_progress: Progress | None = None) -> Embeddings:
-        """One unit vector for each tracklet, in their order; with `on_bad_frame` skip, fewer where none could be read.
+        """One unit vector for each tracklet, in their order; with `on_bad_frame` skip, unreadable ones are left out.
 
-        Frames: T of each, as settings.data.sampling says: the first of each of T equal segments, or even steps. Raises
-        DataError where nothing is given, FrameError where a frame cannot be read.
+        T frames of each are read, by settings.data.sampling: the first of each of T equal segments, or even steps.
+        Raises DataError for an empty list, FrameError for a frame that cannot be read.
         """
         return self.embed_with_account(tracklets, on_progress)[0]
 
@@ -109,7 +108,7 @@ class Embedder:
         return self.labelled(rows, vectors, tracklets), account
 
     def embed_rows(self, tracklets: Sequence[Tracklet], on_progress: Progress | None = None) -> Rows:
-        """The vectors in the order of their tracklets, none of which need be readable with "skip"."""
+        """The vectors in the order of their tracklets; with "skip" there may be none."""
         begin, account = time.perf_counter(), Account()
         rows: list[int] = []
         vectors: list[Vectors] = [np.zeros((0, 0), np.float32)]
@@ -149,7 +148,7 @@ class Embedder:
         }
 
     def cost(self) -> dict[str, Any]:
-        """What is done at test besides one forward of a clip, which embedding it is, its parameters and operations."""
+        """The name of the embedding, its parameters and operations, and the extras at test beside one forward pass."""
         if self.model is None:
             return {"test_time_extras": [], **self.recorded}
         t, (h, w) = self.settings.data.frames_per_clip, self.size
@@ -166,7 +165,7 @@ class Embedder:
     def _clips(
         self, tracklets: Sequence[Tracklet], chosen: list[int], bad_frames: BadFrames
     ) -> Iterator[tuple[int, Clip]]:
-        """(row, clip), the next batch read while one is computed; what cannot be read is added to `bad_frames`."""
+        """(row, clip), with the next batch read ahead; unreadable frames are added to `bad_frames`."""
         n_threads = self.settings.data.workers or min(READERS, os.cpu_count() or 1)
         n_ahead = self.settings.evaluate.batch_clips
         clips = self.reader.clips([tracklets[i] for i in chosen], n_threads, n_ahead)
@@ -176,7 +175,7 @@ class Embedder:
                 yield i, clip
 
     def labelled(self, rows: Ints, vectors: Vectors, tracklets: Sequence[Tracklet]) -> Embeddings:
-        """The vectors of these rows of the list, with whose they are and how they were made."""
+        """The vectors of these rows of the list as Embeddings, with people, cameras and facts."""
         if not len(rows):
             raise DataError(f"none of {len(tracklets)} tracklets has a readable frame; run `duskmatch check` on them")
         chosen = [tracklets[row] for row in rows]
@@ -199,5 +198,5 @@ def _if_recorded(times: list[float | None]) -> list[float | None]:
 
 
 def source_of(tracklet: Tracklet) -> str:
-    """The name by which an embedding says which tracklet it is of."""
+    """The name of a tracklet in `Embeddings.sources`."""
     return tracklet.tracklet_id or str(tracklet.frames[0])

@@ -1,4 +1,4 @@
-"""Engines: what runs the network. Each takes uint8 clips of one modality and gives unit vectors.
+"""Engines, which run the network: each takes uint8 clips of one modality and returns unit vectors.
 
 | name | runs on | fp32 | bf16 | int8 | needs |
 |---|---|---|---|---|---|
@@ -53,14 +53,14 @@ log = logging.getLogger("duskmatch")
 
 
 class Engine(typing.Protocol):
-    """Runs the whole test path, each clip for itself."""
+    """Runs the network at test, from uint8 frames to unit vectors."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def precision(self) -> Precision:
-        """The number format the convolutions are really computed in, read back from the running network."""
+        """The number format in which convolutions are computed, as read from the running network."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class Engine(typing.Protocol):
 
 
 def choose_engine(name: str, precision: str, device: str) -> EngineName:
-    """The engine of that name, if it can run here; "auto" is the fastest of those that can, and is logged."""
+    """The engine of that name, if it can run here; "auto" chooses the fastest that can, and logs it."""
     kind = pick_device(device).type
     if name == "auto":
         able = [e for e in FASTEST[kind] if precision in FROM_RUN[e] and not missing_packages(e)]
@@ -93,7 +93,7 @@ def check_device(engine: EngineName, device: str) -> None:
 
 
 def check_precision(engine: EngineName, precision: str) -> None:
-    """Refuses a precision that the engine cannot give a network that comes from a RUN."""
+    """Refuses a precision that the engine does not have for the network of a RUN."""
     if precision not in PRECISIONS:
         raise SettingsError(f"--precision must be one of {', '.join(PRECISIONS)}; got {precision}")
     if precision == "int8":
@@ -122,7 +122,7 @@ def check_installed(engine: EngineName) -> None:
 def quiet_import(name: str) -> ModuleType:
     """An engine's package, imported without its telemetry: openvino and nncf report each import to their makers."""
     if sys.modules.get("openvino_telemetry") is None:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # both then take their own empty stubs
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # both then use their own empty stubs
     try:
         module = importlib.import_module(name)
     except ImportError as error:
@@ -135,7 +135,7 @@ def quiet_import(name: str) -> ModuleType:
 
 
 def in_batches(frames: Frames, size: int) -> list[Frames]:
-    """Groups of exactly `size` clips, the last filled up with its own first clip: a fixed shape runs fastest."""
+    """Groups of exactly `size` clips, the last padded with its first clip: a fixed shape runs fastest."""
     groups = [frames[i : i + size] for i in range(0, len(frames), size)]
     short = size - len(groups[-1])
     if short:
@@ -144,5 +144,5 @@ def in_batches(frames: Frames, size: int) -> list[Frames]:
 
 
 def n_threads() -> int:
-    """The number that torch is set to use: one number for all engines."""
+    """The number of threads that torch uses, for all engines."""
     return torch.get_num_threads()

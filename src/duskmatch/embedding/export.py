@@ -1,4 +1,4 @@
-"""A RUN written for another engine, in another number format, and compared with torch in fp32 on the spot."""
+"""A RUN exported for another engine or in another number format, and compared with torch in fp32."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ GIVES: dict[Format, tuple[Precision, ...]] = {
     "openvino": ("fp32", "bf16", "int8"),
     "torch": ("fp32", "bf16"),
 }
-# How far an export may be from torch in fp32 and still call itself good: the least cosine between the two vectors of a
-# clip, and the most that rank-1 and mAP of either direction may move (rank-1: or by one query, where that is more).
+# Tolerance of an export against torch in fp32: the least cosine between the two vectors of a clip, and the largest
+# change of rank-1 and mAP of either direction (rank-1 may always change by one query).
 TOLERANCE: dict[Precision, dict[str, float]] = {
     "fp32": {"cosine": 0.9999, "rank1": 0.002, "mAP": 0.001},
     "bf16": {"cosine": 0.995, "rank1": 0.005, "mAP": 0.005},
@@ -56,7 +56,7 @@ def check_export(kind: str, precision: str, *, calibrated: bool) -> None:
 def export_run(
     run: Path, out: Path, kind: Format, precision: Precision, batch: int | None, clips: Clips | None = None
 ) -> Export:
-    """Writes the network of `run` into the folder `out` with an export.json that says verified: false for now."""
+    """Writes the network of `run` and an export.json with verified: false into the folder `out`."""
     model, settings, header = load_model(run)
     d = settings.data
     parameters, flops = count_parameters(model), count_flops(model, d.frames_per_clip, d.height, d.width)
@@ -120,7 +120,7 @@ def write_network(
 
 
 def filled(clips: Sequence[Frames], batch: int | None) -> list[Frames]:
-    """The clips as a graph of that batch takes them: one after the other, or in whole batches."""
+    """The clips in batches of the size that the graph takes; an open batch gets one clip at a time."""
     size = batch or 1
     return [np.concatenate([clips[(i + k) % len(clips)] for k in range(size)]) for i in range(0, len(clips), size)]
 
@@ -130,7 +130,7 @@ def save_export(out: Path, export: Export) -> None:
 
 
 def generated_clips(settings: Settings, n: int, seed: int = 0) -> Clips:
-    """Smooth colours without noise, where there are no real clips: a trained network hardly responds to noise alone."""
+    """Clips of smooth random colours, for exports without data: a trained network hardly responds to noise."""
     rng = np.random.default_rng(seed)
     d = settings.data
 
@@ -151,18 +151,18 @@ def compare(engine: Engine, reference: Engine, clips: Clips) -> dict[str, float]
         a, b = engine(stack, modality).astype(np.float64), reference(stack, modality).astype(np.float64)
         lengths += list(np.linalg.norm(a, axis=1))
         cosines += list((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
-    # JSON has no NaN: a vector that holds one counts as the worst possible
+    # JSON has no NaN: a vector with NaN counts as the worst possible
     near, off = np.nan_to_num(cosines, nan=-1.0), np.nan_to_num(np.abs(np.array(lengths) - 1), nan=1.0, posinf=1.0)
     found = {"cosine_least": near.min(), "cosine_mean": near.mean(), "longest_off": off.max()}
     return {"n_clips": len(cosines), **{name: float(value) for name, value in found.items()}}
 
 
-def beyond(export: Export) -> list[str]:
-    """The figures outside the tolerance, in words; nothing where the export is good."""
+def violations(export: Export) -> list[str]:
+    """A sentence on each figure outside the tolerance."""
     limit, seen = export.tolerance, export.verification
     wrong = []
     if not seen["cosine_least"] >= limit["cosine"]:  # NaN is wrong too
-        wrong.append(f"cosine {seen['cosine_least']:.5f} on its worst clip, at least {limit['cosine']} is asked")
+        wrong.append(f"cosine {seen['cosine_least']:.5f} on its worst clip, must be at least {limit['cosine']}")
     if not seen["longest_off"] <= 1e-3:
         wrong.append(f"a vector's length is {seen['longest_off']:.4f} off 1")
     for direction, moved in seen.get("scores", {}).items():

@@ -1,9 +1,9 @@
-"""A folder that `duskmatch export` wrote, read: one graph for each modality, or folded weights, and export.json.
+"""Reading of a folder that `duskmatch export` wrote: a graph for each modality, or folded weights, and export.json.
 
-DIR/export.json                           what it is, the figures it was verified with, its files' SHA-256
+DIR/export.json                           its facts, its verification, its files' SHA-256
 DIR/visible.xml, .bin, infrared.xml, .bin format openvino
 DIR/visible.onnx, infrared.onnx           format onnx
-DIR/model.safetensors                     format torch: folded weights, without what only trains
+DIR/model.safetensors                     format torch: folded weights, without training-only parts
 
 `torch.export` programs (.pt2) are not written: torch.export.load unpickles, and nothing pickled is ever loaded.
 """
@@ -36,7 +36,7 @@ from duskmatch.weights import fill_model, read_weights
 
 FILE = "export.json"
 Format = Literal["onnx", "openvino", "torch"]
-# What can run a format, its own first.
+# The engines that can run a format, the default first.
 RUNS: dict[Format, tuple[EngineName, ...]] = {
     "onnx": ("onnxruntime",),
     "openvino": ("openvino",),
@@ -46,7 +46,7 @@ ENDING: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".saf
 
 
 class Tensor(BaseModel):
-    """One end of the graph; a size of null is open."""
+    """The input or output of the graph; a size of null is open."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -56,7 +56,7 @@ class Tensor(BaseModel):
 
 
 class Export(BaseModel):
-    """export.json as a whole. `precision` is what the network really runs in on the machine that wrote it."""
+    """The content of export.json; `precision` is the one measured on the machine that wrote it."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
     schema_version: Literal[1] = 1
@@ -74,7 +74,7 @@ class Export(BaseModel):
     embedding: str
     parameters: dict[str, int]
     flops: int
-    test_time_extras: list[str] = []  # what is done at test besides one forward of the clip
+    test_time_extras: list[str] = []  # steps at test beside one forward of the clip
     settings: Settings
     versions: dict[str, str]
 
@@ -137,7 +137,7 @@ def torch_engine(name: EngineName, model: Network, settings: Settings, device: s
 
 
 def graph_engine(name: EngineName, files: Mapping[Modality, Callable[[], Path]], precision: Precision) -> Engine:
-    """The engine of graphs in files, which are read at the first clip of each modality."""
+    """The engine of graph files, each of which is read at the first clip of its modality."""
     if name == "onnxruntime":
         return OnnxEngine(files, precision)
     return OpenVINOEngine({m: partial(read_openvino, file) for m, file in files.items()}, precision)

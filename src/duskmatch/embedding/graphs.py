@@ -1,7 +1,7 @@
-"""The whole test path as one graph: uint8 frames in, unit vector out; written for OpenVINO or as ONNX.
+"""The network at test as a graph from uint8 frames to unit vectors, written for OpenVINO or as ONNX.
 
-One graph for each modality. Their stems differ; everything behind is the same and is written twice, so that a graph
-has one input and no branch, no stem runs in vain, and who has only one kind of camera loads only one graph.
+There is one graph for each modality. The stems differ; all else is the same and is written twice, so that a graph has
+one input and no branch, no stem runs needlessly, and users with one kind of camera load one graph.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class WholePath(nn.Module):
 
 
 def to_openvino(path: WholePath, batch: int | None) -> Any:
-    """An openvino.Model; `batch` None leaves the number of clips open, which takes three times as long to trace."""
+    """An openvino.Model; with `batch` None the number of clips is open, and tracing takes three times as long."""
     ov = quiet_import("openvino")
     example, dynamic = example_of(path, batch)
     with torch.no_grad(), quietly():
@@ -55,7 +55,7 @@ def to_openvino(path: WholePath, batch: int | None) -> Any:
 
 
 def write_openvino(graph: Any, file: Path) -> None:
-    """FILE.xml and FILE.bin; weights as they are, not rounded to fp16."""
+    """Writes FILE.xml and FILE.bin, with weights in fp32."""
     quiet_import("openvino").save_model(graph, str(file), compress_to_fp16=False)
 
 
@@ -64,7 +64,7 @@ def read_openvino(file: Callable[[], Path]) -> Any:
 
 
 def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
-    """FILE.onnx, with its weights inside."""
+    """Writes FILE.onnx, with its weights inside."""
     quiet_import("onnx"), quiet_import("onnxscript")
     example, dynamic = example_of(path, batch)
     with torch.no_grad(), quietly():
@@ -82,7 +82,7 @@ def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:
 
 
 def example_of(path: WholePath, batch: int | None) -> tuple[UInt8[Tensor, "b t 3 h w"], tuple[dict[int, Any]] | None]:
-    """Clips to trace with, and what of their shape stays open; a batch of 1 would be taken for a constant."""
+    """Clips to trace with, and the open axes of their shape; a batch of 1 would become a constant."""
     if batch is not None:
         return path.example(batch), None
     return path.example(2), ({0: torch.export.Dim("b", min=1, max=4096)},)
@@ -90,7 +90,7 @@ def example_of(path: WholePath, batch: int | None) -> tuple[UInt8[Tensor, "b t 3
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No warnings: tracing warns of intended constants, the exporter of torchvision, which is not used."""
+    """Hides warnings: tracing's of intended constants, and the exporter's of torchvision, which is not used."""
     exporter = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = exporter.level
     exporter.setLevel(logging.ERROR)

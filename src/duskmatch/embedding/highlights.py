@@ -1,4 +1,4 @@
-"""The highlight weights A (Eq. 12), noted while clips are embedded."""
+"""The highlight weights A (Eq. 12), recorded while clips are embedded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEAR_0, NEAR_1 = 0.01, 0.99
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The distribution of the values of A, and whether they depend on the clip, which means over features do not show.
+    """The distribution of the values of A and their variation between clips, which means over features would hide.
 
     near_0, near_1: shares of all values (clips, frames, parts, features) under 0.01 and over 0.99; between_clips: the
     standard deviation between clips of A averaged over a clip's frames, averaged over parts and features.
@@ -33,15 +33,15 @@ class Spread:
 
 
 class RunningSpread:
-    """Adds up A clip by clip: counts, and sums of (k d), never all of A."""
+    """Accumulates statistics of A clip by clip: counts, and sums of shape (k d)."""
 
     def __init__(self) -> None:
         self.n_values = self.n_near_0 = self.n_near_1 = self.n_clips = 0
-        self._start: Tensor | None = None  # A of the first clip: sums of what differs from it lose no digits
+        self._start: Tensor | None = None  # A of the first clip; sums of differences from it lose no digits
         self._sum = self._squares = torch.zeros(())
 
     def add(self, highlight: Float[Tensor, "b t k d"]) -> None:
-        """Notes a batch of clips."""
+        """Adds a batch of clips."""
         self.n_values += highlight.numel()
         self.n_near_0 += int((highlight < NEAR_0).sum())
         self.n_near_1 += int((highlight > NEAR_1).sum())
@@ -53,58 +53,55 @@ class RunningSpread:
         self.n_clips += len(of_clips)
 
     def found(self) -> Spread:
-        """Of all clips so far, of which there must be one."""
+        """The statistics of all clips so far, at least one."""
         variance = self._squares / self.n_clips - (self._sum / self.n_clips).square()
         return Spread(
             near_0=self.n_near_0 / self.n_values,
             near_1=self.n_near_1 / self.n_values,
-            between_clips=float(variance.clamp(min=0).sqrt().mean()),  # rounding can leave less than nothing
+            between_clips=float(variance.clamp(min=0).sqrt().mean()),  # rounding can make it negative
             n_clips=self.n_clips,
         )
 
 
-class NotingEngine:
-    """An engine that also keeps, for each clip, the mean of A in each part: over its frames and features.
-
-    Of single values it keeps where they lie and how they differ between clips (`Spread`).
-    """
+class RecordingEngine:
+    """An engine that also records, for each clip and part, the mean of A over frames and features, and A's `Spread`."""
 
     def __init__(self, engine: Engine, maps: nn.Module) -> None:
         self.engine, self.maps = engine, maps
         self.name, self.precision, self.versions = engine.name, engine.precision, engine.versions
-        self._noted: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
+        self._recorded: dict[Modality, list[Floats]] = {modality: [] for modality in MODALITIES}
         self._spreads: dict[Modality, RunningSpread] = {}
 
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         with outputs_of(self.maps) as found:
             vectors = self.engine(frames, modality)
         for a in map(Tensor.float, found):  # (b t k d)
-            self._noted[modality].append(a.mean(dim=(1, 3)).cpu().numpy())  # (b k)
+            self._recorded[modality].append(a.mean(dim=(1, 3)).cpu().numpy())  # (b k)
             self._spreads.setdefault(modality, RunningSpread()).add(a)
         return vectors
 
     def weights(self) -> dict[Modality, Floats] | None:
-        """(clips k) of each modality, in the order embedded; None where the embedding does not pass A."""
-        return {m: np.concatenate(rows) for m, rows in self._noted.items() if rows} or None
+        """(clips k) of each modality, in the order embedded; None if the embedding does not use A."""
+        return {m: np.concatenate(rows) for m, rows in self._recorded.items() if rows} or None
 
     def spreads(self) -> dict[Modality, Spread] | None:
-        """Of each modality, over all clips embedded; None where the embedding does not pass A."""
+        """The spread in each modality over all clips embedded; None if the embedding does not use A."""
         return {m: self._spreads[m].found() for m in MODALITIES if m in self._spreads} or None
 
 
-def note_highlights(embedder: Embedder) -> NotingEngine | None:
-    """Makes a torch embedder note A from now on; None where its network has no A, and nothing is changed."""
+def record_highlights(embedder: Embedder) -> RecordingEngine | None:
+    """Makes a torch embedder record A from now on; None, and no change, if its network has no A."""
     guidance = getattr(embedder.model, "guidance", None)
     maps = getattr(guidance, "highlight_maps", None)
     if maps is None:
         return None
-    embedder.engine = noting = NotingEngine(embedder.engine, maps)
-    return noting
+    embedder.engine = recording = RecordingEngine(embedder.engine, maps)
+    return recording
 
 
 @contextmanager
 def outputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """The module's outputs while the block runs."""
+    """Collects the module's outputs while the block runs."""
     found: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Embeddings without a part: the part's output replaced by its mean over all clips of the modality.
 
-What a part contributes to one clip is then gone and what it adds to all clips stays, so that the two scores, with and
-without it, show its worth. The backbone runs once: the head's inputs are kept for every clip, and the head runs again
-for each part. Where that would take too much memory the clips are embedded again instead.
+This removes what the part says about a single clip and keeps what it adds to all clips, so the difference between the
+scores shows what the part is worth. The backbone runs once: the head's inputs are kept for every clip, and the head
+runs again for each part. If they take too much memory, the clips are embedded again instead.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from duskmatch.config import Settings
 from duskmatch.embedding.embedder import Embedder
 from duskmatch.embedding.engines import EngineName, Frames, Precision, Vectors
-from duskmatch.embedding.torch_engine import entering
+from duskmatch.embedding.torch_engine import network_input
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Embeddings, Modality, Tracklet
 
-MOST_BYTES = 2**28  # of what is kept of all clips
+MOST_BYTES = 2**28  # limit for the kept inputs of all clips
 Parts = tuple[nn.Module, ...]
 Hook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
@@ -37,7 +37,7 @@ def embed_without(
     on_bad_frame: Literal["stop", "skip"] = "stop",
     most_bytes: int = MOST_BYTES,
 ) -> tuple[Embeddings, dict[str, Embeddings]]:
-    """The tracklets' embeddings as they are, and by each of the model's `knock_outs` as they are without it."""
+    """The tracklets' embeddings, and those without each of the model's `knock_outs`, by its name."""
     engine = HeadEngine(model.to(device), settings, device, most_bytes)
     embedder = Embedder(model, settings, on_bad_frame=on_bad_frame, engine=engine)
     whole = embedder.embed(tracklets)
@@ -53,7 +53,7 @@ def embed_without(
 
 
 def places(embeddings: Embeddings) -> np.ndarray:
-    """Each row's place in the order of embedding, one modality after the other."""
+    """Each row's index in the order of embedding, which is one modality after the other."""
     words = [embeddings.modality] * len(embeddings) if isinstance(embeddings.modality, str) else embeddings.modality
     order = np.argsort([MODALITIES.index(word) for word in words], kind="stable")
     found = np.empty(len(order), dtype=np.int64)
@@ -62,9 +62,9 @@ def places(embeddings: Embeddings) -> np.ndarray:
 
 
 class HeadEngine:
-    """Runs a network in fp32, noting what its parts give on the way; then `without` one of them.
+    """Runs a network in fp32 and sums up the outputs of its parts; then runs it `without` one of them.
 
-    kept: what entered the head, batch by batch, or None where it became too large.
+    kept: the inputs of the head, batch by batch; None once they took too much memory.
     """
 
     name: EngineName = "torch"
@@ -81,14 +81,14 @@ class HeadEngine:
 
     @torch.no_grad()
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
-        pixels = entering(torch.from_numpy(frames).to(self.device), self.data)
+        pixels = network_input(torch.from_numpy(frames).to(self.device), self.data)
         inputs = self.model.head_inputs(self.model.maps_to_pool(pixels, modality), pixels.shape[1])
         if self.without is None:
             self._keep(modality, inputs)
         return self._vectors(modality, inputs)
 
     def again(self) -> list[Vectors]:
-        """The vectors of all batches that were kept, as `without` says."""
+        """The vectors of all kept batches, without the part `without`."""
         assert self.kept is not None
         with torch.no_grad():
             return [self._vectors(modality, [x.to(self.device) for x in inputs]) for modality, inputs in self.kept]
@@ -97,9 +97,9 @@ class HeadEngine:
         with ExitStack() as stack:
             for part, means in self.means[modality].items():
                 if self.without is None:
-                    stack.enter_context(means.noting(len(inputs[0])))
+                    stack.enter_context(means.adding(len(inputs[0])))
                 elif part == self.without:
-                    stack.enter_context(means.standing_in(len(inputs[0])))
+                    stack.enter_context(means.replacing(len(inputs[0])))
             vectors = self.model.centred(self.model.head(inputs), modality)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
@@ -112,7 +112,7 @@ class HeadEngine:
 
 
 class PartMeans:
-    """The mean over clips of what a part's modules give at each of their calls; then it stands in for their output."""
+    """The mean over clips of the outputs of a part's modules, for each of their calls, and its use in their place."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -120,8 +120,8 @@ class PartMeans:
         self.n_clips = 0
 
     @contextmanager
-    def noting(self, n_clips: int) -> Iterator[None]:
-        """Adds up what the modules give while the block runs, for so many clips."""
+    def adding(self, n_clips: int) -> Iterator[None]:
+        """Adds the modules' outputs for `n_clips` clips to the sums while the block runs."""
 
         def add(key: tuple[int, int], output: Tensor) -> Tensor:
             total = output.reshape(n_clips, -1, *output.shape[1:]).double().sum(dim=0)
@@ -133,8 +133,8 @@ class PartMeans:
             yield
 
     @contextmanager
-    def standing_in(self, n_clips: int) -> Iterator[None]:
-        """While the block runs each clip gets the mean."""
+    def replacing(self, n_clips: int) -> Iterator[None]:
+        """Replaces the modules' outputs by their means while the block runs."""
 
         def mean(key: tuple[int, int], output: Tensor) -> Tensor:
             one = (self.sums[key] / self.n_clips).to(output.dtype)  # (m ...)
@@ -145,7 +145,7 @@ class PartMeans:
 
     @contextmanager
     def _changed(self, change: Callable[[tuple[int, int], Tensor], Tensor]) -> Iterator[None]:
-        """The modules' outputs go through `change`; of an LSTM's the first, its states are not used."""
+        """Applies `change` to the modules' outputs; to an LSTM's first only, as its states are not used."""
         calls = dict.fromkeys(range(len(self.parts)), 0)
 
         def hook_of(i: int) -> Hook:

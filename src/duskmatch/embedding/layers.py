@@ -1,4 +1,4 @@
-"""Vectors of a tracklet from each layer of a RUN's network, not only the vector that is searched with.
+"""Vectors of a tracklet from each layer of a RUN's network, not only the embedding.
 
 | layer | is | width |
 |---|---|---|
@@ -7,7 +7,7 @@
 | `defense` | f_d, paired as at test | d |
 | `sequence` | j_d, where the RUN has the sequence part | K d |
 
-Vectors are as the layers give them: not brought to length 1, no modality's centre taken off.
+Vectors are the layers' outputs: not scaled to length 1, no modality's centre subtracted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LAYERS: dict[Layer, str] = {"stem": "F_c, the stem", "attack": "f^l", "defense":
 
 
 def load_whole(run: str | Path, *, device: str = "auto", untrained: bool = False) -> Embedder:
-    """The embedder of a RUN in fp32, with the parts too that only train.
+    """The embedder of a RUN in fp32, training-only parts included.
 
     `untrained` as in `load_embedder`: the network before training.
     """
@@ -54,14 +54,14 @@ def layer_vectors(
 ) -> dict[Layer, Embeddings]:
     """For each layer that the network has, one vector for each tracklet, in their order.
 
-    Clips are read and entered as for the embedding; the network is computed in fp32.
+    Clips are read and normalised as for the embedding; the network is computed in fp32.
     """
     model = embedder.model
     if model is not None and not isinstance(model, SelfAttackDefense):
-        raise CheckpointError(f"layers are those of self_attack; got {embedder.settings.model.name}; name other RUNs")
+        raise CheckpointError(f"layers need model self_attack; got {embedder.settings.model.name}; name other RUNs")
     if model is None or not hasattr(model, "defense_neck") or (model.has_attack and not hasattr(model, "attack_neck")):
         raise CheckpointError(
-            "layers need a network with all its parts; this embedder has those of the search alone; use load_whole(RUN)"
+            "layers need a network with all its parts; this embedder lacks the training-only ones; use load_whole(RUN)"
         )
     engine = LayerEngine(model, embedder.settings.data)
     header, on_bad_frame = embedder.header, embedder.on_bad_frame
@@ -73,7 +73,7 @@ def layer_vectors(
 
 
 class LayerEngine:
-    """Stands in an engine's place; its vectors are all layers side by side, `widths` says which takes how much."""
+    """An engine whose vectors are those of all layers concatenated; `widths` holds each layer's width."""
 
     name: EngineName = "torch"
     precision: Precision = "fp32"

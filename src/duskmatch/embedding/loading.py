@@ -1,4 +1,4 @@
-"""An embedder from a trained RUN or from a folder that `duskmatch export` wrote, with the engine asked for."""
+"""An embedder from a trained RUN or from a folder that `duskmatch export` wrote, with the chosen engine."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def load_embedder(
     """The embedder of a trained RUN, or of an exported folder; `untrained` gives the network before training.
 
     engine: a name of `engines.ENGINES` ("torch" for a RUN that names none), or "auto", the fastest that can run here;
-    precision: "fp32" (default) or "bf16". An exported folder has its own of both. Of weights that training began
-    with (model.weights) only ImageNet's installed ones are loaded for `untrained`; others are not in a RUN.
+    precision: "fp32" (default) or "bf16". An exported folder has its own of both. Of the weights that training began
+    with (model.weights), only ImageNet's installed ones are loaded for `untrained`; others are not in a RUN.
 
-    Raises CheckpointError where the RUN is missing, damaged or of another layout.
+    Raises CheckpointError if the RUN is missing, damaged or of another layout.
     """
     run = Path(run)
     if is_exported(run):
@@ -52,7 +52,7 @@ def load_embedder(
 
 
 def open_engine(name: EngineName, model: Network, settings: Settings, device: str, precision: Precision) -> Engine:
-    """The engine with this network; graphs are made, or found in the cache, at the first clip of each modality."""
+    """The engine of this network; graphs are made, or taken from the cache, at the first clip of each modality."""
     if name in ON_GPU:
         return torch_engine(name, model, settings, device, precision)
     key = network_key(model, settings, {})
@@ -61,7 +61,7 @@ def open_engine(name: EngineName, model: Network, settings: Settings, device: st
 
 
 def cached_graph(key: str, path: WholePath, name: EngineName) -> Path:
-    """The graph for one clip at a time: as fast as for many, and no clip is computed only to fill a batch."""
+    """The graph for one clip at a time, which is as fast as for many and needs no padding."""
     if name == "onnxruntime":
         return cached(key, f"{path.modality}.onnx", lambda place: write_onnx(path, place, 1))
     return cached(key, f"{path.modality}.xml", lambda place: write_openvino(to_openvino(path, 1), place))

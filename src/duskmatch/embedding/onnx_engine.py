@@ -13,13 +13,13 @@ from duskmatch.records import Modality
 
 
 class OnnxEngine:
-    """`files` gives each modality's .onnx file, written or found at its first clip."""
+    """Runs .onnx files; `files` returns each modality's, called at its first clip."""
 
     name = "onnxruntime"
 
     def __init__(self, files: Mapping[Modality, Callable[[], Path]], precision: Precision) -> None:
         self._files = files
-        self.precision: Precision = precision  # ONNX Runtime computes what the graph says, nothing else
+        self.precision: Precision = precision  # ONNX Runtime computes in the graph's own precision
         self._sessions: dict[Modality, Any] = {}
 
     @property
@@ -29,7 +29,7 @@ class OnnxEngine:
     def __call__(self, frames: Frames, modality: Modality) -> Vectors:
         session = self._session(modality)
         node = session.get_inputs()[0]
-        size = node.shape[0] if isinstance(node.shape[0], int) else len(frames)  # an open batch has a name for it
+        size = node.shape[0] if isinstance(node.shape[0], int) else len(frames)  # of an open batch it is a name
         parts = [session.run(None, {node.name: np.ascontiguousarray(g)})[0] for g in in_batches(frames, size)]
         return np.concatenate(parts)[: len(frames)]
 

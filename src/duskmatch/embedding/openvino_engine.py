@@ -11,13 +11,13 @@ from duskmatch.embedding.engines import Frames, Precision, Vectors, in_batches, 
 from duskmatch.embedding.signal_stack import kept_signal_stack
 from duskmatch.records import MODALITIES, Modality
 
-# int8 graphs carry their own integers; what is left between them is fp32.
+# In int8 graphs the integer operations are part of the graph; the others are fp32.
 HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-STREAMS = 4  # clips computed side by side, at most
+STREAMS = 4  # most clips computed in parallel
 
 
 class OpenVINOEngine:
-    """`graphs` gives each modality's openvino.Model, built at its first clip."""
+    """Runs openvino.Models; `graphs` returns each modality's, called at its first clip."""
 
     name = "openvino"
 
@@ -28,7 +28,7 @@ class OpenVINOEngine:
 
     @property
     def precision(self) -> Precision:
-        """Read from the graph that runs: left alone, OpenVINO takes bf16 where the CPU has it."""
+        """Read from the running graph: by default OpenVINO uses bf16 if the CPU has it."""
         return executed_precision(self._queue(next(iter(self._queues), MODALITIES[0]))[0].get_compiled_model())
 
     @property

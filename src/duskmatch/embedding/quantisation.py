@@ -1,11 +1,11 @@
-"""Graphs in int8: nncf measures the ranges on real clips. Convolutions and what lies between them, nothing else.
+"""Graphs in int8, with ranges that nncf measures on real clips: only convolutions and what lies between them.
 
-The recurrent part, the attention to parts and the length of the vector stay in fp32: together they are a few per cent
-of the operations, and with everything in int8 "unit" vectors came out 1 to 4 % too long. So does what makes pixels
-into the network's input: local contrast squares, subtracts and divides, which eight bits do not survive.
+The recurrent part, the attention to parts and the scaling to length 1 stay in fp32: together they are a few per cent of
+the operations, and with everything in int8 "unit" vectors were 1 to 4 % too long. The normalisation of pixels stays in
+fp32 too: local contrast squares, subtracts and divides, for which eight bits are too few.
 
-Weights take seven of the eight bits: a CPU without VNNI adds two products of bytes in 16 bits, which overflow where
-both are large. An export that was good where it was made would be wrong there, and nothing would say so.
+Weights use seven of the eight bits: a CPU without VNNI adds two products of bytes in 16 bits, which can overflow. An
+export that was verified on another machine would then be silently wrong.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Node = tuple[str, str, Sequence[str]]  # name, type, names of the nodes that rea
 
 
 def quantise(graph: Any, clips: Sequence[Frames], nodes: Iterable[Node], *, fast_correction: bool = False) -> Any:
-    """The graph in int8, its ranges measured on `clips`, each (1 t 3 h w); nncf's slow correction is the better one."""
+    """The graph in int8, its ranges measured on `clips`, each (1 t 3 h w); nncf's slow correction is more exact."""
     nncf = quiet_import("nncf")
     nncf.set_log_level(40)
     data = nncf.Dataset(list(clips), lambda clip: {INPUT: clip})
     kept = nncf.IgnoredScope(names=around_the_convolutions(nodes), validate=False)
-    with redirect_stdout(io.StringIO()), kept_signal_stack():  # its progress bars would stand among results
+    with redirect_stdout(io.StringIO()), kept_signal_stack():  # its progress bars would mix with results
         return nncf.quantize(
             graph,
             data,
             subset_size=len(clips),
             ignored_scope=kept,
-            preset=nncf.QuantizationPreset.MIXED,  # what enters the first convolution has both signs
+            preset=nncf.QuantizationPreset.MIXED,  # the input of the first convolution has both signs
             fast_bias_correction=fast_correction,
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 overflow_fix=quiet_import("nncf.quantization.advanced_parameters").OverflowFix.ENABLE
@@ -45,7 +45,7 @@ def quantise(graph: Any, clips: Sequence[Frames], nodes: Iterable[Node], *, fast
 
 
 def around_the_convolutions(nodes: Iterable[Node]) -> list[str]:
-    """The names of all nodes that do not lie between two convolutions: before the first ones, or behind the last."""
+    """The names of all nodes before the first convolutions or after the last ones."""
     known = list(nodes)
     backwards: dict[str, list[str]] = {name: [] for name, _, _ in known}
     for name, _, after in known:
@@ -94,9 +94,9 @@ def onnx_nodes(graph: Any) -> list[Node]:
 
 
 def quantise_onnx(file: Path, clips: Sequence[Frames]) -> None:
-    """The .onnx file, in its place, in int8."""
+    """Replaces the .onnx file by one in int8."""
     onnx = quiet_import("onnx")
     graph = onnx.load(str(file))
     onnx.save(
         quantise(graph, clips, onnx_nodes(graph), fast_correction=True), str(file)
-    )  # the slow one cuts ONNX apart
+    )  # the slow one breaks ONNX graphs

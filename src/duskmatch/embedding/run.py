@@ -1,8 +1,8 @@
-"""A RUN folder, read: settings, weights and what they were trained on. Nothing pickled is ever loaded.
+"""Reading of a RUN folder: settings, weights and their header. Nothing pickled is ever loaded.
 
 RUN/VERSION            of this layout
 RUN/settings.yaml      every setting
-RUN/model.safetensors  weights; a JSON header says what they are
+RUN/model.safetensors  weights, with a JSON header on their origin
 RUN/state/             checkpoints: weights, optimiser and schedule together
 RUN/log.csv, curves.png, scores.json, report.html
 """
@@ -43,7 +43,7 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
 
 
 def run_files(run: Path) -> list[Path]:
-    """The files of a RUN or an exported folder that are read, and that no result may replace."""
+    """The files of a RUN or an exported folder that no result may replace."""
     return [path for path in run.glob("*") if not path.name.startswith(("scores", "report"))]
 
 
@@ -61,13 +61,13 @@ def check_version(run: Path) -> None:
 def load_model(run: Path) -> tuple[Network, Settings, dict[str, Any]]:
     """A trained RUN's network in evaluation mode, its settings and its header.
 
-    The network is laid out without memory first, so that a header that asks for a huge one is refused by its shapes.
+    The network is first built without memory, so that a header that asks for a huge one is refused by its shapes.
     """
     settings, weights = read_run(run)
     try:
         with torch.device("meta"), NoRandomStart():
             model = build_model(settings, int(weights.header["n_pids"]))
-    except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes beyond what a tensor can have
-        raise CheckpointError(f"{run / 'model.safetensors'}: its header asks for a network that cannot be") from error
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
+        raise CheckpointError(f"{run / 'model.safetensors'}: its header asks for an impossible network") from error
     fill_model(model, weights.tensors, run / "model.safetensors")
     return model.eval(), settings, weights.header

@@ -1,4 +1,4 @@
-"""Saliency maps of a model: the strength of each place of its last maps, and its share in the similarity of two clips.
+"""Saliency maps of a model: the activation at each position of its last maps, and its share in a similarity.
 
 Source: in the manner of the paper's Fig. 7, which does not say how it was made; Grad-CAM is Selvaraju et al. 2017.
 """
@@ -20,19 +20,19 @@ from duskmatch.records import Clip, Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """Of one clip: both maps (t h w), stretched over the clip to [0, 1], and the similarity that was explained."""
+class SaliencyMaps:
+    """Both maps (t h w) of one clip, scaled over the clip to [0, 1], and the similarity that Grad-CAM explains."""
 
     activation: Floats
     grad_cam: Floats
     sim: float
 
 
-def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
+def saliency_maps(embedder: Embedder, clip: Clip, towards: Floats) -> SaliencyMaps:
     """The clip's activation, and the Grad-CAM of its cosine with the unit vector `towards`, in torch in fp32.
 
-    The way is `model.embed`, cut at the maps that are averaged into the embedding; gradients are taken of these maps
-    alone, so that the model keeps no gradients.
+    The forward pass is `model.embed`, split at the maps that are averaged into the embedding; gradients are taken with
+    respect to these maps only, so that none stay in the model.
     """
     model, n_frames, modality = model_of(embedder), len(clip.frames), clip.tracklet.modality
     device = next(model.parameters()).device
@@ -46,41 +46,40 @@ def look(embedder: Embedder, clip: Clip, towards: Floats) -> Looks:
             sim = model.embed_maps(leaves, n_frames, modality)[0] @ target
             gradients = list(torch.autograd.grad(sim, leaves))
     seen, why = activation(maps), grad_cam(maps, gradients)
-    return Looks(stretched(seen - seen.min()).cpu().numpy(), stretched(why).cpu().numpy(), float(sim.detach()))
+    return SaliencyMaps(stretched(seen - seen.min()).cpu().numpy(), stretched(why).cpu().numpy(), float(sim.detach()))
 
 
 def model_of(embedder: Embedder) -> Network:
-    """The network behind an embedder; one without, or without maps to look at, is refused."""
+    """The embedder's network; an embedder without one, or without maps, is refused."""
     if embedder.model is None:
         raise SettingsError(
             "an exported folder holds no network that gradients can pass; name the RUN that it was exported from"
         )
     if not hasattr(embedder.model, "maps_to_pool"):
         raise SettingsError(
-            f"model {embedder.settings.model.name} has no maps_to_pool and embed_maps to look into; give it both "
+            f"model {embedder.settings.model.name} lacks maps_to_pool and embed_maps; give it both "
             "(docs/architecture.md) or compare other RUNs"
         )
     return embedder.model
 
 
 def activation(maps: list[Float[Tensor, "t _ h w"]]) -> Float[Tensor, "t h w"]:
-    """The length of each place's feature vector: the L2 norm over channels, of all maps that are pooled."""
+    """The L2 norm of each position's feature vector, over the channels of all maps that are pooled."""
     return torch.linalg.vector_norm(torch.cat(maps, dim=1), dim=1)  # type: ignore[no-any-return]
 
 
 def grad_cam(maps: list[Float[Tensor, "t _ h w"]], gradients: list[Float[Tensor, "t _ h w"]]) -> Float[Tensor, "t h w"]:
-    """Each place's contribution to the similarity: channels weighted by its gradient, summed, cut off at 0.
+    """Each position's contribution to the similarity: channels weighted by their gradient, summed, clipped at 0.
 
     Source: Grad-CAM, Eqs. 1 and 2.
-    Differs: a channel's weight is not averaged over the whole map. Under a mean over all places (f_d) the gradient is
-    the same everywhere, and this is Grad-CAM; under a mean over each stripe (j_d) it is the same within a stripe, and
-    averaging over all stripes would take one part's weights for another's; under a generalised mean each place counts
-    by its own.
+    Differs: a channel's weight is not averaged over the whole map. With a mean over all positions (f_d) the gradient
+    is the same everywhere, and this is Grad-CAM; with a mean over each stripe (j_d) it is the same within a stripe, and
+    averaging over all stripes would mix the parts' weights; with a generalised mean each position has its own.
     """
     return torch.cat([g * m for g, m in zip(gradients, maps, strict=True)], dim=1).sum(dim=1).relu()
 
 
 def stretched(maps: Float[Tensor, "t h w"]) -> Float[Tensor, "t h w"]:
-    """Divided by the clip's largest value; all zeros stay zeros."""
+    """The maps divided by the clip's largest value; all zeros stay zeros."""
     largest = maps.max()
     return maps / largest if largest > 0 else torch.zeros_like(maps)

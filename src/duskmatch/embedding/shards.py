@@ -1,10 +1,10 @@
-"""Many processes embed one list of tracklets: each its share, in blocks that survive a killed process.
+"""Embedding of one list of tracklets by several processes, each a share, in blocks that survive a killed process.
 
 A block is a file that appears whole or not at all. Each process computes its own blocks, all wait for each other, and
-the first one joins what they left. A second run computes only the blocks that the first had not finished: a block is
-taken only where network, engine, tracklets and the sizes and times of their pictures are the same.
+the first one joins them. A second run computes only missing blocks: a block is reused only if network, engine,
+tracklets and the sizes and times of their pictures are the same.
 
-Under torchrun, or with the variables that it sets (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) by any other starter.
+The processes are started by torchrun, or by anything that sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from duskmatch.errors import DataError, OutputError, SettingsError
 from duskmatch.files import make_folder, write_whole
 from duskmatch.records import Embeddings, Tracklet
 
-BLOCK = 64  # tracklets in a file: lost at most by a killed process
-START, END = timedelta(minutes=10), timedelta(days=30)  # how long the processes wait for each other
+BLOCK = 64  # tracklets in a file; a killed process loses at most these
+START, END = timedelta(minutes=10), timedelta(days=30)  # limits of waiting for each other at start and end
 
 
 class Group:
-    """This process among those that one starter began: `rank` of `world`."""
+    """This process, number `rank` of `world`, and its connection to the others."""
 
     def __init__(self) -> None:
         try:
@@ -50,17 +50,17 @@ class Group:
         self.rank, self.world = torch.distributed.get_rank(), torch.distributed.get_world_size()
 
     def wait(self, out: Path) -> None:
-        """Until all processes have come here; one that ended before will never come."""
+        """Waits for all processes; OutputError if one has ended."""
         try:
             torch.distributed.barrier(self._all)
         except RuntimeError as error:
             text = "not written: another process ended before its share was embedded"
-            raise OutputError(f"{out}: {text}; run the same command again, it goes on from there") from error
+            raise OutputError(f"{out}: {text}; run the same command again to complete it") from error
 
 
 @contextmanager
 def process_group() -> Iterator[Group | None]:
-    """The processes that share the work, or None where this one is alone."""
+    """The processes that share the work; None if there is only this one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield None
         return
@@ -72,7 +72,7 @@ def process_group() -> Iterator[Group | None]:
 
 
 class Shards:
-    """The blocks of one list of tracklets with one network, as files in a folder of their own beside OUT."""
+    """The blocks of one list of tracklets by one network, as files in the folder OUT.parts."""
 
     def __init__(self, embedder: Embedder, tracklets: Sequence[Tracklet], out: Path) -> None:
         self.embedder, self.tracklets = embedder, list(tracklets)
@@ -81,7 +81,7 @@ class Shards:
         self.starts = range(0, len(self.tracklets), BLOCK)
 
     def compute(self, rank: int = 0, world: int = 1, on_progress: Progress | None = None) -> None:
-        """Writes those of this process's blocks that are missing."""
+        """Computes and writes this process's missing blocks."""
         make_folder(self.folder)
         own = self.starts[rank::world]
         for n_done, start in enumerate(own, start=1):
@@ -91,8 +91,8 @@ class Shards:
                 on_progress(n_done, len(own))
 
     def joined(self) -> tuple[Embeddings, Account]:
-        """All blocks as one, in the order of the tracklets; without those that have no readable frame."""
-        blocks = [self._there(start) for start in self.starts]
+        """All blocks joined, in the order of the tracklets; those without a readable frame are left out."""
+        blocks = [self._written(start) for start in self.starts]
         account = Account()
         for block in blocks:
             account.add(block.account)
@@ -101,14 +101,14 @@ class Shards:
         return self.embedder.labelled(rows, vectors, self.tracklets), account
 
     def remove(self) -> None:
-        """After OUT is written."""
+        """Removes the blocks, once OUT is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def file(self, start: int) -> Path:
         return self.folder / f"{start:09d}.safetensors"
 
     def read(self, start: int) -> Rows | None:
-        """A block; None where there is none, or one of other work, or a damaged one."""
+        """A block; None if it is missing, damaged or of other work."""
         try:
             with safe_open(str(self.file(start)), framework="np") as file:
                 header = file.metadata() or {}
@@ -119,7 +119,7 @@ class Shards:
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             return None
 
-    def _there(self, start: int) -> Rows:
+    def _written(self, start: int) -> Rows:
         block = self.read(start)
         if block is None:
             raise DataError(f"{self.file(start)} is missing or damaged; run the same command again")
@@ -133,7 +133,7 @@ class Shards:
 
 
 def work_key(embedder: Embedder, tracklets: Sequence[Tracklet]) -> str:
-    """Changes with anything that changes a vector: network, engine, precision, how frames are read, the pictures."""
+    """A hash of all that changes a vector: network, engine, precision, reading of frames, pictures."""
     engine = embedder.engine
     facts: list[Any] = [embedder.header, embedder.recorded, engine.name, engine.precision, engine.versions]
     facts.append(asdict(embedder.reader))
@@ -146,7 +146,7 @@ def work_key(embedder: Embedder, tracklets: Sequence[Tracklet]) -> str:
 
 
 def _as_on_disk(frame: Path) -> tuple[str, int, int]:
-    """A picture's path, size and time of change; -1 where there is none."""
+    """A picture's path, size and time of change; -1 if it is missing."""
     try:
         found = frame.stat()
     except OSError:

@@ -1,7 +1,7 @@
 """Keeps OpenVINO from breaking signals: compiling a graph leaves the thread's signal stack pointing at freed memory.
 
-The next signal with a Python handler (Ctrl-C, SIGTERM) would then end the process with a segmentation fault instead
-of an answer. Seen with OpenVINO 2026.4 on Linux.
+The next signal with a Python handler (Ctrl-C, SIGTERM) would then end the process with a segmentation fault. Seen with
+OpenVINO 2026.4 on Linux.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class SignalStack(ctypes.Structure):
 
 @contextmanager
 def kept_signal_stack() -> Iterator[None]:
-    """The calling thread's alternate signal stack is afterwards what it was before."""
+    """Restores the calling thread's alternate signal stack after the block."""
     if sys.platform != "linux":
         yield
         return

@@ -16,9 +16,9 @@ COMPILED_CLIPS = {"cpu": 4, "cuda": 32}  # clips in a compiled batch
 
 
 class TorchEngine:
-    """Runs the model as it is at each call: one that is still being trained, or one from a RUN."""
+    """Runs the model, which may still be in training, with its current weights at each call."""
 
-    versions: dict[str, str] = {}  # noqa: RUF012  # torch's own version accompanies every score anyway
+    versions: dict[str, str] = {}  # noqa: RUF012  # torch's version is in every score anyway
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class TorchEngine:
         return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
 
     def _embed(self, frames: Tensor, modality: Modality) -> Tensor:
-        pixels = entering(frames, self.data)
+        pixels = network_input(frames, self.data)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return self.model.embed(pixels, modality)
 
 
-def entering(frames: Tensor, data: DataSettings) -> Tensor:
-    """Clips as they enter a network at test: (b t 3 h w), colours side by side in memory."""
+def network_input(frames: Tensor, data: DataSettings) -> Tensor:
+    """Clips normalised for a network at test: (b t 3 h w), channels last in memory."""
     pixels = normalise(frames, **data.normalisation)
     stack = pixels.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     return stack.view(pixels.shape)

@@ -43,7 +43,7 @@ from duskmatch.files import write_whole
 from duskmatch.records import DIRECTIONS, MODALITIES, Embeddings, Ints, Modality
 
 FORMAT = 1
-# Source: REFERENCE.md 1.1, HITSZ-VCM's own coding.
+# HITSZ-VCM's own coding. Source: docs/datasets.md, "HITSZ-VCM's layout".
 MODALITY_CODES: dict[int, Modality] = {1: "infrared", 2: "visible"}
 READERS: dict[str, Reader] = {".npz": read_npz, ".safetensors": read_safetensors, ".mat": read_mat}
 LABELS = ("pids", "camids", "modalities")  # what the columns of a pair's labels are

@@ -1,7 +1,7 @@
 """The rank of the first match where only the first entry of each person counts.
 
-Source: REFERENCE.md 3, SYSU-MM01 and LLCM: a query's list is thinned to the first entry of each gallery person, and
-CMC is read off that list.
+As on SYSU-MM01 and LLCM: a query's list is reduced to the first entry of each person, and CMC is read off that list.
+Source: docs/evaluation.md, "First entries".
 """
 
 from __future__ import annotations

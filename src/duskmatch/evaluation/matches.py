@@ -4,7 +4,7 @@ Pid -1 is junk, an unknown person: its entries are passed over, neither right no
 match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.
 Camid -1 is an unknown camera, which is never the same as another.
 
-Source: REFERENCE 6b, the habit of Market-1501's evaluators.
+Source: Market-1501's evaluators; docs/evaluation.md, "The protocol".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from duskmatch.records import CAMERA_RULES, CameraRule, Ints
 
 UNKNOWN_PID = UNKNOWN_CAMID = -1
 # (query's camera, gallery's camera) whose entries are taken away, whoever they show.
-# Source: REFERENCE 3, SYSU-MM01. Differs: the other way round too, for when the visible side asks.
+# Source: `eval_sysu` in public code (docs/datasets.md). Differs: the other way round too, for visible queries.
 SKIPPED: dict[CameraRule, tuple[tuple[int, int], ...]] = {"camera-3-skips-camera-2": ((3, 2), (2, 3))}
 
 
@@ -52,8 +52,8 @@ class SamePerson:
 class SamePersonTable:
     """Finds the gallery columns of any queries' pids without a (q g) comparison.
 
-    Source: REFERENCE.md 1.3. Entries with the same pid *and* the same camera as the query are removed; others of that
-    camera stay. Other rules: REFERENCE.md 2.2 (none), 3 (SYSU-MM01's one place with two cameras).
+    Entries with the same pid *and* the same camera as the query are removed; others of that camera stay.
+    Source: docs/evaluation.md, "The protocol"; the rules of other data sets: docs/datasets.md, "Protocols".
     """
 
     def __init__(self, pids: Int64[np.ndarray, " g"], camids: Int64[np.ndarray, " g"], rule: str) -> None:

@@ -7,10 +7,10 @@
 | mINP | n / r_n | mean |
 
 "entries": CMC counts every gallery entry; "identities": only the first entry of each person, for the first match's rank
-alone. mAP and mINP are of the full list either way (REFERENCE.md 3, SYSU-MM01 and LLCM).
+alone. mAP and mINP are of the full list either way.
 
 Only the ranks of the matches matter, so for each match the entries nearer than it are counted, nothing is put in order.
-Source: REFERENCE.md 1.3 (the protocol of HITSZ-VCM's own evaluator).
+Source: docs/evaluation.md, "The figures".
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def score(
 ) -> Scores:
     """CMC, mAP and mINP of the queries by the cosine of L2-normalised vectors, ranked in fp32.
 
-    Source: REFERENCE.md 1.3; ranked by the negated inner product, ties by gallery row.
+    Source: docs/evaluation.md, "The protocol"; ranked by the negated inner product, ties by gallery row.
     """
     check_sides(query, gallery)
     _check_known(query.pids)

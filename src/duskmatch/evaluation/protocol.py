@@ -1,7 +1,7 @@
 """One evaluation by a data set's protocol: each pair and trial scored, the trials averaged.
 
 A protocol is data (`records.Protocol`): pairs of query and gallery, what is removed, how CMC counts, which trials.
-Source: REFERENCE.md 1.3, 2.2, 3.
+Source: docs/datasets.md, "Protocols".
 """
 
 from __future__ import annotations

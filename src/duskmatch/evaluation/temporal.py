@@ -11,7 +11,7 @@ halves of its frames; J is the Jaccard distance of k-reciprocal neighbours alone
 | d_E | `_euclidean` |
 | R*, V, J | `expanded` as in re-ranking, `_encoded`, 1 - S / (2 - S) |
 
-Source: BUPTCampus' published program (REFERENCE.md 2.4), its weights and neighbours.
+Source: the public code of BUPTCampus (dyhBUPT/BUPTCampus), its weights and neighbours; docs/evaluation.md.
 Differs: the program adds 1e-5 under the root and keeps V and J as 16-bit numbers; here neither. Equal distances go by
 row, itself first. J's weights are exp(-d) of Euclidean distances over the largest of the row, not squared ones as in
 `rerank`: that is the program's own.
@@ -93,7 +93,7 @@ class Halves(NamedTuple):
 def halves(tracklet: Tracklet) -> Halves:
     """The first floor(n / 2) frames and the rest; of a single frame both are that frame.
 
-    Frames are then drawn from a half as they are from a whole. Source: REFERENCE.md 2.2, `first_half`, `second_half`.
+    Frames are then drawn from a half as they are from a whole. Source: `first_half`, `second_half` in BUPTCampus' code.
     """
     frames, middle = tracklet.frames, len(tracklet) // 2
     return Halves(replace(tracklet, frames=frames[: middle or 1]), replace(tracklet, frames=frames[middle:]))

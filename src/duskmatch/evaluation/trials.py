@@ -16,7 +16,7 @@ POOLED = ("first_hit", "average_precision", "inp", "query_pids")
 def mean_of_trials(trials: Sequence[Scores]) -> Scores:
     """Means of the figures; counts and per-query arrays are the first trial's.
 
-    Source: REFERENCE.md 3, the mean of ten trials.
+    Source: docs/evaluation.md, "Trials".
     """
     first = trials[0]
     if len(trials) == 1:

@@ -2,7 +2,7 @@
 
 | LbA | here |
 |---|---|
-| matching probability, softmax over the target's places of a cosine | `matching` |
+| matching probability, a softmax of cosines over the target's positions | `matching` |
 | person mask M | `person_mask` |
 | warp, w = sum of p times the target | `warped` |
 | reconstruction, M w + (1 - M) f | `reconstructed` |
@@ -10,7 +10,7 @@
 | dense triplet | `dense_triplet_loss` |
 
 Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
-Correspondences"; REFERENCE 5.1.
+Correspondences"; public code cvlab-yonsei/LbA.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from duskmatch.losses.precision import in_fp32
 
-SHARPNESS = 50.0  # of the softmax over places
-LEAST = 1e-12  # what is divided by, or has its root taken, is at least this
+SHARPNESS = 50.0  # of the softmax over positions
+LEAST = 1e-12  # lower bound of divisors and of arguments of roots
 
 
 @in_fp32
@@ -44,14 +44,14 @@ def person_mask(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
 
 @in_fp32
 def stretched(maps: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
-    """Each map from 0, its least value, to 1, its largest; a flat map is 0 all over."""
+    """Each map scaled so that its smallest value is 0 and its largest 1; a flat map is 0."""
     least, most = maps.amin(dim=(2, 3), keepdim=True), maps.amax(dim=(2, 3), keepdim=True)
     return (maps - least) / (most - least).clamp_min(LEAST)
 
 
 @in_fp32
 def warped(match: Float[Tensor, "n p q"], target: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
-    """The target warped onto `own`: for each position the mean of the target's, weighed by probability."""
+    """The target warped onto `own`: for each position the target's mean, weighted by the probabilities."""
     return (target.flatten(2) @ match.transpose(1, 2)).reshape(target.shape)
 
 
@@ -59,7 +59,7 @@ def warped(match: Float[Tensor, "n p q"], target: Float[Tensor, "n d h w"]) -> F
 def reconstructed(
     own: Float[Tensor, "n d h w"], target: Float[Tensor, "n d h w"], match: Float[Tensor, "n p q"]
 ) -> Float[Tensor, "n d h w"]:
-    """`own`, its person rebuilt from the target and its background left: M w + (1 - M) f."""
+    """`own` with its person rebuilt from the target, and its own background: M w + (1 - M) f."""
     mask = person_mask(own)
     return mask * warped(match, target) + (1 - mask) * own
 
@@ -82,10 +82,10 @@ def dense_triplet_loss(
     *,
     margin: float = 0.3,
 ) -> Float[Tensor, ""]:
-    """Mean over all places of A [ |f - r_pos| - |f - r_neg| + margin ]_+, Euclidean over channels.
+    """Mean over all positions of A [ |f - r_pos| - |f - r_neg| + margin ]_+, Euclidean over channels.
 
-    Source: Park et al. 2021; REFERENCE 5.1. Differs: written out over channels, and A keeps its axis; the published
-    code leans on a library's reduction that has changed since, and its product weighs every picture by every mask.
+    Source: Park et al. 2021. Differs: the distance is over channels, and A keeps its axis; in the public code the axis
+    depends on the library's version, and the product weights every picture by every mask.
     """
     hinge = F.relu(over_channels(own, positive) - over_channels(own, negative) + margin)
     return (attention * hinge).mean()
@@ -93,6 +93,6 @@ def dense_triplet_loss(
 
 @in_fp32
 def over_channels(a: Float[Tensor, "n d h w"], b: Float[Tensor, "n d h w"]) -> Float[Tensor, "n 1 h w"]:
-    """The Euclidean distance of the vectors at each place; the root's slope at 0 is infinite, hence its floor."""
+    """The Euclidean distance of the vectors at each position; clamped, as the root's slope at 0 is infinite."""
     squared = (a - b).square().sum(dim=1, keepdim=True)
     return squared.clamp_min(LEAST).sqrt()

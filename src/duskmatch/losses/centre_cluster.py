@@ -22,7 +22,7 @@ def centre_cluster_loss(
 
     c_y is the mean of the batch's clips of person y, both modalities together.
 
-    Source: MPANet (Wu et al. 2021), the centre cluster loss; REFERENCE 5.2 for its margin.
+    Source: MPANet (Wu et al. 2021), the centre cluster loss; the margin is its public code's.
     """
     people, person = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     if len(people) < 2:
@@ -43,7 +43,7 @@ def hetero_centre_triplet(
 ) -> Float[Tensor, ""]:
     """The sum over people and modalities of [margin + own centre of the other modality - nearest other's centre]_+.
 
-    Source: L_hc_tri (Liu, Tan, Zhou 2020); distances are Euclidean, the nearest other is sought in both modalities.
+    Source: L_hc_tri (Liu, Tan, Zhou 2020); distances are Euclidean; the nearest other is that of either modality.
     """
     people, person = labels.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     n = len(people)
@@ -51,18 +51,18 @@ def hetero_centre_triplet(
     dist = length(everyone[:, None] - everyone[None, :])  # (2p 2p)
     who = people.repeat(2)
     others = dist.masked_fill(who[:, None] == who[None, :], torch.inf).amin(dim=1)
-    own = dist.diagonal(n).repeat(2)  # c_v^i to c_t^i, which both of them have
+    own = dist.diagonal(n).repeat(2)  # c_v^i to c_t^i, for both
     return F.relu(margin + own - others).sum()
 
 
 @in_fp32
 def centres(vectors: Float[Tensor, "n d"], person: Int64[Tensor, "n"], n_people: int) -> Float[Tensor, "p d"]:
-    """The mean vector of each person; `person`: whose each row is, from 0."""
+    """The mean vector of each person; `person`: the person of each row, from 0."""
     own = F.one_hot(person, n_people).to(vectors)  # (n p)
     return own.T @ vectors / own.sum(dim=0)[:, None]
 
 
 @in_fp32
 def length(vectors: Float[Tensor, "*n d"]) -> Float[Tensor, "*n"]:
-    """Euclidean; the root's slope at 0 is infinite, and a person's only clip is its own centre."""
+    """The Euclidean norm; clamped, as the root's slope at 0 is infinite and a person's only clip is its own centre."""
     return vectors.square().sum(dim=-1).clamp_min(1e-12).sqrt()

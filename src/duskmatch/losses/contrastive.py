@@ -17,16 +17,16 @@ def cross_modal_contrastive_loss(
     *,
     temperature: float = 0.1,
 ) -> Float[Tensor, ""]:
-    """Mean of both directions' cross entropies: each clip asks all clips of the other modality for its own person.
+    """Mean of both directions' cross entropies of finding a clip's own person among the clips of the other modality.
 
     Similarities are cosines.
 
-    Source: Khosla et al. 2020, "Supervised Contrastive Learning", Eq. 2 (the mean over positives stands outside of the
+    Source: Khosla et al. 2020, "Supervised Contrastive Learning", Eq. 2 (the mean over positives is outside of the
     logarithm). Differs: candidates are clips of the other modality alone, as in search; not in the paper.
     """
     unit_visible, unit_infrared = F.normalize(visible, dim=1), F.normalize(infrared, dim=1)
-    sim = unit_visible @ unit_infrared.T / temperature  # (b b), visible clips ask
-    same = labels[:, None] == labels[None, :]  # symmetric, True on its diagonal: everybody has a positive
+    sim = unit_visible @ unit_infrared.T / temperature  # (b b), visible clips are queries
+    same = labels[:, None] == labels[None, :]  # symmetric, with a True diagonal: every row has a positive
     return (towards_own(sim, same) + towards_own(sim.T, same)) / 2
 
 

@@ -17,13 +17,13 @@ def distillation_loss(
     teacher: Float[Tensor, "n n_pids"],
     student: Float[Tensor, "n n_pids"],
 ) -> Float[Tensor, ""]:
-    """Mean over clips of KL(p_teacher || p_student), both from logits, least (0) where they agree.
+    """Mean over clips of KL(p_teacher || p_student), both from logits; 0 if they agree.
 
     The caller detaches the side that must not learn.
 
-    Source: REFERENCE 5.2 (MPANet's agreement of modality classifiers), 5.4 (VSD's self-distillation).
-    Differs: VSD's public code hands probabilities, in swapped places, to a function that takes logarithms first, which
-    leaves almost no gradient; this is the divergence that its paper writes.
+    Source: MPANet (Wu et al. 2021), agreement of modality classifiers; VSD (Tian et al. 2021), self-distillation.
+    Differs: VSD's public code passes probabilities, in swapped order, to a function that expects a logarithm first,
+    which leaves almost no gradient; this is the divergence of its paper.
     """
     log_p, log_q = F.log_softmax(teacher, dim=1), F.log_softmax(student, dim=1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
@@ -37,11 +37,11 @@ def sinkhorn_distance(
     epsilon: float = 0.01,
     n_iterations: int = 100,
 ) -> Float[Tensor, ""]:
-    """Sum over all pairs of (mass carried) times (squared distance); every point of a set has the same mass.
+    """Sum over all pairs of (transported mass) times (squared distance); all points of a set have the same mass.
 
-    Source: Cuturi 2013, "Sinkhorn Distances", in logarithms; epsilon and iterations from REFERENCE 5.4.
+    Source: Cuturi 2013, "Sinkhorn Distances", in logarithms; epsilon and iterations: VSD's public code.
     Differs: the plan is held fixed in the backward pass. That is the gradient of the regularised cost at its optimum
-    (the envelope theorem), and 100 iterations need not be kept for it.
+    (the envelope theorem), and needs no memory for 100 iterations.
     """
     cost = (a[:, None] - b[None, :]).square().sum(dim=-1)  # (n m)
     return (plan(cost.detach(), epsilon, n_iterations) * cost).sum()

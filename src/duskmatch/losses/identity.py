@@ -20,7 +20,7 @@ def confusion_loss(
     *,
     mean: bool = False,
 ) -> Float[Tensor, ""]:
-    """Cross entropy to the uniform label: least, 2 log M, when the frozen defense classifier is undecided.
+    """Cross entropy to the uniform label: minimal, 2 log M, when the frozen defense classifier is undecided.
 
     Source: paper, Eq. 3 (l_cov_id).
     """
@@ -37,9 +37,9 @@ def pair_cross_entropy(
     mean: bool = False,
     smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """The sum (or half of it) of both modalities' mean cross entropies to the same labels.
+    """The sum (or half of it) of both modalities' mean cross entropies with the same labels.
 
-    `smoothing` gives this share of a label to all n_pids people alike, the person among them.
+    `smoothing`: this share of a label is spread evenly over all n_pids people, the person included.
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7. Differs: the paper has none.
     """
     total = cross_entropy(logits_visible, labels, smoothing=smoothing)
@@ -47,7 +47,7 @@ def pair_cross_entropy(
     return total / 2 if mean else total
 
 
-# One equation three times, of other logits. Source: paper.
+# The same equation for three kinds of logits. Source: paper.
 attack_identity_loss = pair_cross_entropy  # Eq. 5 (l_att_id): W_att(f)
 defense_identity_loss = pair_cross_entropy  # Eq. 9 (l_def_id): W_def(f_d)
 sequence_identity_loss = pair_cross_entropy  # Eq. 16 (l_p_id): W_se(j_d); its brackets are missing in print

@@ -1,9 +1,9 @@
-"""fp32 for whatever a loss reads or computes, whatever precision the network around it runs in.
+"""fp32 for all losses and their inputs, whatever the precision of the network.
 
-Under autocast every matrix product is rounded to bf16, also where its factors were made fp32 just before: squared
-distances, which are small differences of large products, are then off by more than any margin. Half-precision tensors
-that are handed over are computed on as they are. `in_fp32` ends both. It stands on every function of this room and on
-whatever a method computes from its last feature maps on.
+Under autocast every matrix product is rounded to bf16, even of fp32 factors: squared distances, which are small
+differences of large products, then have errors larger than any margin. Half-precision arguments would be used as they
+are. `in_fp32` prevents both. It decorates every function of this room, and of all methods after their last feature
+maps.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ R = TypeVar("R")
 
 
 def in_fp32(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function without autocast, half-precision tensors among its arguments raised to fp32 first.
+    """The same function without autocast, with half-precision tensors among its arguments raised to fp32.
 
-    A gradient comes back in the precision of what was handed over. Without half precision nothing changes, not a bit.
+    Gradients come back in the precision of the arguments. Without half precision not a bit changes.
     """
 
     @wraps(function)
@@ -41,7 +41,7 @@ def raised(value: Any) -> Any:
 
 
 def without_autocast(values: tuple[Any, ...]) -> AbstractContextManager[Any]:
-    """Switches autocast off on the tensors' device; where it is off already, an exported graph has no trace of it."""
+    """Switches autocast off on the tensors' device; if it is off already, an exported graph has no trace of this."""
     kinds: Iterator[str] = (value.device.type for value in values if isinstance(value, Tensor))
     kind = next(kinds, "meta")
     off = kind == "meta" or not torch.is_autocast_enabled(kind)  # the meta device has no autocast to ask for

@@ -13,7 +13,7 @@ from duskmatch.errors import SettingsError
 from duskmatch.losses.precision import in_fp32
 
 TripletForm = Literal["squared", "euclidean", "squared_over_d"]
-MOST = 88.0  # exp of more is no fp32 number
+MOST = 88.0  # exp of more overflows fp32
 
 
 @in_fp32
@@ -42,17 +42,17 @@ def defense_triplet_loss(
 def rank_loss(
     embeddings: Float[Tensor, "n d"],
     labels: Int64[Tensor, "n"],
-    compared: Bool[Tensor, "n n"],  # which rows an anchor is compared with
+    compared: Bool[Tensor, "n n"],  # row i: the rows that anchor i is compared with
     *,
-    radius: float,  # alpha: nobody else nearer than this
-    margin: float,  # m: the person's own clips nearer than alpha - m
+    radius: float,  # alpha: other people must be farther than this
+    margin: float,  # m: the person's own clips must be nearer than alpha - m
 ) -> Float[Tensor, ""]:
-    """Mean over anchors of how far positives lie outside alpha - m, plus how far negatives lie inside alpha.
+    """Mean over anchors of the excess of positives over alpha - m, plus that of alpha over negatives.
 
-    Only pairs that break their bound count. Positives are averaged; negatives are weighed by exp(alpha - distance),
-    so that the nearest speaks loudest. Vectors are brought to length 1, distances are Euclidean.
+    Only pairs that violate their bound count. Positives are averaged; negatives are weighted by exp(alpha - distance),
+    the nearest most. Vectors are scaled to length 1, distances are Euclidean.
 
-    Source: Ranked List Loss (Wang et al. 2019) with the bounds of REFERENCE 5.4.
+    Source: Ranked List Loss (Wang et al. 2019) with the bounds of VSD's public code.
     Differs: the scale of the exponent is not known here and is 1; an anchor without a positive or a negative among
     `compared` adds nothing for it.
     """
@@ -61,7 +61,7 @@ def rank_loss(
     other = compared & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     too_far, too_near = dist - (radius - margin), radius - dist
     positives, negatives = other & same & (too_far > 0), other & ~same & (too_near > 0)
-    weights = too_near.detach().exp() * negatives  # a weight is no target: no gradient
+    weights = too_near.detach().exp() * negatives  # no gradient through weights
     return (averaged(too_far, positives.to(dist)) + averaged(too_near, weights)).mean()
 
 
@@ -81,25 +81,25 @@ def squared_difference_loss(
 ) -> Float[Tensor, ""]:
     """Mean over anchors of log(1 + exp(-y s)), s = min(gamma (d_p - d_n)^2, 88), y = 1 where d_n >= d_p, else -1.
 
-    d_p, d_n: the anchor's mean distance to its positives and to its negatives, weighed by softmax of the distance, and
-    of the distance taken negative: far positives and near negatives count most.
+    d_p, d_n: the anchor's mean distance to its positives and to its negatives, weighted by the softmax of the distance
+    and of the negated distance: far positives and near negatives count most.
 
-    Source: Ye et al. 2021; REFERENCE 5.5. Differs: vectors have length 1 first (`normalised`); without, s lies at 88
-    from the first iteration on, where nothing is learnt.
+    Source: CAJL (Ye et al. 2021) and its public code. Differs: vectors have length 1 first (`normalised`); otherwise
+    s is 88 from the first iteration on, where the gradient is 0.
     """
     dist = pairwise_distance(F.normalize(embeddings, dim=1) if normalised else embeddings, "euclidean")
     positive, negative, whole = pairs(labels)
-    d_p = weighed(dist, dist, positive)[whole]
-    d_n = weighed(dist, -dist, negative)[whole]
+    d_p = weighted(dist, dist, positive)[whole]
+    d_n = weighted(dist, -dist, negative)[whole]
     s = (gamma * (d_p - d_n).square()).clamp_max(MOST)
     return F.softplus(torch.where(d_n >= d_p, -s, s)).mean()
 
 
 @in_fp32
-def weighed(
+def weighted(
     dist: Float[Tensor, "n n"], scores: Float[Tensor, "n n"], counted: Bool[Tensor, "n n"]
 ) -> Float[Tensor, " n"]:
-    """Each row's mean over what is counted, by softmax of the scores; 0 for a row where nothing is."""
+    """Each row's mean over the counted columns, weighted by softmax of the scores; 0 for a row without any."""
     scores = scores.masked_fill(~counted, torch.finfo(scores.dtype).min)  # not infinite: rows may be empty
     return (scores.softmax(dim=1) * counted * dist).sum(dim=1)
 
@@ -109,11 +109,11 @@ class Pairs(NamedTuple):
 
     positive: Bool[Tensor, "n n"]
     negative: Bool[Tensor, "n n"]
-    whole: Bool[Tensor, " n"]  # rows that have one of both
+    whole: Bool[Tensor, " n"]  # rows that have both
 
 
 def pairs(labels: Int64[Tensor, "n"]) -> Pairs:
-    """By labels alone, for a distance that is no number must stay in the loss to be named."""
+    """The pairs by labels alone: a NaN distance must stay in the loss, which is then reported."""
     same = labels[:, None] == labels[None, :]  # (n n)
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     whole = positive.any(dim=1) & (~same).any(dim=1)

@@ -4,17 +4,16 @@
 |---|---|---|---|
 | 2 | E^V, E^I, E_def, W_def | Eqs. 9, 10 | "defense", stage 1 |
 | 3, 10 | E^V, E^I, E_def, E_lstm, W_se | Eq. 16 | "sequence" |
-| 4, 8 | W_def fixed | | in no `trains` but line 2's |
+| 4, 8 | W_def fixed | | only line 2's `trains` has it |
 | 5, 11 | E^V, E^I, E_att, W_att | Eqs. 3, 5 | "attack" |
 | 9 | E_def | Eqs. 9, 10 | "defense", stage 2 |
 | before 1 | E^V, E^I, E_def, W_def | Eqs. 9, 10, as the Baseline | "defense", stage 0 |
 
-Modules that the paper's listing does not name: IMSA and f^l's normalisation go with lines 5 and 11, CMCA and f_d's with
-2 and 9, the maps of Eq. 12 with 3 and 10. Line 5 names E_def as well, which is not on the path of Eqs. 3 and 5: it gets
-no gradient.
+Modules that the paper's listing does not name: IMSA and f^l's normalisation are trained in lines 5 and 11, CMCA and
+f_d's in 2 and 9, the maps of Eq. 12 in 3 and 10. Line 5 names E_def as well, which gets no gradient from Eqs. 3 and 5.
 
-Differs: Table I's rows without the sequence part keep training the stems by Eqs. 9 and 10 in stage 2, which Eq. 16
-does in the full model; rows without the attack train everything to the end, for nothing attacks W_def.
+Differs: Table I's rows without the sequence part keep training the stems by Eqs. 9 and 10 in stage 2, as Eq. 16 does
+in the full model; rows without the attack train everything to the end, since nothing attacks W_def.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from duskmatch.losses import (
     in_fp32,
     sequence_identity_loss,
 )
-from duskmatch.models.common_losses import CommonLosses, Seen, accuracy
+from duskmatch.models.common_losses import CommonLosses, Outputs, accuracy
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
 from duskmatch.models.network import STEMS, Due
 from duskmatch.models.self_attack import DefenseMaps, Pairing, SelfAttackDefense
 
-MIXING = "temporal_mixing"  # goes where E_def goes
+MIXING = "temporal_mixing"  # trained with E_def
 DEFENSE = ("defense_encoder", "cross_attention3", "cross_attention4", "defense_neck")
 BASELINE = (*STEMS, "defense_encoder", "defense_neck", "defense_classifier")
 SEQUENCE = ("guidance", "sequence_neck", "sequence_classifier")
@@ -52,15 +51,15 @@ ATTACK = ("self_attention", "attack_encoder", "attack_neck", "attack_classifier"
 
 @dataclass(frozen=True)
 class PaperLosses(CommonLosses):
-    """Adds the paper's losses, in the form that the settings give them."""
+    """The common losses and the paper's, in the form chosen by the settings."""
 
-    def of_pairs(self, loss: Callable[..., Tensor]) -> Callable[[Seen], Tensor]:
-        """Eq. 5, 9 or 16."""
+    def of_pairs(self, loss: Callable[..., Tensor]) -> Callable[[Outputs], Tensor]:
+        """Eq. 5, 9 or 16 as a function of the outputs."""
         form = {"mean": self.settings.identity == "mean", "smoothing": self.settings.label_smoothing}
-        return lambda seen: loss(*seen.logits.chunk(2), seen.labels.chunk(2)[0], **form)
+        return lambda out: loss(*out.logits.chunk(2), out.labels.chunk(2)[0], **form)
 
     def confusion(self, f: Float[Tensor, "n d"], w_def: Float[Tensor, "n_pids d"]) -> Float[Tensor, ""]:
-        """Source: paper, Eq. 3. W_def is detached: in a joint step it trains by Eq. 9 and must not by Eq. 3."""
+        """Source: paper, Eq. 3. W_def is detached: a joint step must not train it by Eq. 3."""
         logits = in_fp32(F.linear)(f, w_def.detach())
         return confusion_loss(*logits.chunk(2), mean=self.settings.identity == "mean")
 
@@ -68,9 +67,9 @@ class PaperLosses(CommonLosses):
         """The minimum of Eq. 3, near which the attack is idle. Source: docs/method.md, row 32."""
         return math.log(n_pids) * (1 if self.settings.identity == "mean" else 2)
 
-    def contrastive(self, seen: Seen) -> Float[Tensor, ""]:
-        """Between the modalities of this batch, or of all processes' batches. Differs: not in the paper."""
-        (visible, infrared), (labels, _) = seen.embedding.chunk(2), seen.labels.chunk(2)
+    def contrastive(self, out: Outputs) -> Float[Tensor, ""]:
+        """The contrastive loss over this batch, or over those of all processes. Differs: not in the paper."""
+        (visible, infrared), (labels, _) = out.embedding.chunk(2), out.labels.chunk(2)
         return self.contrastive_of(visible, infrared, labels)
 
     @in_fp32
@@ -81,37 +80,37 @@ class PaperLosses(CommonLosses):
         return cross_modal_contrastive_loss(*rows, temperature=self.settings.contrastive_temperature)
 
 
-def see_defense(model: SelfAttackDefense, pairing: Pairing, forward: Forward[DefenseMaps]) -> Seen:
+def defense_outputs(model: SelfAttackDefense, pairing: Pairing, forward: Forward[DefenseMaps]) -> Outputs:
     """f_d and its logits by W_def."""
     f_d = model.defense_embedding(forward.maps, forward.n_frames, pairing)
-    return Seen(f_d.pooled, f_d.embedding, model.defense_classifier(f_d.embedding), forward.both_labels)
+    return Outputs(f_d.pooled, f_d.embedding, model.defense_classifier(f_d.embedding), forward.both_labels)
 
 
-def see_sequence(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Seen:
+def sequence_outputs(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Outputs:
     """j_d and its logits by W_se."""
     j_d = model.sequence_embedding(forward.maps.maps, forward.n_frames)
-    return Seen(j_d, j_d, model.sequence_classifier(j_d), forward.both_labels)
+    return Outputs(j_d, j_d, model.sequence_classifier(j_d), forward.both_labels)
 
 
-def see_attack(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Seen:
+def attack_outputs(model: SelfAttackDefense, forward: Forward[DefenseMaps]) -> Outputs:
     """f^l and its logits by W_att."""
     f = model.attack_embedding(forward.shallow, forward.n_frames)
-    return Seen(f, f, model.attack_classifier(f), forward.both_labels)
+    return Outputs(f, f, model.attack_classifier(f), forward.both_labels)
 
 
-def defense_terms(model: SelfAttackDefense, losses: PaperLosses, stage: int) -> tuple[Term[Seen], ...]:
-    """Source: paper, Eqs. 9 and 10; the contrastive loss, where there is no j_d to take it, is not in the paper."""
+def defense_terms(model: SelfAttackDefense, losses: PaperLosses, stage: int) -> tuple[Term[Outputs], ...]:
+    """Source: paper, Eqs. 9 and 10; the contrastive loss, used if there is no j_d, is not in the paper."""
     loss = losses.settings
     lambda_2, contrastive = loss.defense_weight, loss.contrastive_weight
     terms = (
         Term("defense_identity", lambda_2, losses.of_pairs(defense_identity_loss)),
         Term("defense_triplet", lambda_2 * loss.triplet_weight, losses.triplet),
-        Term("contrastive", contrastive, losses.contrastive),  # on what is searched with
+        Term("contrastive", contrastive, losses.contrastive),  # on the embedding
     )
     return terms if contrastive and (stage == 0 or not model.has_sequence) else terms[:2]
 
 
-def sequence_terms(losses: PaperLosses) -> tuple[Term[Seen], ...]:
+def sequence_terms(losses: PaperLosses) -> tuple[Term[Outputs], ...]:
     """Source: paper, Eq. 16; the triplet and the contrastive loss on j_d are options that the paper does not have."""
     loss = losses.settings
     options = (
@@ -122,20 +121,20 @@ def sequence_terms(losses: PaperLosses) -> tuple[Term[Seen], ...]:
     return (lambda_3, *(term for term in options if term.weight))
 
 
-def attack_terms(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Term[Seen], ...]:
-    """Source: paper, Eqs. 3 and 5; without Eq. 3 where its weight is 0: as many parameters, and no attack."""
+def attack_terms(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Term[Outputs], ...]:
+    """Source: paper, Eqs. 3 and 5; Eq. 3 is left out at weight 0, which keeps the parameters without the attack."""
     loss, w_def = losses.settings, model.defense_classifier.weight
     terms = (
-        Term[Seen]("confusion", loss.confusion_weight, lambda seen: losses.confusion(seen.embedding, w_def)),
+        Term[Outputs]("confusion", loss.confusion_weight, lambda out: losses.confusion(out.embedding, w_def)),
         Term("attack_identity", loss.attack_weight, losses.of_pairs(attack_identity_loss)),
     )
     return terms if loss.confusion_weight else terms[1:]
 
 
-def attack_figures(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Figure[Seen], ...]:
-    """W_att's accuracy, and how far Eq. 3 is above its least value."""
+def attack_figures(model: SelfAttackDefense, losses: PaperLosses) -> tuple[Figure[Outputs], ...]:
+    """W_att's accuracy, and Eq. 3 less its minimum."""
     w_def, least = model.defense_classifier.weight, losses.least_confusion(model.n_pids)
-    excess = Figure[Seen]("confusion_excess", lambda seen: losses.confusion(seen.embedding, w_def) - least)
+    excess = Figure[Outputs]("confusion_excess", lambda out: losses.confusion(out.embedding, w_def) - least)
     figures = (Figure("attack_accuracy", accuracy), excess)
     return figures if losses.settings.confusion_weight else figures[:1]
 
@@ -154,7 +153,7 @@ def updates(model: SelfAttackDefense, settings: Settings, due: Due, processes: A
 
 
 def self_pair_drawn(settings: Settings, step: int) -> bool:
-    """True where CMCA takes each clip as its own partner in this iteration: a pure function of (seed, step)."""
+    """True if each clip is its own partner in CMCA in this iteration: a pure function of (seed, step)."""
     if not settings.train.self_pair_probability:
         return False
     rng = np.random.Generator(np.random.Philox(key=[settings.seed % 2**63, step]))
@@ -171,16 +170,16 @@ def sub_steps(
     pairing: Pairing = "cross",
     processes: AllProcesses = ALONE,
 ) -> list[SubStep]:
-    """The updates of one iteration, in order. `attacking` False leaves the attack out until W_def has learnt.
+    """The updates of one iteration, in order; `attacking` False leaves out the attack.
 
     Stage 0 is the Baseline: Eqs. 9 and 10 on the mean of F_{t,d} itself.
-    Source: paper, III-B, "pre-trained" W_def. Differs: it does not say how; Algorithm 1 has no such stage.
+    Source: paper, III-B, "pre-trained" W_def. Differs: the paper does not say how; Algorithm 1 has no such stage.
     """
     losses = PaperLosses(loss, processes)
 
     def defense(trains: tuple[str, ...], pairing: Pairing) -> SubStep:
-        see, terms = partial(see_defense, model, pairing), defense_terms(model, losses, stage)
-        return SubStep("defense", trains, see, terms, (Figure("defense_accuracy", accuracy),))
+        compute, terms = partial(defense_outputs, model, pairing), defense_terms(model, losses, stage)
+        return SubStep("defense", trains, compute, terms, (Figure("defense_accuracy", accuracy),))
 
     if stage == 0:
         return [defense(BASELINE, "skip")]
@@ -198,9 +197,9 @@ def sub_steps(
 
     steps = [defense(defense_trains, pairing)]
     if model.has_sequence:
-        see, figure = partial(see_sequence, model), Figure("sequence_accuracy", accuracy)
-        steps.append(SubStep("sequence", sequence_trains, see, sequence_terms(losses), (figure,)))
+        compute, figure = partial(sequence_outputs, model), Figure("sequence_accuracy", accuracy)
+        steps.append(SubStep("sequence", sequence_trains, compute, sequence_terms(losses), (figure,)))
     if model.has_attack and attacking and not only_encoder:
         terms, figures = attack_terms(model, losses), attack_figures(model, losses)
-        steps.append(SubStep("attack", (*STEMS, *ATTACK), partial(see_attack, model), terms, figures))
+        steps.append(SubStep("attack", (*STEMS, *ATTACK), partial(attack_outputs, model), terms, figures))
     return steps

@@ -19,14 +19,14 @@ from duskmatch.models.gauges import branch_over_trunk
 class NonLocal(nn.Module):
     """`trunk` plus attention from the positions of `asking` (queries) to those of `source` (keys and values).
 
-    `branch_ratio` holds |branch| / |trunk| of the last forward in training: under 0.01 the block has not opened.
+    `branch_ratio` holds |branch| / |trunk| of the last forward in training: under 0.01 the block has hardly an effect.
     """
 
     def __init__(self, channels: int, *, inner: int | None = None, pool_keys: bool = False, start: float = 0.0) -> None:
-        """`inner`: the width of queries, keys and values, half of `channels` where it is None.
+        """`inner`: the width of queries, keys and values; None: half of `channels`.
 
-        `start`: the weight that the last normalisation begins with; at 0 the block begins as the identity, so that
-        loaded weights keep their meaning, and in a short run it may never open.
+        `start`: the initial weight of the last normalisation; at 0 the block starts as the identity, so that loaded
+        weights keep their meaning, but a short run may hardly change it.
         """
         super().__init__()
         inner = inner or max(channels // 2, 1)
@@ -60,9 +60,9 @@ class NonLocal(nn.Module):
     def mixed(
         self, query: Float[Tensor, "m 1 p c"], key: Float[Tensor, "m 1 q c"], value: Float[Tensor, "m 1 q c"]
     ) -> Float[Tensor, "m 1 p c"]:
-        """For each position the mean of values, weighed by the softmax of products."""
+        """For each query position the mean of the values, weighted by the softmax of its products with the keys."""
         # scale 1: the embedded Gaussian has no square root of the width in its exponent
-        if torch.compiler.is_exporting():  # OpenVINO 2026.4 joins the one call with the reshapes around it, wrongly
+        if torch.compiler.is_exporting():  # OpenVINO 2026.4 fuses the single call wrongly
             return (query @ key.transpose(-2, -1)).softmax(dim=-1) @ value
         return F.scaled_dot_product_attention(query, key, value, scale=1.0)
 
@@ -76,18 +76,18 @@ class DotProduct(NonLocal):
     def mixed(
         self, query: Float[Tensor, "m 1 p c"], key: Float[Tensor, "m 1 q c"], value: Float[Tensor, "m 1 q c"]
     ) -> Float[Tensor, "m 1 p c"]:
-        # without a softmax the last two may be multiplied first: c x c numbers in the place of p x q
+        # without a softmax the last two can be multiplied first: c x c numbers instead of p x q
         return query @ (key.transpose(-2, -1) @ value) / key.shape[-2]
 
 
 def positions(maps: Float[Tensor, "n c h w"], n_frames: int) -> Float[Tensor, "clips 1 p c"]:
-    """Every position of every frame of a clip as one row: (clips, 1, t*h*w, c)."""
+    """The positions of all frames of a clip as rows: (clips, 1, t*h*w, c)."""
     n, c, h, w = maps.shape
     return maps.permute(0, 2, 3, 1).reshape(n // n_frames, 1, n_frames * h * w, c)
 
 
 class IntraModalitySelfAttention(nn.Module):
-    """IMSA: highlights perturbations in shallow features, each frame for itself.
+    """IMSA: self-attention on shallow features, within each frame.
 
     Source: paper, Eq. 2 and Fig. 3.
     """
@@ -104,8 +104,8 @@ class CrossModalityCrossAttention(nn.Module):
     """CMCA(A, B): A with the information that it has in common with B.
 
     Source: paper, Eq. 7 and Fig. 4.
-    Differs: the text does not say who asks. `cross_query` "own" (default): A asks, B answers; "other": B asks, A
-    answers, as in the group's later code. A's residual is kept in both.
+    Differs: the text does not say which map gives the queries. `cross_query` "own" (default): A gives queries, B keys
+    and values; "other": the reverse, as in the group's later code. A's residual is kept in both.
     """
 
     def __init__(self, channels: int, settings: SelfAttackSettings) -> None:

@@ -23,7 +23,7 @@ LITE0 = "efficientnet_lite0"
 
 
 def make_stem(settings: BackboneSettings) -> resnet.Stem | efficientnet.LiteStem:
-    """The shallow part, (n 3 h w) -> (n c h4 w4); its `channels` are c."""
+    """The shallow part, (n 3 h w) -> (n c h4 w4), with c as its `channels`."""
     if settings.backbone == LITE0:
         return efficientnet.LiteStem(settings.width)
     return resnet.Stem(resnet.stem_channels(settings.width))
@@ -35,7 +35,7 @@ def make_stages(settings: BackboneSettings) -> Encoder:
     if name == LITE0:
         return efficientnet.LiteStages(width, last_stride, settings.head_width)
     if settings.head_width is not None:
-        raise SettingsError(f"model.head_width is of {LITE0}; a {name} has its own width; leave it at None")
+        raise SettingsError(f"model.head_width needs model.backbone {LITE0}; got {name}; leave it at null")
     return resnet.Stages(name, width, last_stride)
 
 
@@ -50,10 +50,10 @@ def initialise(module: nn.Module) -> None:
 
 
 def load_backbone(pieces: list[nn.Module], weights: Mapping[str, Tensor], source: str) -> None:
-    """Fills stems and stages by name, a ResNet's by torchvision's; the classifier of the file is not used.
+    """Fills stems and stages by name (torchvision's names for a ResNet); the file's classifier is not used.
 
-    Every parameter of every piece must be in the file with its shape, but for an encoder's `fresh` ones: a half-loaded
-    network is refused.
+    Every parameter of every piece must be in the file with its shape, except an encoder's `fresh` ones: a network is
+    never half loaded.
     """
     for piece in pieces:
         fresh: tuple[str, ...] = getattr(piece, "fresh", ())

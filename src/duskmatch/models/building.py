@@ -1,4 +1,4 @@
-"""A method by the settings: its network with random weights of the seed, and the updates of an iteration."""
+"""A method from the settings: its network with the seed's random weights, and the updates of an iteration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find_method(name: str) -> Method:
 
 
 def settings_of(method: Method, model: ModelSettings) -> BackboneSettings:
-    """The settings of the method's network: its part of `model.`, and `model.options`.
+    """The settings of the method's network, from `model.` and `model.options`.
 
     A setting that the method does not have is refused unless it is at its default.
     """
@@ -48,7 +48,7 @@ def settings_of(method: Method, model: ModelSettings) -> BackboneSettings:
 
 
 def due_updates(model: Network, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """The sub-steps of an iteration, with the weights that `loss.weights` gives in the place of the method's own."""
+    """The sub-steps of an iteration, their terms weighted by `loss.weights` if it has them."""
     steps = find_method(settings.model.name).updates(model, settings, due, processes)
     given = settings.loss.weights
     return [
@@ -58,7 +58,7 @@ def due_updates(model: Network, settings: Settings, due: Due, processes: AllProc
 
 
 def check_weights(model: Network, settings: Settings) -> None:
-    """Refuses a weight whose name is no term of this run."""
+    """Refuses a name in `loss.weights` that is no term of this run."""
     train = settings.train
     lengths = train.stage0_epochs, train.stage1_epochs, train.stage2_epochs
     ends = (Due(epoch=train.n_epochs - 1, stage=stage, accuracy=1.0) for stage, n in enumerate(lengths) if n)
@@ -66,11 +66,11 @@ def check_weights(model: Network, settings: Settings) -> None:
     for name in settings.loss.weights:
         if name not in terms:
             has = ", ".join(by_likeness(name, terms))
-            raise SettingsError(f"loss.weights {name} must be of a term of this run, which has {has}")
+            raise SettingsError(f"loss.weights {name} must name a term of this run; it has {has}")
 
 
 class NoRandomStart(TorchFunctionMode):
-    """Leaves random starts out: on the meta device they draw nothing, yet make torch import its compiler (1 s)."""
+    """Skips random initialisation: on the meta device it draws nothing, but makes torch import its compiler (1 s)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

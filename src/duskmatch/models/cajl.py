@@ -1,4 +1,4 @@
-"""CAJL: channel augmented joint learning; every visible clip enters twice, once as one of its channels.
+"""CAJL: channel augmented joint learning; each visible clip is used twice, once as one of its channels.
 
 | CAJL | here |
 |---|---|
@@ -9,8 +9,9 @@
 | enhanced squared difference | `losses.triplet` |
 
 Source: Ye et al. 2021, "Channel Augmented Joint Learning for Visible-Infrared Recognition"; its body is AGW's, Ye et
-al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; REFERENCE 5.5.
-Differs: clips in the place of pictures, with one draw for a clip.
+al. 2022, "Deep Learning for Person Re-identification: A Survey and Outlook"; public code
+mangye16/Cross-Modal-Re-ID-baseline.
+Differs: clips instead of pictures, with one draw per clip.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from duskmatch.config import PooledSettings, Positive, Settings, Share
 from duskmatch.losses import in_fp32, squared_difference_loss
 from duskmatch.models.attention import DotProduct
 from duskmatch.models.channels import erased, one_channel
-from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.common_losses import CommonLosses, Outputs
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.method import ALONE, AllProcesses, Draws, Forward, Pixels, SubStep, Term
 from duskmatch.models.network import Clips, Due, LastMaps, Shallow, Vectors, every_part
 from duskmatch.records import Modality
 
-N_BLOCKS = (2, 3)  # behind so many of the last blocks of stages 2 and 3; of all, where a stage has fewer
+N_BLOCKS = (2, 3)  # non-local blocks, after the last blocks of stages 2 and 3; at most one after each
 
 
 class CAJLSettings(PooledSettings):
-    """flip: the embedding is the mean with that of the mirrored clip, which every score says; erase: share of the clips
-    with a rectangle blanked; exchange_grey: brightness is a fourth channel to exchange with; normalised, gamma: of
+    """flip: average the embedding with the mirrored clip's, which every score reports; erase: share of the clips with a
+    blanked rectangle; exchange_grey: brightness is a fourth channel to exchange with; normalised, gamma: arguments of
     `squared_difference_loss`.
     """
 
@@ -59,7 +60,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         stages = (self.encoder.layer2, self.encoder.layer3)
         n2, n3 = (min(n, len(stage)) for n, stage in zip(N_BLOCKS, stages, strict=True))
         _, d2, d3, _ = self.encoder.stage_channels
-        # beside the stages and not in them, whose names are those of published weights
+        # not inside the stages, which keep the names of published weights
         self.non_local2 = nn.ModuleList(DotProduct(d2, inner=1) for _ in range(n2))
         self.non_local3 = nn.ModuleList(DotProduct(d3, inner=1) for _ in range(n3))
         self.test_time_extras = ("mean with the mirrored clip",) if settings.flip else ()
@@ -79,7 +80,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
         maps = super().maps_to_pool(clips, modality)
         if self.settings.flip:
             (mirrored,) = super().maps_to_pool(clips.flip(-1), modality)
-            maps.append(mirrored.flip(-1))  # back, so that positions of both maps agree
+            maps.append(mirrored.flip(-1))  # mirrored back, so that positions of both maps agree
         return maps
 
     def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
@@ -87,7 +88,7 @@ class ChannelAugmentedJointLearning(FrameNetwork):
 
 
 def attending(stage: nn.Sequential, blocks: nn.ModuleList, maps: Float[Tensor, "n _ h w"]) -> Tensor:
-    """The stage with a non-local block behind each of its last blocks."""
+    """The output of a stage with a non-local block after each of its last blocks."""
     first = len(stage) - len(blocks)
     for i, block in enumerate(stage):
         maps = block(maps)
@@ -101,29 +102,29 @@ def three_parts(
 ) -> tuple[Float[Tensor, "b2 t 3 h w"], Clips]:
     """Visible clips followed by their channel-exchanged copies, and infrared clips, each part erased by its own draw.
 
-    Source: REFERENCE 5.5.
+    Source: CAJL's public code; docs/methods.md, "three parts".
     """
     exchanged = one_channel(pixels.visible, rng, grey=settings.exchange_grey)
     parts = (torch.cat([pixels.visible, exchanged]), one_channel(pixels.infrared, rng, grey=True))
-    both, alone = (pixels.enter(erased(part, settings.erase, rng)) for part in parts)
+    both, alone = (pixels.normalise(erased(part, settings.erase, rng)) for part in parts)
     return both, alone
 
 
-def see(model: ChannelAugmentedJointLearning, settings: Settings, due: Due, forward: Forward[Tensor]) -> Seen:
-    """All three parts of a batch."""
+def outputs(model: ChannelAugmentedJointLearning, settings: Settings, due: Due, forward: Forward[Tensor]) -> Outputs:
+    """The outputs for all three parts of a batch."""
     assert forward.pixels is not None, "channels are exchanged in pixels"
     n_frames = forward.n_frames
     visible, infrared = three_parts(forward.pixels, model.settings, Draws(settings.seed, due.step).rng)
     shallow = [model.stem_visible(visible.flatten(0, 1)), model.stem_infrared(infrared.flatten(0, 1))]
     pooled = model.pooled(model.shared_maps(torch.cat(shallow), n_frames), n_frames)  # (3b d)
     embedding = model.neck(pooled)
-    return Seen(pooled, embedding, model.classifier(embedding), forward.labels.repeat(3))
+    return Outputs(pooled, embedding, model.classifier(embedding), forward.labels.repeat(3))
 
 
 def updates(
     model: ChannelAugmentedJointLearning, settings: Settings, due: Due, processes: AllProcesses = ALONE
 ) -> list[SubStep]:
-    """One update of everything."""
+    """One update of all parameters."""
     losses, own = CommonLosses(settings.loss, processes), model.settings
 
     @in_fp32
@@ -133,10 +134,10 @@ def updates(
 
     terms = (
         Term("identity", 1.0, losses.identity),
-        Term[Seen](
+        Term[Outputs](
             "squared_difference",
             settings.loss.triplet_weight,
-            lambda seen: squared_difference(losses.compared(seen), seen.labels),
+            lambda out: squared_difference(losses.compared(out), out.labels),
         ),
     )
-    return [SubStep("main", every_part(model), partial(see, model, settings, due), terms, (IDENTITY_ACCURACY,))]
+    return [SubStep("main", every_part(model), partial(outputs, model, settings, due), terms, (IDENTITY_ACCURACY,))]

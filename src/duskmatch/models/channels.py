@@ -1,4 +1,4 @@
-"""Clips of pixels varied by their colour channels, on the device, by one draw for each clip."""
+"""Augmentation of clips by their colour channels, on the device, with one draw per clip."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 
 from duskmatch.pixels import LUMA
 
-MEAN_COLOUR = (124, 116, 104)  # ImageNet's, which is 0 as it enters the network
-AREA, ASPECT = (0.02, 0.4), 0.3  # of a blanked rectangle: its share of the picture, its least height over width
+MEAN_COLOUR = (124, 116, 104)  # ImageNet's, 0 after normalisation
+AREA, ASPECT = (0.02, 0.4), 0.3  # of a blanked rectangle: range of its share of the picture, least height over width
 
 
 def one_channel(
     clips: UInt8[Tensor, "b t 3 h w"], rng: np.random.Generator, *, grey: bool = False
 ) -> UInt8[Tensor, "b t 3 h w"]:
-    """Each clip seen through one of its channels, in all three places; `grey`: or through its brightness, 1 in 4.
+    """Each clip with one of its channels copied to all three; with `grey`, one clip in 4 becomes its brightness.
 
-    Source: Ye et al. 2021; REFERENCE 5.5.
+    Source: CAJL (Ye et al. 2021) and its public code.
     """
     choices = rng.integers(4 if grey else 3, size=len(clips))
-    seen = [
+    chosen = [
         brightness(clip) if choice == 3 else clip[:, choice : choice + 1]
         for clip, choice in zip(clips, choices, strict=True)
     ]
-    return torch.stack(seen).expand(clips.shape)
+    return torch.stack(chosen).expand(clips.shape)
 
 
 def brightness(clip: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 1 h w"]:
@@ -36,9 +36,9 @@ def brightness(clip: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 1 h w"]:
 
 
 def erased(clips: UInt8[Tensor, "b t 3 h w"], share: float, rng: np.random.Generator) -> UInt8[Tensor, "b t 3 h w"]:
-    """A rectangle blanked in about this share of the clips, at one place in all frames of a clip.
+    """The clips, about this share of which have a rectangle blanked, at the same place in all frames.
 
-    Source: REFERENCE 5.5; the rectangle as in Zhong et al. 2017, "Random Erasing Data Augmentation".
+    Source: CAJL's public code; the rectangle as in Zhong et al. 2017, "Random Erasing Data Augmentation".
     """
     clips = clips.clone()
     colour = torch.tensor(MEAN_COLOUR, dtype=torch.uint8, device=clips.device).view(3, 1, 1)

@@ -1,4 +1,4 @@
-"""The losses that most methods share, in the form that the settings give them, and classification accuracy."""
+"""The losses that most methods share, in the form chosen by the settings, and classification accuracy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from duskmatch.models.method import ALONE, AllProcesses
 
 
 @dataclass(frozen=True)
-class Seen:
+class Outputs:
     """Each clip's vector before and after its normalisation, its logits and its label; visible clips first."""
 
     pooled: Float[Tensor, "n d"]
@@ -24,20 +24,20 @@ class Seen:
 
 @dataclass(frozen=True)
 class CommonLosses:
-    """Cross entropy over this process's clips, triplets over those of all where `processes` gathers them."""
+    """Cross entropy over this process's clips; triplets over those of all processes if `processes` gathers them."""
 
     settings: LossSettings
     processes: AllProcesses = ALONE
 
-    def identity(self, seen: Seen) -> Float[Tensor, ""]:
-        return self.cross_entropy(seen.logits, seen.labels)
+    def identity(self, out: Outputs) -> Float[Tensor, ""]:
+        return self.cross_entropy(out.logits, out.labels)
 
-    def triplet(self, seen: Seen) -> Float[Tensor, ""]:
-        return self.triplet_of(self.compared(seen), seen.labels)
+    def triplet(self, out: Outputs) -> Float[Tensor, ""]:
+        return self.triplet_of(self.compared(out), out.labels)
 
-    def compared(self, seen: Seen) -> Float[Tensor, "n d"]:
-        """The vectors that a triplet loss takes, by `loss.triplet_on`."""
-        return seen.embedding if self.settings.triplet_on == "embedding" else seen.pooled
+    def compared(self, out: Outputs) -> Float[Tensor, "n d"]:
+        """The vectors of the triplet loss, by `loss.triplet_on`."""
+        return out.embedding if self.settings.triplet_on == "embedding" else out.pooled
 
     @in_fp32
     def cross_entropy(self, logits: Float[Tensor, "n n_pids"], labels: Int64[Tensor, " n"]) -> Float[Tensor, ""]:
@@ -50,9 +50,9 @@ class CommonLosses:
         return defense_triplet_loss(gather(vectors), gather(labels), margin=loss.margin, form=loss.triplet)
 
 
-def accuracy(seen: Seen) -> Float[Tensor, ""]:
+def accuracy(out: Outputs) -> Float[Tensor, ""]:
     """The share of clips whose largest logit is their label's."""
-    return share_right(seen.logits, seen.labels)
+    return share_right(out.logits, out.labels)
 
 
 @in_fp32

@@ -9,8 +9,8 @@
 | w_g, the dynamic weight of the graph's loss | `graph_weight` |
 
 Source: Ye et al. 2020, "Dynamic Dual-Attentive Aggregation Learning for Visible-Infrared Person Re-Identification";
-REFERENCE 5.3.
-Differs: clips in the place of pictures. Parts are averaged over a clip's frames before they attend to each other, and a
+public code mangye16/DDAG.
+Differs: clips instead of pictures. Parts are averaged over a clip's frames before they attend to each other, and a
 node of the graph is a clip.
 """
 
@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from duskmatch.config import Count, PooledSettings, Settings
 from duskmatch.losses import cross_entropy, in_fp32
-from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.common_losses import CommonLosses, Outputs
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.gauges import branch_over_trunk
 from duskmatch.models.method import ALONE, AllProcesses, Draws, Figure, Forward, SubStep, Term
@@ -45,23 +45,23 @@ class DDAGSettings(PooledSettings):
 
 
 class PartAggregation(nn.Module):
-    """IWPA: each part takes a mean of all parts, weighed by likeness; the parts are mixed by learnt shares."""
+    """IWPA: attention among a person's parts, whose results are summed with learned weights."""
 
     def __init__(self, channels: int, n_parts: int) -> None:
         super().__init__()
         self.query, self.key, self.value = (nn.Linear(channels, channels) for _ in range(3))
         self.gate = nn.Parameter(torch.full((n_parts,), 1 / n_parts))
-        self.branch_ratio: Tensor | None = None  # beside the vector that it is added to, in training
+        self.branch_ratio: Tensor | None = None  # relative to the vector that it is added to, in training
 
     @in_fp32
     def forward(self, parts: Float[Tensor, "b k d"]) -> Float[Tensor, "b d"]:
-        weights = (self.query(parts) @ self.key(parts).transpose(1, 2)).softmax(dim=2)  # (b k k), row: who asks
+        weights = (self.query(parts) @ self.key(parts).transpose(1, 2)).softmax(dim=2)  # (b k k), row: the query
         mixed: Tensor = weights @ self.value(parts)
         return (self.gate.softmax(dim=0)[:, None] * mixed).sum(dim=1)
 
 
 class GraphAttention(nn.Module):
-    """One head, (n d) -> (n out): each node takes a mean of its neighbours, weighed by what both are.
+    """One head, (n d) -> (n out): the mean of each node's neighbours, weighted by attention.
 
     Source: Velickovic et al. 2018, "Graph Attention Networks", Eqs. 1 to 4.
     """
@@ -69,17 +69,17 @@ class GraphAttention(nn.Module):
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
         self.transform = nn.Linear(channels, out, bias=False)
-        self.asking, self.asked = nn.Linear(out, 1, bias=False), nn.Linear(out, 1, bias=False)
+        self.asking, self.asked = nn.Linear(out, 1, bias=False), nn.Linear(out, 1, bias=False)  # the halves of a
 
     def forward(
         self,
         nodes: Float[Tensor, "n d"],
-        neighbours: Bool[Tensor, "n n"],  # row i: who node i listens to, one at least
+        neighbours: Bool[Tensor, "n n"],  # row i: the neighbours of node i, at least one
         dropout: Callable[[Tensor], Tensor],
     ) -> Float[Tensor, "n out"]:
         """`dropout` is applied to the weights."""
         h = self.transform(nodes)
-        scores = F.leaky_relu(self.asking(h) + self.asked(h).T, 0.2)  # (n n): a . [h_i, h_j], its halves apart
+        scores = F.leaky_relu(self.asking(h) + self.asked(h).T, 0.2)  # (n n): a . [h_i, h_j]
         weights = scores.float().masked_fill(~neighbours, -float("inf")).softmax(dim=1)
         return dropout(weights).to(h.dtype) @ h  # type: ignore[no-any-return]
 
@@ -93,9 +93,9 @@ class Attended(NamedTuple):
 
 
 class DualAttentiveAggregation(FrameNetwork):
-    """IWPA at training and test, CGSA while training.
+    """IWPA in training and at test, CGSA in training only.
 
-    The vector with parts is searched with. The losses of the last epoch, for w_g, are buffers, so that a resumed run
+    The embedding is the vector with parts. The losses of the last epoch, for w_g, are buffers, so that a resumed run
     has them.
     """
 
@@ -124,7 +124,7 @@ class DualAttentiveAggregation(FrameNetwork):
         return ("classifier", "graph_")
 
     def attended(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Attended:
-        """The clip's vector, and the same plus the attention of its parts."""
+        """The clip's vector, without and with the attention of its parts."""
         pooled = self.pooled(maps, n_frames)
         embedding = self.neck(pooled)
         parts = part_pool(maps, self.n_parts, n_frames, self.power).mean(dim=1)  # (b k d)
@@ -140,7 +140,7 @@ class DualAttentiveAggregation(FrameNetwork):
     def graph_logits(
         self, pooled: Float[Tensor, "n d"], labels: Int64[Tensor, " n"], dropout: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "n n_pids"]:
-        """CGSA: each clip's identity, from its neighbours of both modalities."""
+        """CGSA: each clip's identity logits, from its neighbours in both modalities."""
         near = neighbours(labels)
         nodes = dropout(pooled)
         nodes = dropout(torch.cat([F.elu(head(nodes, near, dropout)) for head in self.graph_heads], dim=1))
@@ -165,23 +165,23 @@ class DualAttentiveAggregation(FrameNetwork):
 
 
 def neighbours(labels: Int64[Tensor, " n"]) -> Bool[Tensor, "n n"]:
-    """A_g: clips of one person, each clip itself among them.
+    """A_g: True for clips of the same person, each clip itself included.
 
-    Differs: rows are not brought to length 1; the graph's attention only asks whether an entry is above 0.
+    Differs: rows are not scaled to length 1, as the graph's attention only tests whether an entry is above 0.
     """
     return labels[:, None] == labels[None, :]
 
 
 @dataclass(frozen=True)
-class Aggregated(Seen):
-    """Also: the logits of the vectors with parts, and the graph's."""
+class Aggregated(Outputs):
+    """The outputs with the logits of the vectors with parts, and of the graph."""
 
     part_logits: Float[Tensor, "n n_pids"]
     graph_logits: Float[Tensor, "n n_pids"]
 
 
-def see(model: DualAttentiveAggregation, settings: Settings, due: Due, forward: Forward[Tensor]) -> Aggregated:
-    """A batch by IWPA and by CGSA."""
+def outputs(model: DualAttentiveAggregation, settings: Settings, due: Due, forward: Forward[Tensor]) -> Aggregated:
+    """The outputs of IWPA and CGSA for a batch."""
     dropout = partial(Draws(settings.seed, due.step).dropout, share=DROPOUT)
     found, labels = model.attended(forward.maps, forward.n_frames), forward.both_labels
     part_logits = model.classifier(found.with_parts)
@@ -193,10 +193,10 @@ def see(model: DualAttentiveAggregation, settings: Settings, due: Due, forward: 
 def updates(
     model: DualAttentiveAggregation, settings: Settings, due: Due, processes: AllProcesses = ALONE
 ) -> list[SubStep]:
-    """One update of everything: L_P, the loss of the clips, + w_g L_g, the loss of the graph.
+    """One update of all parameters: L_P, the loss of the clips, + w_g L_g, the loss of the graph.
 
-    The loss that w_g is made of is L_P, to which the graph's is added. Differs: with many processes it is the mean over
-    all of them, so that all take the same step.
+    w_g is computed from L_P. Differs: with several processes it is computed from the mean over all of them, so that
+    all take the same step.
     """
     loss, losses = settings.loss, CommonLosses(settings.loss, processes)
     graph_weight = loss.weights.get("graph", model.graph_weight)
@@ -211,5 +211,5 @@ def updates(
         Term[Aggregated]("graph", graph_weight, lambda x: cross_entropy(x.graph_logits, x.labels)),
     )
     weight = Figure[Aggregated]("graph_weight", lambda _: torch.tensor(graph_weight))
-    seen = partial(see, model, settings, due)
-    return [SubStep("main", every_part(model), seen, terms, (IDENTITY_ACCURACY, weight), remember)]
+    compute = partial(outputs, model, settings, due)
+    return [SubStep("main", every_part(model), compute, terms, (IDENTITY_ACCURACY, weight), remember)]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 in two pieces: the stem and the four stages, as ResNet is cut.
+"""EfficientNet-Lite0 in two pieces, stem and four stages, like ResNet.
 
 | piece | blocks | channels | height |
 |---|---|---|---|
@@ -6,13 +6,13 @@
 | `layer1` | 3, 4 | 40 | an eighth |
 | `layer2` | 5 to 10 | 80, then 112 | a sixteenth |
 | `layer3`, the last of E_def3 | 11 to 14 | 192 | a sixteenth with last stride 1, else half of it |
-| `layer4` (ConLa_4) | 15, and a 1x1 convolution where the head has a width | 320, or the head's | the same |
+| `layer4` (ConLa_4) | 15, and a 1x1 convolution if there is a head | 320, or the head's | the same |
 
-A head 1,280 wide is ImageNet's own. `published_names` has each tensor's name in the published file.
+A head of 1,280 is that of the published network. `published_names` has each tensor's name in the published file.
 
 Source: Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", table 1; its Lite form has
-no squeeze and excitation, and ReLU6 for the swish. TensorFlow's padding ("same": more below and to the right)
-and its batch normalisation's epsilon, 0.001, belong to the published weights.
+no squeeze and excitation, and ReLU6 instead of swish. TensorFlow's padding ("same": more below and to the
+right) and its batch normalisation's epsilon, 0.001, belong to the published weights.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from duskmatch.models.encoder import Encoder
-from duskmatch.models.sooner import Norm, convolved
+from duskmatch.models.fast_layers import Norm, convolved
 
 EPSILON = 1e-3
-HEAD = 1280  # the width of ImageNet's head
+HEAD = 1280  # the width of the published head
 EXPANSION = 6
-# channels, blocks, kernel, stride of the first block; the first row expands nothing
+# channels, blocks, kernel, stride of the first block; the first row has no expansion
 ROWS = ((16, 1, 3, 1), (24, 2, 3, 2), (40, 2, 5, 2), (80, 3, 3, 2), (112, 3, 5, 1), (192, 4, 5, 2), (320, 1, 3, 1))
 N_STEM_ROWS = 2
 STAGES = ((2,), (3, 4), (5,), (6,))  # rows of each
@@ -53,7 +53,7 @@ class ConvNorm(nn.Module):
             (left, right), (top, bottom) = (same_padding(n, kernel, stride) for n in (x.shape[-1], x.shape[-2]))
             x = F.pad(x, (left, right, top, bottom))
         x = self.norm(convolved(self.conv, x))
-        # what stands in the normalisation's place, folded or of many processes, does not clip
+        # a replacement of the normalisation, folded or of several processes, does not clip
         return x if self.linear or isinstance(self.norm, Norm) else F.relu6(x, inplace=True)
 
 
@@ -102,11 +102,11 @@ class LiteStages(Encoder):
             channels[3] = head_width
             if head_width != scaled(HEAD, width):
                 self.fresh = ("layer4.1.",)
-        self.take(stages, tuple(channels))
+        self.set_stages(stages, tuple(channels))
 
 
 def blocks_of(rows: range | tuple[int, ...], width: float, last_stride: int = 2) -> list[nn.Module]:
-    """The blocks of these rows; `last_stride` is that of the network's last row that has one."""
+    """The blocks of these rows; `last_stride` is the stride of row 5, the last with a stride."""
     blocks: list[nn.Module] = []
     for row in rows:
         channels, depth, kernel, stride = ROWS[row]
@@ -120,18 +120,18 @@ def blocks_of(rows: range | tuple[int, ...], width: float, last_stride: int = 2)
 
 
 def scaled(channels: int, width: float) -> int:
-    """So many channels times the width factor, a multiple of 8."""
+    """The number of channels times the width factor, rounded to a multiple of 8."""
     return max(8, round(channels * width / 8) * 8)
 
 
 def same_padding(n: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's "same" padding before and after n positions: ceil(n / stride) come out, an odd one goes after."""
+    """TensorFlow's "same" padding before and after n positions, for ceil(n / stride) outputs; an odd one goes after."""
     total = max((-(-n // stride) - 1) * stride + kernel - n, 0)
     return total // 2, total - total // 2
 
 
 def published_names() -> dict[str, str]:
-    """This program's name -> the published one, of every tensor of stem, stages and a head of ImageNet's width."""
+    """This program's name -> the published one, for every tensor of stem, stages and published head."""
     names = {"first": ("_conv_stem", "_bn0"), "layer4.1": ("_conv_head", "_bn1")}
     number = 0
     for piece, rows in (("blocks", tuple(range(N_STEM_ROWS))), *((f"layer{i + 1}", r) for i, r in enumerate(STAGES))):
@@ -150,5 +150,5 @@ def published_names() -> dict[str, str]:
 
 
 def renamed(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The published tensors under this program's names; without those of the classifier."""
+    """The published tensors under this program's names, without the classifier's."""
     return {own: weights[name] for own, name in published_names().items()}

@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 class Encoder(nn.Module):
     """Four stages: (n c h4 w4) -> (n d h16 w16) with last stride 1, (n d h32 w32) with 2. A subclass builds them.
 
-    stage_channels: the width behind each of the four; fresh: first letters of the tensors that published weights do not
-    have, which keep their random start.
+    stage_channels: the width after each of the four; fresh: prefixes of the tensors that published weights lack, which
+    keep their random initialisation.
     """
 
     fresh: tuple[str, ...] = ()
@@ -29,8 +29,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.recompute = False  # True: activations of a stage are recomputed in the backward pass, not kept
 
-    def take(self, stages: Sequence[nn.Sequential], channels: tuple[int, ...]) -> None:
-        """The four stages and the width behind each."""
+    def set_stages(self, stages: Sequence[nn.Sequential], channels: tuple[int, ...]) -> None:
+        """Sets the four stages and the width after each."""
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.stage_channels = channels
 
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
 
     @property
     def channels(self) -> int:
-        """d."""
+        """d, the width after the last stage."""
         return self.stage_channels[3]
 
     def to_stage3(self, shallow: Float[Tensor, "n c h4 w4"]) -> Float[Tensor, "n d3 h16 w16"]:
@@ -52,8 +52,8 @@ class Encoder(nn.Module):
         return self.run(self.layer4, maps3)
 
     def run(self, stage: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """One stage, checkpointed where `recompute` is set."""
-        if self.recompute and torch.is_grad_enabled():  # nothing random in a stage: no state of a generator to keep
+        """Runs one stage, with recomputed activations if `recompute` is set."""
+        if self.recompute and torch.is_grad_enabled():  # stages have no randomness, so no generator state
             return checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
         return stage(x)
 

@@ -1,8 +1,8 @@
-"""Methods for images, run on clips: every frame for itself, pooled features averaged over the clip, then the neck.
+"""Image methods on clips: each frame is processed alone, pooled features are averaged over the clip, then the neck.
 
 The paper compares with image methods and does not say how they read clips; the mean over frames before the
-normalisation is the usual way (REFERENCE 5). `FrameNetwork` is what LbA, DDAG and CAJL share: separate stems, shared
-stages, BNNeck and a classifier without bias. Trained by `updates` it is the field's plain baseline.
+normalisation is the usual way, as in BUPTCampus' comparison. `FrameNetwork` is what LbA, DDAG and CAJL share: separate
+stems, shared stages, BNNeck and a classifier without bias. Trained by `updates` it is the field's plain baseline.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from duskmatch.config import BackboneSettings, Settings
 from duskmatch.models.backbone import make_stages, make_stem
-from duskmatch.models.common_losses import CommonLosses, Seen, accuracy
+from duskmatch.models.common_losses import CommonLosses, Outputs, accuracy
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Network, Shallow, Vectors, classifier, every_part, neck
 from duskmatch.models.pooling import pool_clip
@@ -23,7 +23,7 @@ IDENTITY_ACCURACY = Figure("identity_accuracy", accuracy)
 
 
 class FrameNetwork(Network):
-    """Two stems, shared stages, one neck. A subclass adds its own parts after `super().__init__`."""
+    """Two stems, shared stages, one neck; a subclass adds its own parts after `super().__init__`."""
 
     def __init__(self, n_pids: int, settings: BackboneSettings) -> None:
         super().__init__(n_pids)
@@ -32,7 +32,7 @@ class FrameNetwork(Network):
         self.encoder = make_stages(settings)
         self.neck, self.classifier = neck(self.channels), classifier(self.channels, n_pids)
         self.initialise()
-        self.stem_infrared.load_state_dict(self.stem_visible.state_dict())  # as with loaded weights
+        self.stem_infrared.load_state_dict(self.stem_visible.state_dict())  # equal, as with loaded weights
 
     def backbone_pieces(self) -> list[nn.Module]:
         return [self.stem_visible, self.stem_infrared, self.encoder]
@@ -49,19 +49,19 @@ class FrameNetwork(Network):
         return [self.neck(self.pooled(maps[0], n_frames))]
 
 
-def see(model: FrameNetwork, forward: Forward[Tensor]) -> Seen:
-    """The vectors and logits of a batch, by BNNeck (Luo et al. 2019)."""
+def outputs(model: FrameNetwork, forward: Forward[Tensor]) -> Outputs:
+    """The vectors and logits of a batch with BNNeck (Luo et al. 2019)."""
     pooled = model.pooled(forward.maps, forward.n_frames)
     embedding = model.neck(pooled)
-    return Seen(pooled, embedding, model.classifier(embedding), forward.both_labels)
+    return Outputs(pooled, embedding, model.classifier(embedding), forward.both_labels)
 
 
-def terms(losses: CommonLosses) -> tuple[Term[Seen], ...]:
+def terms(losses: CommonLosses) -> tuple[Term[Outputs], ...]:
     """Cross entropy of the normalised vector and the triplet on the vector before, as in BNNeck."""
     return Term("identity", 1.0, losses.identity), Term("triplet", losses.settings.triplet_weight, losses.triplet)
 
 
 def updates(model: FrameNetwork, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """One update of everything."""
+    """One update of all parameters."""
     losses = CommonLosses(settings.loss, processes)
-    return [SubStep("main", every_part(model), partial(see, model), terms(losses), (IDENTITY_ACCURACY,))]
+    return [SubStep("main", every_part(model), partial(outputs, model), terms(losses), (IDENTITY_ACCURACY,))]

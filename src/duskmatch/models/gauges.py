@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-NEAR_0, NEAR_1 = 0.01, 0.99  # a gate below the first is shut, above the second open, whatever the input
-GATE_FIGURES = ("low", "high", "deviation")  # the columns of a gate, behind its name
+NEAR_0, NEAR_1 = 0.01, 0.99  # a gate below the first counts as closed, above the second as open
+GATE_FIGURES = ("low", "high", "deviation")  # the columns of a gate, after its name
 
-# From a module's inputs and output to figures by their columns in log.csv.
+# (a module's inputs, its output) -> figures by their columns in log.csv
 Gauge = Callable[[tuple[Any, ...], Any], dict[str, Tensor]]
 
 
@@ -34,5 +34,5 @@ def gate_figures(name: str, gate: Float[Tensor, "b *rest"], clips: Float[Tensor,
 
 @torch.no_grad()
 def branch_over_trunk(branch: Float[Tensor, "*shape"], trunk: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """|branch| / |trunk|: under 0.01 the branch has not opened."""
+    """|branch| / |trunk|: under 0.01 the branch has hardly an effect."""
     return branch.float().norm() / trunk.float().norm().clamp_min(1e-12)  # type: ignore[no-any-return]

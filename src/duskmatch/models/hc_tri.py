@@ -1,4 +1,4 @@
-"""Hetero-centre triplet: the centre of a person's clips in one modality near that in the other, far from others'.
+"""Hetero-centre triplet: a person's mean vector in one modality must be near that in the other, and far from others'.
 
 | paper | here |
 |---|---|
@@ -17,25 +17,25 @@ from torch import Tensor
 
 from duskmatch.config import Settings
 from duskmatch.losses.centre_cluster import hetero_centre_triplet
-from duskmatch.models.common_losses import CommonLosses, Seen
-from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork, see
+from duskmatch.models.common_losses import CommonLosses, Outputs
+from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork, outputs
 from duskmatch.models.method import ALONE, AllProcesses, SubStep, Term
 from duskmatch.models.network import Due, every_part
 
 
 class HeteroCentreTriplet(FrameNetwork):
-    """Two stems, shared stages, one neck; only the loss is its own."""
+    """A plain frame network; only the loss is special."""
 
     logged = ("identity", "centre_triplet", "identity_accuracy")
 
 
 def updates(model: HeteroCentreTriplet, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """One update of everything: cross entropy after the neck, the centres before it."""
+    """One update of all parameters: cross entropy after the neck, hetero-centre triplet before it."""
 
-    def of_centres(seen: Seen) -> Tensor:
-        (visible, infrared), (labels, _) = seen.pooled.chunk(2), seen.labels.chunk(2)
+    def of_centres(out: Outputs) -> Tensor:
+        (visible, infrared), (labels, _) = out.pooled.chunk(2), out.labels.chunk(2)
         return hetero_centre_triplet(visible, infrared, labels, margin=settings.loss.margin)
 
     losses = CommonLosses(settings.loss, processes)
     terms = (Term("identity", 1.0, losses.identity), Term("centre_triplet", 1.0, of_centres))
-    return [SubStep("main", every_part(model), partial(see, model), terms, (IDENTITY_ACCURACY,))]
+    return [SubStep("main", every_part(model), partial(outputs, model), terms, (IDENTITY_ACCURACY,))]

@@ -1,6 +1,6 @@
-"""Loops that numba compiles, for training on the CPU: a normalisation with its ReLU6, a convolution's weights.
+"""Loops that numba compiles, for training on the CPU: normalisation with ReLU6, gradient of a convolution's weights.
 
-Rows are positions of maps in the channels-last layout, channels lie side by side: every inner loop runs over channels.
+Rows are positions of maps in the channels-last layout; every inner loop runs over channels, which are contiguous.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float32]  # (n c)
 Channels = npt.NDArray[np.float32]  # (c,)
 Maps = npt.NDArray[np.float32]  # (n h w c)
-BLOCK = 256  # rows whose sum is made in fp32 before it is added in fp64
+BLOCK = 256  # rows summed in fp32 before they are added in fp64
 
 
 def normalise_rows(
     x: Rows, weight: Channels, bias: Channels, epsilon: float, most: float,
     out: Rows, mean: Channels, inverse: Channels,
 ) -> None:  # fmt: skip
-    """Batch normalisation of rows, held between 0 and `most` where that is above 0; mean and 1 / deviation as well."""
+    """Batch normalisation of rows, clipped to 0 .. `most` if that is above 0; also mean and 1 / deviation."""
     n, c = x.shape
     part, total = np.zeros(c, np.float32), np.zeros(c, np.float64)
     for first in range(0, n, BLOCK):
@@ -51,7 +51,7 @@ def normalise_rows(
         if most > 0:
             for j in range(c):
                 y = row[j] * scale[j] + shift[j]
-                y = zero if y < zero else y  # written so that what is no number stays so
+                y = zero if y < zero else y  # in this form NaN stays NaN
                 made[j] = most32 if y > most32 else y
         else:
             for j in range(c):
@@ -62,7 +62,7 @@ def normalise_rows_backward(
     x: Rows, grad: Rows, weight: Channels, bias: Channels, most: float, mean: Channels, inverse: Channels,
     grad_x: Rows, grad_weight: Channels, grad_bias: Channels,
 ) -> None:  # fmt: skip
-    """The gradients of `normalise_rows`; where its outcome was held at 0 or at `most` nothing flows."""
+    """The gradients of `normalise_rows`; zero where the result was clipped."""
     n, c = x.shape
     zero, most32, held = np.float32(0), np.float32(most), most > 0
     scale, shift = np.empty(c, np.float32), np.empty(c, np.float32)
@@ -101,11 +101,11 @@ def normalise_rows_backward(
 def depthwise_weight_gradient(
     x: Maps, grad: Maps, stride: int, top: int, left: int, out: npt.NDArray[np.float32]
 ) -> None:
-    """The gradient of a depthwise convolution's weights, out (k k c); `top`, `left`: how many zeros come first."""
+    """The gradient of a depthwise convolution's weights, out (k k c); `top`, `left`: its padding."""
     n, h, w, c = x.shape
     _, h2, w2, _ = grad.shape
     k = out.shape[0]
-    # one picture with its border: it stays in the cache, and no place needs a test of its bounds
+    # one padded picture: it fits in the cache, and positions need no bounds check
     padded = np.zeros(((h2 - 1) * stride + k, (w2 - 1) * stride + k, c), np.float32)
     rows, columns = min(h, padded.shape[0] - top), min(w, padded.shape[1] - left)
     total = np.zeros((k, k, c), np.float32)

@@ -1,4 +1,4 @@
-"""LbA: learning by aligning, the modalities aligned place by place while training.
+"""LbA: learning by aligning; in training the modalities are aligned position by position.
 
 | LbA | here |
 |---|---|
@@ -8,9 +8,8 @@
 | L_ID, L_IC, L_DT | "identity" and "triplet", "aligned_identity", "dense_triplet" |
 
 Source: Park et al. 2021, "Learning by Aligning: Visible-Infrared Person Re-identification using Cross-Modal
-Correspondences"; REFERENCE 5.1.
-Differs: clips in the place of pictures. A clip is aligned with one clip of the other modality, frame by frame: t with
-t.
+Correspondences"; public code cvlab-yonsei/LbA.
+Differs: clips instead of pictures. Frame t of a clip is aligned with frame t of one clip of the other modality.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from duskmatch.config import Settings
 from duskmatch.errors import SettingsError
 from duskmatch.losses import in_fp32
 from duskmatch.losses.alignment import coattention, dense_triplet_loss, matching, reconstructed
-from duskmatch.models.common_losses import CommonLosses, Seen
+from duskmatch.models.common_losses import CommonLosses, Outputs
 from duskmatch.models.frames import IDENTITY_ACCURACY, FrameNetwork
 from duskmatch.models.method import ALONE, AllProcesses, Draws, Forward, SubStep, Term
 from duskmatch.models.network import Due, LastMaps, Vectors, every_part
 
-DENSE_WEIGHT = 0.5  # of L_DT. Source: REFERENCE 5.1
+DENSE_WEIGHT = 0.5  # of L_DT. Source: LbA's public code
 
 
 class LearningByAligning(FrameNetwork):
     """The stems and stages of `FrameNetwork`; alignment has no parameters of its own.
 
-    Searched with is the pooled vector before its normalisation, as LbA tests.
+    The embedding is the pooled vector before its normalisation, as in LbA.
     """
 
     logged = ("identity", "triplet", "aligned_identity", "dense_triplet", "identity_accuracy")
@@ -53,7 +52,7 @@ class LearningByAligning(FrameNetwork):
 
 
 class Partners(NamedTuple):
-    """For each clip of the stack the number of one in the other modality: of the same person, and of another."""
+    """For each clip of the stack, the index of a clip of the other modality, of the same person and of another."""
 
     same: Int64[Tensor, " n"]
     other: Int64[Tensor, " n"]
@@ -67,9 +66,9 @@ class Aligned(NamedTuple):
 
 
 def partners(labels: Int64[Tensor, " b"], rng: np.random.Generator) -> Partners:
-    """Both drawn evenly among all that qualify.
+    """Partners drawn uniformly among all that qualify.
 
-    Differs: the published code needs as many other people as there are pictures of one; here one other is enough.
+    Differs: the public code needs as many other people as there are pictures of one; here one other is enough.
     """
     known = labels.cpu().numpy()
     same = known[:, None] == known[None, :]  # (b b)
@@ -83,13 +82,13 @@ def partners(labels: Int64[Tensor, " b"], rng: np.random.Generator) -> Partners:
 
 
 def frames_of(clips: Int64[Tensor, " n"], n_frames: int) -> Int64[Tensor, " nt"]:
-    """The numbers of these clips' frames in the stack of all frames."""
+    """The indices of these clips' frames in the stack of all frames."""
     return (clips[:, None] * n_frames + torch.arange(n_frames, device=clips.device)).flatten()
 
 
 @in_fp32
 def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, margin: float) -> Aligned:
-    """Every frame's map rebuilt from the same person's, and its dense triplet against one rebuilt from another's."""
+    """Each frame's map rebuilt from the same person's map, and the dense triplet against that from another person."""
     same, other = (maps[frames_of(clips, n_frames)] for clips in chosen)
     match = matching(maps, same)
     positive, negative = reconstructed(maps, same, match), reconstructed(maps, other, matching(maps, other))
@@ -98,20 +97,20 @@ def aligned(maps: Float[Tensor, "n d h w"], chosen: Partners, n_frames: int, mar
 
 
 @dataclass(frozen=True)
-class Rebuilt(Seen):
-    """Also: rebuilt maps of stage 4, rebuilt maps of stage 3 after stage 4, and the sum of their dense triplets."""
+class Rebuilt(Outputs):
+    """The outputs with the rebuilt maps of stage 4, those of stage 3 after stage 4, and the sum of dense triplets."""
 
     maps: tuple[Float[Tensor, "nt d h w"], Float[Tensor, "nt d h w"]]
     dense: Float[Tensor, ""]
 
 
-def see(model: LearningByAligning, settings: Settings, due: Due, forward: Forward[Tensor]) -> Rebuilt:
-    """A batch, aligned after stages 3 and 4."""
+def outputs(model: LearningByAligning, settings: Settings, due: Due, forward: Forward[Tensor]) -> Rebuilt:
+    """The outputs for a batch, aligned after stages 3 and 4."""
     n_frames, labels = forward.n_frames, forward.both_labels
     maps3 = model.encoder.to_stage3(forward.shallow)
     maps4 = model.encoder.stage4(maps3)
     pooled = model.pooled(maps4, n_frames)
-    embedding = model.neck(pooled)  # before what is rebuilt: running statistics follow a layer's first forward
+    embedding = model.neck(pooled)  # first: only a layer's first forward updates its running statistics
     chosen = partners(forward.labels, Draws(settings.seed, due.step).rng)
     third, fourth = (aligned(maps, chosen, n_frames, settings.loss.margin) for maps in (maps3, maps4))
     rebuilt = fourth.maps, model.encoder.stage4(third.maps)
@@ -119,11 +118,11 @@ def see(model: LearningByAligning, settings: Settings, due: Due, forward: Forwar
 
 
 def updates(model: LearningByAligning, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """One update of everything: L_ID + L_IC + 0.5 L_DT."""
+    """One update of all parameters: L_ID + L_IC + 0.5 L_DT."""
     loss, losses = settings.loss, CommonLosses(settings.loss, processes)
 
-    def shown(rebuilt: Rebuilt) -> Tensor:
-        """L_IC: identity of the rebuilt maps by the same neck and classifier."""
+    def aligned_identity(rebuilt: Rebuilt) -> Tensor:
+        """L_IC: cross entropy of the rebuilt maps, with the same neck and classifier."""
         n_frames = len(rebuilt.maps[0]) // len(rebuilt.labels)
         of_4, of_3 = (model.classifier(model.neck(model.pooled(maps, n_frames))) for maps in rebuilt.maps)
         return losses.cross_entropy(of_4, rebuilt.labels) + losses.cross_entropy(of_3, rebuilt.labels)
@@ -131,7 +130,7 @@ def updates(model: LearningByAligning, settings: Settings, due: Due, processes: 
     terms = (
         Term("identity", 1.0, losses.identity),
         Term("triplet", loss.triplet_weight, losses.triplet),
-        Term("aligned_identity", 1.0, shown),
+        Term("aligned_identity", 1.0, aligned_identity),
         Term[Rebuilt]("dense_triplet", DENSE_WEIGHT, lambda rebuilt: rebuilt.dense),
     )
-    return [SubStep("main", every_part(model), partial(see, model, settings, due), terms, (IDENTITY_ACCURACY,))]
+    return [SubStep("main", every_part(model), partial(outputs, model, settings, due), terms, (IDENTITY_ACCURACY,))]

@@ -1,7 +1,7 @@
 """A method: a network that embeds clips, and the updates that train it.
 
-The loop, checkpoints, embedding, export and pictures know a network by `Network` alone. An iteration is a list of
-`SubStep`s; each sees a `Forward`, the batch on its way through the network, and sums up the `Term`s made of that.
+The loop, checkpoints, embedding, export and pictures use only the interface `Network`. An iteration is a list of
+`SubStep`s; each computes its outputs from a `Forward`, the forward pass of the batch, and sums up its `Term`s.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from duskmatch.losses import in_fp32
 from duskmatch.models.network import Due, Network
 
 Maps = TypeVar("Maps")
-Seen = TypeVar("Seen")
-Seen_contra = TypeVar("Seen_contra", contravariant=True)
+Outputs = TypeVar("Outputs")
+Outputs_contra = TypeVar("Outputs_contra", contravariant=True)
 
 
 def alone(rows: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def alone(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AllProcesses:
-    """Collectives for losses: the rows of all processes, the mean of a number over processes."""
+    """Collectives for losses: `gather` returns the rows of all processes, `mean_of` a number's mean over processes."""
 
     gather: Callable[[Tensor], Tensor] = alone
     mean_of: Callable[[float], float] = float
@@ -41,18 +41,18 @@ ALONE = AllProcesses()
 
 
 class Pixels(NamedTuple):
-    """The clips of a batch as uint8, row i of both the same person, and the normalisation that the network expects."""
+    """The clips of a batch as uint8, row i of both the same person, and the network's normalisation."""
 
     visible: UInt8[Tensor, "b t 3 h w"]
     infrared: UInt8[Tensor, "b t 3 h w"]
-    enter: Callable[[Tensor], Tensor]
+    normalise: Callable[[Tensor], Tensor]
 
 
 @dataclass(eq=False)
 class Forward(Generic[Maps]):
-    """One batch on its way through the network, each piece computed once and only when asked for.
+    """The forward pass of one batch; each piece is computed once, on first use.
 
-    visible, infrared: clips as they enter the network, row i of both the same person.
+    visible, infrared: normalised clips, row i of both the same person.
     """
 
     network: Network
@@ -60,7 +60,7 @@ class Forward(Generic[Maps]):
     infrared: Float[Tensor, "b t 3 h w"]
     labels: Int64[Tensor, " b"]
     pixels: Pixels | None = None
-    detached: bool = False  # True: nothing flows back into the stems
+    detached: bool = False  # True: no gradient flows back into the stems
 
     @property
     def n_frames(self) -> int:
@@ -68,12 +68,12 @@ class Forward(Generic[Maps]):
 
     @property
     def both_labels(self) -> Int64[Tensor, " n"]:
-        """Of all clips, visible ones first."""
+        """The labels of all clips, visible ones first."""
         return self.labels.repeat(2)
 
     @cached_property
     def shallow(self) -> Tensor:
-        """Both modalities through their stems, visible frames first."""
+        """The stems' outputs for both modalities, visible frames first."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detached):
             return self.network.shallow(self.visible, self.infrared)
 
@@ -92,7 +92,7 @@ class Draws:
 
     @in_fp32
     def dropout(self, x: Tensor, share: float) -> Tensor:
-        """Dropout by a generator that the first call seeds from `rng`."""
+        """Dropout; its generator is seeded from `rng` at the first call."""
         if self.generator is None:
             self.generator = torch.Generator(x.device).manual_seed(int(self.rng.integers(2**63)))
         kept = torch.rand(x.shape, generator=self.generator, device=x.device) >= share
@@ -100,40 +100,40 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Term(Generic[Seen_contra]):
-    """One summand of a loss: its name in log.csv, its weight in the sum, and the function that gives it."""
+class Term(Generic[Outputs_contra]):
+    """One summand of a loss: its name in log.csv, its weight in the sum, and its function of the outputs."""
 
     name: str
     weight: float
-    loss: Callable[[Seen_contra], Tensor]
+    loss: Callable[[Outputs_contra], Tensor]
 
 
 @dataclass(frozen=True)
-class Figure(Generic[Seen_contra]):
-    """A number for log.csv that trains nothing."""
+class Figure(Generic[Outputs_contra]):
+    """A number for log.csv that is not part of the loss."""
 
     name: str
-    measure: Callable[[Seen_contra], Tensor]
+    measure: Callable[[Outputs_contra], Tensor]
 
 
 @dataclass(frozen=True)
-class SubStep(Generic[Maps, Seen]):
-    """One update: the top-level modules it trains, what it sees of a batch, and the terms made of that.
+class SubStep(Generic[Maps, Outputs]):
+    """One update: the top-level modules it trains, the outputs it computes of a batch, and the terms of its loss.
 
-    heard: called with the value of each term times its weight.
+    on_values: called with the weighted value of each term.
     """
 
     name: str
     trains: tuple[str, ...]
-    see: Callable[[Forward[Maps]], Seen]
-    terms: tuple[Term[Seen], ...]
-    figures: tuple[Figure[Seen], ...] = ()
-    heard: Callable[[Mapping[str, float]], None] | None = None
+    outputs: Callable[[Forward[Maps]], Outputs]
+    terms: tuple[Term[Outputs], ...]
+    figures: tuple[Figure[Outputs], ...] = ()
+    on_values: Callable[[Mapping[str, float]], None] | None = None
 
 
 @dataclass(frozen=True)
 class Method:
-    """One line of MODELS: a network, the settings that it takes, and its updates."""
+    """One line of MODELS: a network, its settings, and its updates."""
 
     network: Callable[[int, Any], Network]
     settings: type[BackboneSettings]

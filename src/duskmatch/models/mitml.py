@@ -1,4 +1,4 @@
-"""MITML: motion guides each frame's appearance, and features hide their modality (Lin et al. 2022, CVPR).
+"""MITML: temporal features gate each frame's appearance; a confusion loss hides the modality (Lin et al. 2022, CVPR).
 
 | paper | here |
 |---|---|
@@ -9,13 +9,14 @@
 | f_i = x_h,i (1 + g_i) | `frame_features` |
 | the modality classifier: visible, infrared, undecided | `modality_classifier` |
 
-Source: REFERENCE 5.6.
+Source: Lin et al. 2022, "Learning Modal-Invariant and Temporal-Memory for Video-based Visible-Infrared Person
+Re-Identification"; public code VCM-project233/MITML.
 Differs: the public code has as many W_i and SE as a clip has frames, six. Here frame i of T takes guide floor(i G / T)
-of G, so any number of frames goes through; G = 6 is the public code's, G = 1 gives all frames the same one. The public
-code also defines a memory with a margin loss that its network never calls: it is left out. Its modality classifier
-halves 2048 channels eight times, to 8; here d is halved as often as leaves 8 or more, which is the same for 2048. It
-trains in a sub-step of its own by the run's optimiser at the slow rate, a tenth of 0.1, and follows its schedule; the
-public code gives it an optimiser of its own, at 0.01 to the end.
+of G, so any number of frames works; G = 6 as in the public code, G = 1 uses one guide for all frames. The public code
+also defines a memory with a margin loss that its network never calls: it is left out. Its modality classifier halves
+2048 channels eight times, to 8; here d is halved while at least 8 are left, which is the same for 2048. It trains in a
+sub-step of its own with the run's optimiser and schedule at the slow rate, a tenth of 0.1; in the public code it has
+its own optimiser, with a constant rate of 0.01.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from duskmatch.errors import SettingsError
 from duskmatch.health import GUIDES, MEMORY
 from duskmatch.losses import cross_entropy, in_fp32
 from duskmatch.models import frames
-from duskmatch.models.common_losses import CommonLosses, Seen, share_right
+from duskmatch.models.common_losses import CommonLosses, Outputs, share_right
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.frames import FrameNetwork
 from duskmatch.models.gauges import GATE_FIGURES, Gauge, deviation, gate_figures
@@ -45,12 +46,12 @@ from duskmatch.models.network import Due, HeadInputs, LastMaps, Shallow, Vectors
 from duskmatch.models.pooling import over_positions
 
 VISIBLE, INFRARED, UNDECIDED = 1, 0, 2
-FAST = ("neck", "classifier")  # all else trains at the slow rate. Source: REFERENCE 5
+FAST = ("neck", "classifier")  # all other parts train at the slow rate. Source: MITML's train.py
 LEAST_CHANNELS = 8  # of the modality classifier's last convolution
 
 
 class MITMLSettings(BackboneSettings):
-    """frame_guides: G. confusion_epoch: from which epoch on the network is asked to leave the modality undecided."""
+    """frame_guides: G. confusion_epoch: the epoch from which on the confusion loss is used."""
 
     frame_guides: Count = 6
     memory_layers: Count = 2
@@ -58,7 +59,7 @@ class MITMLSettings(BackboneSettings):
 
 
 class TemporalStage(nn.Module):
-    """A second layer 4, under torchvision's name, so that loaded weights fill it too."""
+    """A second layer 4, named as in torchvision, so that loaded weights fill it too."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -66,12 +67,12 @@ class TemporalStage(nn.Module):
 
 
 class Guide(nn.Module):
-    """g: the gate by which features of a frame are added once more, from the clip's t and the frame's x_l."""
+    """g: the gate on a frame's features, computed from the clip's t and the frame's x_l."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         hidden = max(channels // reduction, 8)
-        self.told = nn.Linear(channels, channels)
+        self.told = nn.Linear(channels, channels)  # W_i; saved weights have this name
         squeeze, widen = nn.Linear(channels, hidden, bias=False), nn.Linear(hidden, channels, bias=False)
         self.excite = nn.Sequential(squeeze, nn.ReLU(), widen, nn.Sigmoid())
 
@@ -80,10 +81,10 @@ class Guide(nn.Module):
 
 
 class ModalityClassifier(nn.Module):
-    """Visible, infrared or undecided, from a clip's vector, by convolutions that halve its channels one by one.
+    """Visible, infrared or undecided, from a clip's vector, by convolutions that each halve its channels.
 
     The vector enters as d channels of one position; the rest of each kernel of three reads padding.
-    Source: REFERENCE 5.6.
+    Source: MITML's public code.
     """
 
     def __init__(self, channels: int) -> None:
@@ -101,7 +102,7 @@ class ModalityClassifier(nn.Module):
 
 
 class MITML(FrameNetwork):
-    """Appearance and time by a layer 4 each; gates from time amplify features of each frame's appearance."""
+    """One layer 4 for appearance and one for time; gates from time amplify features of each frame's appearance."""
 
     logged = (
         *("identity", "triplet", "confusion", "modality", "identity_accuracy", "modality_accuracy"),
@@ -122,15 +123,15 @@ class MITML(FrameNetwork):
         return ("classifier", "modality_classifier")
 
     def backbone_pieces(self) -> list[nn.Module]:
-        pieces = super().backbone_pieces()  # which `super().__init__` asks for before there is a second layer 4
+        pieces = super().backbone_pieces()  # `super().__init__` calls this before there is a second layer 4
         return [*pieces, self.temporal_stage] if hasattr(self, "temporal_stage") else pieces
 
     def slow_pieces(self) -> list[nn.Module]:
-        """All but the neck and the classifier, what is new here included. Source: REFERENCE 5."""
+        """All modules but the neck and the classifier. Source: MITML's train.py."""
         return [piece for name, piece in self.named_children() if name not in FAST]
 
     def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d_both h w"]:
-        """Both layers 4, their channels one after the other: appearance, time."""
+        """The outputs of both layers 4, concatenated by channel: appearance, time."""
         maps3 = self.encoder.to_stage3(shallow)
         time = self.encoder.run(self.temporal_stage.layer4, maps3)
         return torch.cat([self.encoder.stage4(maps3), time], dim=1)
@@ -153,7 +154,7 @@ class MITML(FrameNetwork):
         if self.training and n_frames < len(self.guides):
             raise SettingsError(
                 f"model.options frame_guides must be at most {n_frames}, the frames of a training clip, or some would "
-                f"never learn; got {len(self.guides)}"
+                f"never be trained; got {len(self.guides)}"
             )
         over_time = self.memory(time)[0][:, -1]  # (b d)
         guides = [self.guides[i] for i in guide_of_frame(n_frames, len(self.guides))]
@@ -165,7 +166,7 @@ class MITML(FrameNetwork):
         return self.frame_features(maps, n_frames).mean(dim=1)
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """W_i t relative to the frame's x_l that it is added to, and g."""
+        """The deviations of W_i t and of the frame's x_l, to which it is added, and g."""
 
         def of_memory(inputs: tuple[Tensor, ...], output: Float[Tensor, "b d"]) -> dict[str, Tensor]:
             return {"memory_deviation": deviation(output)}
@@ -188,26 +189,26 @@ class MITML(FrameNetwork):
         return [self.neck(self.guided(*inputs).mean(dim=1))]
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
-        """The memory, whose last output every guide reads, and g."""
+        """The memory, whose last output enters every guide, and g."""
         return {MEMORY: (self.memory,), GUIDES: tuple(self.guides)}
 
 
 def guide_of_frame(n_frames: int, n_guides: int) -> list[int]:
-    """The guide of each frame: its own where there are as many, that of its segment otherwise."""
+    """The guide of each frame: its own if there are as many, else that of its segment."""
     return [i * n_guides // n_frames for i in range(n_frames)]
 
 
 def modality_loss(logits: Float[Tensor, "n 3"], visible: int, infrared: int) -> Float[Tensor, ""]:
-    """The sum of both modalities' mean cross entropies, each to its label; visible clips come first.
+    """The sum of both modalities' mean cross entropies, each with its label; visible clips come first.
 
-    Source: REFERENCE 5.6, as the public code sums them.
+    Source: MITML's public code, which sums them.
     """
     of_visible, of_infrared = logits.chunk(2)
     return towards(of_visible, visible) + towards(of_infrared, infrared)
 
 
 def towards(logits: Float[Tensor, "n 3"], label: int) -> Float[Tensor, ""]:
-    """Mean cross entropy where all rows have one label."""
+    """Mean cross entropy of rows that all have one label."""
     return cross_entropy(logits, torch.full((len(logits),), label, device=logits.device))
 
 
@@ -219,44 +220,44 @@ class Modalities:
     labels: Int64[Tensor, " n"]
 
 
-def see_modality(model: MITML, forward: Forward[Tensor]) -> Modalities:
+def modality_outputs(model: MITML, forward: Forward[Tensor]) -> Modalities:
     logits = model.modality_classifier(model.pooled(forward.maps, forward.n_frames).detach())
     return Modalities(logits, torch.cat([torch.full_like(forward.labels, label) for label in (VISIBLE, INFRARED)]))
 
 
 def undecided_loss(model: MITML, pooled: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Cross entropy to "undecided"; the modality classifier's own weights are detached, also in a joint step."""
+    """Cross entropy with the label "undecided"; the modality classifier's weights are detached."""
     fixed = {name: p.detach() for name, p in model.modality_classifier.named_parameters()}
     return modality_loss(functional_call(model.modality_classifier, fixed, (pooled,)), UNDECIDED, UNDECIDED)
 
 
 @dataclass(frozen=True)
-class Guided(Seen):
-    """Also: the last maps of both layers 4."""
+class Guided(Outputs):
+    """The outputs with the last maps of both layers 4."""
 
     maps: Float[Tensor, "nt d_both h w"]
 
 
-def see(model: MITML, forward: Forward[Tensor]) -> Guided:
-    """The clip's mean, as in BNNeck."""
-    plain = frames.see(model, forward)
+def outputs(model: MITML, forward: Forward[Tensor]) -> Guided:
+    """The outputs for a batch, with BNNeck."""
+    plain = frames.outputs(model, forward)
     return Guided(plain.pooled, plain.embedding, plain.logits, plain.labels, forward.maps)
 
 
 def updates(model: MITML, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
     """The modality classifier first, then everything else; from `confusion_epoch` on with the confusion loss."""
 
-    def confusion(seen: Guided) -> Tensor:
-        n_frames = len(seen.maps) // len(seen.labels)
-        return undecided_loss(model, model.pooled(seen.maps, n_frames))
+    def confusion(out: Guided) -> Tensor:
+        n_frames = len(out.maps) // len(out.labels)
+        return undecided_loss(model, model.pooled(out.maps, n_frames))
 
     terms: tuple[Term[Guided], ...] = frames.terms(CommonLosses(settings.loss, processes))
     if due.epoch >= model.confusion_epoch:
         terms = (*terms, Term("confusion", 1.0, confusion))
     own = ("modality_classifier",)
-    modality = Term[Modalities]("modality", 1.0, lambda seen: modality_loss(seen.logits, VISIBLE, INFRARED))
-    accuracy = Figure[Modalities]("modality_accuracy", lambda seen: share_right(seen.logits, seen.labels))
+    modality = Term[Modalities]("modality", 1.0, lambda out: modality_loss(out.logits, VISIBLE, INFRARED))
+    accuracy = Figure[Modalities]("modality_accuracy", lambda out: share_right(out.logits, out.labels))
     return [
-        SubStep("modality", own, partial(see_modality, model), (modality,), (accuracy,)),
-        SubStep("main", every_part(model, but=own), partial(see, model), terms, (frames.IDENTITY_ACCURACY,)),
+        SubStep("modality", own, partial(modality_outputs, model), (modality,), (accuracy,)),
+        SubStep("main", every_part(model, but=own), partial(outputs, model), terms, (frames.IDENTITY_ACCURACY,)),
     ]

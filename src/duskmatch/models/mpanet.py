@@ -1,4 +1,4 @@
-"""MPANet: nuances of appearance that both modalities have, found by maps of patterns (Wu et al. 2021, CVPR).
+"""MPANet: nuances of appearance shared by both modalities, found by pattern maps (Wu et al. 2021, CVPR).
 
 | paper | here |
 |---|---|
@@ -7,13 +7,14 @@
 | pattern maps, separation | `patterns`, `separation` |
 | masked means and the global mean, side by side | `pooled` (b (1 + n_patterns) d) |
 | W, W_v, W_i | `classifier`, `visible_classifier`, `infrared_classifier` |
-| the mean classifiers that W_v and W_i leave behind | `visible_follower`, `infrared_follower` |
+| the running means of W_v and W_i | `visible_follower`, `infrared_follower` |
 
-Source: REFERENCE 5.2.
+Source: Wu et al. 2021, "Discover Cross-Modality Nuances for Visible-Infrared Person Re-Identification"; public code
+DoubtedSteam/MPANet.
 Differs: the image network runs on every frame, and the descriptors of a clip's frames are averaged before the neck;
-a clip's modality is known from its half of the batch, not from camera numbers; Adam's weight decay is
-decoupled and padding is black, as for every method here. The centre cluster loss takes the descriptor before the neck,
-as the triplet of other methods does.
+a clip's modality is known from its half of the batch, not from camera numbers; Adam's weight decay is decoupled and
+padding is black, as for every method here. The centre cluster loss is on the descriptor before the neck, like the
+triplet of other methods.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from duskmatch.config import BackboneSettings, Settings
 from duskmatch.losses import centre_cluster_loss, distillation_loss, in_fp32
 from duskmatch.models.backbone import make_stages, make_stem
-from duskmatch.models.common_losses import CommonLosses, Seen, share_right
+from duskmatch.models.common_losses import CommonLosses, Outputs, share_right
 from duskmatch.models.frames import IDENTITY_ACCURACY
 from duskmatch.models.gauges import GATE_FIGURES, Gauge, gate_figures
 from duskmatch.models.method import ALONE, AllProcesses, Figure, Forward, SubStep, Term
@@ -51,12 +52,12 @@ from duskmatch.records import Modality
 
 
 class MPANetSettings(BackboneSettings):
-    n_patterns: Annotated[int, Field(ge=2)] = 6  # which are kept apart
+    n_patterns: Annotated[int, Field(ge=2)] = 6
     follow_rate: Annotated[float, Field(gt=0, le=1)] = 0.2
 
 
 class ModalityAlleviation(nn.Module):
-    """m x + (1 - m) IN(x): a channel whose gate m is shut is instance-normalised, picture by picture."""
+    """m x + (1 - m) IN(x): a channel whose gate m is 0 is instance-normalised."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -65,8 +66,8 @@ class ModalityAlleviation(nn.Module):
 
     def gate(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d 1 1"]:
         """m, from the picture's mean of each channel."""
-        seen = torch.relu(self.down(maps.mean(dim=(-2, -1), keepdim=True)))
-        return torch.sigmoid(self.up(seen))
+        hidden = torch.relu(self.down(maps.mean(dim=(-2, -1), keepdim=True)))
+        return torch.sigmoid(self.up(hidden))
 
     def forward(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
         m = self.gate(maps)
@@ -74,7 +75,7 @@ class ModalityAlleviation(nn.Module):
 
 
 def instance_normalised(maps: Float[Tensor, "n d h w"], least: float = 1e-5) -> Float[Tensor, "n d h w"]:
-    """Each picture's channel less its mean, divided by its deviation."""
+    """Each channel of each picture minus its mean, divided by its deviation."""
     shifted = maps.float() - maps.float().mean(dim=(-2, -1), keepdim=True)
     variance = shifted.square().mean(dim=(-2, -1), keepdim=True)
     return (shifted * torch.rsqrt(variance + least)).to(maps.dtype)
@@ -119,7 +120,7 @@ class MPANet(Network):
         return [self.stem, self.encoder]
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """The gates m of both alleviations and the masks of the patterns, per picture instead of per clip."""
+        """The gates m of both alleviations and the masks of the patterns, for each picture instead of each clip."""
 
         def of_sigmoid(name: str) -> Gauge:
             def gauge(inputs: tuple[Tensor, ...], output: Float[Tensor, "n d h w"]) -> dict[str, Tensor]:
@@ -133,7 +134,7 @@ class MPANet(Network):
 
     @torch.no_grad()
     def begin(self, due: Due) -> None:
-        """Moves the mean classifiers towards W_v and W_i; the rate falls after 100 epochs."""
+        """Moves the running means towards W_v and W_i; the rate falls after 100 epochs."""
         rate = self.follow_rate * min(100 / (due.epoch + 1), 1)
         self.visible_follower.lerp_(self.visible_classifier.weight, rate)
         self.infrared_follower.lerp_(self.infrared_classifier.weight, rate)
@@ -142,7 +143,7 @@ class MPANet(Network):
         return self.stem
 
     def shallow(self, visible: Clips, infrared: Clips) -> Shallow:
-        """Both modalities through the one stem, visible frames first: n = 2 b t."""
+        """The stem's output for both modalities, visible frames first: n = 2 b t."""
         return self.stem(torch.cat([visible, infrared]).flatten(0, 1))  # type: ignore[no-any-return]
 
     def shared_maps(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "n d h w"]:
@@ -151,14 +152,14 @@ class MPANet(Network):
 
     @in_fp32
     def masks(self, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n p h w"]:
-        """Each pattern's mask, from 0 to 1 at each position."""
+        """The mask of each pattern, with values from 0 to 1."""
         return torch.sigmoid(self.patterns(maps))
 
     @in_fp32
     def pooled(
         self, maps: Float[Tensor, "n d h w"], masks: Float[Tensor, "n p h w"], n_frames: int
     ) -> Float[Tensor, "b d_all"]:
-        """The mean of the maps under each pattern's mask and without one, side by side, averaged over the frames."""
+        """The means of the maps under each pattern's mask and without one, concatenated, averaged over the frames."""
         under = masks.flatten(2) @ maps.flatten(2).transpose(1, 2) / (maps.shape[-2] * maps.shape[-1])  # (n p d)
         descriptors = torch.cat([under.flatten(1), over_positions(maps)], dim=1)  # (n (p+1)*d)
         return descriptors.reshape(-1, n_frames, descriptors.shape[1]).mean(dim=1)
@@ -170,9 +171,9 @@ class MPANet(Network):
 
 @in_fp32
 def separation(masks: Float[Tensor, "n p h w"]) -> Float[Tensor, ""]:
-    """Mean over pictures and pairs of patterns of the inner product of their masks: least where none overlap.
+    """Mean over pictures and pairs of patterns of the inner product of their masks; 0 if none overlap.
 
-    Source: REFERENCE 5.2; a sum over positions, so it grows with the map.
+    Source: MPANet's public code; a sum over positions, so it grows with the map.
     """
     n, p = masks.shape[:2]
     flat = masks.flatten(2)  # (n p hw)
@@ -182,7 +183,7 @@ def separation(masks: Float[Tensor, "n p h w"]) -> Float[Tensor, ""]:
 
 @in_fp32
 def modality_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
-    """Visible clips by W_v, infrared ones by W_i."""
+    """The logits of visible clips by W_v, of infrared ones by W_i."""
     visible, infrared = embeddings.chunk(2)
     return torch.cat([model.visible_classifier(visible), model.infrared_classifier(infrared)])
 
@@ -190,22 +191,22 @@ def modality_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Floa
 @torch.no_grad()
 @in_fp32
 def followers_logits(model: MPANet, embeddings: Float[Tensor, "n d_all"]) -> Float[Tensor, "n n_pids"]:
-    """The same clips by the other modality's mean classifier; no gradient flows through it."""
+    """The logits by the running mean of the other modality's classifier, without gradient."""
     visible, infrared = embeddings.chunk(2)
     return torch.cat([visible @ model.infrared_follower.T, infrared @ model.visible_follower.T])
 
 
 @dataclass(frozen=True)
-class Patterns(Seen):
-    """Also: the masks, and the logits of the own modality's classifier and of the other's mean classifier."""
+class Patterns(Outputs):
+    """The outputs with the masks, the logits of the own modality's classifier, and of the other's running mean."""
 
     masks: Float[Tensor, "nt p h w"]
     own: Float[Tensor, "n n_pids"]
     followers: Float[Tensor, "n n_pids"]
 
 
-def see(model: MPANet, forward: Forward[Tensor]) -> Patterns:
-    """A batch through its patterns."""
+def outputs(model: MPANet, forward: Forward[Tensor]) -> Patterns:
+    """The outputs for a batch, with its patterns."""
     maps = forward.maps.float()  # once, for both of its readers
     masks = model.masks(maps)
     pooled = model.pooled(maps, masks, forward.n_frames)
@@ -216,19 +217,19 @@ def see(model: MPANet, forward: Forward[Tensor]) -> Patterns:
 
 
 def updates(model: MPANet, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """One update of everything: identity, centre cluster, separation, the modality classifiers and their agreement.
+    """One update of all parameters: identity, centre cluster, separation, the modality classifiers and their agreement.
 
-    Differs: the sum of both modalities' mean cross entropies is the modality classifiers' term, as in the public code,
-    whose weight of 0.5 it adds twice (the printed weight differs).
+    Differs: the modality classifiers' term is the sum of both modalities' mean cross entropies, with weight 1: the
+    public code adds it twice with the weight 0.5, which is printed.
     """
     losses, margin = CommonLosses(settings.loss, processes), settings.loss.margin
     terms = (
         Term("identity", 1.0, losses.identity),
         Term[Patterns]("centre_cluster", 1.0, lambda x: centre_cluster_loss(x.pooled, x.labels, margin=margin)),
         Term[Patterns]("separation", 0.5, lambda x: separation(x.masks)),
-        # two means from one
+        # twice the mean over all clips is the sum of both modalities' means
         Term[Patterns]("modality_identity", 1.0, lambda x: 2 * losses.cross_entropy(x.own, x.labels)),
         Term[Patterns]("agreement", 2.5, lambda x: distillation_loss(x.own, x.followers)),
     )
     of_modalities = Figure[Patterns]("modality_identity_accuracy", lambda x: share_right(x.own, x.labels))
-    return [SubStep("main", every_part(model), partial(see, model), terms, (IDENTITY_ACCURACY, of_modalities))]
+    return [SubStep("main", every_part(model), partial(outputs, model), terms, (IDENTITY_ACCURACY, of_modalities))]

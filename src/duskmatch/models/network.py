@@ -1,4 +1,4 @@
-"""The interface of every network: one vector per clip, and what the program asks about its parts."""
+"""The interface of every network: one vector per clip, and questions about its parts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from duskmatch.records import MODALITIES, Modality
 
 STEMS = ("stem_visible", "stem_infrared")
 
-Clips = Float[Tensor, "b t 3 h w"]  # of one modality, as they enter the network
-Shallow = Float[Tensor, "n c h4 w4"]  # frames behind their stem; of a training batch n = 2 b t, visible ones first
+Clips = Float[Tensor, "b t 3 h w"]  # of one modality, normalised
+Shallow = Float[Tensor, "n c h4 w4"]  # frames after their stem; in a training batch n = 2 b t, visible ones first
 LastMaps = list[Float[Tensor, "bt d h16 w16"]]
 HeadInputs = list[Float[Tensor, "b ..."]]
 Vectors = list[Float[Tensor, "b _"]]
@@ -40,7 +40,7 @@ class Due(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """A method's columns of log.csv for the figures that every run is watched by."""
+    """A method's columns of log.csv for the figures by which every run is monitored."""
 
     accuracy: str = "identity_accuracy"
     identity: str = "identity"
@@ -50,10 +50,10 @@ class Watched(NamedTuple):
 class Network(nn.Module, ABC):
     """A method's network. A subclass defines what is abstract here and overrides the rest where it differs.
 
-    logged: the columns of log.csv that are the method's own. neck_depth: how many normalisations of vectors stand one
-    behind the other, so that each can be estimated on what the one before it gives. test_time_extras: what is done at
-    test besides one forward of the clip, in words; it stands beside every score. gradient_shares: column of log.csv ->
-    two terms; it holds the norm of the stems' gradient by the first over that by the second, both with their weights.
+    logged: the method's own columns of log.csv. neck_depth: the number of normalisations of vectors in sequence, each
+    of which is estimated on the output of the one before. test_time_extras: steps at test beside one forward of the
+    clip, in words, for every score. gradient_shares: column of log.csv -> two terms; the column holds the norm of the
+    stems' gradient by the first over that by the second, both weighted.
     """
 
     logged: tuple[str, ...] = ("identity", "triplet", "identity_accuracy")
@@ -61,7 +61,7 @@ class Network(nn.Module, ABC):
     neck_depth = 1
     test_time_extras: tuple[str, ...] = ()
     gradient_shares: Mapping[str, tuple[str, str]] = MappingProxyType({})
-    embedding = "pooled"  # which of the network's vectors is searched with
+    embedding = "pooled"  # the name of the vector that is the embedding
     stem_visible: nn.Module
     stem_infrared: nn.Module
     encoder: Encoder
@@ -92,7 +92,7 @@ class Network(nn.Module, ABC):
         """The modules that loaded weights fill, each under torchvision's names."""
 
     def slow_pieces(self) -> list[nn.Module]:
-        """The modules that `train.rates` calls "backbone": loaded weights usually train at a tenth of the rate."""
+        """The modules that `train.rates` calls "backbone"; loaded weights usually train at a tenth of the rate."""
         return self.backbone_pieces()
 
     def begin(self, due: Due) -> None:
@@ -103,11 +103,11 @@ class Network(nn.Module, ABC):
         return []
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """The measure of each part, read at its forward on the iterations that are logged."""
+        """The gauge of each part, read in its forward pass in logged iterations."""
         return {}
 
     def modalities_summed(self, loss: LossSettings) -> int:
-        """The number of means over clips that the identity loss sums up: at chance it is that many times log M."""
+        """The number of means that the identity loss sums up: at chance it is this number times log M."""
         return 1
 
     def stem_of(self, modality: Modality) -> nn.Module:
@@ -115,7 +115,7 @@ class Network(nn.Module, ABC):
         return self.stem_visible if modality == "visible" else self.stem_infrared
 
     def shallow(self, visible: Clips, infrared: Clips) -> Shallow:
-        """F_c of a training batch: both modalities through their stems, visible frames first.
+        """F_c of a training batch: the outputs of both stems, visible frames first.
 
         Source: paper, Eq. 1.
         """
@@ -126,30 +126,30 @@ class Network(nn.Module, ABC):
         """The last maps of the stages that both modalities share."""
 
     def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
-        """The last maps before anything is averaged."""
+        """The last maps before pooling."""
         return [self.shared_maps(self.stem_of(modality)(clips.flatten(0, 1)), clips.shape[1])]  # type: ignore[list-item]
 
     @abstractmethod
     def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
-        """From the maps of `maps_to_pool` to the vectors whose lengths become 1, to stand side by side."""
+        """The vectors of the maps of `maps_to_pool`; the embedding concatenates them, each scaled to length 1."""
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
         """Parts by their names in `health.CHECKS`, and the modules whose output is the part's.
 
-        Each gives rows in order of clips, one or several for each. They must lie in `head`.
+        Each module returns rows in order of clips, one or several per clip, and must be called in `head`.
         """
         return {}
 
     def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
-        """The first part of `vectors`, up to where `knock_outs` begin: small enough to keep of every clip."""
+        """The first part of `vectors`, up to the `knock_outs`, with results small enough to keep for every clip."""
         return self.vectors(maps, n_frames)
 
     def head(self, inputs: HeadInputs) -> Vectors:
-        """The rest of `vectors`; nothing where a network has no `knock_outs`."""
+        """The rest of `vectors`; the identity if a network has no `knock_outs`."""
         return inputs
 
     def embed(self, clips: Clips, modality: Modality) -> Float[Tensor, "b d"]:
-        """The unit vector to search with; it does not depend on other clips of the batch."""
+        """The unit vector of each clip, which does not depend on other clips of the batch."""
         return self.embed_maps(self.maps_to_pool(clips, modality), clips.shape[1], modality)
 
     def forward(self, clips: Clips, modality: Modality) -> Float[Tensor, "b d"]:
@@ -160,10 +160,10 @@ class Network(nn.Module, ABC):
         return self.centred(self.vectors(maps, n_frames), modality)
 
     def initialise(self) -> None:
-        """Random weights in `backbone_pieces`, and both centres at zero; called once the other parts are there.
+        """Initialises `backbone_pieces` at random and both centres to zero; called once the other parts exist.
 
-        A centre is the mean embedding of training people, set at the end of training and taken off at test.
-        Differs: in no paper. A shift that a whole modality shares is no likeness between its people.
+        A centre is the mean embedding of training people, set at the end of training and subtracted at test.
+        Differs: in no paper. A shift shared by a whole modality says nothing about people.
         """
         for modality in MODALITIES:
             self.register_buffer(f"centre_{modality}", torch.zeros(self.embedding_width))
@@ -171,7 +171,7 @@ class Network(nn.Module, ABC):
             initialise(piece)
 
     def centred(self, vectors: list[Tensor], modality: Modality) -> Float[Tensor, "b d_all"]:
-        """Unit vectors side by side, less the modality's centre, of length 1 again."""
+        """Unit vectors concatenated, minus the modality's centre, scaled to length 1 again."""
         unit = torch.cat([nn.functional.normalize(v.float(), dim=1) for v in vectors], dim=1)
         centre = self.centre_visible if modality == "visible" else self.centre_infrared
         return nn.functional.normalize(nn.functional.normalize(unit, dim=1) - centre, dim=1)
@@ -187,7 +187,7 @@ class Network(nn.Module, ABC):
 
 @contextmanager
 def inputs_of(parts: list[nn.BatchNorm1d]) -> Iterator[dict[nn.BatchNorm1d, list[Tensor]]]:
-    """The inputs of these modules while the block runs."""
+    """Collects the inputs of these modules while the block runs."""
     found: dict[nn.BatchNorm1d, list[Tensor]] = {part: [] for part in parts}
 
     def keep(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -206,16 +206,16 @@ def every_part(model: nn.Module, *, but: tuple[str, ...] = ()) -> tuple[str, ...
 
 
 def neck(channels: int) -> nn.BatchNorm1d:
-    """Batch normalisation of a vector; its shift stays zero, as in the field's BNNeck (Luo et al. 2019)."""
+    """Batch normalisation of a vector; its bias stays zero, as in BNNeck (Luo et al. 2019)."""
     norm = nn.BatchNorm1d(channels)
     norm.bias.requires_grad_(False)
     return norm
 
 
 class FullPrecisionLinear(nn.Linear):
-    """A linear map in fp32, also under autocast, which would round its logits to steps of a hundredth of their size.
+    """A linear map in fp32, also under autocast, which would round logits to steps of a hundredth of their size.
 
-    Losses compare logits that are nearly alike, and accuracies count which is largest; it costs next to nothing.
+    Losses and accuracies compare logits that are nearly equal; the cost is negligible.
     """
 
     @in_fp32

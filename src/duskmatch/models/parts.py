@@ -26,7 +26,7 @@ from duskmatch.losses import in_fp32
 from duskmatch.models.gauges import Gauge, deviation, gate_figures
 from duskmatch.models.pooling import over_positions
 
-REDUCTION = 16  # how much narrower the middle of Eq. 12 is, as in the group's code
+REDUCTION = 16  # of the width in the middle of Eq. 12, as in the group's code
 
 
 def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ def of_parts(inputs: tuple[Tensor, ...], output: Tensor) -> dict[str, Tensor]:
 def part_pool(
     maps: Float[Tensor, "n d h w"], n_parts: int, n_frames: int, power: float | None = None
 ) -> Float[Tensor, "b t k d"]:
-    """Each frame's map cut in horizontal stripes of equal height, each averaged (`power`: by the generalised mean).
+    """Each frame's map divided into horizontal stripes of equal height, each averaged (`power`: generalised mean).
 
     Source: paper, III-D; K = 6 and the mean as in PCB (Sun et al. 2018).
     """
@@ -54,8 +54,8 @@ def part_pool(
 class SpatialTemporalGuidance(nn.Module):
     """j_d: each part's features, highlighted by the parts' relation, plus its motion.
 
-    `sequence`: "full"; "no_spatial" (without LSTM_spa: Eq. 11 joins a part's own motion of the last frame, Table I's
-    starred row); "temporal" (FR-E-TI: Eqs. 11-13 left out). `spatial_output`: "last" joins LSTM_spa's last output to
+    `sequence`: "full"; "no_spatial" (without LSTM_spa: Eq. 11 appends a part's own motion in the last frame, Table I's
+    starred row); "temporal" (FR-E-TI: Eqs. 11-13 left out). `spatial_output`: "last" appends LSTM_spa's last output to
     every part, "per_part" its k-th output to part k (Eq. 11 prints both a capital and a small k). `motion_norm`: a
     layer normalisation of what LSTM_mot reads. `highlight_start`: "half" starts with A = 0.5 everywhere.
     """
@@ -63,7 +63,7 @@ class SpatialTemporalGuidance(nn.Module):
     def __init__(self, channels: int, settings: SelfAttackSettings) -> None:
         super().__init__()
         sequence, n_layers, self.spatial_output = settings.sequence, settings.lstm_layers, settings.spatial_output
-        # Differs: the paper has none. Parts are means of what a stage leaves, of any scale; the gates' are not
+        # Differs: the paper has none. It makes LSTM_mot independent of the scale of the parts
         self.motion_norm = nn.LayerNorm(channels) if settings.motion_norm else nn.Identity()
         # Eq. 14 adds motion to the part's own feature: hidden width = d at every width
         self.motion_lstm = nn.LSTM(channels, channels, n_layers, batch_first=True)
@@ -90,7 +90,7 @@ class SpatialTemporalGuidance(nn.Module):
         return moved.reshape(b, k, t, d).permute(0, 2, 1, 3)  # type: ignore[no-any-return]
 
     def spatial(self, motion: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k d"]:
-        """LSTM_spa over the parts of the last frame, which has seen all frames; one row for each part to join.
+        """LSTM_spa over the parts' motion in the last frame, which depends on all frames; a row to append to each part.
 
         Source: paper, III-D, before and in Eq. 11.
         """
@@ -101,7 +101,7 @@ class SpatialTemporalGuidance(nn.Module):
         return related if self.spatial_output == "per_part" else related[:, -1:].expand_as(related)  # type: ignore[no-any-return]
 
     def highlight(self, parts: Float[Tensor, "b t k d"], spatial: Float[Tensor, "b k d"]) -> Float[Tensor, "b t k d"]:
-        """A: how much of each feature to keep, from the part and the parts' relation.
+        """A: the weight of each feature, from the part and the parts' relation.
 
         Source: paper, Eqs. 11 and 12.
         """
@@ -110,7 +110,7 @@ class SpatialTemporalGuidance(nn.Module):
         return self.highlight_maps(joined)  # type: ignore[no-any-return]
 
     def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
-        """LSTM_mot's output beside the parts that Eq. 14 adds it to, and A."""
+        """The deviations of LSTM_mot's output and of the parts, to which Eq. 14 adds it, and A."""
 
         def of_motion(inputs: tuple[Tensor, ...], output: tuple[Tensor, Any]) -> dict[str, Tensor]:
             mean = output[0].float().mean(dim=1)  # (b*k d)
@@ -123,17 +123,17 @@ class SpatialTemporalGuidance(nn.Module):
         return found if self.highlight_maps is None else {**found, self.highlight_maps: of_highlight}
 
     def knock_outs(self) -> dict[str, tuple[nn.Module, ...]]:
-        """LSTM_mot, and with it the input of LSTM_spa; and A."""
+        """LSTM_mot, whose output is also the input of LSTM_spa, and A."""
         found: dict[str, tuple[nn.Module, ...]] = {MOTION: (self.motion_lstm,)}
         return found if self.highlight_maps is None else {**found, HIGHLIGHT: (self.highlight_maps,)}
 
     @in_fp32
     def forward(self, parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
         motion = self.motion(parts)
-        seen = parts
+        features = parts
         if self.highlight_maps is not None:
-            seen = highlighted(parts, self.highlight(parts, self.spatial(motion)))
-        return over_time(with_motion(seen, motion))
+            features = highlighted(parts, self.highlight(parts, self.spatial(motion)))
+        return over_time(with_motion(features, motion))
 
 
 def highlighted(parts: Float[Tensor, "b t k d"], highlight: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
@@ -141,13 +141,13 @@ def highlighted(parts: Float[Tensor, "b t k d"], highlight: Float[Tensor, "b t k
     return parts * highlight
 
 
-def with_motion(seen: Float[Tensor, "b t k d"], motion: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
+def with_motion(features: Float[Tensor, "b t k d"], motion: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
     """Source: paper, Eq. 14."""
-    return seen + motion
+    return features + motion
 
 
 def over_time(joined: Float[Tensor, "b t k d"]) -> Float[Tensor, "b kd"]:
-    """The mean over frames, parts side by side from head to foot.
+    """The mean over frames, parts concatenated from head to foot.
 
     Source: paper, Eq. 15 and the sentence after it.
     """

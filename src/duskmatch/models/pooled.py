@@ -1,7 +1,7 @@
 """Body parts over time without recurrence: the control for FRM-STIG, to see whether LSTM_mot learns motion.
 
-Pooling over time loses the order of frames. A head on pooled frames with as many parameters as the motion LSTM, the
-spatial LSTM and the maps of Eq. 12 together shows the gain from capacity alone.
+Pooling over time loses the order of frames. With as many parameters as both LSTMs and the maps of Eq. 12 together, a
+head on pooled frames shows the gain from capacity alone.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from duskmatch.losses import in_fp32
 from duskmatch.models.gauges import Gauge, deviation
 from duskmatch.models.parts import REDUCTION, of_parts
 
-LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and one frame, or equal ones, have no variance
+LEAST_VARIANCE = 1e-12  # the root's slope at 0 is infinite, and equal frames have no variance
 
 
 def mean_and_deviation(parts: Float[Tensor, "b t k d"]) -> Float[Tensor, "b k 2*d"]:
-    """The deviation divides by t, so that one frame has one: (almost) 0."""
+    """Mean and deviation over frames; the variance divides by t, so that it is (almost) 0 for one frame."""
     average = parts.mean(dim=1, keepdim=True)
     variance = (parts - average).square().mean(dim=1)
     return torch.cat([average[:, 0], variance.clamp_min(LEAST_VARIANCE).sqrt()], dim=-1)
@@ -47,12 +47,12 @@ class PooledGuidance(nn.Module):
         super().__init__()
         self.pool = POOLS[settings.sequence]
         n_in = 2 * channels if settings.sequence == "pooled_std" else channels
-        # n_in h + h weights and biases to the middle, h d + d from it
+        # parameters of the two layers: n_in h + h, and h d + d
         hidden = round((full_size(channels, settings.lstm_layers) - channels) / (n_in + channels + 1))
         self.perceptron = nn.Sequential(nn.Linear(n_in, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def gauges(self, n_parts: int) -> dict[nn.Module, Gauge]:
-        """The perceptron's output, and the parts' mean that it is added to."""
+        """The deviations of the perceptron's output and of the parts' mean, to which it is added."""
 
         def of_perceptron(inputs: tuple[Tensor, ...], output: Float[Tensor, "b k d"]) -> dict[str, Tensor]:
             return {"pooled_deviation": deviation(output)}

@@ -6,15 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LEAST = 1e-6  # what lies under it counts as it
+LEAST = 1e-6  # smaller values are raised to it
 
 
 def over_positions(maps: Float[Tensor, "... h w"], power: float | None = None) -> Float[Tensor, "..."]:
     """The mean over h and w; with a power p the generalised mean, (mean of x^p)^(1/p), from the mean (p = 1) upwards.
 
-    It is computed in fp32, whatever the precision of the maps: distances between what is pooled are small differences
-    of large numbers. With a power, values are held at 1e-6 at least: a root of what is negative is no number, and
-    CMCA's branch can bring maps under the zero that a stage's last ReLU left them.
+    It is computed in fp32, whatever the precision of the maps: distances between pooled vectors are small differences
+    of large numbers. With a power, values are clamped to 1e-6 at least, as CMCA's branch can make maps negative.
 
     Source: Radenovic et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation", section 3.2; p = 3,
     fixed, as in LbA (Park et al. 2021). Differs: the paper has the plain mean.

@@ -20,8 +20,8 @@ class Stem(nn.Module):
     """Shallow features F_c, a quarter of the picture's height and width.
 
     Source: paper, Eq. 1.
-    Differs: max pooling belongs to it, as in the group's other code; without it self-attention would have four
-    times as many positions.
+    Differs: it includes max pooling, as in the group's other code; without it self-attention would have four times as
+    many positions.
     """
 
     def __init__(self, channels: int) -> None:
@@ -37,7 +37,7 @@ class Stem(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a short cut (ResNet-18, -34)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-18, -34)."""
 
     expansion = 1
 
@@ -57,7 +57,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride), 1x1 convolutions and a short cut (ResNet-26, -50)."""
+    """1x1, 3x3 (with the stride), 1x1 convolutions and a shortcut (ResNet-26, -50)."""
 
     expansion = 4
 
@@ -81,8 +81,8 @@ class Bottleneck(nn.Module):
 
 Block = type[BasicBlock] | type[Bottleneck]
 
-# Name -> block and blocks per stage. resnet26 is the bottleneck network with two blocks a stage: small, yet wide at
-# its end, which Eq. 3 needs (embedding at least twice as wide as there are people).
+# Name -> block and blocks per stage. resnet26 is the bottleneck network with two blocks per stage: small, yet with the
+# wide output that Eq. 3 needs (at least twice the number of people).
 ARCHITECTURES: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet26": (Bottleneck, (2, 2, 2, 2)),
@@ -105,7 +105,7 @@ class Stages(Encoder):
                 blocks.append(block(n_in, base * 2**stage, stride if i == 0 else 1))
                 n_in = base * 2**stage * block.expansion
             stages.append(nn.Sequential(*blocks))
-        self.take(stages, tuple(n_in // 2**i for i in (3, 2, 1, 0)))
+        self.set_stages(stages, tuple(n_in // 2**i for i in (3, 2, 1, 0)))
 
 
 def architecture(name: str) -> tuple[Block, tuple[int, int, int, int]]:

@@ -7,8 +7,8 @@
 | E_att, BN of Eq. 4, W_att | `attack_encoder`, `attack_neck`, `attack_classifier` | Eqs. 11-15, E_lstm | `guidance` |
 | E_def | `defense_encoder` | W_se | `sequence_classifier` |
 
-A batch of clips is carried as one stack of frames, visible clips first: "2b" clips, row i and row b + i the same
-person. Shared layers see both modalities in one forward, so that batch normalisation sees both.
+A batch is one stack of the frames of 2 b clips, visible ones first; clips i and b + i show the same person. Shared
+layers process both modalities in one forward pass, so that batch statistics are of both.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DefenseEmbedding(NamedTuple):
     embedding: Tensor  # (b d)
 
 
-# Parts that some rows of Table I, or other methods beside them, do without.
+# Parts that some rows of Table I do not have.
 SWITCHED_PARTS = (
     *("defense_classifier", "attack_encoder", "attack_neck", "attack_classifier", "self_attention"),
     *("cross_attention3", "cross_attention4", "sequence_neck", "sequence_classifier"),
@@ -77,10 +77,10 @@ UNUSED: dict[str, tuple[str, ...]] = {
 
 
 class SelfAttackDefense(Network):
-    """The paper's network, each of its parts a switch: the rows of Table I.
+    """The paper's network; its parts can be switched off, which gives the rows of Table I.
 
     attack: ASAM; defense: ADM's cross attention (without it E_def alone, as in the Baseline); sequence: FRM-STIG in
-    one of its forms, a form without recurrence in its place, or "none".
+    one of its forms, a replacement without recurrence, or "none".
     """
 
     logged = (
@@ -121,12 +121,12 @@ class SelfAttackDefense(Network):
             self.sequence_neck = neck(self.n_parts * d) if settings.sequence_neck else nn.Identity()
             self.sequence_classifier = classifier(self.n_parts * d, n_pids)
         self.initialise()
-        # As with loaded weights, both stems start alike, and both encoders, so that both modalities' features are
+        # As with loaded weights, both stems start equal, and both encoders, so that both modalities' features are
         # comparable from the first iteration on.
         self.stem_infrared.load_state_dict(self.stem_visible.state_dict())
         if self.has_attack:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
-        # Last, so that all else starts as without it; beside E_def, whose names are those of published weights.
+        # Last, so that all else starts as without it; not inside E_def, which keeps the names of published weights.
         self.temporal_mixing = NonLocal(d3) if settings.temporal_mixing else None
 
     @property
@@ -145,13 +145,13 @@ class SelfAttackDefense(Network):
         return (*UNUSED[self.embedding], *crossing)
 
     def cautions(self, settings: Settings) -> list[str]:
-        """Source: docs/method.md, row 33. An attack that begins once identities are learnt needs no such width."""
+        """Warns of an embedding too narrow for an attack from the start. Source: docs/method.md, row 33."""
         attacks = self.has_attack and settings.loss.confusion_weight > 0
         later = settings.train.attack_start > 0 or settings.train.stage0_epochs > 0
         if not attacks or later or self.channels >= 2 * self.n_pids:
             return []
         return [
-            f"the embedding is {self.channels} wide for {self.n_pids} people: under twice their number Eq. 3 works "
+            f"the embedding is {self.channels} wide for {self.n_pids} people: below twice their number Eq. 3 works "
             "against the identity losses; widen the model, or set train.attack_start or train.stage0_epochs"
         ]
 
@@ -159,7 +159,7 @@ class SelfAttackDefense(Network):
         return 2 if loss.identity == "sum" else 1
 
     def begin(self, due: Due) -> None:
-        """After a stage 0 E_att starts where E_def stands, as with loaded weights both encoders start alike."""
+        """After a stage 0, E_att starts as a copy of E_def: loaded weights, too, give both encoders the same start."""
         if self.has_attack and due.begins_stage1:
             self.attack_encoder.load_state_dict(self.defense_encoder.state_dict())
 
@@ -167,18 +167,18 @@ class SelfAttackDefense(Network):
         return self.guidance.gauges(self.n_parts) if self.has_sequence else {}
 
     def backbone_pieces(self) -> list[nn.Module]:
-        """Both stems and E_def, and E_att where there is one."""
+        """Both stems, E_def, and E_att if there is one."""
         pieces: list[nn.Module] = [self.stem_visible, self.stem_infrared, self.defense_encoder]
         return [*pieces, self.attack_encoder] if self.has_attack else pieces
 
     def attack_embedding(self, shallow: Shallow, n_frames: int) -> Float[Tensor, "b d"]:
-        """f^l, the attack network's vector of clips.
+        """f^l, the attack network's vector of each clip.
 
         Source: paper, Eqs. 2 and 4.
         """
         per_modality = shallow.chunk(len(self.self_attention))
-        stirred = torch.cat([attend(x) for attend, x in zip(self.self_attention, per_modality, strict=True)])
-        pooled = pool_clip(self.attack_encoder(stirred), n_frames, self.power)
+        attended = torch.cat([attend(x) for attend, x in zip(self.self_attention, per_modality, strict=True)])
+        pooled = pool_clip(self.attack_encoder(attended), n_frames, self.power)
         return self.attack_neck(pooled)  # type: ignore[no-any-return]
 
     def shared_maps(self, shallow: Shallow, n_frames: int) -> DefenseMaps:
@@ -186,8 +186,8 @@ class SelfAttackDefense(Network):
 
         With `temporal_mixing` the positions of all `n_frames` frames of a clip attend to each other after stage 3.
 
-        Source: paper, Eq. 6 (the caption of Fig. 2 reads otherwise; the equation is followed); the mixing is a
-        space-time non-local block (Wang et al. 2018, section 3). Differs: the paper has no such block in E_def.
+        Source: paper, Eq. 6 (the caption of Fig. 2 differs; this follows the equation); the mixing is a space-time
+        non-local block (Wang et al. 2018, section 3). Differs: the paper has no such block in E_def.
         """
         maps3 = self.defense_encoder.to_stage3(shallow)
         if self.temporal_mixing is not None:
@@ -195,9 +195,9 @@ class SelfAttackDefense(Network):
         return DefenseMaps(maps3, self.defense_encoder.stage4(maps3))
 
     def fused_maps(self, maps: DefenseMaps, n_frames: int, pairing: Pairing = "cross") -> Float[Tensor, "n d h w"]:
-        """The maps that f_d averages: half the sum of both CMCA paths, or F_{t,d} where there is no CMCA.
+        """The maps that f_d averages: half the sum of both CMCA paths, or F_{t,d} without CMCA.
 
-        `pairing`: "cross" with the same person's clip of the other modality (training), "self" with itself.
+        `pairing`: CMCA with the same person's clip of the other modality ("cross", in training) or itself ("self").
 
         Source: paper, Eq. 7, and Eq. 8 inside its GAP.
         """
@@ -209,7 +209,7 @@ class SelfAttackDefense(Network):
         return (crossed3 + crossed) / 2  # type: ignore[no-any-return]
 
     def defense_embedding(self, maps: DefenseMaps, n_frames: int, pairing: Pairing = "cross") -> DefenseEmbedding:
-        """f_d, with the clip of `fused_maps`' pairing as its partner.
+        """f_d; `pairing` as in `fused_maps`.
 
         Source: paper, Eqs. 7 and 8.
         """
@@ -224,11 +224,11 @@ class SelfAttackDefense(Network):
         return self.sequence_neck(self.guided(maps, n_frames))  # type: ignore[no-any-return]
 
     def guided(self, maps: Float[Tensor, "n d h w"], n_frames: int) -> Float[Tensor, "b kd"]:
-        """j_d before its normalisation, where it has one."""
+        """j_d before its normalisation, if it has one."""
         return self.guidance(part_pool(maps, self.n_parts, n_frames, self.power))  # type: ignore[no-any-return]
 
     def maps_to_pool(self, clips: Clips, modality: Modality) -> LastMaps:
-        """F_{t,d} for j_d, Eq. 8's for f_d, both in this order for both.
+        """F_{t,d} for j_d, the fused maps of Eq. 8 for f_d; both, in this order, for embedding "both".
 
         Source: docs/method.md, rows 8, 9: j_d for the full model, f_d with a clip as its own partner for the others.
         """
@@ -246,7 +246,7 @@ class SelfAttackDefense(Network):
         return self.head(self.head_inputs(maps, n_frames))
 
     def head_inputs(self, maps: LastMaps, n_frames: int) -> HeadInputs:
-        """The parts, where j_d is searched with, and the other vector whole."""
+        """The parts for j_d; f_d or f^l as they are."""
         found: list[Tensor] = []
         if self.embedding in ("sequence", "both"):
             found.append(part_pool(maps[0], self.n_parts, n_frames, self.power))
@@ -265,7 +265,7 @@ class SelfAttackDefense(Network):
         return self.guidance.knock_outs() if self.embedding in ("sequence", "both") else {}
 
     def neck_inputs(self, visible: Clips, infrared: Clips) -> dict[nn.BatchNorm1d, Float[Tensor, "n _"]]:
-        """Of f_d and j_d, whichever is searched with. Source: docs/method.md, row 34."""
+        """The inputs of f_d's and j_d's normalisation. Source: docs/method.md, row 34."""
         n_frames = visible.shape[1]
         maps = self.shared_maps(self.shallow(visible, infrared), n_frames)
         found = {self.defense_neck: self.defense_embedding(maps, n_frames, self.test_pairing).pooled}
@@ -293,6 +293,6 @@ class SelfAttackDefense(Network):
 
 
 def other_modality(maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n d h w"]:
-    """The same stack with its halves exchanged: each visible frame's infrared partner and the other way round."""
+    """The stack with its halves exchanged: each frame's partner of the other modality."""
     half = maps.shape[0] // 2
     return torch.cat([maps[half:], maps[:half]])

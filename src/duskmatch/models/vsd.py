@@ -8,15 +8,16 @@
 | p(y given v), p(y given z) | `Observation.of_v`, `.of_z`, by `classifiers` and `bottlenecks` |
 | L_CML, L_VSD, L_VCD | `mutual`, `self_distillation`, `cross_distillation` |
 
-The visible branch reads every clip as it is, the infrared one its grey copy, the shared one both; at test the four v
-stand side by side.
+The visible branch reads every clip as it is, the infrared one its grey copy, the shared one both; the embedding
+concatenates the four v.
 
-Source: REFERENCE 5.4.
-Differs: frames are averaged before the necks; v's classifier is the field's (BNNeck, no bias), for only z's is known;
-between the bottleneck's linear maps stand batch normalisation and ReLU, which are not known either. The divergences are
-real ones, from p(y given v), which they do not move, to p(y given z): the public code's have almost no gradient. Across
-modalities, a person's visible clip as it is meets the same person's infrared clip as its grey copy, row by row. L_VML
-is left out, as in the public code. Adam's weight decay is decoupled, as for every method here.
+Source: Tian et al. 2021, "Farewell to Mutual Information: Variational Distillation for Cross-Modal Person
+Re-Identification", and its public code (FutabaSakuraXD).
+Differs: frames are averaged before the necks; v's classifier is the usual one (BNNeck, no bias), as only z's is known;
+batch normalisation and ReLU between the bottleneck's linear maps are our choice too. The divergences are those of the
+paper, from p(y given v), which gets no gradient, to p(y given z): the public code's have almost no gradient. Across
+modalities, a person's visible clip is paired with the same person's infrared clip as its grey copy, row by
+row. L_VML is left out, as in the public code. Adam's weight decay is decoupled, as for every method here.
 """
 
 from __future__ import annotations
@@ -42,16 +43,15 @@ from duskmatch.pixels import IMAGENET_MEAN, IMAGENET_STD, LUMA
 from duskmatch.records import Modality
 
 BRANCHES = ("visible", "infrared", "shared")
-WITHIN = {"margin": 0.9, "radius": 2.2}  # of the rank loss: clips of one modality
-ACROSS = {"margin": 1.0, "radius": 2.0}  # of two
+WITHIN = {"margin": 0.9, "radius": 2.2}  # rank loss between clips of one modality
+ACROSS = {"margin": 1.0, "radius": 2.0}  # rank loss between clips of two modalities
 
 Dropout = Callable[[Tensor, float], Tensor]
 
 
 class VSDSettings(BackboneSettings):
-    """z: half the width of the bottleneck. grey_copy: True where clips enter in colours, with ImageNet's normalisation;
-    False where they are brightness already (data.grey): a clip is then its own grey copy, which the shared branch reads
-    once.
+    """z: half the width of the bottleneck. grey_copy: True for clips in colour with ImageNet's normalisation; False for
+    clips that are grey already (data.grey): a clip is then its own grey copy, which the shared branch reads once.
     """
 
     z: Count = 256
@@ -59,9 +59,9 @@ class VSDSettings(BackboneSettings):
 
 
 class ChannelAttention(nn.Module):
-    """x plus gamma times its channels, each a mixture of those that it is least like; gamma starts at 0.
+    """x plus gamma times attention among its channels, each a mean of the least similar ones; gamma starts at 0.
 
-    Source: REFERENCE 5.4: softmax of (the largest energy less the energy), which is the softmax of -energy.
+    Source: VSD's public code: softmax of (the largest energy less the energy), which is the softmax of -energy.
     """
 
     def __init__(self) -> None:
@@ -96,12 +96,12 @@ class Branch(nn.Module):
         return x
 
     def observe(self, maps: Float[Tensor, "n d h16 w16"], n_frames: int) -> Float[Tensor, "b d"]:
-        """v: the clip's mean, normalised."""
+        """v: the clip's pooled vector after the neck."""
         return self.neck(pool_clip(maps, n_frames))  # type: ignore[no-any-return]
 
 
 class InformationBottleneck(nn.Module):
-    """v to z, three linear maps; and z to p(y given z). Widths 1000, 500 and 2z, then 256. Source: REFERENCE 5.4."""
+    """v to z, three linear maps; and z to p(y given z). Widths 1000, 500 and 2z, then 256, as in the public code."""
 
     def __init__(self, channels: int, z: int, n_pids: int) -> None:
         super().__init__()
@@ -115,12 +115,12 @@ class InformationBottleneck(nn.Module):
 
     @in_fp32
     def forward(self, v: Float[Tensor, "n d"]) -> Float[Tensor, "n z2"]:
-        """z."""
+        """z of each v."""
         return self.squeeze(v)  # type: ignore[no-any-return]
 
     @in_fp32
     def logits(self, z: Float[Tensor, "n z2"], dropout: Dropout) -> Float[Tensor, "n n_pids"]:
-        """Half of the hidden features are dropped in training."""
+        """The logits of p(y given z); dropout of a half in training."""
         return self.last(dropout(self.hidden(z), 0.5))  # type: ignore[no-any-return]
 
 
@@ -140,7 +140,7 @@ class Observation:
 
 
 class Views(NamedTuple):
-    """Frames as they are and their grey copies; one object where the two are the same."""
+    """Frames as they are and their grey copies; the same object if the two are equal."""
 
     whole: Tensor  # (n 3 h w)
     grey: Tensor  # (n 3 h w)
@@ -156,7 +156,7 @@ class Observations(NamedTuple):
 
 
 class VSD(Network):
-    """Three ResNets and a bottleneck for each."""
+    """Three ResNets, each with a bottleneck."""
 
     logged = (
         *(f"{name}_{term}" for name in BRANCHES for term in ("identity", "rank")),
@@ -164,7 +164,7 @@ class VSD(Network):
         *(f"{name}_accuracy" for name in BRANCHES),
         *(f"{name}_attention_ratio" for name in BRANCHES),
     )
-    watched = Watched("shared_accuracy", "shared_identity")  # a rank loss has no value that shows a collapse
+    watched = Watched("shared_accuracy", "shared_identity")  # no value of a rank loss shows a collapse
 
     def __init__(self, n_pids: int, settings: VSDSettings) -> None:
         super().__init__(n_pids)
@@ -194,7 +194,7 @@ class VSD(Network):
         return [piece for name in BRANCHES for piece in (self.branch(name).stem, self.branch(name).encoder)]
 
     def gauges(self) -> dict[nn.Module, Gauge]:
-        """Channel attention's branch over its trunk, the mean of a branch's three."""
+        """The ratio of channel attention to its trunk, the mean of a branch's three."""
 
         def of_attention(name: str) -> Gauge:
             def gauge(inputs: tuple[Tensor, ...], output: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
@@ -218,7 +218,7 @@ class VSD(Network):
         shared = self.branch("shared")
         if views.whole is views.grey:
             return [*own, *[shared.maps(views.whole)] * 2]
-        maps = shared.maps(torch.cat(views))  # one forward, so that batch normalisation sees both
+        maps = shared.maps(torch.cat(views))  # one forward, so that batch statistics are of both
         both = maps.reshape(2, -1, *maps.shape[1:])  # not chunk, which would fix the batch of an exported graph
         return [*own, both[0], both[1]]
 
@@ -226,12 +226,12 @@ class VSD(Network):
         return self.shared_maps(clips.flatten(0, 1), clips.shape[1])
 
     def vectors(self, maps: LastMaps, n_frames: int) -> Vectors:
-        """The four v."""
+        """v of the visible and the infrared branch, and both of the shared one."""
         names = ("visible", "infrared", "shared", "shared")
         return [self.branch(name).observe(m, n_frames) for name, m in zip(names, maps, strict=True)]
 
     def observations(self, maps: list[Float[Tensor, "nt d h16 w16"]], n_frames: int, dropout: Dropout) -> Observations:
-        """From the maps of `shared_maps`."""
+        """The observations of the maps of `shared_maps`."""
         visible, infrared, whole, grey = maps
 
         def observed(name: str, maps: Tensor) -> Observation:
@@ -243,7 +243,7 @@ class VSD(Network):
         own = observed("visible", visible), observed("infrared", infrared)
         if whole is grey:
             return Observations(*own, *[observed("shared", whole)] * 2)
-        # one forward, so that batch normalisation sees both
+        # one forward, so that batch statistics are of both
         return Observations(*own, *observed("shared", torch.cat([whole, grey])).halves())
 
 
@@ -264,7 +264,7 @@ def ranks(vectors: Float[Tensor, "n _"], labels: Int64[Tensor, " n"]) -> Tensor:
 
 
 def different_modality(n: int, device: torch.device) -> Bool[Tensor, "n n"]:
-    """True for pairs of rows of two modalities; the first half of the rows is visible."""
+    """True for pairs of rows of different modalities; the first half of the rows is visible."""
     visible = torch.arange(n, device=device) < n // 2
     return visible[:, None] != visible[None, :]
 
@@ -276,56 +276,58 @@ def mutual(visible: Float[Tensor, "n n_pids"], infrared: Float[Tensor, "n n_pids
 
 
 def cross_distillation(whole: Observation, grey: Observation) -> Tensor:
-    """Distillation from one modality's v into the other's z, both ways. Source: REFERENCE 5.4, L_VCD."""
+    """L_VCD: distillation from one modality's v into the other's z, in both directions."""
     visible_v, infrared_v = whole.of_v.detach().chunk(2)[0], grey.of_v.detach().chunk(2)[1]
     visible_z, infrared_z = whole.of_z.chunk(2)[0], grey.of_z.chunk(2)[1]
     return distillation_loss(visible_v, infrared_z) + distillation_loss(infrared_v, visible_z)
 
 
-class Seen(NamedTuple):
+class Outputs(NamedTuple):
     """The outputs of all branches for a batch, and its labels."""
 
     by: Observations
     labels: Int64[Tensor, " n"]
 
 
-def see(model: VSD, settings: Settings, due: Due, forward: Forward[list[Tensor]]) -> Seen:
+def outputs(model: VSD, settings: Settings, due: Due, forward: Forward[list[Tensor]]) -> Outputs:
     dropout = Draws(settings.seed, due.step).dropout
-    return Seen(model.observations(forward.maps, forward.n_frames, dropout), forward.both_labels)
+    return Outputs(model.observations(forward.maps, forward.n_frames, dropout), forward.both_labels)
 
 
 def updates(model: VSD, settings: Settings, due: Due, processes: AllProcesses = ALONE) -> list[SubStep]:
-    """One update of everything: L_ReID of all branches, L_CML, L_VSD and L_VCD.
+    """One update of all parameters: L_ReID of all branches, L_CML, L_VSD and L_VCD.
 
     Identity and rank have half the weight in each of the shared branch's two readings.
     """
     cross_entropy = CommonLosses(settings.loss, processes).cross_entropy
 
-    def identity(seen: Observation, labels: Tensor) -> Tensor:
-        """Of v and of z."""
-        return cross_entropy(seen.of_v, labels) + cross_entropy(seen.of_z, labels)
+    def identity(out: Observation, labels: Tensor) -> Tensor:
+        """The sum of the cross entropies of v and z."""
+        return cross_entropy(out.of_v, labels) + cross_entropy(out.of_z, labels)
 
-    def rank(seen: Observation, labels: Tensor) -> Tensor:
-        return ranks(seen.v, labels) + ranks(seen.z, labels)
+    def rank(out: Observation, labels: Tensor) -> Tensor:
+        return ranks(out.v, labels) + ranks(out.z, labels)
 
-    def distilled(seen: Observation) -> Tensor:
-        """From v into z."""
-        return distillation_loss(seen.of_v.detach(), seen.of_z)
+    def distilled(out: Observation) -> Tensor:
+        """Distillation from v into z."""
+        return distillation_loss(out.of_v.detach(), out.of_z)
 
     terms = (
-        Term[Seen]("visible_identity", 0.5, lambda x: identity(x.by.visible, x.labels)),
-        Term[Seen]("visible_rank", 0.5, lambda x: rank(x.by.visible, x.labels)),
-        Term[Seen]("infrared_identity", 0.5, lambda x: identity(x.by.infrared, x.labels)),
-        Term[Seen]("infrared_rank", 0.5, lambda x: rank(x.by.infrared, x.labels)),
-        Term[Seen]("shared_identity", 0.25, lambda x: identity(x.by.whole, x.labels) + identity(x.by.grey, x.labels)),
-        Term[Seen]("shared_rank", 0.25, lambda x: rank(x.by.whole, x.labels) + rank(x.by.grey, x.labels)),
-        Term[Seen]("mutual", 8.0, lambda x: mutual(x.by.visible.of_v, x.by.infrared.of_v)),
-        Term[Seen]("self_distillation", 2.0, lambda x: distilled(x.by.visible) + distilled(x.by.infrared)),
-        Term[Seen]("cross_distillation", 2.0, lambda x: cross_distillation(x.by.whole, x.by.grey)),
+        Term[Outputs]("visible_identity", 0.5, lambda x: identity(x.by.visible, x.labels)),
+        Term[Outputs]("visible_rank", 0.5, lambda x: rank(x.by.visible, x.labels)),
+        Term[Outputs]("infrared_identity", 0.5, lambda x: identity(x.by.infrared, x.labels)),
+        Term[Outputs]("infrared_rank", 0.5, lambda x: rank(x.by.infrared, x.labels)),
+        Term[Outputs](
+            "shared_identity", 0.25, lambda x: identity(x.by.whole, x.labels) + identity(x.by.grey, x.labels)
+        ),
+        Term[Outputs]("shared_rank", 0.25, lambda x: rank(x.by.whole, x.labels) + rank(x.by.grey, x.labels)),
+        Term[Outputs]("mutual", 8.0, lambda x: mutual(x.by.visible.of_v, x.by.infrared.of_v)),
+        Term[Outputs]("self_distillation", 2.0, lambda x: distilled(x.by.visible) + distilled(x.by.infrared)),
+        Term[Outputs]("cross_distillation", 2.0, lambda x: cross_distillation(x.by.whole, x.by.grey)),
     )
     figures = (
-        Figure[Seen]("visible_accuracy", lambda x: share_right(x.by.visible.of_v, x.labels)),
-        Figure[Seen]("infrared_accuracy", lambda x: share_right(x.by.infrared.of_v, x.labels)),
-        Figure[Seen]("shared_accuracy", lambda x: share_right(x.by.grey.of_v, x.labels)),
+        Figure[Outputs]("visible_accuracy", lambda x: share_right(x.by.visible.of_v, x.labels)),
+        Figure[Outputs]("infrared_accuracy", lambda x: share_right(x.by.infrared.of_v, x.labels)),
+        Figure[Outputs]("shared_accuracy", lambda x: share_right(x.by.grey.of_v, x.labels)),
     )
-    return [SubStep("main", every_part(model), partial(see, model, settings, due), terms, figures)]
+    return [SubStep("main", every_part(model), partial(outputs, model, settings, due), terms, figures)]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from duskmatch.data import SAMPLINGS, decode_frame
-from duskmatch.embedding.saliency import Looks, look
+from duskmatch.embedding.saliency import SaliencyMaps, saliency_maps
 from duskmatch.pictures.compared import Compared
 from duskmatch.pictures.overlays import overlay
 from duskmatch.pictures.sheets import RIGHT, SIGN, WRONG
@@ -72,15 +72,15 @@ def seen(runs: Sequence[Compared], direction: Direction, row: int) -> list[Seen]
     ]
 
 
-def _look(run: Compared, direction: Direction, row: int) -> Looks:
+def _look(run: Compared, direction: Direction, row: int) -> SaliencyMaps:
     evaluation, embedder = run.evaluation, run.embedder
     query, gallery = evaluation.query[direction].tracklets[row], evaluation.gallery[direction].embeddings
     clip = embedder.reader.read(query).clip
     assert clip is not None, "it was embedded before"
-    return look(embedder, clip, gallery.vectors[evaluation.rankings[direction].indices[row, 0]])
+    return saliency_maps(embedder, clip, gallery.vectors[evaluation.rankings[direction].indices[row, 0]])
 
 
-def _seen(run: Compared, direction: Direction, row: int, looks: Looks, t: int) -> Seen:
+def _seen(run: Compared, direction: Direction, row: int, looks: SaliencyMaps, t: int) -> Seen:
     evaluation, ranking = run.evaluation, run.evaluation.rankings[direction]
     query = evaluation.query[direction].tracklets[row]
     draw = SAMPLINGS[run.embedder.settings.data.sampling]

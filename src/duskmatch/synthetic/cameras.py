@@ -1,4 +1,4 @@
-"""A camera: where it looks from, its lens, its day and its night, its place."""
+"""A camera: viewing direction, lens, light by day and at night."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Camera:
     """Fixed properties of one camera; a walk adds its own exposure and noise."""
 
     camid: int
-    path_deg: float  # direction in which people pass: 0 toward the lens, 90 to the right
+    path_deg: float  # direction of walking: 0 toward the lens, 90 to the right
     pitch_deg: float
     light: Light
     sunny: bool
     exposure: float
     balance: tuple[float, float, float]
     lamp_gain: float
-    lamp_centre: tuple[float, float]  # share of the picture
+    lamp_centre: tuple[float, float]  # as a share of the picture
     lamp_width: float
     ambient_infrared: float
     curve_day: float
     curve_night: float
-    blur_px: float  # at a height of 128
+    blur_px: float  # for pictures 128 high
     vignette: float
     noise_day: float
     noise_night: float
@@ -43,7 +43,7 @@ def make_camera(seed: int, camid: int) -> Camera:
     sun = unit(np.array([np.sin(around) * np.cos(high), np.sin(high), 0.35 + np.cos(around) * np.cos(high)]))
     strength = between(rng, 0.95, 1.5) if sunny else between(rng, 0.10, 0.25)
     warmth = near(rng, 0.0, 0.07)
-    # Paths go round the compass from camera to camera, so every set of cameras holds front, side and back views.
+    # Paths turn from camera to camera, so that every set of cameras has front, side and back views.
     turn = (camid * 0.61803) % 1.0
     return Camera(
         camid=camid,

@@ -1,4 +1,4 @@
-"""A canvas for places: everything painted on it has a colour by day and, apart from it, a reflectance in infrared."""
+"""A canvas for places: everything on it has a colour by day and an independent infrared reflectance."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 Picture = npt.NDArray[np.float32]
-WIDTH_M, HEIGHT_M, FOOT_M = 15.0, 3.5, 2.62  # of a place, and how far down the walkers' feet are
+WIDTH_M, HEIGHT_M, FOOT_M = 15.0, 3.5, 2.62  # size of a place, and depth of the walkers' feet below its top
 
 
 @dataclass
 class Canvas:
-    """Albedo (h w 3), infrared reflectance (h w) and distance factor, drawn in metres at twice the resolution."""
+    """Albedo (h w 3) and infrared reflectance (h w), drawn in metres at `scale` pixels per metre."""
 
     albedo: Picture
     infrared: Picture
@@ -53,7 +53,7 @@ class Canvas:
         self.shape([(x + rx * np.cos(turn), y + ry * np.sin(turn)) for turn in turns], colour, infrared)
 
     def roughen(self, amount: float, grain_m: float) -> None:
-        """Stains and grain: the same in both lights."""
+        """Adds stains and grain, the same in both modalities."""
         factor = 1 + amount * mottle(self.rng, self.infrared.shape, max(2.0, grain_m * self.scale))
         self.albedo *= factor[..., None]
         self.infrared *= factor
@@ -70,7 +70,7 @@ def mottle(rng: np.random.Generator, shape: tuple[int, int], grain_px: float) ->
 
 
 def paint(rng: np.random.Generator, low: float = 0.12, high: float = 0.55) -> tuple[Picture, float]:
-    """A muted wall colour, and an infrared reflectance drawn apart from it."""
+    """A muted wall colour, and an independently drawn infrared reflectance."""
     value = rng.uniform(low, high)
     tint = np.array([rng.uniform(0.9, 1.25), 1.0, rng.uniform(0.7, 1.1)])
     return np.asarray(value * tint / tint.mean(), np.float32), float(rng.uniform(0.25, 0.7))
@@ -86,7 +86,7 @@ def foliage(canvas: Canvas, x0: float, x1: float, y0: float, y1: float, density:
     shape = (low - top, right - left)
     leaves, clumps = mottle(canvas.rng, shape, 0.06 * s), mottle(canvas.rng, shape, 0.35 * s)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
-    edge = np.minimum.reduce([x, shape[1] - 1 - x, y]) / (0.12 * s)  # ragged at the sides and the top, not at the foot
+    edge = np.minimum.reduce([x, shape[1] - 1 - x, y]) / (0.12 * s)  # ragged at the sides and the top only
     there = np.clip(edge, 0, 3) + 0.9 * leaves + 0.6 * clumps > 1.6 - density
     light = np.clip(0.62 + 0.38 * leaves + 0.28 * clumps, 0.10, 1.7)
     hue = np.stack([0.052 + 0.012 * clumps, np.full(shape, 0.098), np.full(shape, 0.026)], -1)

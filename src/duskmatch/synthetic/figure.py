@@ -1,7 +1,7 @@
-"""From a person and a skeleton to the solid parts that are drawn: tapered, rounded and partly flattened limbs.
+"""The solid parts of a person for a skeleton: tapered, rounded and partly flattened limbs.
 
-A part is the hull of two balls, squeezed along its front axis by `flat`; `hem` cuts its far end off level, as cloth
-ends. All numbers are metres in body coordinates; see `gait`.
+A part is the hull of two balls, squeezed along its front axis by `flat`; `hem` cuts its far end off straight, like the
+end of cloth. All numbers are metres in body coordinates; see `gait`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MARKS = ("none", "face", "chest", "sole")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One solid piece: ball of `ra` at `a`, ball of `rb` at `b`; beyond `cut` (0 to 1) it shows `end_slot`."""
+    """One solid: a ball of radius `ra` at `a`, one of `rb` at `b`; beyond `cut` (0 to 1) its material is `end_slot`."""
 
     a: Array
     b: Array
@@ -37,13 +37,13 @@ class Part:
 
     @property
     def girth_m(self) -> float:
-        """The radius that turns angles into lengths of cloth: one per part, so that stripes keep their number."""
+        """The radius that converts angles to lengths of cloth, one per part, so that the number of stripes is fixed."""
         return 0.5 * float(np.mean(self.ra) + np.mean(self.rb))
 
 
 @dataclass
 class Figure:
-    """Collects parts; remembers the person and the joints."""
+    """The parts of a person, as they are added."""
 
     person: Person
     skeleton: Skeleton
@@ -83,7 +83,7 @@ def _leg(figure: Figure, side: str) -> None:
     thigh_end = {"trousers": 2.0, "shorts": look.hem, "skirt": -1.0}[look.bottom]
     covered = look.bottom == "trousers"
     figure.add(hip, knee, 0.052 * thick, 0.034 * thick + wide, "lower", end="skin", cut=thigh_end, shade=(0.8, 1.0))
-    if look.bottom == "shorts":  # the leg of the shorts stands off the thigh
+    if look.bottom == "shorts":  # the leg of the shorts is wider than the thigh
         hem = hip + (knee - hip) * min(look.hem, 0.98)
         figure.add(
             hip + 0.3 * (hem - hip),
@@ -184,7 +184,7 @@ def _hip_half(figure: Figure) -> float:
 
 
 def _skirt(figure: Figure) -> None:
-    """Skirt or coat below the waist: a bell as wide as the hips and as deep as both legs need in each frame."""
+    """Skirt or coat below the waist: a bell as wide as the hips, and deep enough for both legs in each frame."""
     body, look, joints = figure.person.body, figure.person.look, figure.skeleton.joints
     h, pelvis, front = body.stature_m, joints["pelvis"], figure.skeleton.pelvis_front
     hips = _hip_half(figure) + 0.010 * h
@@ -202,7 +202,7 @@ def _skirt(figure: Figure) -> None:
         flare = (0.004 + 0.030 * look.loose) * h * min(length, 1.4) + extra * h
         wide = hips * (1.0 if length < 1.2 else 0.92) + flare
         flat = np.maximum((half + 0.048 * h + 0.6 * flare) / wide, 0.72)
-        top = (hips + 0.7 * extra * h) * np.clip(0.8 / flat, 0.70, 0.95)  # a deep hem must not swell the waist
+        top = (hips + 0.7 * extra * h) * np.clip(0.8 / flat, 0.70, 0.95)  # a deep hem must not widen the waist
         figure.add(pelvis + np.array([0, 0.045 * h, 0]), low, top, wide, slot, flat=flat, hem=True,
                    along_m=0.29 * h if slot == "upper" else 0.0, shade=(1.0, 0.92))  # fmt: skip
 
@@ -304,7 +304,7 @@ def _along_leg(joints: dict[str, Array], side: str, length: float) -> Array:
 
 
 def _side(front: Array) -> Array:
-    """The walker's left, level."""
+    """The horizontal direction to the walker's left."""
     left = np.stack([front[:, 2], 0 * front[:, 0], -front[:, 0]], 1)
     return np.asarray(left / np.linalg.norm(left, axis=1, keepdims=True))
 

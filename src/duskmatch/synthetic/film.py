@@ -1,4 +1,4 @@
-"""One walk filmed by one camera: the figure, the place behind it, what stands in front, the lens and the sensor."""
+"""Rendering of one walk before one camera: the figure, the place behind it, occluders, the lens and the sensor."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from duskmatch.synthetic.textures import material_table
 from duskmatch.synthetic.variations import NO_CHANGE, Change
 from duskmatch.synthetic.walks import Track, Walk, make_walk
 
-PERSPECTIVE = 0.35  # growth of the figure per metre of the scene it comes down
+PERSPECTIVE = 0.35  # growth of the figure per metre that it moves down in the scene
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The pictures of one track (t h w c) uint8, c = 1 for infrared, and what is true about them."""
+    """The pictures of one track (t h w c) uint8, c = 1 for infrared, and their ground truth."""
 
     frames: np.ndarray
     walk: Walk
@@ -41,7 +41,7 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Light of something, multiplied by its coverage (t 1 h w)."""
+    """The light of an object, multiplied by its coverage (t 1 h w)."""
 
     light: Float[Tensor, "t c h w"]
     cover: Float[Tensor, "t 1 h w"]
@@ -49,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The place of each pixel of the crop, in metres around the walker's feet; fine is before averaging down."""
+    """The position of each pixel of the crop, in metres from the walker's feet; fine: before averaging down."""
 
     xs: Float[Tensor, "t w"]
     ys: Float[Tensor, "t h"]
@@ -62,9 +62,9 @@ def shoot(
     seed: int, track: Track, preset: Preset, *, twins: str | None = None, change: Change = NO_CHANGE,
     with_person: bool = True, at: Sequence[int] | None = None, device: str = "cpu",
 ) -> Film:  # fmt: skip
-    """The pictures of one track; the same for the same arguments, whatever else was filmed before.
+    """The pictures of one track, a pure function of the arguments.
 
-    `at` films these frames only (their sensor noise is then another draw), `with_person=False` the empty place.
+    `at` renders these frames only (with other sensor noise), `with_person=False` the empty place.
     """
     person = make_person(seed, track.pool, track.person, twins)
     camera = make_camera(seed, track.camid)
@@ -83,7 +83,7 @@ def shoot(
 
 
 def crop(walk: Walk, person: Person, preset: Preset, device: torch.device) -> View:
-    """The box around the walker, frame by frame."""
+    """The view of the box around the walker in each frame."""
     h, w = preset.size
     metres = person.body.stature_m * 1.02 / (walk.fill * h)  # (t,) per pixel
     foot_row = h * (0.5 + 0.5 * 0.9 + walk.shift_y + 0.45 * (walk.fill - 0.9))
@@ -101,7 +101,7 @@ def crop(walk: Walk, person: Person, preset: Preset, device: torch.device) -> Vi
 
 
 def camera_axes(view_deg: float, pitch_deg: float, n: int) -> np.ndarray:
-    """(t, 3, 3): body coordinates to camera coordinates; 0 degrees walks toward the lens, 90 to the right."""
+    """(t, 3, 3): body to camera coordinates; at 0 degrees the person walks toward the lens, at 90 to the right."""
     turn, pitch = np.deg2rad(view_deg), np.deg2rad(pitch_deg)
     about = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     down = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
@@ -111,7 +111,7 @@ def camera_axes(view_deg: float, pitch_deg: float, n: int) -> np.ndarray:
 def _scene_light(
     seed: int, walk: Walk, camera: Camera, person: Person, view: View, preset: Preset, infrared: bool, with_person: bool
 ) -> tuple[Float[Tensor, "t c h w"], float]:
-    """Linear light at the lens, and which share of the figure is hidden."""
+    """Linear light at the lens, and the hidden share of the figure."""
     scene = make_scene(seed, walk.place, camera.camid, preset.size[0])
     light = background(scene, walk, view, infrared)
     hidden = 0.0
@@ -138,7 +138,7 @@ def background(scene: Scene, walk: Walk, view: View, infrared: bool) -> Float[Te
 
 
 def _sampled(picture: Float[Tensor, "c h w"], walk: Walk, view: View, left_m: float, width_m: float) -> Tensor:
-    """A picture that hangs in the scene, seen through the moving box."""
+    """A picture in the scene, sampled in the moving box."""
     device = view.xs.device
     x0 = torch.from_numpy((walk.x_m - left_m).astype(np.float32)).to(device)
     y0 = torch.from_numpy(walk.y_m.astype(np.float32)).to(device)
@@ -190,7 +190,7 @@ def _contact(skeleton: Skeleton, walk: Walk, camera: Camera, view: View) -> Floa
 
 
 def _sun_shadow(figure: Layer, camera: Camera, view: View) -> Float[Tensor, "t 1 h w"]:
-    """The figure's outline laid on the ground by the sun."""
+    """The figure's shadow on the ground, cast by the sun."""
     sx, sy, sz = camera.light.sun
     slope = max(0.08, sz / sy * float(np.sin(np.deg2rad(camera.pitch_deg))))  # picture height per metre of figure
     t, w = view.xs.shape
@@ -209,7 +209,7 @@ def _sun_shadow(figure: Layer, camera: Camera, view: View) -> Float[Tensor, "t 1
 def _front_layer(
     seed: int, walk: Walk, camera: Camera, view: View, preset: Preset, scene: Scene, infrared: bool
 ) -> Layer | None:
-    """The thing or passer-by between the lens and the walker."""
+    """The occluder or passer-by between the lens and the walker; None if there is none."""
     if walk.occluder == "none":
         return None
     if walk.occluder == "passer-by":
@@ -225,7 +225,7 @@ def _front_layer(
 
 
 def _passer_by(seed: int, walk: Walk, camera: Camera, view: View, preset: Preset, infrared: bool) -> Layer:
-    """Somebody who is in no pool crosses in front."""
+    """A person who is in no pool crosses in front."""
     key = int(1e6 * abs(walk.occluder_offset_m))
     stranger = make_person(seed, "train", 1_000_000 + key)
     n = len(view.xs)
@@ -239,7 +239,7 @@ def _passer_by(seed: int, walk: Walk, camera: Camera, view: View, preset: Preset
 
 
 def _mixed(own: Tensor, other: Tensor, share: float) -> Tensor:
-    """Linear light between two modalities; grey where one of them is infrared."""
+    """Linear light between two modalities; grey if one of them is infrared."""
     n = max(own.shape[1], other.shape[1])
     return own.expand(-1, n, -1, -1) * (1 - share) + other.expand(-1, n, -1, -1) * share
 
@@ -247,7 +247,7 @@ def _mixed(own: Tensor, other: Tensor, share: float) -> Tensor:
 def _sensor(
     seed: int, track: Track, camera: Camera, walk: Walk, change: Change, preset: Preset, light: Float[Tensor, "t c h w"]
 ) -> Tensor:
-    """Lens, exposure, noise and eight bits."""
+    """The pictures after lens, exposure, noise and quantisation to eight bits."""
     h, w = light.shape[2:]
     infrared = track.modality == "infrared"
     light = blurred(light, camera.blur_px * preset.blur * h / 128)

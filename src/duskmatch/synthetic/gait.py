@@ -1,7 +1,7 @@
-"""From a gait and a phase to joint angles, and from joint angles to joints in space.
+"""Joint angles from a gait and a phase, and joints in space from joint angles.
 
 Body coordinates: x to the walker's left, y up, z forward; metres; the ground is y = 0.
-Phase 0 is the left heel's strike. Arrays are (t,) angles in radians and (t, 3) points.
+At phase 0 the left heel strikes the ground. Arrays are (t,) angles in radians and (t, 3) points.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _arm(
 
 
 def _limb(forward: Array, outward: Array | float) -> Array:
-    """A limb hanging down, swung forward and spread outward."""
+    """The direction of a hanging limb, swung forward and spread outward."""
     outward = np.asarray(outward) + 0 * forward
     return np.stack([np.sin(outward), -np.cos(forward) * np.cos(outward), np.sin(forward) * np.cos(outward)], 1)
 
@@ -143,6 +143,6 @@ def _front(across: Array) -> Array:
 
 
 def _bump(phase: Array, centre: float, width: float) -> Array:
-    """A smooth hill of height 1 that wraps around the cycle."""
+    """A Gaussian of height 1, periodic in the cycle."""
     away = (phase - centre + 0.5) % 1.0 - 0.5
     return np.asarray(np.exp(-0.5 * (away / width) ** 2))

@@ -1,6 +1,6 @@
-"""Writes a Duskwalk data set: people filmed in parallel, then the lists, and last of all duskwalk.json.
+"""Writes a Duskwalk data set: pictures, rendered by people in parallel, then the lists, and last duskwalk.json.
 
-A folder without duskwalk.json is not finished, however full it looks.
+A folder without duskwalk.json is not finished.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 
 from duskmatch import files
 from duskmatch.errors import OutputError, SettingsError
-from duskmatch.interrupts import deaf_to_interrupts
+from duskmatch.interrupts import interrupts_blocked
 from duskmatch.synthetic import layout
 from duskmatch.synthetic.cameras import make_camera
 from duskmatch.synthetic.film import shoot
@@ -64,11 +64,11 @@ def generate(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """The contents of OUT/duskwalk.json, after the whole data set is on the disk.
+    """Writes the data set to the disk; returns the content of OUT/duskwalk.json.
 
-    `vary` and `severity` film the test people only, on the walks they have without them, with one factor changed;
-    `test_people` films the first so many of the test people only, who keep pids, walks and frame numbers. `size` is
-    another (H, W) of the pictures than the preset's; people and walks stay.
+    `vary` and `severity`: only the test people, on the same walks, with one factor changed. `test_people`: only the
+    first N test people, with the same pids, walks and frame numbers. `size`: (H, W) of the pictures instead of the
+    preset's; people and walks stay.
     """
     started = time.perf_counter()
     _check(preset, seed, vary, severity, twins, n_processes, test_people)
@@ -81,7 +81,7 @@ def generate(
         layout.write_lists(out, tracks, starts)
         layout.write_walks(out, tracks, starts, truths)
         if hasattr(os, "sync"):
-            os.sync()  # the pictures reach the disk before the file that vouches for them
+            os.sync()  # the pictures must be on the disk before the file that marks the set as finished
         record = _record(order, tracks, preset, test_people, round(time.perf_counter() - started, 2))
         files.write_json(out / "duskwalk.json", record)
     return record
@@ -101,7 +101,7 @@ def _record(order: Order, tracks: Sequence[Track], preset: str, test_people: int
 
 
 def default_processes() -> int:
-    """As many as there are cores to use, eight at most."""
+    """The number of available cores, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores))
 
@@ -141,7 +141,7 @@ def _sized(preset: Preset, size: Sequence[int] | None) -> Preset:
 
 
 def _wanted(tracks: Sequence[Track], *, only_test: bool, test_people: int | None) -> list[Track]:
-    """The tracks of a whole set's plan that are filmed; the tracks themselves stay as they are."""
+    """The tracks of the plan that are rendered."""
     if not only_test and test_people is None:
         return list(tracks)
     own = [track for track in tracks if track.pool == "test"]
@@ -155,7 +155,7 @@ def _film_all(
     n_processes: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> list[Truth]:
-    """Every track's truth, in the order of the plan, after its pictures are written."""
+    """Writes all pictures; returns each track's ground truth in the order of the plan."""
     jobs = [list(group) for _, group in itertools.groupby(zip(tracks, starts, strict=True), key=lambda job: job[0].pid)]
     total, done = sum(track.n_frames for track in tracks), 0
     results: list[list[Truth]] = [[] for _ in jobs]
@@ -179,7 +179,7 @@ def _one_by_one(order: Order, jobs: list[Job]) -> Iterator[tuple[int, list[Truth
 
 
 def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tuple[int, list[Truth]]]:
-    """Results as they come; no more jobs wait than the processes can take soon, so an error stops the rest."""
+    """Results as they are completed; few jobs are queued ahead, so that an error stops the rest."""
     queue = iter(enumerate(jobs))
     running: dict[Future[list[Truth]], int] = {}
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
@@ -187,7 +187,7 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
         try:
             while True:
                 for number, job in itertools.islice(queue, 2 * n_processes - len(running)):
-                    with deaf_to_interrupts():  # a submitted job may start a process
+                    with interrupts_blocked():  # a submitted job may start a process
                         running[pool.submit(film_person, order, job)] = number
                 if not running:
                     return
@@ -195,7 +195,7 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
                     yield running.pop(future), future.result()
         except BrokenProcessPool as error:
             raise OutputError(
-                f"{order.out} is not finished: a filming process was killed, most likely for want of memory;"
+                f"{order.out} is not finished: a rendering process was killed, most likely for lack of memory;"
                 " run again with --overwrite --processes 1"
             ) from error
         finally:
@@ -203,13 +203,13 @@ def _in_parallel(order: Order, jobs: list[Job], n_processes: int) -> Iterator[tu
 
 
 def _start() -> None:
-    """Set-up of each process."""
+    """Initialises each process."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
 
 def film_person(order: Order, job: Job) -> list[Truth]:
-    """Writes one person's pictures and returns what is true about each track."""
+    """Writes one person's pictures; returns the ground truth of each track."""
     return [_film_track(order, track, start) for track, start in job]
 
 

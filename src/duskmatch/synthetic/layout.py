@@ -1,6 +1,7 @@
-"""HITSZ-VCM's flat layout: where frames lie, and the lists in `info/`.
+"""HITSZ-VCM's flat layout: the folders of frames, and the lists in `info/`.
 
-Source: REFERENCE 1.1. Modality 1 is infrared, 2 visible; rows and frames count from 1; ends are inclusive.
+Source: docs/datasets.md, "HITSZ-VCM's layout". Modality 1 is infrared, 2 visible; rows and frames count from 1; ends
+are inclusive.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def folder(out: Path, track: Track) -> Path:
 
 
 def first_frames(tracks: Sequence[Track]) -> list[int]:
-    """For each track the number of its first frame: numbers run on inside a folder."""
+    """The number of each track's first frame: numbers continue within a folder."""
     used: dict[tuple[int, str, int], int] = {}
     starts = []
     for track in tracks:
@@ -68,7 +69,7 @@ WALK_COLUMNS = (
 
 
 def write_walks(out: Path, tracks: Sequence[Track], starts: Sequence[int], truths: Sequence[dict[str, Any]]) -> None:
-    """info/walks.csv: what is true about each track; `row` is its row in the track list of its split."""
+    """Writes info/walks.csv, the ground truth of each track; `row` is its row in the track list of its split."""
     rows: list[dict[str, Any]] = []
     counted: dict[str, int] = {}
     for track, start, truth in zip(tracks, starts, truths, strict=True):

@@ -1,8 +1,8 @@
-"""Materials of clothes: one material fixes how it looks by day and how it answers the infrared lamp.
+"""Materials of clothes, which determine their look by day and under the infrared lamp.
 
-A fabric has an infrared reflectance, a gloss and a weave that both modalities see. The dye's colour is drawn without
-looking at the fabric, so colour says nothing about infrared. A pattern (stripes, checks, dots) has the same mask by
-day and by night and the same sign of contrast.
+A fabric has an infrared reflectance, a gloss and a weave that shows in both modalities. The colour is drawn
+independently of the fabric, so it says nothing about infrared. A pattern (stripes, checks, dots) has the same mask and
+the same sign of contrast in both modalities.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Material:
 
     @property
     def second_infrared(self) -> float:
-        """Reflectance of the pattern's second shade: same sign of contrast as by day, so that stripes stay stripes."""
+        """Infrared reflectance of the pattern's second shade, with the same sign of contrast as by day."""
         return float(np.clip(self.infrared * np.exp(0.85 * self.pattern_contrast), 0.04, 0.98))
 
 
@@ -88,16 +88,16 @@ def patterned(rng: np.random.Generator, material: Material, *, share: float) -> 
     period, size, sign, chosen = between(rng, 0.07, 0.17), between(rng, 0.7, 1.5), rng.random() < 0.5, rng.random()
     if chosen > share:
         return material
-    # A dark cloth takes a light pattern and the other way round: else infrared would clip it away.
+    # A dark cloth gets a light pattern and a light one a dark pattern: otherwise infrared would clip it.
     lighter = material.infrared < 0.35 or (material.infrared < 0.7 and sign)
     return replace(material, pattern=kind, pattern_m=period, pattern_contrast=size if lighter else -size)
 
 
 def dyed(rng: np.random.Generator, material: Material) -> Material:
-    """The material in a colour that depends on nothing but chance."""
+    """The material in a colour that is drawn independently of it."""
     base = _dye(rng)
     other = 0.5 * _dye(rng) + 0.5 * base
-    # The second shade is as much lighter or darker as the material says, whatever its hue.
+    # The second shade has the material's contrast, whatever its hue.
     if material.pattern_contrast > 0:
         base = base * min(1.0, 0.30 / base.max())
     elif material.pattern_contrast < 0:
@@ -108,7 +108,7 @@ def dyed(rng: np.random.Generator, material: Material) -> Material:
 
 
 def skin(rng: np.random.Generator) -> Material:
-    """Skin: tones differ by day, near infrared hardly knows them."""
+    """Skin: tones differ by day, but hardly in near infrared."""
     tone = between(rng, 0, 1) ** 0.8
     light, dark = np.array([0.62, 0.40, 0.30]), np.array([0.11, 0.055, 0.035])
     colour = light * (1 - tone) + dark * tone
@@ -116,7 +116,7 @@ def skin(rng: np.random.Generator) -> Material:
 
 
 def hair(rng: np.random.Generator) -> Material:
-    """Hair in a natural colour; its infrared reflectance is drawn apart from it."""
+    """Hair in a natural colour; its infrared reflectance is drawn independently."""
     shades = np.array([[0.012, 0.010, 0.010], [0.045, 0.025, 0.015], [0.13, 0.07, 0.03], [0.36, 0.25, 0.12],
                        [0.30, 0.30, 0.30], [0.20, 0.06, 0.025]])  # fmt: skip
     colour = shades[rng.choice(len(shades), p=[0.32, 0.28, 0.16, 0.10, 0.08, 0.06])] * between(rng, 0.8, 1.25)
@@ -128,7 +128,7 @@ def luminance(colour: np.ndarray) -> float:
 
 
 def _dye(rng: np.random.Generator) -> np.ndarray:
-    """A dye as clothes have it: many dark and grey ones, some strong, few shrill."""
+    """A colour of clothes: many are dark or grey, some strong, few bright."""
     hue, saturation, value = rng.random(), rng.beta(1.3, 2.0), 0.025 + 0.75 * rng.beta(0.9, 1.6)
     wheel = np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return np.asarray(value * (1 - 0.85 * saturation * (1 - wheel)))

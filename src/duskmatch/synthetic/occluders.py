@@ -1,4 +1,4 @@
-"""Things that stand between the lens and the walker: posts, parked cars, bushes."""
+"""Occluders between the lens and the walker: posts, parked cars, bushes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from duskmatch.synthetic.cameras import Camera
 from duskmatch.synthetic.canvas import FOOT_M, HEIGHT_M, Canvas, foliage, paint
 
 _WIDTH_M = {"post": 0.5, "car": 5.0, "bush": 2.2}
-_EMPTY = -1.0  # reflectance that marks what is not painted
+_EMPTY = -1.0  # reflectance that marks unpainted pixels
 
 
 def occluder_layer(
     rng: np.random.Generator, kind: str, size: float, pixels_per_m: float, camera: Camera
 ) -> tuple[Float[Tensor, "5 h w"], float]:
-    """Red, green, blue, infrared and coverage of one thing as high as the scene, and its width in metres."""
+    """Red, green, blue, infrared and coverage of one occluder, as high as the scene, and its width in metres."""
     width = _WIDTH_M[kind]
     canvas = Canvas.blank(width, HEIGHT_M, 2 * pixels_per_m, rng)
     canvas.infrared[:] = _EMPTY
@@ -28,7 +28,7 @@ def occluder_layer(
     planes = [*np.moveaxis(canvas.albedo * day, -1, 0) * cover, canvas.infrared * 0.85 * cover, cover]
     half = (cover.shape[1] // 2, cover.shape[0] // 2)
     layer = torch.from_numpy(np.stack([cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in planes]))
-    layer[:4] /= layer[4:].clamp(min=1e-3)  # colours as they are under the coverage
+    layer[:4] /= layer[4:].clamp(min=1e-3)  # undo the multiplication of colours by coverage
     return layer, width
 
 

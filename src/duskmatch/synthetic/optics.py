@@ -11,7 +11,7 @@ from duskmatch.synthetic.cameras import Camera
 
 
 def blurred(light: Float[Tensor, "t c h w"], sigma: float) -> Float[Tensor, "t c h w"]:
-    """A Gaussian blur of a few taps, separable, edges held."""
+    """A separable Gaussian blur of a few taps, with replicated borders."""
     if sigma < 0.2:
         return light
     reach = max(1, round(2.2 * sigma))
@@ -28,14 +28,14 @@ def blurred(light: Float[Tensor, "t c h w"], sigma: float) -> Float[Tensor, "t c
 
 
 def vignette(camera: Camera, h: int, w: int, device: torch.device) -> Float[Tensor, "h w"]:
-    """Darker toward the corners. The crop is a part of the whole picture, so this is slight."""
+    """A factor that darkens the corners, slightly, as the crop is only a part of the whole picture."""
     y = torch.linspace(-1, 1, h, device=device)[:, None]
     x = torch.linspace(-0.5, 0.5, w, device=device)[None]
     return 1 - camera.vignette * (x * x + y * y) * 0.6
 
 
 def lamp_spot(camera: Camera, h: int, w: int, device: torch.device) -> Float[Tensor, "h w"]:
-    """The infrared lamp's bright middle."""
+    """The infrared lamp's light, brightest in the middle."""
     y = torch.linspace(0, 1, h, device=device)[:, None] - camera.lamp_centre[1]
     x = (torch.linspace(0, 1, w, device=device)[None] - camera.lamp_centre[0]) * 0.5
     return torch.exp(-(x * x + y * y) / (2 * (0.55 * camera.lamp_width) ** 2))
@@ -44,9 +44,9 @@ def lamp_spot(camera: Camera, h: int, w: int, device: torch.device) -> Float[Ten
 def developed(
     light: Float[Tensor, "t c h w"], noise: Float[Tensor, "t c h w"], curve: float
 ) -> UInt8[Tensor, "t h w c"]:
-    """Light through the tone curve, with noise that is stronger in the dark, in eight bits.
+    """Pictures of eight bits: light through the tone curve, plus noise that is stronger in the dark.
 
-    The curve is a square root that bends over before it clips, near enough to what cameras do.
+    The curve is a square root that flattens before it clips, much like that of cameras.
     """
     light = light.clamp(min=0)
     value = (light * (1 + 0.18 * light) / (1 + light * light * 0.45 + 0.18 * light)).clamp_(0, 1).sqrt_()

@@ -12,7 +12,7 @@ from duskmatch.synthetic.streams import between, near, stream
 
 Twins = Literal["gait_twins", "look_twins", "part_twins"]
 TWINS: tuple[Twins, ...] = get_args(Twins)
-GROUP = 4  # twins come in fours
+GROUP = 4  # people in a group of twins
 POOLS = ("train", "val", "test")
 
 
@@ -69,7 +69,7 @@ class Look:
     top: str
     bottom: str
     sleeve: float  # covered share of the arm, shoulder 0 to wrist 1
-    hem: float  # where skirt or shorts end: hip 0, knee 1, ankle 2
+    hem: float  # end of skirt or shorts: hip 0, knee 1, ankle 2
     coat: float  # length of coat below the hip as a share of the thigh; 0 for a jacket or shirt
     loose: float
     collar: bool
@@ -95,7 +95,7 @@ class Person:
 
 
 def make_person(seed: int, pool: str, index: int, twins: str | None = None) -> Person:
-    """Person `index` of a pool; under `twins` every four share what the kind of twins says they share."""
+    """Person `index` of a pool; with `twins`, groups of four share what this kind of twins shares."""
     place = POOLS.index(pool)
     group = twin_group(index)
     shared = {
@@ -114,7 +114,7 @@ def make_person(seed: int, pool: str, index: int, twins: str | None = None) -> P
 
 
 def twin_group(index: int) -> int:
-    """The first of the four people of a pool among whom person `index` has its twins."""
+    """The first of the four people who are the twin group of person `index`."""
     return index - index % GROUP
 
 
@@ -134,8 +134,8 @@ def make_body(rng: np.random.Generator) -> Body:
     )
 
 
-# Trait: mean, spread between people, spread within a person from walk to walk, least value. Posture wanders more than
-# swings, and swings more than the timing between limbs: what a single frame shows is the least reliable.
+# Trait: mean, spread between people, spread between walks of one person, minimum. From walk to walk, posture varies
+# most, then swings, then the timing between limbs: what a single frame shows is the least reliable.
 GAIT: dict[str, tuple[float, float, float, float]] = {
     "hip_swing": (23, 3.0, 1.8, 14),
     "hip_offset": (5, 1.8, 1.6, -5),
@@ -169,7 +169,7 @@ def make_gait(rng: np.random.Generator) -> Gait:
 
 
 def gait_today(rng: np.random.Generator, gait: Gait, pace: float, drift: float) -> Gait:
-    """The gait on one walk: each trait a little off, faster walks with longer steps and more arm swing."""
+    """The gait on one walk: each trait varies a little; faster walks have longer steps and more arm swing."""
     today = {
         name: max(least, getattr(gait, name) + near(rng, 0, within * drift))
         for name, (_, _, within, least) in GAIT.items()
@@ -209,7 +209,7 @@ def make_look(rng: np.random.Generator) -> Look:
 
 
 def rearranged(look: Look, turn: int) -> Look:
-    """The same garments' materials in another order: upper, lower, bag and hat trade places `turn` steps."""
+    """The look with the materials of upper, lower, bag and hat rotated by `turn` places."""
     slots = ("upper", "lower", "bag_material", "hat_material")
     cycle = [getattr(look, slot) for slot in slots]
     cycle = cycle[turn % 4 :] + cycle[: turn % 4]
@@ -219,7 +219,7 @@ def rearranged(look: Look, turn: int) -> Look:
 
 
 def _plainer(material: Material) -> Material:
-    """The material with half its weave: small things have a fine one."""
+    """The material with half the contrast of its weave, for small objects."""
     return replace(material, contrast=0.5 * material.contrast)
 
 

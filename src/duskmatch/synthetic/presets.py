@@ -1,10 +1,10 @@
-"""The sizes of Duskwalk and how hard each is, as one table."""
+"""The presets of Duskwalk: their sizes and difficulties."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-DATA_VERSION = "2"  # a changed picture bumps it
+DATA_VERSION = "2"  # increased whenever a picture changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +16,22 @@ class Preset:
     cameras: int
     tracks: int  # visible tracks of one person, and as many infrared ones, each from its own camera
     n_frames: tuple[int, int] = (24, 24)  # shortest and usual length of a track
-    train_frames: tuple[int, int] | None = None  # of training people's tracks; None: as everybody's
+    train_frames: tuple[int, int] | None = None  # the same for training people; None: n_frames
     supersample: int = 2
-    occluded: float = 0.15  # share of tracks with something in front
-    jitter: float = 0.02  # spread of the box's place
+    occluded: float = 0.15  # share of tracks with an occluder
+    jitter: float = 0.02  # spread of the box's position
     truncated: float = 0.06  # share of tracks whose box misses feet or head
     noise: float = 1.0  # sensor noise, as a factor
     blur: float = 1.0
     exposure: float = 0.25  # spread of the exposure, in stops
-    gait_drift: float = 1.0  # how much a person's own gait changes from walk to walk, as a factor
+    gait_drift: float = 1.0  # factor on the changes of a person's gait from walk to walk
     turn_deg: float = 12.0  # spread of the walking direction around the camera's path
     counts: str = ""  # "vcm" follows HITSZ-VCM's counts
-    revision: str = ""  # of this preset's counts: who is filmed and for how long, where every picture is as it was
+    revision: str = ""  # of this preset's counts of people and frames, while pictures stay the same
 
     @property
     def version(self) -> str:
-        """The data version that every score on it says."""
+        """The data version, which is in every score."""
         return DATA_VERSION + (f".{self.revision}" if self.revision else "")
 
     def frames_of(self, pool: str) -> tuple[int, int]:

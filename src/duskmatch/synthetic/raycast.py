@@ -1,8 +1,8 @@
 """Exact silhouettes and depths of rounded cones, for all frames of a walk at once, by parallel rays.
 
 A part is the envelope of balls C(s) = A + s (B - A), r(s) = ra + s (rb - ra), 0 <= s <= 1, in a space squeezed along
-the part's front axis. Along a ray, depth is the maximum over s of a concave function, so its place has a closed form;
-each part is tested inside its own box only. Camera coordinates: x right, y up, z toward the camera, metres.
+the part's front axis. Along a ray, depth is the maximum over s of a concave function, which has a closed form; each
+part is tested only inside its own box. Camera coordinates: x right, y up, z toward the camera, metres.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FAR = -1e6
 class Solids:
     """Parts in camera coordinates, ready for rays.
 
-    table (k, p, t): what a ray needs, named by ROW; low and high: corners of each part's box in metres.
+    table (k, p, t): the numbers for the rays, named by ROW; low and high: corners of each part's box in metres.
     """
 
     table: Float[Tensor, "k p t"]
@@ -70,7 +70,7 @@ def _rows(
     ray = squeeze[..., 2]  # part-space direction of the camera's z
     length = np.linalg.norm(ray, axis=-1, keepdims=True)
     n = ray / length
-    u = np.stack([n[..., 2], 0 * n[..., 0], -n[..., 0]], -1)  # level in part space: the axis has no u
+    u = np.stack([n[..., 2], 0 * n[..., 0], -n[..., 0]], -1)  # perpendicular to the axis
     size = np.linalg.norm(u, axis=-1, keepdims=True)
     u = np.where(size > 1e-6, u / np.maximum(size, 1e-6), np.array([1.0, 0.0, 0.0]))
     v = np.cross(n, u)
@@ -96,7 +96,7 @@ def cast(
     xs: Float[Tensor, "t w"],  # metres of each column's centre
     ys: Float[Tensor, "t h"],  # metres of each row's centre, falling
 ) -> tuple[Float[Tensor, "t h w"], Int[Tensor, "t h w"]]:
-    """Depth toward the camera (FAR where nothing is hit) and the number of the part seen (-1 for none)."""
+    """Depth toward the camera (FAR where nothing is hit) and the index of the visible part (-1 for none)."""
     t, w = xs.shape
     h = ys.shape[1]
     depth = torch.full((t, h, w), FAR, device=xs.device)
@@ -120,13 +120,13 @@ def cast(
 def _meet(
     columns: Float[Tensor, "k t 1 1"], x: Float[Tensor, "t 1 w"], y: Float[Tensor, "t h 1"], hem: bool
 ) -> tuple[Tensor, Float[Tensor, "t h w"]]:
-    """The rays that meet one part, and at which depth."""
+    """A mask of the rays that hit one part, and their depths."""
     gux, guy, gu0, gvx, gvy, gv0, gnx, gny, gn0, length, ra, dr, dv, dn, alpha, tilt, vy, ny, axis = columns.unbind()[
         :19
     ]
     qu = x * gux + (y * guy + gu0)
     qv = x * gvx + (y * gvy + gv0)
-    across = qu.mul_(qu)  # only its square is needed
+    across = qu.mul_(qu)  # only the square is needed
     b = (qv * (dv / alpha)).add_(ra * dr / alpha)
     top = (b * b).mul_(alpha).sub_(qv * qv).sub_(across).add_(ra * ra)
     s = top.clamp_(min=0).sqrt_().mul_(tilt).add_(b).clamp_(0, 1)
@@ -141,7 +141,7 @@ def _meet(
 
 
 def _ranges(low: np.ndarray, high: np.ndarray, centres: Tensor, falling: bool) -> list[tuple[int, int]]:
-    """For each part the span of rows or columns that it can touch in any frame."""
+    """The range of rows or columns that each part can cover in any frame."""
     grid = centres.cpu().numpy()
     n = grid.shape[1]
     step = (grid[:, -1] - grid[:, 0]) / (n - 1)

@@ -1,8 +1,7 @@
-"""The places where people walk: walls, windows, doors, hedges, pavement, kerb, road, trees and parked things.
+"""The places where people walk: walls, windows, doors, hedges, pavement, kerb, road, trees, posts, bins and signs.
 
-A scene is painted once per camera and twice over: as the sun shows it and as the infrared lamp shows it, with the same
-edges. Paint is a colour and, apart from it, an infrared reflectance. Coordinates are metres at the walker's depth,
-x right, y down.
+A scene is painted once per camera, in sunlight and in the light of the infrared lamp, with the same edges. A paint is a
+colour and an independent infrared reflectance. Coordinates are metres at the walker's depth, x right, y down.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Scene:
 
 @lru_cache(maxsize=16)
 def make_scene(seed: int, place: int, camid: int, height_px: int) -> Scene:
-    """The scene number `place` under camera `camid`'s lights, for crops of this height."""
+    """Scene number `place` in the light of camera `camid`, for crops of this height."""
     rng = stream(seed, "scene", place)
     scale = 2 * FIGURE_SHARE * height_px / 1.72
     canvas = Canvas.blank(WIDTH_M, HEIGHT_M, scale, rng)
@@ -68,7 +67,7 @@ def _ground(canvas: Canvas, base: float) -> None:
 
 
 def _joints(canvas: Canvas, base: float, slab: float, grey: float, infrared: float) -> None:
-    """Joints of the paving: level lines that crowd with distance, and lines that lean toward a vanishing point."""
+    """Joints of the paving: horizontal lines, denser with distance, and lines toward a vanishing point."""
     vanish = canvas.rng.uniform(0.2, 0.8) * WIDTH_M
     depth = HEIGHT_M - base
     for i in range(1, 14):
@@ -114,7 +113,7 @@ def _things(canvas: Canvas, base: float) -> None:
 def _tree(canvas: Canvas, x: float, foot: float) -> None:
     rng, bark = canvas.rng, canvas.rng.uniform(0.05, 0.14)
     half = rng.uniform(0.09, 0.17)
-    for i in range(6):  # the trunk turns from light to shade
+    for i in range(6):  # the trunk gets darker from left to right
         left = x - half + i * half / 3
         tone = bark * (1.3 - 0.16 * i)
         canvas.box(left, 0, left + half / 3 + 0.01, foot, np.array([1.15, 1.0, 0.8]) * tone, float(0.5 - 0.05 * i))
@@ -133,10 +132,10 @@ def _lit(canvas: Canvas, seed: int, camid: int, base: float) -> Scene:
     sun = camera.light.sun
     facing = np.where(ground, max(0.15, sun[1]), max(0.05, sun[2])).astype(np.float32)
     cast = _sun_shadows(rng, x, y, base) if camera.sunny else np.ones((h, w), np.float32)
-    corner = 1 - 0.35 * np.exp(-np.abs(y - base) / 0.12)  # light is lost where wall and ground meet
+    corner = 1 - 0.35 * np.exp(-np.abs(y - base) / 0.12)  # darker where wall and ground meet
     lit = camera.light.sun_strength * facing * cast + camera.light.sky * np.where(ground, 0.95, 0.75) * corner
     day = canvas.albedo * lit.astype(np.float32)[..., None]
-    # Seen from the lens the lamp falls off with distance: the wall is farther than the walker, the near ground nearer.
+    # The lamp's light falls off with distance: the wall is farther than the walker, the near ground nearer.
     falloff = np.where(ground, 0.55 + 0.35 * np.clip((y - base) / (FOOT_M - base), 0, 1.5), 0.60) * corner
     night = canvas.infrared * (falloff * 0.8 + camera.ambient_infrared).astype(np.float32)
     size = (w // 2, h // 2)
@@ -146,7 +145,7 @@ def _lit(canvas: Canvas, seed: int, camid: int, base: float) -> Scene:
 
 
 def _sun_shadows(rng: np.random.Generator, x: Picture, y: Picture, base: float) -> Picture:
-    """Slanting shadows of houses and trees out of sight."""
+    """Slanted shadows of houses and trees outside of the picture."""
     cast = np.ones_like(x)
     for _ in range(int(rng.integers(1, 4))):
         centre, half, slant = rng.uniform(0, WIDTH_M), rng.uniform(0.4, 2.0), rng.uniform(-0.8, 0.8)

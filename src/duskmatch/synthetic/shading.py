@@ -33,7 +33,7 @@ class Light:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """The surface that the rays meet, one entry per figure pixel."""
+    """The surface that the rays hit, one entry per pixel of the figure."""
 
     index: Int[Tensor, " n"]  # into the flattened (t h w) grid
     normal: Float[Tensor, "n 3"]
@@ -87,7 +87,7 @@ def _of_parts(parts: list[Part], part: Int[Tensor, " n"], value: Callable[[Part]
 
 
 def crevices(depth: Float[Tensor, "t h w"]) -> Float[Tensor, "t h w"]:
-    """Less than 1 where something near by stands in front: under an arm, between the legs."""
+    """A factor that darkens where another part is close in front, as under an arm or between the legs."""
     cell = max(2, depth.shape[1] // 48)  # coarse is enough: a crevice is soft
     there = depth > 0.5 * FAR
     known = torch.where(there, depth, torch.zeros_like(depth))
@@ -138,7 +138,7 @@ def _marks(found: Surface, mark: Float[Tensor, " n"], slot: Int[Tensor, " n"]) -
 def daylight(
     found: Surface, colour: Float[Tensor, "n 3"], gloss: Float[Tensor, " n"], light: Light
 ) -> Float[Tensor, "n 3"]:
-    """Sun, sky and what the ground throws back."""
+    """The figure in the light of sun, sky and the ground's reflection."""
     normal = found.normal
     sun = torch.tensor(light.sun, device=normal.device)
     direct = light.sun_strength * (normal @ sun).clamp(min=0) * (0.35 + 0.65 * found.open_sky)
@@ -155,7 +155,7 @@ def daylight(
 def lamplight(
     found: Surface, infrared: Float[Tensor, " n"], gloss: Float[Tensor, " n"], light: Light
 ) -> Float[Tensor, " n"]:
-    """The lamp beside the lens: flat, bright in the middle of each limb, dark where the surface turns away."""
+    """The figure in the light of the lamp beside the lens, which is dark where the surface turns away."""
     lamp = torch.tensor(light.lamp, device=infrared.device)
     lamp = F.normalize(lamp, dim=0)
     facing: Tensor = (found.normal @ lamp).clamp(min=0)
@@ -166,7 +166,7 @@ def lamplight(
 def scatter(
     found: Surface, values: Float[Tensor, "n c"], shape: tuple[int, int, int], shrink: int
 ) -> Float[Tensor, "t c h w"]:
-    """Values on the picture's grid, averaged down by `shrink`; zero where the figure is not."""
+    """Values on the picture's grid, averaged down by `shrink`; zero outside of the figure."""
     t, h, w = shape
     grid = torch.zeros(values.shape[1], t * h * w, device=values.device)
     grid.index_copy_(1, found.index, values.T.contiguous())

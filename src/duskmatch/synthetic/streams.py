@@ -1,7 +1,7 @@
-"""Random numbers that depend on what they are for and on nothing else.
+"""Random numbers keyed by their purpose, independent of other draws.
 
 Every draw comes from NumPy's Philox on the CPU, keyed by the seed, the purpose and the place (pool, person, camera,
-track). So pictures do not depend on the order of work, on the number of processes or on the device.
+track), so that pictures do not depend on the order of work, on the number of processes or on the device.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def near(rng: np.random.Generator, mean: float, spread: float) -> float:
-    """A normal draw cut at two and a half spreads, so that nobody is abnormal."""
+    """A normal draw, clipped at two and a half spreads from the mean."""
     return mean + spread * float(np.clip(rng.standard_normal(), -2.5, 2.5))
 
 
 def drift(rng: np.random.Generator, n: int, memory: float = 0.85) -> np.ndarray:
-    """(n,) slow noise of unit spread, as a tracker's box has it: each frame remembers the one before."""
+    """(n,) autocorrelated noise of unit spread, like that of a tracker's box."""
     steps = rng.standard_normal(n)
     values = np.empty(n)
     values[0] = steps[0]

@@ -1,6 +1,6 @@
-"""From materials to numbers a pixel can look up, and from body coordinates to weave and pattern.
+"""Tables of materials for lookup by pixels, and the weave and pattern at positions on the cloth.
 
-Across and along are metres on the cloth. Each wave fades as it gets finer than a pixel, as a lens would have it.
+Across and along are metres on the cloth. A wave fades as it gets finer than a pixel, as in a lens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AT = {name: i for i, name in enumerate(COLUMNS)}
 
 
 def material_table(look: Look, pixel_m: float, device: torch.device) -> Float[Tensor, "slots k"]:
-    """One row for each slot a part can show, for pixels of this size."""
+    """One row for each material slot of parts, for pixels of this size."""
     inner = Material("cotton jersey", 0.78, 0.02, colour=look.hat_material.colour)
     named = {name: inner if name == "inner" else getattr(look, name) for name in SLOTS}
     rows = np.array([_row(named[name], pixel_m) for name in SLOTS], dtype=np.float32)
@@ -42,7 +42,7 @@ def _row(material: Material, pixel_m: float) -> list[float]:
 
 
 def _kept(wave: np.ndarray, pixel_m: float) -> float:
-    """The share of a wave (cycles per metre) that a pixel's Gaussian leaves."""
+    """The share of a wave (cycles per metre) that is left after a pixel's Gaussian blur."""
     return float(np.exp(-2 * np.pi**2 * (wave @ wave) * (0.42 * pixel_m) ** 2))
 
 
@@ -63,12 +63,12 @@ def _pattern(kind: str, f: float) -> list[float]:
 def waves(
     across: Float[Tensor, " n"], along: Float[Tensor, " n"], ku: Float[Tensor, " n"], kv: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """sin of the angle k.x; wave vectors come in radians per metre."""
+    """sin(k.x), with wave vectors in radians per metre."""
     return (across * ku).addcmul_(along, kv).sin_()
 
 
 def pattern_mask(look: list[Tensor], across: Float[Tensor, " n"], along: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """0 where the first shade shows, 1 where the second does; `look` holds the table's columns per pixel."""
+    """0 for the pattern's first shade, 1 for the second; `look` holds the table's columns per pixel."""
     p = waves(across, along, look[AT["p_u"]], look[AT["p_v"]])
     q = waves(across, along, look[AT["q_u"]], look[AT["q_v"]])
     value = p * look[AT["p"]] + q * look[AT["q"]]
@@ -76,7 +76,7 @@ def pattern_mask(look: list[Tensor], across: Float[Tensor, " n"], along: Float[T
 
 
 def weave_relief(look: list[Tensor], across: Float[Tensor, " n"], along: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Factor around 1 by which the weave's ridges and furrows brighten and darken the cloth."""
+    """The factor, around 1, by which the weave brightens or darkens the cloth."""
     wave = waves(across, along, look[AT["wave_u"]], look[AT["wave_v"]])
     cross = waves(across, along, look[AT["cross_u"]], look[AT["cross_v"]])
     return 1 + look[AT["wave"]] * wave + look[AT["cross"]] * cross

@@ -17,7 +17,7 @@ MOST_SEVERE = 4
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One factor moved by `severity` steps; severity 0 changes nothing at all."""
+    """One factor changed by `severity` steps; severity 0 changes nothing."""
 
     factor: str | None = None
     severity: int = 0
@@ -33,7 +33,7 @@ class Change:
 
     @property
     def other_light(self) -> float:
-        """Share of the other modality's light in the picture: at 4 the walk is seen wholly in it."""
+        """The share of the other modality's light in the picture; 1 at severity 4."""
         return self.severity / MOST_SEVERE if self.factor == "modality" else 0.0
 
     def walk(self, walk: Walk) -> Walk:
@@ -49,12 +49,12 @@ NO_CHANGE = Change()
 
 
 def _view(walk: Walk, severity: int) -> Walk:
-    """The lens stands further round the walker by 20 degrees a step."""
+    """The camera moves around the walker by 20 degrees per step."""
     return replace(walk, view_deg=(walk.view_deg + 20.0 * severity) % 360)
 
 
 def _pose(walk: Walk, severity: int) -> Walk:
-    """The same gait carried differently: bent forward, arms bent and held still."""
+    """The same gait in another posture: bent forward, arms bent and swinging less."""
     gait = walk.gait
     return replace(
         walk,

@@ -1,4 +1,4 @@
-"""The plan of a data set, people by camera and track, and the particulars of each walk."""
+"""The plan of a data set (which tracks of which people), and the parameters of each walk."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The particulars of a walk; arrays are (t,)."""
+    """The parameters of a walk; arrays are (t,)."""
 
     view_deg: float
     place: int
     phase: Array
     gait: Gait
     speed_m_s: float
-    x_m: Array  # where the walker stands in the scene
+    x_m: Array  # the walker's position in the scene
     y_m: Array
     fill: Array  # stature as a share of the crop's height
-    shift_x: Array  # the walker's place in the crop, as a share of its height
+    shift_x: Array  # the walker's position in the crop, as a share of its height
     shift_y: Array
     truncated: bool
     occluder: str
@@ -60,7 +60,7 @@ class Walk:
     lamp_stops: float
 
     def only(self, at: Sequence[int]) -> Walk:
-        """The same walk at some of its frames."""
+        """The walk reduced to these frames."""
         chosen = np.asarray(at)
         arrays = ("phase", "x_m", "y_m", "fill", "shift_x", "shift_y")
         return replace(self, **{name: getattr(self, name)[chosen] for name in arrays})
@@ -104,8 +104,9 @@ def _length(rng: np.random.Generator, lengths: tuple[int, int]) -> int:
     return usual if rng.random() < 0.85 else int(rng.integers(shortest, usual + 1))
 
 
-# Source: REFERENCE 1.2. (tracks, frames) of at least 12 frames, then of fewer. The split of training's short tracks
-# between the modalities is not known: taken in proportion to the long ones.
+# (tracks, frames) of at least 12 frames, then of fewer. Source: docs/datasets.md, "When a copy counts as HITSZ-VCM";
+# the totals with short tracks are in M3-ReID's data/manager.py. How training's short tracks are split between the
+# modalities is not known: in proportion to the long ones.
 VCM = {
     "train": {"infrared": ((4291, 98_214), (577, 3_405)), "visible": ((5460, 126_543), (733, 4_334))},
     "test": {"infrared": ((4584, 105_979), (575, 3_415)), "visible": ((5099, 118_137), (544, 3_232))},
@@ -124,7 +125,7 @@ def _vcm_lengths(seed: int, pool: str) -> dict[str, list[int]]:
 
 
 def _shortened(rng: np.random.Generator, lengths: np.ndarray, shortest: int, surplus: int) -> np.ndarray:
-    """The lengths after taking `surplus` frames from tracks in random order, none below `shortest`."""
+    """The lengths after removing `surplus` frames from tracks in random order, none below `shortest`."""
     lengths = lengths.copy()
     while surplus:
         for i in rng.permutation(len(lengths)):
@@ -137,7 +138,7 @@ def _shortened(rng: np.random.Generator, lengths: np.ndarray, shortest: int, sur
 
 
 def make_walk(seed: int, track: Track, person: Person, preset: Preset) -> Walk:
-    """Everything about a track that is not the person or the camera."""
+    """The parameters of a track's walk besides person and camera."""
     camera = make_camera(seed, track.camid)
     rng = stream(seed, "walk", *track.place)
     n = track.n_frames
@@ -167,7 +168,7 @@ def make_walk(seed: int, track: Track, person: Person, preset: Preset) -> Walk:
 
 
 def _box(rng: np.random.Generator, n: int, preset: Preset) -> tuple[Array, Array, Array, bool]:
-    """A tracker's box: size and place drift, now and then it misses the feet or the head."""
+    """A tracker's box, whose size and position drift; some boxes cut off the feet or the head."""
     truncated = bool(rng.random() < preset.truncated)
     zoom = between(rng, 1.12, 1.35) if truncated else 1.0
     fill = (near(rng, 0.90, 0.6 * preset.jitter) + 0.4 * preset.jitter * drift(rng, n)) * zoom

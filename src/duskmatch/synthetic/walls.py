@@ -1,4 +1,4 @@
-"""Walls behind the walkers: fronts of brick, plaster, panels and glass, shutters, hedges and fences."""
+"""Walls behind the walkers: facades of brick, plaster, panels and glass, shutters, hedges and fences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from duskmatch.synthetic.canvas import WIDTH_M, Canvas, foliage, paint
 
 
 def paint_walls(canvas: Canvas, base: float) -> None:
-    """Fronts of houses, hedges and fences, side by side, down to the ground at `base`."""
+    """Paints facades, hedges and fences side by side, down to the ground at `base`."""
     rng = canvas.rng
     x = -float(rng.uniform(0, 2))
     while x < WIDTH_M:
         width = float(rng.uniform(2.6, 5.5))
         kind = rng.choice(["brick", "plaster", "panels", "shop", "hedge", "shutter", "fence"])
         WALLS[str(kind)](canvas, x, x + width, base)
-        if rng.random() < 0.6:  # a pilaster or a drainpipe where two fronts meet
+        if rng.random() < 0.6:  # a pilaster or a drainpipe where two facades meet
             colour, infrared = paint(rng)
             canvas.box(x + width - 0.08, 0, x + width + rng.uniform(0.04, 0.3), base, colour, infrared)
         x += width

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, kept beside the weights that are trained.
+"""An exponential moving average of the weights, beside the trained ones.
 
 Differs: not in the paper.
 """
@@ -13,10 +13,10 @@ from duskmatch.models import Network
 
 
 class Average:
-    """`model` is a copy whose weights and running statistics follow those of the trained network."""
+    """Holds `model`, a copy whose weights and running statistics follow those of the trained network."""
 
     def __init__(self, trained: Network, decay: float) -> None:
-        """Begins as `trained` stands now."""
+        """Begins as a copy of `trained`."""
         self.model, self.decay = copy.deepcopy(trained), decay
         self.model.requires_grad_(False)
 
@@ -28,11 +28,11 @@ class Average:
             if own.is_floating_point():
                 own.lerp_(new, share)
             else:
-                own.copy_(new)  # how many batches a normalisation has seen
+                own.copy_(new)  # a normalisation's number of batches
 
 
 def decay_at(decay: float, step: int) -> float:
-    """The average's own share after an update: small at first, so that the random start soon fades.
+    """The weight of the old average in an update: small at first, so that the random start soon fades.
 
     Source: min(decay, (1 + n) / (10 + n)) after n updates, the warm-up of TensorFlow's ExponentialMovingAverage.
     """

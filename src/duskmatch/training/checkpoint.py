@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not there: a folder of synced files that becomes valid by one rename.
+"""Checkpoints, never half written: a folder of synced files that becomes valid by one rename.
 
-RUN/state/000001200/ holds model.safetensors, optimizer.safetensors and progress.json of iteration 1200. The newest one
-is what a run resumes from; RUN/model.safetensors is the same bytes, for those who only want the weights. With train.ema
-there is average.safetensors as well, and RUN/model.safetensors is that.
+RUN/state/000001200/ holds model.safetensors, optimizer.safetensors and progress.json of iteration 1200. A run
+resumes from the newest one; RUN/model.safetensors has the same bytes, for those who only want the weights. With
+train.ema there is average.safetensors as well, and RUN/model.safetensors equals it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from duskmatch.errors import CheckpointError, TrainingError
 from duskmatch.files import read_regular, refusal, sync, write_bytes, write_whole
 from duskmatch.weights import HEADER_KEY, fill_model, read_weights
 
-# What progress.json must hold for a run to go on.
+# The content of progress.json that resuming needs.
 PROGRESS: dict[str, type | tuple[type, ...]] = {
     "step": int,
     "fingerprint": str,
@@ -54,7 +54,7 @@ def save_checkpoint(
     keep: int = 1,
     average: nn.Module | None = None,
 ) -> Path:
-    """Writes the state after `step` iterations; older ones beyond `keep` go once the new one is valid."""
+    """Writes the state after `step` iterations; older ones beyond `keep` are removed once it is valid."""
     check_finite(model, step, run)
     known = "model.safetensors" if average is None else "average.safetensors"
     final = run / "state" / f"{step:09d}"
@@ -89,7 +89,7 @@ def check_finite(model: nn.Module, step: int, run: Path) -> None:
 
 
 def last_good(run: Path) -> str:
-    """For a message: the last good checkpoint, and the settings to change before resuming from it."""
+    """The end of a message: the last good checkpoint, and settings to change before resuming from it."""
     steps = valid_steps(run)
     good = f"{run / 'state'} still holds iteration {steps[-1]}" if steps else "no checkpoint was saved before it"
     return f"{good}; lower train.lr, set train.clip_norm, or use train.precision fp32"
@@ -100,7 +100,7 @@ RESUME = "run the command again with --resume, and without --overwrite"
 
 
 def publish(source: Path, target: Path) -> None:
-    """Gives a checkpoint's weights their public name: a hard link where the disk has them, else a copy."""
+    """Gives a checkpoint's weights their public name, by a hard link if the disk has them, else by a copy."""
 
     def link(temporary: Path) -> None:
         try:
@@ -122,7 +122,7 @@ def write_model(path: Path, model: nn.Module, header: dict[str, Any]) -> None:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's memory by parameter name: "layer.weight/exp_avg" -> tensor."""
+    """The optimiser's state by parameter name: "layer.weight/exp_avg" -> tensor."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{names[parameter]}/{key}": torch.as_tensor(value).detach().cpu().contiguous()
@@ -139,7 +139,7 @@ def valid_steps(run: Path) -> list[int]:
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:
-    """The newest valid state on disk; None where the run has not saved yet."""
+    """The newest valid checkpoint on disk; None if the run has not saved yet."""
     steps = valid_steps(run)
     if not steps:
         return None
@@ -148,7 +148,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
         progress = json.loads(read_regular(path / "progress.json"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
-    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # "dead" came later
+    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # older ones lack "dead"
     if damaged or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
         raise CheckpointError(f"{path / 'progress.json'} must hold {', '.join(PROGRESS)}; it is damaged; train again")
     return Checkpoint(path, progress)
@@ -157,7 +157,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
 def load_checkpoint(
     run: Path, path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, average: nn.Module | None
 ) -> None:
-    """Puts the state in `path` into model, optimiser and average."""
+    """Loads the checkpoint in `path` into model, optimiser and average."""
     for file, network in (("model.safetensors", model), ("average.safetensors", average)):
         if network is not None:
             fill_model(network, read_weights(path / file).tensors, path / file)
@@ -167,7 +167,7 @@ def load_checkpoint(
 
 
 def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> None:
-    """Refuses to go on with other data than the run began with."""
+    """Refuses to resume with other data than the run began with."""
     if progress.get("fingerprint") != fingerprint:
         raise TrainingError(
             f"{run} was trained on data with fingerprint {str(progress.get('fingerprint'))[:12]}; this data set has "
@@ -176,12 +176,12 @@ def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> No
 
 
 def fill_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> None:
-    """Puts the memory that `path` holds into the optimiser; of parameters that it does not name nothing is changed."""
+    """Loads the optimiser's state from `path`; that of parameters which are not in it stays."""
     parameters = dict(model.named_parameters())
     for key, tensor in read_weights(path).tensors.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
-            raise CheckpointError(f"{path}: holds {key}, which this network has not; it was made for other settings")
+            raise CheckpointError(f"{path}: holds {key}, which this network lacks; it was made for other settings")
         parameter = parameters[name]
         if tensor.ndim:  # Adam's counter is a scalar and stays on the CPU
             if tensor.shape != parameter.shape:

@@ -16,7 +16,7 @@ from duskmatch.models.gauges import Gauge
 
 @contextmanager
 def gauged(model: Network, *, on: bool) -> Iterator[dict[str, list[float]]]:
-    """The figures of the parts' gauges while the block runs, one for each forward; none where it is not `on`."""
+    """Collects the figures of the parts' gauges while the block runs, one for each forward, if `on`."""
     found: dict[str, list[float]] = {}
     with ExitStack() as hooks:
         for part, gauge in model.gauges().items() if on else ():
@@ -34,12 +34,12 @@ def _reading(gauge: Gauge, found: dict[str, list[float]]) -> Callable[[nn.Module
 
 
 def means(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Over all forwards of an iteration: those of micro-batches, and those of several parts under one column."""
+    """The mean of each column over micro-batches, and over parts that share a column."""
     return {column: fmean(figures) for column, figures in found.items()}
 
 
 def branch_ratios(model: Network) -> dict[str, float]:
-    """|branch| / |trunk| of each part that keeps it, the largest where several share a column."""
+    """|branch| / |trunk| of each part that records it; the largest if several share a column."""
     ratios: dict[str, float] = {}
     for name, part in model.named_modules():
         ratio = getattr(part, "branch_ratio", None)
@@ -49,7 +49,7 @@ def branch_ratios(model: Network) -> dict[str, float]:
     return ratios
 
 
-class Pulls:
+class StemGradients:
     """Gradients of the stems by single terms, for the columns that compare two of them (`Network.gradient_shares`).
 
     They are taken before the update's own backward and leave its graph unchanged.
@@ -61,11 +61,11 @@ class Pulls:
         self.found: dict[str, Tensor] = {}
 
     def add(self, name: str, weighted: Tensor) -> None:
-        """Adds the gradient of a term that enters the sum; nothing where the term does not reach the stems."""
+        """Adds the gradient of a weighted term, if the term reaches the stems."""
         stems = [p for p in self.stems if p.requires_grad]
         if name not in self.terms or not stems or not weighted.requires_grad:
             return
-        with _counts_kept(self.model):
+        with _batch_counts_restored(self.model):
             grads = torch.autograd.grad(weighted, stems, retain_graph=True, allow_unused=True)
         if any(g is not None for g in grads):
             pieces = [torch.zeros_like(p) if g is None else g for p, g in zip(stems, grads, strict=True)]
@@ -73,7 +73,7 @@ class Pulls:
             self.found[name] = self.found[name] + flat if name in self.found else flat
 
     def ratios(self, reduce: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-        """Ratios of norms of the gradients averaged over processes, where both were measured; all processes call."""
+        """Ratios of the norms of gradients averaged over processes, if both were measured; every process must call."""
         norms = {n: float((g if reduce is None else reduce(g)).norm()) for n, g in sorted(self.found.items())}
         return {
             column: norms[over] / norms[under]
@@ -83,7 +83,7 @@ class Pulls:
 
 
 @contextmanager
-def _counts_kept(model: nn.Module) -> Iterator[None]:
+def _batch_counts_restored(model: nn.Module) -> Iterator[None]:
     """Restores the normalisations' forward counters: activations recomputed for a measurement must not count."""
     counters = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
     before = [counter.clone() for counter in counters]

@@ -55,13 +55,13 @@ def one_iteration(trainer: Trainer, batch: Batch, clock: float) -> dict[str, Any
         raise TrainingError(f"iteration {step + 1}: {error}; {last_good(trainer.run)}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
-            f"iteration {step + 1}: the device's memory must hold a whole batch and does not; set "
+            f"iteration {step + 1}: the device's memory must hold a whole batch; it does not; set "
             f"train.recompute_activations true, or train.micro_batches or fewer people; {last_good(trainer.run)}"
         ) from error
     progress = trainer.progress
     progress["n_clipped"] += outcome.n_clipped
     own_accuracy = outcome.values.get(trainer.model.watched.accuracy, 0.0)
-    accuracy = trainer.processes.mean_of(own_accuracy)  # all must start the attack together
+    accuracy = trainer.processes.mean_of(own_accuracy)  # all processes must start the attack together
     progress["defense_accuracy"] += 0.05 * (accuracy - progress["defense_accuracy"])
     if not logging:
         return None
@@ -90,7 +90,7 @@ def due_at(trainer: Trainer, step: int) -> Due:
 
 
 def all_processes(trainer: Trainer) -> AllProcesses:
-    """The collectives for a method's losses: gathered rows where the settings ask for them, means always."""
+    """The collectives for a method's losses: gathered rows if the settings ask for them, means always."""
     processes, asked = trainer.processes, trainer.settings.train.gather_triplets
     if asked and processes.world > 1:
         return AllProcesses(gathered, processes.mean_of)
@@ -98,7 +98,7 @@ def all_processes(trainer: Trainer) -> AllProcesses:
 
 
 def forward_maker(trainer: Trainer, batch: Batch) -> Callable[[], list[Forward]]:
-    """Fresh forwards of one batch, whole identities in each micro-batch."""
+    """Makes fresh forwards of one batch, one for each micro-batch, with whole identities in each."""
     settings, device = trainer.settings, trainer.processes.device
     enter = partial(normalise, **settings.data.normalisation)
     raw = batch.visible.to(device), batch.infrared.to(device)

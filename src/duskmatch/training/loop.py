@@ -1,6 +1,6 @@
-"""The training loop: batches in, a RUN folder out; killed anywhere and resumed, it ends with the same weights.
+"""The training loop, from batches to a RUN folder; a run that was killed and resumed ends with the same weights.
 
-The state between iterations is the weights, the optimiser's memory and a few numbers (`progress`); everything else
+The state between iterations is the weights, the optimiser's state and a few numbers (`progress`); everything else
 (tracklets, frames, crops, learning rate) is a pure function of (seed, iteration).
 """
 
@@ -20,7 +20,7 @@ from duskmatch.embedding.run import LAYOUT_VERSION, check_version
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.files import claimed, write_text
 from duskmatch.machine import describe, fast_bf16, keep_memory, numerics, pick_device
-from duskmatch.models import sooner
+from duskmatch.models import fast_layers
 from duskmatch.training.checkpoint import (
     BUSY,
     check_finite,
@@ -36,7 +36,7 @@ from duskmatch.training.iteration import epoch_batches, one_iteration
 from duskmatch.training.monitor import CollapseDetector, Log, read_log
 from duskmatch.training.recalibrate import recalibrate
 from duskmatch.training.selection import Selection
-from duskmatch.training.shared_stage import take_over
+from duskmatch.training.shared_stage import copy_stage0
 from duskmatch.training.signals import stop_requests
 from duskmatch.training.trainer import Trainer, Watcher, header, prepare
 from duskmatch.training.verdicts import DeathWatch, write_health
@@ -54,24 +54,24 @@ def train(
     stage0_of: Path | None = None,
     stage0_only: bool = False,
 ) -> dict[str, Any]:
-    """Trains and leaves a RUN folder; returns what `duskmatch train --json` prints.
+    """Trains and writes a RUN folder; returns what `duskmatch train --json` prints.
 
-    overwrite: empties RUN first, once settings and data are known to fit.
-    stage0_of: a run with the same stage 0 (`shared_stage`), which is copied where this run has not begun.
-    stage0_only: ends with stage 0 saved, nothing recalibrated or measured.
+    overwrite: empties RUN first, once settings and data are checked.
+    stage0_of: a run with the same stage 0 (`shared_stage`), which is copied if this run has not begun.
+    stage0_only: ends after stage 0 is saved, without recalibration or measurement.
 
-    Raises TrainingError where a loss is not finite or the run does not fit the data, CheckpointError where there is
-    nothing to resume, OutputError where the disk refuses; KeyboardInterrupt after saving, when asked to stop.
+    Raises TrainingError if a loss is not finite or the run does not fit the data, CheckpointError if there is nothing
+    to resume, OutputError if the disk cannot be written; KeyboardInterrupt, after saving, if stopped by a signal.
     """
     settings = settle_precision(settings, pick_device(device))
     keep_memory()
     trainer = prepare(settings, dataset, run, device=device, watcher=watcher or Watcher())
     begin = time.perf_counter()
-    folder = claimed(run, overwrite=True if overwrite else None, busy=BUSY)  # locked against other runs
+    folder = claimed(run, overwrite=True if overwrite else None, busy=BUSY)  # no other run may write into it
     with folder if trainer.processes.first else nullcontext():
         restore(trainer, resume=resume)
         if stage0_of is not None and not trainer.step:
-            take_over(trainer, stage0_of)
+            copy_stage0(trainer, stage0_of)
         n_steps = trainer.schedule.stage0_steps if stage0_only else trainer.schedule.n_steps
         with stop_requests() as asked:
             _iterate(trainer, asked, n_steps)
@@ -94,7 +94,7 @@ def train(
 
 
 def settle_precision(settings: Settings, device: torch.device) -> Settings:
-    """The settings with precision "auto" replaced by what this machine is fast at, as the RUN records it."""
+    """The settings with precision "auto" replaced by the fast one on this machine, as the RUN records it."""
     if settings.train.precision != "auto":
         return settings
     precision = "bf16" if fast_bf16(device) else "fp32"
@@ -106,7 +106,7 @@ def restore(trainer: Trainer, *, resume: bool) -> None:
     run, settings = trainer.run, trainer.settings
     trainer.progress = {
         "fingerprint": trainer.dataset.fingerprint,
-        "numerics": numerics(sooner.state()),
+        "numerics": numerics(fast_layers.state()),
         "n_clipped": 0,
         "defense_accuracy": 0.0,
         "seconds": 0.0,
@@ -151,13 +151,13 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
     )
     watch = DeathWatch(
         trainer.model.logged,
-        warmup=schedule.parts_warm,
+        warmup=schedule.parts_judged_from,
         rows=[] if log is None else read_log(log.path),
         named=trainer.progress.setdefault("dead", []),
     )
     selection = Selection(trainer.final_model, settings, trainer.dataset, trainer.run, best=trainer.progress["best"])
     if not trainer.processes.first:
-        selection.active = False  # one process evaluates, the others wait for it at the next gradient
+        selection.active = False  # only the first process evaluates; the others wait at the next gradient
     clock = time.perf_counter() - trainer.progress["seconds"]
     trainer.model.train()
     try:
@@ -170,14 +170,15 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
                 trainer.step += 1
                 last_of_epoch = trainer.step % schedule.steps_per_epoch == 0
                 if last_of_epoch and selection.due(epoch + 1, last=trainer.step == schedule.n_steps):
-                    scores = selection.look(trainer.step, header(trainer, step=trainer.step, selection="validation"))
+                    of_validation = header(trainer, step=trainer.step, selection="validation")
+                    scores = selection.evaluate(trainer.step, of_validation)
                     trainer.progress["best"] = selection.best
                     row = {**(row or {"step": trainer.step, "epoch": epoch}), **scores}
                 if row is not None and log is not None:
                     log.write(row)
-                    for death in watch.see(row):
+                    for death in watch.update(row):
                         trainer.watcher.on_note(death)
-                    sentence = collapse.see(row)
+                    sentence = collapse.update(row)
                     if sentence and not trainer.progress.get("collapsed"):
                         trainer.progress["collapsed"] = True
                         trainer.watcher.on_note(sentence)
@@ -185,7 +186,7 @@ def _iterate(trainer: Trainer, asked: list[int], n_steps: int) -> None:
                 if trainer.step % settings.train.checkpoint_every == 0 or trainer.step == n_steps or asked:
                     _save(trainer, clock)
                 if asked:
-                    raise KeyboardInterrupt(f"iteration {trainer.step} is saved; go on with --resume")
+                    raise KeyboardInterrupt(f"iteration {trainer.step} is saved; continue with --resume")
     finally:
         if log is not None:
             log.close()
@@ -208,14 +209,15 @@ def _save(trainer: Trainer, clock: float) -> None:
 
 
 def _finish(trainer: Trainer) -> dict[str, Any]:
-    """Writes the final weights and RUN/health.json, whose content it returns."""
-    _settle_weights(trainer)
+    """Writes the final weights and RUN/health.json; returns the content of the latter."""
+    _write_final_weights(trainer)
     place = trainer.processes.device
-    return write_health(trainer.run, trainer.model, trainer.dataset, warmup=trainer.schedule.parts_warm, device=place)
+    warmup = trainer.schedule.parts_judged_from
+    return write_health(trainer.run, trainer.model, trainer.dataset, warmup=warmup, device=place)
 
 
-def _settle_weights(trainer: Trainer) -> None:
-    """Writes RUN/model.safetensors: the last weights (or their average), recalibrated where asked, or the best."""
+def _write_final_weights(trainer: Trainer) -> None:
+    """Writes RUN/model.safetensors: the last weights (or their average), recalibrated if set, or the best."""
     settings = trainer.settings
     if settings.train.recalibrate_steps:
         epochs = (epoch_batches(trainer, epoch, 0, as_at_test=True) for epoch in count())
@@ -229,5 +231,5 @@ def _settle_weights(trainer: Trainer) -> None:
     best = trainer.run / "best.safetensors"
     if settings.train.selection == "validation" and best.is_file():
         if settings.train.recalibrate_steps:
-            trainer.watcher.on_note("train.recalibrate_steps is of the last weights; those chosen on validation stay")
+            trainer.watcher.on_note("train.recalibrate_steps changes the last weights, not the best on validation")
         publish(best, trainer.run / "model.safetensors")

@@ -23,12 +23,12 @@ AFTER = ("width_over_people", "n_clipped", "validation_rank1", "validation_mAP")
 
 
 class Log:
-    """log.csv, one row each `log_every` iterations, whole rows only."""
+    """Writes log.csv: one row every `log_every` iterations."""
 
     def __init__(
         self, path: Path, logged: tuple[str, ...], *, keep_until: int, tensorboard: Path | None = None
     ) -> None:
-        """`logged`: the method's own columns. Rows after iteration `keep_until`, which were not saved, are removed."""
+        """`logged`: the method's own columns. Rows after iteration `keep_until`, the last saved one, are removed."""
         self.path, self.columns = path, (*BEFORE, *logged, *AFTER)
         self.board = _board(tensorboard, keep_until) if tensorboard is not None else None
         rows = [row for row in read_log(path) if row["step"] <= keep_until] if path.exists() else []
@@ -50,7 +50,7 @@ class Log:
                 self.board.add_scalar(key, value, row["step"])
 
     def close(self) -> None:
-        with suppress(OSError):  # each row was flushed, or refused when it was written
+        with suppress(OSError):  # each row was flushed, or reported, when it was written
             self.file.close()
         if self.board is not None:
             self.board.close()
@@ -59,7 +59,7 @@ class Log:
 def read_log(path: Path) -> list[dict[str, float]]:
     """The rows of a log.csv as numbers, empty cells left out; a row cut off by a killed process ends the list."""
     text = read_regular(path).decode(errors="replace")
-    whole = text[: text.rfind("\n") + 1]  # "12" may be what is left of 120
+    whole = text[: text.rfind("\n") + 1]  # a cut-off "12" may have been 120
     rows = []
     try:
         for row in csv.DictReader(io.StringIO(whole, newline="")):
@@ -70,7 +70,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
 
 
 class CollapseDetector:
-    """Detects that all embeddings have become the same point, where every number is still finite.
+    """Detects that all embeddings have become the same point, while every number is still finite.
 
     The triplet loss then stays at its margin and each cross entropy at log M. Source: docs/method.md, row 15.
     """
@@ -82,8 +82,8 @@ class CollapseDetector:
         self.margin, self.watched = margin, watched
         self.hits: deque[bool] = deque(maxlen=window)
 
-    def see(self, values: dict[str, float]) -> str | None:
-        """A message once all rows of the window look collapsed, else None."""
+    def update(self, values: dict[str, float]) -> str | None:
+        """A message if all rows of the window look collapsed, else None."""
         identity, triplet = values.get(self.watched.identity), values.get(self.watched.triplet)
         if identity is None or triplet is None:
             return None

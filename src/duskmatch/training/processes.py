@@ -1,9 +1,9 @@
 """One process or many: device, precision and collectives through Lightning Fabric.
 
-Torchrun starts the processes; each holds its share of a batch's people, and gradients are averaged after the backward
-of each sub-step. Batch statistics are each process's own, or those of all (`synchronise`), and so are hardest pairs
-(`gathered`): with both, n processes of b clips take the step of one process of n * b clips, up to rounding, because
-gradients through a collective are summed over processes.
+Torchrun starts the processes; each has its share of a batch's people, and gradients are averaged after the backward
+pass of each sub-step. Batch statistics are computed in each process, or over all (`synchronise`), and so are hardest
+pairs (`gathered`): with both, n processes of b clips take the same step as one process of n * b clips, up to rounding,
+because gradients through a collective are summed over processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from duskmatch.models.sooner import follow
+from duskmatch.models.fast_layers import follow
 
 
 class Processes:
@@ -61,7 +61,7 @@ class Processes:
 
 
 def _fabric() -> Any:
-    """Fabric from the small package, or from the big one where only that is installed; it keeps its notes to itself."""
+    """The class Fabric of the small package, or of the big one if only that is installed, with its messages muted."""
     try:
         module = importlib.import_module("lightning_fabric")
     except ImportError:
@@ -74,12 +74,12 @@ def _fabric() -> Any:
 class SynchronisedBatchNorm(_BatchNorm):
     """Batch normalisation whose mean and variance in training are those of all processes' rows.
 
-    Differs: torch's SyncBatchNorm runs on GPUs only; this one runs wherever there is an all-reduce.
+    Differs: torch's SyncBatchNorm runs on GPUs only; this one runs on any device with an all-reduce.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
-            raise ValueError(f"rows and channels are needed; got {input.dim()} axes")
+            raise ValueError(f"input must have rows and channels; got {input.dim()} axes")
 
     def forward(self, input: Float[Tensor, "n c *hw"]) -> Float[Tensor, "n c *hw"]:
         if not self.training:
@@ -99,7 +99,7 @@ class SynchronisedBatchNorm(_BatchNorm):
 
 
 def synchronise(model: nn.Module) -> None:
-    """Every batch normalisation of the model takes its statistics from all processes; names and weights stay."""
+    """Makes every batch normalisation of the model use all processes' statistics; names and weights stay."""
     for parent in model.modules():
         for name, part in parent.named_children():
             if isinstance(part, _BatchNorm) and not isinstance(part, SynchronisedBatchNorm):
@@ -116,5 +116,5 @@ def _synchronised(part: _BatchNorm) -> SynchronisedBatchNorm:
 
 
 def gathered(rows: Float[Tensor, "n d"]) -> Float[Tensor, "m d"]:
-    """The rows of all processes, in their order; gradients find their way back to where a row came from."""
+    """The rows of all processes, in the order of processes; gradients flow back to the process of each row."""
     return torch.cat(collective.all_gather(rows.contiguous()))  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""New running statistics for the normalisations of vectors (f_d, j_d, or another method's), as they are used at test.
+"""New running statistics for the normalisations of vectors (f_d, j_d, or another method's), estimated as at test.
 
-In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and where clips
-are shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which raises all cosine
+In training f_d's batch statistics come from cross-modal pairs, at test each clip is its own partner; and if clips are
+shorter in training than at test, LSTM_mot's later outputs shift j_d as a whole, which raises all cosine
 similarities. Source: docs/method.md, row 34.
 """
 
@@ -21,9 +21,9 @@ from duskmatch.records import MODALITIES
 
 @torch.no_grad()
 def recalibrate(model: Network, batches: Sequence[Batch], data: DataSettings, *, centre: bool) -> None:
-    """Sets the necks' running mean and variance to those of batches of test-length clips, each as it is at test.
+    """Sets the necks' running mean and variance to those over batches of clips, computed as at test.
 
-    `centre`: then also the mean embedding of each modality, which `embed` takes off.
+    `centre`: also sets the mean embedding of each modality, which `embed` subtracts.
     """
     model.eval()
     for _ in range(model.neck_depth):
@@ -39,7 +39,7 @@ def recalibrate(model: Network, batches: Sequence[Batch], data: DataSettings, *,
 
 
 def set_centres(model: Network, batches: Sequence[Batch], data: DataSettings) -> None:
-    """The mean embedding of each modality over the batches."""
+    """Sets each modality's centre to its mean embedding over the batches."""
     found = zip(*(pixels(model, batch, data) for batch in batches), strict=True)
     for modality, clips in zip(MODALITIES, found, strict=True):
         centre = model.get_buffer(f"centre_{modality}").zero_()
@@ -47,7 +47,7 @@ def set_centres(model: Network, batches: Sequence[Batch], data: DataSettings) ->
 
 
 def pixels(model: Network, batch: Batch, data: DataSettings) -> tuple[Tensor, Tensor]:
-    """The batch's visible and infrared clips as they enter the network."""
+    """The batch's visible and infrared clips, normalised for the network."""
     device = model.centre_visible.device
     visible, infrared = batch.visible.to(device), batch.infrared.to(device)
     return normalise(visible, **data.normalisation), normalise(infrared, **data.normalisation)

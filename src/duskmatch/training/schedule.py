@@ -41,14 +41,14 @@ class Schedule:
         return self.train.stage0_epochs * self.steps_per_epoch
 
     @property
-    def parts_warm(self) -> float:
-        """The iteration from which the method's own parts are judged: as many into stage I as the rate may rise."""
+    def parts_judged_from(self) -> float:
+        """The iteration after which the method's own parts are judged: a warm-up's length into stage I."""
         return self.stage0_steps + self.warmup
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant, drops at `decay_epochs`, or half a cosine to zero.
 
-        With `stage0_lr` stage 0 has a warm-up and a cosine of its own, and stage I begins with another.
+        With `stage0_lr`, stage 0 has a warm-up and a cosine of its own, and stage I begins with a new warm-up.
 
         Source: paper, IV-A ("warm-up ... linearly", no decay is mentioned); drops as in the group's code.
         """
@@ -69,6 +69,6 @@ class Schedule:
 
 
 def stage_frames(stage: int, settings: Settings) -> int:
-    """Frames of a training clip in this stage."""
+    """The number of frames of a training clip in this stage."""
     own = settings.train.stage0_frames if stage == 0 else None
     return own or settings.data.training_frames

@@ -38,14 +38,14 @@ class Selection:
         if self.active and len(modalities) < 2:
             raise SettingsError(
                 f"train.selection validation needs validation people and {dataset.root} has none "
-                f"{'in both modalities' if modalities else 'at all'}; hold some out or set train.selection last"
+                f"{'in both modalities' if modalities else 'at all'}; add some or set train.selection last"
             )
 
     def due(self, epochs_done: int, *, last: bool) -> bool:
         return self.active and (last or epochs_done % self.settings.train.validate_every == 0)
 
-    def look(self, step: int, header: dict[str, Any]) -> dict[str, float]:
-        """Both directions' mean rank-1 and mAP; the weights are kept where the mAP is the best so far."""
+    def evaluate(self, step: int, header: dict[str, Any]) -> dict[str, float]:
+        """Both directions' mean rank-1 and mAP; the weights are saved if the mAP is the best so far."""
         device, on_bad_frame = str(next(self.model.parameters()).device), self.settings.data.on_bad_frame
         with evaluating(self.model):
             embedder = Embedder(self.model, self.settings, device=device, on_bad_frame=on_bad_frame)
@@ -62,7 +62,7 @@ def validation_scores(
 ) -> list[Scores]:
     """Both directions among validation people, by the data set's protocol; test people are never read."""
     pairs = tuple(pair for pair in dataset.protocol.pairs if pair.name in DIRECTIONS)
-    asked = replace(dataset, protocol=replace(dataset.protocol, pairs=pairs))
+    limited = replace(dataset, protocol=replace(dataset.protocol, pairs=pairs))
     rule = settings.evaluate.camera_rule
-    scores = evaluate_dataset(embed, asked, split="validation", camera_rule=rule).scores
+    scores = evaluate_dataset(embed, limited, split="validation", camera_rule=rule).scores
     return [scores[direction] for direction in DIRECTIONS]

@@ -1,7 +1,7 @@
 """One stage 0 for several runs: it trains the Baseline alone, so runs that differ only in other parts can share it.
 
-Where the Baseline's pieces start with the same bits in both networks, as they do from loaded weights, a run with a
-copied stage 0 ends with the same bits as one that trained it: batches and rates follow from (seed, iteration).
+If the Baseline's parts start with the same bits in both networks, as they do from loaded weights, a run with a copied
+stage 0 ends with the same bits as one that trained it: batches and rates depend on (seed, iteration) only.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from duskmatch.weights import read_weights
 
 MAIN = "self_attack"
 OFF = {"attack": False, "defense": False, "sequence": "none", "embedding": "auto"}
-LEFT = "centre_"  # buffers of the embedding's width, set after training
+NOT_COPIED = "centre_"  # buffers of the embedding's width, set after training
 
 
 def baseline_of(settings: Settings, n_pids: int) -> Settings | None:
-    """The settings of the run whose stage 0 is also that of `settings`; None where stage 0 cannot be shared.
+    """The settings of a Baseline run with the same stage 0 as `settings`; None if stage 0 cannot be shared.
 
-    It can where stage 0 has a learning rate of its own, which does not depend on later stages, and where both networks
-    of n_pids people start with equal weights; random weights depend on the parts that are drawn before them.
+    It can be shared if stage 0 has a learning rate of its own, which does not depend on later stages, and both networks
+    start with equal weights; random weights depend on the parts that are drawn before them.
     """
     train = settings.train
     shareable = settings.model.name == MAIN and train.stage0_epochs and train.stage0_lr is not None
     if not shareable or train.ema or train.selection != "last":
         return None
     baseline = settings.model_copy(update={"model": settings.model.model_copy(update=OFF)})
-    own, its = (_start(each, n_pids) for each in (settings, baseline))
-    alike = all(torch.equal(own[name], tensor) for name, tensor in its.items() if not name.startswith(LEFT))
+    own, shared = (_start(each, n_pids) for each in (settings, baseline))
+    alike = all(torch.equal(own[name], tensor) for name, tensor in shared.items() if not name.startswith(NOT_COPIED))
     return baseline if alike else None
 
 
@@ -48,11 +48,11 @@ def _start(settings: Settings, n_pids: int) -> dict[str, Tensor]:
     return model.state_dict()
 
 
-def take_over(trainer: Trainer, begun: Path) -> None:
+def copy_stage0(trainer: Trainer, begun: Path) -> None:
     """Copies the end of another run's stage 0, and its log, into a trainer that has not begun.
 
-    Does nothing where that run has no such checkpoint or is of another machine, which rounds differently.
-    Raises CheckpointError where the weights are not of this network's Baseline, TrainingError where data differ.
+    Does nothing if that run has no such checkpoint or is of another machine, which rounds differently.
+    Raises CheckpointError if the weights are not of this network's Baseline, TrainingError if the data differ.
     """
     found = newest_checkpoint(begun)
     if found is None or found.progress["step"] != trainer.schedule.stage0_steps:
@@ -66,7 +66,7 @@ def take_over(trainer: Trainer, begun: Path) -> None:
     if foreign is not None:
         raise CheckpointError(f"{found.path}: holds {foreign}, which is no part of this network")
     for name, tensor in given.tensors.items():
-        if not name.startswith(LEFT):
+        if not name.startswith(NOT_COPIED):
             own[name].copy_(tensor)
     fill_optimizer(trainer.model, trainer.optimizer, found.path / "optimizer.safetensors")
     if trainer.processes.first:
@@ -76,4 +76,4 @@ def take_over(trainer: Trainer, begun: Path) -> None:
 
 
 def _fits(name: str, tensor: Tensor, own: dict[str, Tensor]) -> bool:
-    return name.startswith(LEFT) or (name in own and own[name].shape == tensor.shape)
+    return name.startswith(NOT_COPIED) or (name in own and own[name].shape == tensor.shape)

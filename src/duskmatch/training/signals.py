@@ -11,17 +11,17 @@ from types import FrameType
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list of the signals received; the loop saves and stops at the end of the iteration once it is not empty."""
+    """Collects the signals received in a list; once it is not empty, the loop saves after the iteration and stops."""
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
         asked.append(number)
         if len(asked) > 2:
-            os._exit(130)  # asked three times: the newest checkpoint on disk is valid in any case
+            os._exit(130)  # the third request; the newest checkpoint on disk is valid in any case
 
     try:
         old = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are the caller's business
+    except ValueError:  # not the main thread: its caller handles signals
         yield asked
         return
     try:

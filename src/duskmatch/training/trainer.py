@@ -1,4 +1,4 @@
-"""A run in memory: model, optimiser, sampler and what it remembers, as they are before the first iteration."""
+"""A run in memory: model, optimiser, sampler and progress, prepared for the first iteration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from duskmatch.training.processes import Processes, synchronise
 from duskmatch.training.schedule import Schedule
 from duskmatch.training.updates import Updater
 
-BACKBONE = "backbone"  # in `train.rates`: what `Network.slow_pieces` gives
+BACKBONE = "backbone"  # in `train.rates`: the modules of `Network.slow_pieces`
 
 
 @dataclass
@@ -60,12 +60,12 @@ class Trainer:
 
     @property
     def final_model(self) -> Network:
-        """The network of RUN/model.safetensors: the average of the weights where one is kept."""
+        """The network of RUN/model.safetensors: the average of the weights if there is one."""
         return self.average_model or self.model
 
 
 def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, watcher: Watcher) -> Trainer:
-    """Model, optimiser and sampler as they are before the first iteration."""
+    """A trainer before the first iteration: model, optimiser, sampler."""
     processes = Processes(pick_device(device), settings.train.precision)
     shares = processes.world * settings.train.micro_batches
     if settings.train.pids_per_batch % shares or settings.train.pids_per_batch < 2 * shares:
@@ -83,7 +83,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
     if settings.train.micro_batches > 1:
         watcher.on_note(
             f"train.micro_batches {settings.train.micro_batches}: hardest pairs and batch statistics are those of "
-            f"1/{settings.train.micro_batches} of a batch; this is not the run that a whole batch gives"
+            f"1/{settings.train.micro_batches} of a batch; the result differs from that of whole batches"
         )
     if settings.train.sync_batchnorm and processes.world > 1:
         synchronise(model)
@@ -109,7 +109,7 @@ def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, wat
 
 
 def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int = 1) -> PairedIdentitySampler:
-    """The batches of these settings; SettingsError where the data set is too small for them."""
+    """The sampler of these settings; SettingsError if the data set is too small for them."""
     train = settings.train
     sampler = PairedIdentitySampler(
         dataset.train, train.pids_per_batch, train.tracklets_per_pid, settings.seed, rank=rank, world=world
@@ -119,7 +119,7 @@ def make_sampler(settings: Settings, dataset: Dataset, rank: int = 0, world: int
 
 
 def make_optimizer(model: Network, settings: Settings) -> torch.optim.Optimizer:
-    """One optimiser with one memory per parameter; the parts of `train.rates` have rates of their own."""
+    """One optimiser for all parameters, in groups by the factor of their learning rate (`train.rates`)."""
     train = settings.train
     factors = rate_factors(model, train.rates)
     of_factor: dict[float, list[torch.nn.Parameter]] = {}
@@ -135,9 +135,9 @@ def make_optimizer(model: Network, settings: Settings) -> torch.optim.Optimizer:
 
 
 def rate_factors(model: Network, rates: Mapping[str, float]) -> dict[str, float]:
-    """Parameter's name -> factor of the rate; the part whose name says most of a parameter's wins over "backbone".
+    """Parameter's name -> factor of the rate: that of the longest part name which it begins with, else of "backbone".
 
-    Refuses a part that neither this network nor another method has: rows of a study share their rates.
+    Refuses a part that neither this network nor any row of Table I has: rows of a study share their rates.
     """
     slow = {id(p) for piece in model.slow_pieces() for p in piece.parameters()}
     names = {name for name, _ in model.named_parameters()}

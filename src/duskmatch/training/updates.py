@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from duskmatch.errors import TrainingError
 from duskmatch.models import Forward, Network, SubStep
 from duskmatch.models.network import STEMS
-from duskmatch.training.health import Pulls
+from duskmatch.training.health import StemGradients
 
 
 @dataclass
@@ -25,10 +25,10 @@ class Outcome:
 
 
 class FirstForwardOnly:
-    """Lets only a layer's first forward of an iteration move its running statistics.
+    """Lets only the first forward pass of an iteration update a layer's running statistics.
 
-    The sub-steps recompute the forward of shared layers; without this, statistics would move two or three times as
-    fast where layers are shared. Source: docs/method.md, row 18.
+    The sub-steps recompute the forward of shared layers, whose statistics would otherwise move two or three times as
+    fast. Source: docs/method.md, row 18.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -51,7 +51,7 @@ class FirstForwardOnly:
 
 @contextmanager
 def only_training(parameters: dict[str, nn.Parameter], modules: Sequence[str]) -> Iterator[list[nn.Parameter]]:
-    """Gradients flow into these modules' parameters alone; every other parameter's gradient stays None."""
+    """Restricts training to these modules' parameters; every other parameter's gradient stays None."""
     chosen = []
     for name, parameter in parameters.items():
         wanted = name.split(".", 1)[0] in modules
@@ -82,14 +82,14 @@ class Updater:
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.stems = [p for name, p in self.parameters.items() if name.split(".", 1)[0] in STEMS]
         self.statistics = FirstForwardOnly(model)
-        self.pulls: Pulls | None = None  # on iterations that are logged
+        self.stem_gradients: StemGradients | None = None  # on iterations that are logged
 
     def iterate(
         self, steps: Sequence[SubStep], make: Callable[[], list[Forward]], *, joint: bool, norms: bool
     ) -> Outcome:
-        """One iteration. `make` gives fresh forwards, one for each micro-batch; with `norms` gradients are measured."""
+        """One iteration. `make` returns fresh forwards, one for each micro-batch; `norms`: gradients are measured."""
         self.statistics.new_iteration()
-        self.pulls = Pulls(self.model.gradient_shares, self.model, self.stems) if norms else None
+        self.stem_gradients = StemGradients(self.model.gradient_shares, self.model, self.stems) if norms else None
         outcome = Outcome()
         if joint:
             self._joint(steps, make, outcome, norms)
@@ -98,16 +98,17 @@ class Updater:
                 with only_training(self.parameters, step.trains) as chosen:
                     self._backward([step], make(), outcome)
                     self._apply(step.name, chosen, outcome, norms)
-        if self.pulls is not None:
-            outcome.values.update(self.pulls.ratios(self.reduce))
+        if self.stem_gradients is not None:
+            outcome.values.update(self.stem_gradients.ratios(self.reduce))
         return outcome
 
     def _joint(
         self, steps: Sequence[SubStep], make: Callable[[], list[Forward]], outcome: Outcome, norms: bool
     ) -> None:
-        """Eq. 17: one backward of the weighted sum. Terms are detached from what their sub-step must not train.
+        """Eq. 17: one backward pass of the weighted sum.
 
-        The defense of stage 2 must not train the stems, which other terms do: its forward starts from detached stems.
+        In stage 2 the defense terms must not train the stems, which other terms do: their forward starts from detached
+        stems.
         """
         union = {module for step in steps for module in step.trains}
         with only_training(self.parameters, sorted(union)) as chosen:
@@ -126,22 +127,22 @@ class Updater:
             (torch.stack(weighted).sum() / len(forwards)).backward()  # type: ignore[no-untyped-call]
 
     def _weighted(self, step: SubStep, forward: Forward, share: int, outcome: Outcome) -> list[Tensor]:
-        """The terms of a sub-step as they enter the sum."""
+        """The weighted terms of a sub-step; their values and its figures go into the outcome."""
         with self.autocast():
-            seen = step.see(forward)
-            values = [term.loss(seen) for term in step.terms]
+            outputs = step.outputs(forward)
+            values = [term.loss(outputs) for term in step.terms]
             with torch.no_grad():
-                figures = [figure.measure(seen) for figure in step.figures]
+                figures = [figure.measure(outputs) for figure in step.figures]
         for figure, value in zip(step.figures, figures, strict=True):
             self._note(outcome, figure.name, value, share)
         weighted = []
         for term, value in zip(step.terms, values, strict=True):
             self._note(outcome, term.name, value, share)
             weighted.append(term.weight * value)
-            if self.pulls is not None:
-                self.pulls.add(term.name, weighted[-1] / share)
-        if step.heard is not None:
-            step.heard({t.name: t.weight * float(v.detach()) for t, v in zip(step.terms, values, strict=True)})
+            if self.stem_gradients is not None:
+                self.stem_gradients.add(term.name, weighted[-1] / share)
+        if step.on_values is not None:
+            step.on_values({t.name: t.weight * float(v.detach()) for t, v in zip(step.terms, values, strict=True)})
         return weighted
 
     def _note(self, outcome: Outcome, name: str, value: Tensor, share: int) -> None:

@@ -29,12 +29,12 @@ class DeathWatch:
 
     def __init__(self, columns: Collection[str], *, warmup: float, rows: health.Rows = (), named: list[str]) -> None:
         self.warmup, self.named = warmup, named
-        checks = [check for check in health.asked(columns) if check.state == "dead"]
+        checks = [check for check in health.checks_of(columns) if check.state == "dead"]
         self.read = {check: health.readings(check, rows, warmup=warmup) for check in checks}
 
-    def see(self, row: Mapping[str, float]) -> list[str]:
-        """A sentence for each part that has died with this row."""
-        said = []
+    def update(self, row: Mapping[str, float]) -> list[str]:
+        """A message for each part that is dead from this row on."""
+        messages = []
         for check, found in self.read.items():
             found += health.readings(check, [row], warmup=self.warmup)
             if check.part in self.named or len(found) < health.LEAST_ROWS:
@@ -42,8 +42,8 @@ class DeathWatch:
             one = health.judged(check, found)
             if one.state == "dead":
                 self.named.append(check.part)
-                said.append(health.said_while_training(one))
-        return said
+                messages.append(health.death_message(one))
+        return messages
 
 
 def write_health(
@@ -67,12 +67,12 @@ def knocked_out(run: Path, dataset: Dataset, device: torch.device) -> tuple[Vali
     model, settings, header = load_model(run)
     checkpoint = str(header["checkpoint"])
     if not model.knock_outs():
-        return None, f"the embedding searched with ({model.embedding}) passes no part that could be fixed", checkpoint
+        return None, f"the embedding ({model.embedding}) uses no part that could be fixed", checkpoint
     if len({tracklet.modality for tracklet in dataset.validation}) < 2:
         return None, "the data set has no validation people in both modalities", checkpoint
     try:
         return measured(model, settings, dataset, device), None, checkpoint
-    except (DataError, EvaluationError) as error:  # the run is whole all the same
+    except (DataError, EvaluationError) as error:  # the run itself is complete
         return None, str(error), checkpoint
 
 

@@ -216,7 +216,7 @@ def test_each_persons_hits_in_all_trials_add_up_to_the_printed_rank_1(done, tree
         return DirectionPair([t for t in pair.query if t.camid == 1], gallery)
 
     trials = replace(HITSZ_VCM, trials=(0, 1))
-    monkeypatch.setattr(running, "open_dataset", lambda path: replace(dataset, protocol=trials, sides=sides))
+    monkeypatch.setattr(running, "open_dataset", lambda path: replace(dataset, protocol=trials, find_pair=sides))
     result = run_cell(cell_in(done), scoring_of(tree, "validation"))
     for direction in DIRECTIONS:
         people, scores = result.people[direction], result.directions[direction]

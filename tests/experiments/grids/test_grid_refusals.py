@@ -76,7 +76,7 @@ def test_a_split_without_one_modality_is_refused_at_once(tree, tmp_path, keep, w
         pair = dataset.direction(name, split)
         return DirectionPair(*([t for t in side if t.modality in keep] for side in pair))
 
-    less = replace(dataset, sides=sides)
+    less = replace(dataset, find_pair=sides)
     if why is None:
         check_data(less, scoring_of(tree), grid_in(tmp_path))
         return
@@ -93,7 +93,7 @@ def test_strangers_are_refused_whatever_the_rule(tree, tmp_path):
         return DirectionPair([t for t in pair.query if t.pid == 8], [t for t in pair.gallery if t.pid != 8])
 
     with pytest.raises(DataError) as error:
-        check_data(replace(dataset, sides=sides), scoring_of(tree), grid_in(tmp_path))
+        check_data(replace(dataset, find_pair=sides), scoring_of(tree), grid_in(tmp_path))
     assert str(error.value).endswith(
         "needs a query with a match; no query's person is in the gallery; check the data or choose another --split"
     )
@@ -106,7 +106,7 @@ def test_the_people_that_checkpoints_are_chosen_on_are_looked_at_too(tree, tmp_p
         pair = dataset.direction(name, split)
         return DirectionPair([], pair.gallery) if split == "validation" else pair
 
-    less = replace(dataset, sides=sides)
+    less = replace(dataset, find_pair=sides)
     check_data(less, scoring_of(tree), grid_in(tmp_path))
     with pytest.raises(DataError, match="infrared_to_visible on validation people needs a query and a gallery"):
         check_data(less, scoring_of(tree, selection="validation"), grid_in(tmp_path))
@@ -139,8 +139,8 @@ def test_a_seed_before_the_tables_name_and_one_of_a_sweep_are_refused_too(tree, 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a:\nb: {model.width: 1}\na: {model.width: 0.5}\n", "line 3: a must stand once; line 1 has it already"),
-        ("a: {model.width: 1, model.width: 0.5}\n", "line 1: model.width must stand once; line 1 has it already"),
+        ("a:\nb: {model.width: 1}\na: {model.width: 0.5}\n", "line 3: a must be there once; it is in line 1 too"),
+        ("a: {model.width: 1, model.width: 0.5}\n", "line 1: model.width must be there once; it is in line 1 too"),
     ],
 )
 def test_a_row_or_setting_that_stands_twice_is_refused(tmp_path, text, why):

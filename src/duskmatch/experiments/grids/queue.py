@@ -13,7 +13,7 @@ from typing import NamedTuple
 from duskmatch.errors import DuskmatchError
 from duskmatch.experiments.grids.cells import Cell, Scoring
 from duskmatch.experiments.grids.running import run_cell
-from duskmatch.interrupts import deaf_to_interrupts
+from duskmatch.interrupts import interrupts_blocked
 
 
 class Running(NamedTuple):
@@ -66,7 +66,7 @@ def _begin(cell: Cell, scoring: Scoring) -> Running:
     process = context.Process(
         target=_work, args=(cell, scoring, theirs, os.getpid()), name=f"{cell.row}, seed {cell.seed}"
     )
-    with deaf_to_interrupts():
+    with interrupts_blocked():
         process.start()
     theirs.close()
     return Running(cell, process, ours)

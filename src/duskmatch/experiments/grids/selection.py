@@ -47,8 +47,9 @@ def evaluated(embedder: Embedder, dataset: Dataset, split: ScoredSplit, settings
 def legacy_best(run: Path, dataset: Dataset, settings: Settings, scoring: Scoring) -> dict[Direction, LegacyBest]:
     """The field's habit: every checkpoint is scored on the test people, the best of each figure is taken.
 
-    Source: REFERENCE 1.6, trap 3. Two directions, and rank-1 and mAP, may come from different checkpoints. Those that
-    an interruption left between two of `train.checkpoint_every` do not count: they would be further tries.
+    Source: MITML's public code; docs/reproduce.md. Two directions, and rank-1 and mAP, may come from different
+    checkpoints. Those that an interruption left between two of `train.checkpoint_every` do not count: they would be
+    further tries.
     """
     seen: dict[Direction, list[tuple[float, float, int]]] = {d: [] for d in DIRECTIONS}
     every, last = settings.train.checkpoint_every, last_step(settings, dataset)

@@ -1,10 +1,9 @@
-"""Faster layers for training on the CPU: gradients that oneDNN is slow at, and a normalisation in one pass.
+"""Faster layers for training on the CPU: gradients that are slow in oneDNN, and a normalisation in fewer passes.
 
-Measured with what pays and what does not in docs/log.md. Each function gives what torch's own gives, up to the last
-bits of fp32; where its conditions do not hold (evaluation, bf16, a GPU, many threads, another layout, no numba) torch's
-own runs.
+The measurements are in docs/log.md. Each layer computes the same as torch's, up to the last bits of fp32; if its
+conditions do not hold (evaluation, bf16, a GPU, many threads, another layout, no numba), torch's is used.
 
-| layer | torch's gradient | here |
+| layer | in torch | here |
 |---|---|---|
 | depthwise convolution, 5 x 5 | a reference loop for its weights | `kernels.depthwise_weight_gradient` |
 | 1x1 convolution of many channels | oneDNN's convolution for its weights | one matrix product |
@@ -32,8 +31,8 @@ from duskmatch.models import kernels
 log = logging.getLogger("duskmatch")
 
 VARIABLE = "DUSKMATCH_COMPILED"
-MANY = 8192  # weights of a 1x1 convolution from which a matrix product is faster than oneDNN's convolution
-MOST_THREADS = 2  # the kernels run in one; more of torch's are faster than they are
+MANY = 8192  # weights of a 1x1 convolution from which on a matrix product is faster than oneDNN
+MOST_THREADS = 2  # the kernels use one thread; with more, torch is faster
 
 
 KERNELS = (kernels.normalise_rows, kernels.normalise_rows_backward, kernels.depthwise_weight_gradient)
@@ -41,17 +40,17 @@ KERNELS = (kernels.normalise_rows, kernels.normalise_rows_backward, kernels.dept
 
 @cache
 def compiled() -> dict[str, Callable[..., None]] | None:
-    """The kernels as machine code, or None where numba is off, missing or broken: torch's own layers run then."""
+    """The kernels as machine code; None if numba is off, missing or broken: then torch's layers are used."""
     if switched_off():
         return None
     try:
         import numba
-    except Exception as error:  # one that does not fit this NumPy raises what it likes
+    except Exception as error:  # one that does not fit this NumPy may raise anything
         log.debug("numba is not used in training: %s", error)
         return None
     if getattr(numba.config, "DISABLE_JIT", False):
         return None
-    for keep in (True, False):  # no folder to keep it in, or a full disk: then without keeping
+    for keep in (True, False):  # without a cache if there is no folder for it, or the disk is full
         try:
             return {
                 f.__name__: numba.njit(nogil=True, cache=keep, fastmath={"contract"})(inspect.unwrap(f))
@@ -63,7 +62,7 @@ def compiled() -> dict[str, Callable[..., None]] | None:
 
 
 def state() -> str:
-    """The version of the kernels: a resumed run has other last bits where it has changed."""
+    """The version of the kernels, recorded in the RUN: another one gives other last bits."""
     return "off" if compiled() is None else f"numba {version('numba')}"
 
 
@@ -76,7 +75,7 @@ def run(name: str, *arguments: Any) -> None:
 
 
 def applies(x: Tensor) -> bool:
-    """True where the kernels apply: fp32 on a CPU of few cores, channels last, in training."""
+    """True if the kernels apply: fp32 on a CPU of few cores, channels last, in training."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
@@ -95,7 +94,7 @@ def rows(maps: Tensor) -> Any:
 
 
 class NormaliseRows(torch.autograd.Function):
-    """Batch normalisation by the batch's own statistics, and ReLU6 where `most` is 6 (0: none)."""
+    """Batch normalisation by the batch's statistics, then ReLU6 if `most` is 6 (0: none)."""
 
     @staticmethod
     def forward(
@@ -130,7 +129,7 @@ class NormaliseRows(torch.autograd.Function):
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation, and ReLU6 behind it where it `clips`."""
+    """Batch normalisation, then ReLU6 if `clips`."""
 
     def __init__(self, channels: int, *, epsilon: int | float, clips: bool) -> None:
         super().__init__(channels, eps=epsilon)
@@ -148,7 +147,7 @@ class Norm(nn.BatchNorm2d):
 
 @torch.no_grad()
 def follow(norm: _BatchNorm, mean: Tensor, variance: Tensor, n: int | float) -> None:
-    """Moves the running statistics towards those of n rows, by the momentum that the training loop sets (0: not)."""
+    """Updates the running statistics with those of n rows, by the training loop's momentum (0: no update)."""
     assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
     if norm.momentum:
@@ -183,7 +182,7 @@ class Convolve(torch.autograd.Function):
 
 
 def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """Of a 1x1 or a depthwise convolution, shaped as its weight."""
+    """The gradient of the weights of a 1x1 or a depthwise convolution."""
     if weight.shape[-1] == 1:
         flat = [maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]) for maps in (grad, x)]
         return (flat[0].T @ flat[1]).reshape(weight.shape)
@@ -195,7 +194,7 @@ def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, paddin
 
 
 def convolved(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """The convolution, with the faster of two gradients."""
+    """The convolution, with the faster gradient if it applies."""
     weight = convolution.weight
     depthwise = convolution.groups == weight.shape[0] > 1 and weight.shape[-1] == 5
     product = weight.shape[-1] == 1 and weight.numel() >= MANY and convolution.groups == 1

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from duskmatch.machine import numerics
-from duskmatch.models import sooner
+from duskmatch.models import fast_layers
 from duskmatch.models.efficientnet import EPSILON, LiteStages, LiteStem
-from duskmatch.models.sooner import Norm, convolved
+from duskmatch.models.fast_layers import Norm, convolved
 
 
 def maps(n: int, c: int, h: int, w: int, *, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -16,7 +16,7 @@ def maps(n: int, c: int, h: int, w: int, *, seed: int = 0, scale: float = 1.0) -
     return x.contiguous(memory_format=torch.channels_last).requires_grad_()
 
 
-COMPILED = sooner.compiled
+COMPILED = fast_layers.compiled
 
 
 @pytest.fixture(params=["machine code", "python"], autouse=True)
@@ -24,9 +24,9 @@ def way(request, monkeypatch):
     """The kernels as numba compiles them, and as the Python that they are written in; on one thread."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     if request.param == "python":
-        monkeypatch.setattr(sooner, "compiled", lambda: {f.__name__: f for f in sooner.KERNELS})
+        monkeypatch.setattr(fast_layers, "compiled", lambda: {f.__name__: f for f in fast_layers.KERNELS})
     else:
-        assert sooner.compiled() is not None, "dev installs numba"
+        assert fast_layers.compiled() is not None, "dev installs numba"
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -113,7 +113,7 @@ def test_torchs_own_layers_run_where_the_kernels_do_not_apply(monkeypatch):
     with monkeypatch.context() as many:
         many.setattr(torch, "get_num_threads", lambda: 16)
         assert names(x) == {"HardtanhBackward0", "ConvolutionBackward0"}
-    monkeypatch.setattr(sooner, "compiled", lambda: None)  # no numba
+    monkeypatch.setattr(fast_layers, "compiled", lambda: None)  # no numba
     assert names(x) == {"HardtanhBackward0", "ConvolutionBackward0"}
 
 
@@ -130,7 +130,7 @@ def test_a_whole_networks_gradients_are_torchs(monkeypatch):
         return out.detach(), torch.cat([p.grad.flatten() for p in network.parameters()])
 
     out, found = gradients()
-    monkeypatch.setattr(sooner, "compiled", lambda: None)
+    monkeypatch.setattr(fast_layers, "compiled", lambda: None)
     expected_out, expected = gradients()
     assert relative(out, expected_out) < 1e-4
     assert F.cosine_similarity(found, expected, dim=0) > 0.9999
@@ -138,13 +138,13 @@ def test_a_whole_networks_gradients_are_torchs(monkeypatch):
 
 
 def test_switched_off_by_the_variable(monkeypatch):
-    monkeypatch.setattr(sooner, "compiled", COMPILED.__wrapped__)  # it reads the variable once in a process
-    monkeypatch.setenv(sooner.VARIABLE, "off")
-    assert sooner.switched_off() and sooner.state() == numerics(sooner.state())["kernels"] == "off"
-    monkeypatch.setenv(sooner.VARIABLE, "on")
-    assert not sooner.switched_off() and sooner.state() == numerics(sooner.state())["kernels"] != "off"
+    monkeypatch.setattr(fast_layers, "compiled", COMPILED.__wrapped__)  # it reads the variable once in a process
+    monkeypatch.setenv(fast_layers.VARIABLE, "off")
+    assert fast_layers.switched_off() and fast_layers.state() == numerics(fast_layers.state())["kernels"] == "off"
+    monkeypatch.setenv(fast_layers.VARIABLE, "on")
+    assert not fast_layers.switched_off() and fast_layers.state() == numerics(fast_layers.state())["kernels"] != "off"
 
 
 def test_kernels_that_cannot_be_compiled_are_not_said_to_run(monkeypatch):
-    monkeypatch.setattr(sooner, "compiled", lambda: None)  # numba is installed, and broken
-    assert sooner.state() == "off"
+    monkeypatch.setattr(fast_layers, "compiled", lambda: None)  # numba is installed, and broken
+    assert fast_layers.state() == "off"
