@@ -120,7 +120,7 @@ def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(asked, capsys, mo
     ]
     assert lines[3:6] == ["embedding shift", "factor  RUN  0      1", "view    a    0.000  0.500"]
     assert "view    a    50.0  50.0" in lines
-    assert lines[-1] == "look at  o/counterfactual.html"
+    assert lines[-1] == "page: o/counterfactual.html"
 
 
 def two_runs(names, **protocol):

@@ -222,7 +222,7 @@ def test_a_run_trained_on_another_split_is_refused(
     words = ["probes", run, "--data", regdb, "--out", tmp_path / "p"]
     assert refused(*words) == (
         f"{run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; pass --protocol split-2, "
-        "or --any-split to score it all the same"
+        "or --any-split to score it anyway"
     )
     assert refused(*words, "--protocol", "split-2") == refused(*words, "--any-split") == "reached"
 

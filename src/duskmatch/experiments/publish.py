@@ -32,7 +32,7 @@ def check_place(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
         raise OutputError(f"{out} must be a folder; a file has that name; choose another --out")
     for place in (out / name for name in names):
         if place.exists() and not overwrite:
-            raise OutputError(f"{place} must not exist; it does; choose another --out or pass --overwrite")
+            raise OutputError(f"{place} already exists; choose another --out or pass --overwrite")
         check_file(place)
 
 
