@@ -197,8 +197,8 @@ def test_a_missing_file_and_another_kind_are_refused(tmp_path):
     with pytest.raises(EvaluationError) as caught:
         load_features(tmp_path / "f.pkl")
     assert str(caught.value) == (
-        f"{tmp_path / 'f.pkl'} must end in .mat, .npz, .safetensors, or be one of two .npy files, vectors and labels; "
-        "got '.pkl'"
+        f"{tmp_path / 'f.pkl'} must end in .mat, .npz, .safetensors, or be one of a pair of .npy files, vectors and "
+        "labels; got '.pkl'"
     )
 
 

@@ -195,7 +195,7 @@ def test_single_pictures_and_several_trials_are_refused(
     with pytest.raises(DataError) as caught:
         check_order(replace(dataset, protocol=replace(dataset.protocol, trials=(0, 1))), "test")
     assert str(caught.value) == (
-        f"{dataset.root} must be scored in one trial, for orders are paired query by query; its protocol standard "
+        f"{dataset.root} must be scored in one trial, since orders are compared query by query; its protocol standard "
         "draws 2; choose another --protocol or data set"
     )
 

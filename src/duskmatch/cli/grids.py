@@ -103,7 +103,7 @@ def run_grid(
     console.result(document.model_dump(mode="json"), lambda _: in_markdown(document).rstrip())
     if failed:
         first = next(iter(failed.values()))
-        raise TrainingError(f"{len(failed)} cells failed, the first: {first}; run the same command again to retry them")
+        raise TrainingError(f"cells that failed: {len(failed)}, the first: {first}; run the same command again")
 
 
 def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Callable[[], object]) -> dict[str, str]:

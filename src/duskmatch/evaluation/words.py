@@ -19,14 +19,18 @@ FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
 def origin(document: Mapping[str, Any]) -> str:
-    """One line that says whether the people were real."""
-    data = document["data"]
-    name = " ".join(filter(None, (data["name"], data["version"])))
+    """A line that names the data and says if the people are real or generated."""
+    name = data_name(document["data"])
     if document["synthetic"]:
         return f"SYNTHETIC data ({name}): generated people, not a score on real ones"
     if document["synthetic"] is None:
         return f"{name}: not known whether these data are real or synthetic"
     return f"{name}: real data"
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """Name and version of a data set, as far as they are known."""
+    return " ".join(filter(None, (data.get("name"), data.get("version"))))
 
 
 def scores_in_words(document: Mapping[str, Any]) -> str:

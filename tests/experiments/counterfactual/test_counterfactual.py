@@ -455,7 +455,7 @@ def test_data_that_cannot_be_filmed_again_is_refused(ask, tmp_path):
     real = Tree(tmp_path / "real").write()
     message = (
         f"{real} must be a Duskwalk set: it is filmed again with one factor changed, which only generated people "
-        "allow; it has no duskwalk.json and reads as HITSZ-VCM; write one with `duskmatch synth`"
+        "allow; it has no duskwalk.json and is HITSZ-VCM data; make one with `duskmatch synth`"
     )
     refused(DataError, message, ask(data=real))
 
@@ -496,8 +496,8 @@ def test_a_set_that_says_another_seed_than_its_own_is_refused(ask, base, tmp_pat
     with pytest.raises(DataError) as refusal:
         counterfactual(ask(data=data))
     assert re.fullmatch(
-        rf"{re.escape(str(data))} must be what preset few, seed 6 films; \S+ (\S+ )?is not; its duskwalk.json or its "
-        "pictures were changed; write the set again with `duskmatch synth`",
+        rf"{re.escape(str(data))} must hold the pictures of preset few, seed 6; \S+ (\S+ )?differs; its duskwalk.json "
+        "or its pictures were changed; write the set again with `duskmatch synth`",
         str(refusal.value),
     )
 
@@ -505,7 +505,7 @@ def test_a_set_that_says_another_seed_than_its_own_is_refused(ask, base, tmp_pat
 def test_a_single_test_person_is_refused(few, ask, tmp_path):
     data = tmp_path / "one"
     generate(data, preset=few, seed=SEED, test_people=1, n_processes=1)
-    message = f"{data.resolve()} must have two test people or more to tell apart; got 1"
+    message = f"{data.resolve()} must have two test people or more; got 1"
     refused(DataError, message, ask(data=data, people=None))
 
 
@@ -527,7 +527,7 @@ def test_a_folder_with_other_files_is_left_alone(ask, tmp_path):
 def test_a_folder_with_films_of_other_people_is_refused_and_overwritten_when_told_to(ask, runs, tmp_path):
     counterfactual(ask(runs=runs[:1], severities=(1,)))
     message = (
-        f"{tmp_path / 'dir'} holds a counterfactual test of other films: n_people 2 there, 3 asked for; choose another "
+        f"{tmp_path / 'dir'} holds a counterfactual test of other films: n_people must be 3; got 2; choose another "
         "DIR or pass --overwrite"
     )
     question = ask(runs=runs[:1], severities=(1,), people=3)

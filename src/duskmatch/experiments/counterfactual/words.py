@@ -1,4 +1,4 @@
-"""A counterfactual document in words: counterfactual.md, and the tables that the page shows as well."""
+"""A counterfactual document as text: counterfactual.md, and the tables of the page and the terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from duskmatch.experiments.document import Estimate
 from duskmatch.experiments.publish import Table
 from duskmatch.records import DIRECTIONS
 
-NAMED = 2  # columns of names, which are no figures
+NAMED = 2  # columns of names; the others hold figures
 
 
 def in_words(document: Counterfactual) -> str:
-    """counterfactual.md: what was done, each figure by severity with its interval, what it depends on."""
+    """The text of counterfactual.md: each figure by severity with its interval, and everything it depends on."""
     parts = ["# Counterfactuals: one factor at a time", f"**{origin_of(document)}**", *sentences(document)]
     parts += [f"**Note.** {note}." for note in document.notes]
     parts += [table.markdown(n_names=NAMED) for table in tables(document)]
@@ -55,7 +55,7 @@ def sentences(document: Counterfactual) -> list[str]:
 
 
 def tables(document: Counterfactual) -> Iterator[Table]:
-    """Shift, and what RUNs differ by in it; then each score with its change since severity 0."""
+    """Tables of the shift and its differences between RUNs, then of each score and its change since severity 0."""
     yield _table(document, SHIFT, f"Embedding shift ({SYNTHETIC})")
     if document.differences:
         yield _differences(document)

@@ -1,4 +1,4 @@
-"""probes.json in words and as a picture."""
+"""probes.json as text and as charts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_THERE = "not there"
 
 
 def probes_table(document: ProbesDocument) -> str:
-    """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; RUNs and data."""
+    """The text of probes.md: a table for each probe, f^l beside f_d, variance between people, RUNs and data."""
     word = " (SYNTHETIC)" if document.synthetic else ""
     parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _begun(document)]
     for question in document.questions:
@@ -35,7 +35,7 @@ def probes_table(document: ProbesDocument) -> str:
 
 
 def attack_table(document: ProbesDocument) -> str:
-    """f^l less f_d, a row for each probe that was run, a column for each RUN."""
+    """A table of f^l minus f_d: a row for each probe that was run, a column for each RUN."""
     runs = [run.name for run in document.runs]
     rows = []
     for question in document.questions:
@@ -48,7 +48,7 @@ def attack_table(document: ProbesDocument) -> str:
 
 
 def people_table(document: ProbesDocument) -> str:
-    """The share of each layer's variance that lies between people; a layer that the RUN lacks says so."""
+    """A table of the share of each layer's variance that lies between people."""
     rows = [
         [
             document.layer_words[one.layer], one.run, _there(one.width, str), _there(one.between_people, percent),
@@ -65,12 +65,12 @@ def _there(value: Any, in_words: Callable[[Any], str]) -> str:
 
 
 def by_layer(document: ProbesDocument) -> list[LayerResult]:
-    """The layers of all RUNs, the RUNs side by side."""
+    """The layers of all RUNs, sorted by layer."""
     order = list(document.layer_words)
     return sorted(document.layers, key=lambda one: order.index(one.layer))
 
 
-# In the key alone.
+# Series without dots, which appear in the key only.
 MARKS = [
     Dots("untrained", INK, [], filled=False, beside=True),
     Dots("labels shuffled", INK, [], marker="x", beside=True),
@@ -117,7 +117,7 @@ def _dot(value: float, ends: Interval) -> Dot:
 
 
 def _row(document: ProbesDocument, probe: str, layer: LayerResult) -> list[str]:
-    """One layer of one RUN; a layer that the RUN lacks says so."""
+    """The table row of one layer of one RUN, which may lack the layer."""
     name = [document.layer_words[layer.layer], layer.run]
     if layer.width is None:
         return [*name, *[NOT_THERE] * (len(COLUMNS) - len(name))]
