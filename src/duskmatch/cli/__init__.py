@@ -90,12 +90,8 @@ def common_arguments(**defaults: Any) -> Parser:
     group = parser.add_argument_group("options of every command")
     group.add_argument("--version", action="version", version=f"duskmatch {__version__}")
     group.add_argument("--seed", type=int, default=0, help="seed of all random choices (default 0)")
-    group.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N; auto is a GPU if any (default auto)"
-    )
-    group.add_argument(
-        "--threads", type=int, default=None, help="CPU threads (default: OMP_NUM_THREADS, else all cores)"
-    )
+    group.add_argument("--device", default="auto", help="auto (a GPU if any), cpu, cuda or cuda:N (default auto)")
+    group.add_argument("--threads", type=int, default=None, help="CPU threads (default: OMP_NUM_THREADS or all cores)")
     group.add_argument("--json", action="store_true", help="print only the result, as JSON")
     volume = group.add_mutually_exclusive_group()
     volume.add_argument("-q", "--quiet", action="store_true", help="print only the result")

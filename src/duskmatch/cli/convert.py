@@ -9,9 +9,7 @@ from duskmatch.errors import CheckpointError, OutputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "weights", type=Path, metavar="WEIGHTS.pth", help="weights of torchvision, timm or another program"
-    )
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="weights of torchvision, timm or others")
     parser.add_argument("out", type=Path, metavar="OUT.safetensors", help="the file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 

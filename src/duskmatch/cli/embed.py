@@ -33,9 +33,8 @@ def engine_arguments(parser: argparse.ArgumentParser) -> None:
         "fastest that is installed (default auto)",
     )  # fmt: skip
     parser.add_argument(
-        "--precision", metavar="NAME",
-        help="number format of the network: fp32 or bf16 (default fp32; an export has its own)",
-    )  # fmt: skip
+        "--precision", metavar="NAME", help="fp32 or bf16 numbers (default fp32; an export has its own)"
+    )
 
 
 def bad_frame_argument(parser: argparse.ArgumentParser) -> None:

@@ -56,53 +56,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import bad_frame_argument, engine_arguments
     from duskmatch.records import CAMERA_RULES, COUNTED, DIRECTIONS
 
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="folder of a trained run or an export")
-    parser.add_argument("--data", type=Path, metavar="DATASET", help="folder of the data set to score RUN on")
-    parser.add_argument(
+    add = parser.add_argument
+    add("run", nargs="?", type=Path, metavar="RUN", help="folder of a trained run or an export")
+    add("--data", type=Path, metavar="DATASET", help="folder of the data set to score RUN on")
+    add(
         "--features", type=Path, nargs="+", action="extend", metavar="FILE",
         help="embeddings to score instead of a RUN: files .npz, .safetensors, .mat or .pt; or .npy files in pairs, "
         "embeddings and then their labels",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--direction", choices=DIRECTIONS,
         help="with --features: score this direction only; required for files that hold a query and a gallery, since "
         "it says which of them is infrared",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the scores (default: RUN/scores.json)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the --out FILE if it exists")
+    add("--out", type=Path, metavar="FILE", help="JSON file for the scores (default: RUN/scores.json)")
+    add("--overwrite", action="store_true", help="replace the --out FILE if it exists")
     split_arguments(parser)
-    parser.add_argument(
+    add(
         "--camera-rule", choices=CAMERA_RULES,
         help="entries removed from each query's gallery: none, the query's person from the query's camera, or for "
         "queries from camera 3 all of camera 2 (default: the data set's rule; with --features same-pid-same-camera)",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--cmc", choices=tuple(COUNTED),
         help="with --features: CMC counts every gallery entry, or of each person (identity) the first one only, as in "
         "SYSU-MM01 (default entries)",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--rerank", nargs="?", const=RE_RANKINGS[0], metavar="KIND",
         help="re-rank by shared neighbours: k-reciprocal (the default KIND), or temporal, which also compares halves "
         "of tracks; not comparable with scores without re-ranking",
     )  # fmt: skip
-    parser.add_argument(
-        "--rerank-k1", type=int, metavar="N", help="re-ranking: size of a neighbourhood (default 20; temporal: 5)"
+    add("--rerank-k1", type=int, metavar="N", help="re-ranking: size of a neighbourhood (default 20; temporal: 5)")
+    add(
+        "--rerank-k2", type=int, metavar="N", help="re-ranking: neighbours to average, 1: none (default 6; temporal: 3)"
     )
-    parser.add_argument(
-        "--rerank-k2", type=int, metavar="N",
-        help="re-ranking: neighbours averaged in query expansion, 1 for none (default 6; temporal: 3)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--rerank-lambda", type=float, metavar="X",
-        help="k-reciprocal re-ranking: weight of the original distance, 0 to 1 (default 0.3)",
-    )  # fmt: skip
+    add("--rerank-lambda", type=float, metavar="X", help="k-reciprocal: weight of the original distance (default 0.3)")
     engine_arguments(parser)
     bad_frame_argument(parser)
-    parser.add_argument(
-        "--synthetic", action="store_true", help="with --features: mark scores as those of generated people"
-    )
-    parser.add_argument("--no-report", action="store_true", help="write the scores, but no report.html")
+    add("--synthetic", action="store_true", help="with --features: mark scores as those of generated people")
+    add("--no-report", action="store_true", help="write the scores, but no report.html")
 
 
 def run(args: argparse.Namespace) -> None:

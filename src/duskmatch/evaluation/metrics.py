@@ -252,10 +252,8 @@ def _no_match(query_pids: Ints, gallery_pids: Ints, camera_rule: CameraRule) -> 
             f"no query has a match: none of the {len(np.unique(query_pids))} query pids is among the "
             f"{len(gallery_pids)} gallery entries; check that both sides show the same people under the same pids"
         )
-    why = (
-        "each is from its query's camera" if camera_rule == "same-pid-same-camera" else "each is from its query's place"
-    )
+    origin = "camera" if camera_rule == "same-pid-same-camera" else "place"
     return (
         f"no query has a match left: {shared} of {len(query_pids)} queries had some, and the camera rule {camera_rule} "
-        f"removed them all, since {why}; use --camera-rule none if you have only one camera"
+        f"removed them all, since each is from its query's {origin}; use --camera-rule none if you have only one camera"
     )

@@ -150,15 +150,10 @@ def draw_map(title: str, panel: Panel, axes: Axes) -> None:
     people = np.searchsorted(np.unique(panel.who.pids), panel.who.pids)
     lettered = spaced(points, span * MARK_INCHES / WIDTH)
     for row in np.argsort(lettered, kind="stable"):  # those with a letter lie above the others
-        colour, infrared = PEOPLE[people[row] % len(PEOPLE)], panel.who.modalities[row] == "infrared"
-        face = colour if not infrared else "white" if lettered[row] else "none"
-        ink = colour if infrared else "white"
-        kind = {
-            "marker": "s" if infrared else "o",
-            "facecolors": face,
-            "edgecolors": colour,
-            "zorder": 2 + lettered[row],
-        }
+        colour, square = PEOPLE[people[row] % len(PEOPLE)], panel.who.modalities[row] == "infrared"
+        face = colour if not square else "white" if lettered[row] else "none"
+        ink = colour if square else "white"
+        kind = {"marker": "s" if square else "o", "facecolors": face, "edgecolors": colour, "zorder": 2 + lettered[row]}
         x, y = points[row]
         axes.scatter(x, y, s=MARK_AREA, lw=1.1, **kind)
         if lettered[row]:

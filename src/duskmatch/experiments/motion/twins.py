@@ -73,15 +73,12 @@ def among_twins(
     entries there; those of the other twins, which look most like the query, then cost hits.
     """
     cameras = [np.unique(query.camids)] if not other_cameras else np.unique(query.camids)[:, None]
-    query_groups, gallery_groups = (
-        np.array([groups.get(int(pid), -1) for pid in side.pids]) for side in (query, gallery)
-    )
+    of_query, of_gallery = (np.array([groups.get(int(pid), -1) for pid in side.pids]) for side in (query, gallery))
     parts, rows = [], []
     for group, own_cameras in product(sorted(set(groups.values())), cameras):
-        asked = np.flatnonzero((query_groups == group) & np.isin(query.camids, own_cameras))
-        left = (gallery_groups == group) & ~(
-            other_cameras & np.isin(gallery.camids, own_cameras[own_cameras != UNKNOWN_CAMID])
-        )
+        asked = np.flatnonzero((of_query == group) & np.isin(query.camids, own_cameras))
+        known = own_cameras[own_cameras != UNKNOWN_CAMID]
+        left = (of_gallery == group) & ~(other_cameras & np.isin(gallery.camids, known))
         own, others = query.take(asked), gallery.take(left)
         table = SamePersonTable(others.pids, others.camids, camera_rule)
         if len(own) and len(others) and table.of(own.pids, own.camids).matches.any():
@@ -89,7 +86,7 @@ def among_twins(
             rows.append(asked[parts[-1].scored])
     if not parts:
         raise EvaluationError("no query has a match among its twins after the camera rule; choose a larger set")
-    order, n_queries = np.argsort(np.concatenate(rows)), int((query_groups >= 0).sum())
+    order, n_queries = np.argsort(np.concatenate(rows)), int((of_query >= 0).sum())
     return TwinScores(
         np.concatenate([part.first_hit for part in parts])[order],
         np.concatenate([part.average_precision for part in parts])[order],
