@@ -78,7 +78,7 @@ def facts_tables(runs: Iterable[RunFacts], data: Iterable[SetFacts], split: str)
     """Tables of the RUNs and the data sets, a line for each."""
     of_runs = [
         (
-            one.name, one.seed, one.preset, one.embedding, _said(one.checkpoint), _said(one.selection),
+            one.name, one.seed, one.preset, one.embedding, _or_not_said(one.checkpoint), _or_not_said(one.selection),
             one.frames_per_clip, f"{one.engine}, {one.precision}",
         )
         for one in runs
@@ -86,8 +86,8 @@ def facts_tables(runs: Iterable[RunFacts], data: Iterable[SetFacts], split: str)
     of_data = [
         (
             one.name, " ".join(filter(None, (one.data, one.version))), "synthetic" if one.synthetic else "real",
-            _said(one.preset), _said(one.seed), _special(one), one.n_people, one.n_tracklets, one.fingerprint[:16],
-            "not counted" if one.test_reads is None else one.test_reads,
+            _or_not_said(one.preset), _or_not_said(one.seed), _made_with(one), one.n_people, one.n_tracklets,
+            one.fingerprint[:16], "not counted" if one.test_reads is None else one.test_reads,
         )
         for one in data
     ]  # fmt: skip
@@ -102,11 +102,11 @@ def computed_by(machine: str, versions: Mapping[str, str]) -> str:
     return f"Machine: {machine}; {', '.join(f'{what} {which}' for what, which in versions.items())}."
 
 
-def _special(one: SetFacts) -> str:
+def _made_with(one: SetFacts) -> str:
     if one.twins:
         return one.twins
     return f"{one.vary} {one.severity}" if one.vary else "nothing changed"
 
 
-def _said(value: Any) -> str:
+def _or_not_said(value: Any) -> str:
     return "not said" if value is None else str(value)

@@ -61,12 +61,12 @@ def part_figures(run: Compared) -> dict[str, Any] | None:
 
 def parts_section(runs: Sequence[Compared]) -> list[Html]:
     """A panel for each model that has A, and the names of those that have none."""
-    having = _having(runs)
-    if not having:
+    weighted = _with_weights(runs)
+    if not weighted:
         return [element("p", "None of these models passes its embedding through A (Eq. 12).")]
-    ranges = _ranges([weights for _, weights in having])
+    ranges = _ranges([weights for _, weights in weighted])
     charts = []
-    for (run, weights), ends in zip(having, ranges, strict=True):
+    for (run, weights), ends in zip(weighted, ranges, strict=True):
         spoken = "; ".join(
             f"{modality}: " + ", ".join(f"part {k + 1} {x:.3f}" for k, x in enumerate(of.mean(axis=0)))
             for modality, of in weights.items()
@@ -74,10 +74,10 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
         draw = partial(draw_parts, _title(run, runs), weights, ends, False)
         charts.append(drawn_svg(draw, f"A of {run.name}. {spoken}", width=WIDTH, height=HEIGHT, key=_key(weights)))
     without = [run.name for run in runs if run.weights is None]
-    said = f" Without A: {', '.join(without)}." if without else ""
-    caption = element("p", source(runs) + CAPTION + _ends(having) + said, class_="small soft")
+    lacking = f" Without A: {', '.join(without)}." if without else ""
+    caption = element("p", source(runs) + CAPTION + _ends(weighted) + lacking, class_="small soft")
     drawn = element("div", *charts, class_="columns" if len(charts) > 1 else "single")
-    named = [(run.name if len(runs) > 1 else "", run.spreads) for run, _ in having]
+    named = [(run.name if len(runs) > 1 else "", run.spreads) for run, _ in weighted]
     sentences = [spread_in_words(name, spreads) for name, spreads in named if spreads]
     if any(FIXED in sentence for sentence in sentences):
         sentences.append(FIXED_RULE)
@@ -86,31 +86,31 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
 
 def spread_in_words(name: str, spreads: Mapping[Modality, Spread]) -> str:
     """The share of A's values near 0 and 1 and their deviation between clips, as text; the chart shows means only."""
-    said = []
+    sentences = []
     for modality, spread in spreads.items():
         near, std = spread.near_0 + spread.near_1, spread.between_clips
         fixed = f": {FIXED}" if near >= FIXED_SHARE and std < FIXED_STD else ""
         varies = "less than 0.0001" if 0 < std < 0.0001 else f"{std:.4f}"
-        said.append(
+        sentences.append(
             f"{modality}, A is under {NEAR_0} or over {NEAR_1} for {100 * near:.1f} % of its values "
             f"({100 * spread.near_0:.1f} % under, {100 * spread.near_1:.1f} % over); between clips a feature's A "
             f"varies by {varies} (standard deviation){fixed}."
         )
-    sentence = " ".join(part[0].upper() + part[1:] for part in said)
+    sentence = " ".join(part[0].upper() + part[1:] for part in sentences)
     return f"{name}: {sentence}" if name else sentence
 
 
 def save_parts(path: Path, runs: Sequence[Compared], note: str) -> list[Path]:
     """Writes the panels as a picture file and returns its path in a list, empty if no model has A."""
-    having = _having(runs)
-    if not having:
+    weighted = _with_weights(runs)
+    if not weighted:
         return []
-    ranges = _ranges([weights for _, weights in having])
+    ranges = _ranges([weights for _, weights in weighted])
     panels = [
-        partial(draw_parts, _title(run, runs), of, ends, True) for (run, of), ends in zip(having, ranges, strict=True)
+        partial(draw_parts, _title(run, runs), of, ends, True) for (run, of), ends in zip(weighted, ranges, strict=True)
     ]
     columns = min(2, len(panels))
-    save_drawn(panels, path, note=f"{CAPTION}{_ends(having)}\n{note}", columns=columns, width=WIDTH, height=HEIGHT)
+    save_drawn(panels, path, note=f"{CAPTION}{_ends(weighted)}\n{note}", columns=columns, width=WIDTH, height=HEIGHT)
     return [path]
 
 
@@ -158,7 +158,7 @@ def _title(run: Compared, runs: Sequence[Compared]) -> str:
     return f"{run.name}: highlight weights A{word}"
 
 
-def _having(runs: Sequence[Compared]) -> list[tuple[Compared, Mapping[Modality, Floats]]]:
+def _with_weights(runs: Sequence[Compared]) -> list[tuple[Compared, Mapping[Modality, Floats]]]:
     return [(run, {m: run.weights[m] for m in MODALITIES if m in run.weights}) for run in runs if run.weights]
 
 
@@ -173,9 +173,9 @@ def _ranges(weights: Sequence[Mapping[Modality, Floats]]) -> list[tuple[float, f
     return [((low + high - width) / 2, (low + high + width) / 2) for low, high in found]
 
 
-def _ends(having: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
+def _ends(weighted: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
     """A sentence with the range of all points, since the axes magnify small differences."""
-    means = np.concatenate([of.mean(axis=0) for _, weights in having for of in weights.values()])
+    means = np.concatenate([of.mean(axis=0) for _, weights in weighted for of in weights.values()])
     digits = 3 if means.max() - means.min() > 0.002 else 5
     return f" All points lie between {means.min():.{digits}f} and {means.max():.{digits}f}."
 

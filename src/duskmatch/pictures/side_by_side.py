@@ -122,8 +122,8 @@ def _block(axes: Axes, top: int, runs: Sequence[Compared], direction: Direction,
         words = f"{run.name} · {found_in_words(run.evaluation, direction, row)}"
         axes.text(left_of(1), head + 12, words, va="center", weight="bold", size=8.5)
         if not place:
-            said = f"query\nperson {query.pid}\ncamera {query.camid}"
-            tile(axes, 0, head + HEAD_PX, thumbnail(middle_frame(query)), INK, said)
+            words = f"query\nperson {query.pid}\ncamera {query.camid}"
+            tile(axes, 0, head + HEAD_PX, thumbnail(middle_frame(query)), INK, words)
         _strip(axes, head + HEAD_PX, run, direction, row)
 
 

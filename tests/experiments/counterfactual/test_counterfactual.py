@@ -362,21 +362,21 @@ def test_progress_counts_every_piece_and_names_the_work(ask, runs):
             {"name": "Duskwalk", "fingerprint": "b" * 64, "seed": 9},
             "other Duskwalk",
             "run was trained on Duskwalk of seed 9, not on seed 5: no test person was among its people, but cameras "
-            "and streets may be new to it that a RUN trained on this seed knows",
+            "and streets may be new to it, unlike to a RUN trained on this seed",
         ),
         (
             {"name": "Duskwalk", "fingerprint": "b" * 64},
             "other Duskwalk",
-            "run was trained on a Duskwalk set that it does not name a seed of, not on seed 5: no test person was "
-            "among its people, but cameras and streets may be new to it that a RUN trained on this seed knows",
+            "run was trained on a Duskwalk set of unknown seed, not on seed 5: no test person was among its people, "
+            "but cameras and streets may be new to it, unlike to a RUN trained on this seed",
         ),
         (
             {"name": "HITSZ-VCM layout", "fingerprint": "c" * 64},
             "other data",
-            "run was trained on other data (HITSZ-VCM layout, fingerprint cccccccccccccccc): whether these test people "
-            "are among them cannot be told from it",
+            "run was trained on other data (HITSZ-VCM layout, fingerprint cccccccccccccccc): it is not known whether "
+            "they include these test people",
         ),
-        (None, "not said", "run does not say what it was trained on: it may have met these test people"),
+        (None, "not said", "the training data of run are not known and may include these test people"),
     ],
 )  # fmt: skip
 def test_a_run_trained_on_other_data_is_said(ask, runs, tmp_path, data, word, note):

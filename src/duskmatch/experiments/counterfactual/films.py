@@ -77,8 +77,8 @@ class FilmStore:
         found = _facts(place)
         wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
         if wrong:
-            said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
-            raise OutputError(f"{place / 'duskwalk.json'}: {said}; pass --overwrite or choose another DIR")
+            reason = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
+            raise OutputError(f"{place / 'duskwalk.json'}: {reason}; pass --overwrite or choose another DIR")
 
     def record(self, take: Take) -> FilmRecord | None:
         """film.json of a complete film, with or without its pictures; None if there is none."""
@@ -124,7 +124,6 @@ class FilmStore:
         return self.place(take) / (record.samples.get(modality, "") if record else "")
 
     def _write_record(self, take: Take, dataset: Dataset) -> Dataset:
-        """Writes film.json and returns the dataset."""
         samples = {m: str(path.relative_to(dataset.root)) for m, path in sample_frames(dataset.test).items()}
         record = FilmRecord(
             fingerprint=dataset.fingerprint,

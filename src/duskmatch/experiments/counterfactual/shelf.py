@@ -96,14 +96,14 @@ def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
     if header.get("fingerprint") == dataset.fingerprint:
         return "this data set", None
     if name is None:
-        return "not said", f"{subject.name} does not say what it was trained on: it may have met these test people"
+        return "not said", f"the training data of {subject.name} are not known and may include these test people"
     if name != "Duskwalk":
         what = f"{subject.name} was trained on other data ({name}, fingerprint {str(header.get('fingerprint'))[:16]})"
-        return "other data", f"{what}: whether these test people are among them cannot be told from it"
+        return "other data", f"{what}: it is not known whether they include these test people"
     if seed == dataset.facts["seed"]:
         return "the same seed", None
-    other = "a Duskwalk set that it does not name a seed of" if seed is None else f"Duskwalk of seed {seed}"
+    other = "a Duskwalk set of unknown seed" if seed is None else f"Duskwalk of seed {seed}"
     return "other Duskwalk", (
         f"{subject.name} was trained on {other}, not on seed {dataset.facts['seed']}: no test person was among its "
-        "people, but cameras and streets may be new to it that a RUN trained on this seed knows"
+        "people, but cameras and streets may be new to it, unlike to a RUN trained on this seed"
     )

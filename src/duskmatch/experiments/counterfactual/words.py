@@ -93,9 +93,9 @@ def facts(document: Counterfactual) -> dict[str, str]:
             f"chance {100 * data.chance[direction]:.2f} %"
         )
     for run in document.runs:
-        apart = ", ".join(f"{value:.3f} {modality}" for modality, value in run.between_people.items())
-        own = ", ".join(f"{value:.3f} {modality}" for modality, value in run.same_person.items())
-        own_way = "".join(
+        between = ", ".join(f"{value:.3f} {modality}" for modality, value in run.between_people.items())
+        within = ", ".join(f"{value:.3f} {modality}" for modality, value in run.same_person.items())
+        differing = "".join(
             f"{what} {how}; "
             for what, how, shared in (
                 ("sampling", run.sampling, protocol.sampling),
@@ -105,8 +105,8 @@ def facts(document: Counterfactual) -> dict[str, str]:
         )
         found[f"RUN {run.name}"] = (
             f"preset {run.preset}, seed {run.seed}, {run.checkpoint or 'checkpoint not said'}, {run.selection}; "
-            f"{run.frames_per_clip} frames, {run.engine} {run.precision}; {own_way}trained on {run.training_data}; "
-            f"distance between people {apart}, between walks of one person {own} of that; "
+            f"{run.frames_per_clip} frames, {run.engine} {run.precision}; {differing}trained on {run.training_data}; "
+            f"distance between people {between}, between walks of one person {within} of that; "
             f"weights {run.weights_sha256[:16]}"
         )
     return found

@@ -110,10 +110,10 @@ def previous_time(
 def train_cell(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> dict[str, Any]:
     """Trains or resumes the cell's RUN; one that was started with other settings is refused."""
     run, settings = cell.folder / "run", settle_precision(settings, pick_device(scoring.device))
-    begun = _begun(run, settings)
+    started = _is_started(run, settings)
     stage0 = None if valid_steps(run) else shared_stage0(cell, settings, scoring, dataset, on_step)
     watcher = _watcher(on_step)
-    return train(settings, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_of=stage0)
+    return train(settings, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_of=stage0)
 
 
 def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> Path | None:
@@ -130,17 +130,17 @@ def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dat
     make_folder(folder)
     run, watcher = folder / "run", _watcher(on_step)
     with only_writer(folder, busy=None):
-        begun = _begun(run, baseline)
-        train(baseline, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_only=True)
+        started = _is_started(run, baseline)
+        train(baseline, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_only=True)
     return run
 
 
-def _begun(run: Path, settings: Settings) -> bool:
+def _is_started(run: Path, settings: Settings) -> bool:
     """True if training was started there; refused if that was with other settings."""
-    begun = (run / "settings.yaml").is_file()
-    if begun:
+    started = (run / "settings.yaml").is_file()
+    if started:
         check_same_settings(run, settings)
-    return begun
+    return started
 
 
 def _watcher(on_step: OnStep) -> Watcher:

@@ -89,12 +89,12 @@ ONE_SEED = "'One seed': the luck of the training seed is not in the interval; an
 
 def how_to_read(document: GridDocument) -> str:
     """The explanation below the differences, with those sentences that apply."""
-    said = [HOW_TO_READ]
+    texts = [HOW_TO_READ]
     if any(one.degrees for one in document.differences):
-        said.append(STUDENT)
+        texts.append(STUDENT)
     if any(one.verdict.endswith("one seed") for one in document.differences):
-        said.append(ONE_SEED)
-    return " ".join(said)
+        texts.append(ONE_SEED)
+    return " ".join(texts)
 
 
 def html_page(document: GridDocument, curves: Sequence[Html] = ()) -> str:
@@ -185,9 +185,9 @@ def _picked(done: Sequence[RowScores]) -> str:
 
 def _health(done: Sequence[RowScores]) -> str:
     """The health of the parts; if it differs between seeds, each verdict with its number of seeds."""
-    said = [one.health for one in done if one.health]
-    counts = {words: said.count(words) for words in dict.fromkeys(said)}
-    return " / ".join(words if n == len(said) else f"{words} ({n} of {len(said)})" for words, n in counts.items())
+    texts = [one.health for one in done if one.health]
+    counts = {words: texts.count(words) for words in dict.fromkeys(texts)}
+    return " / ".join(words if n == len(texts) else f"{words} ({n} of {len(texts)})" for words, n in counts.items())
 
 
 def differences_table(document: GridDocument) -> Table:

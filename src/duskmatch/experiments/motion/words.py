@@ -94,12 +94,12 @@ def _rows(document: MotionDocument, result: MotionResult) -> list[Sequence[str]]
 
 def _counts(results: Sequence[MotionResult]) -> str:
     """The numbers of queries and people in each direction, which are the same for every RUN."""
-    said = {}
+    counts = {}
     for one in results:
         left_out = f", {one.n_left_out} of them left out (no match)" if one.n_left_out else ""
         arrow = ARROWS[one.direction]
-        said[arrow] = f"{arrow}: {one.n_queries} queries{left_out}, {one.n_people} people scored"
-    return "; ".join(said.values()) + "."
+        counts[arrow] = f"{arrow}: {one.n_queries} queries{left_out}, {one.n_people} people scored"
+    return "; ".join(counts.values()) + "."
 
 
 def _rule(document: MotionDocument, data: str) -> str:

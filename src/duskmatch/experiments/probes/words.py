@@ -20,14 +20,14 @@ NOT_THERE = "not there"
 def probes_table(document: ProbesDocument) -> str:
     """The text of probes.md: a table for each probe, f^l beside f_d, variance between people, RUNs and data."""
     word = " (SYNTHETIC)" if document.synthetic else ""
-    parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _begun(document)]
+    parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _note(document)]
     for question in document.questions:
         parts.append(f"## {question.words.capitalize()}{word}")
         if question.not_run:
             parts.append(f"Not run: {question.not_run}.")
             continue
         rows = [_row(document, question.name, one) for one in by_layer(document)]
-        parts += [_said_of(question), markdown(COLUMNS, rows)]
+        parts += [_counts(question), markdown(COLUMNS, rows)]
     parts += [f"## The attack beside the defense{word}", ATTACK, attack_table(document)]
     parts += [f"## Variance between people{word}", BETWEEN, people_table(document)]
     parts += facts_tables(document.runs, document.data, document.split)
@@ -51,16 +51,16 @@ def people_table(document: ProbesDocument) -> str:
     """A table of the share of each layer's variance that lies between people."""
     rows = [
         [
-            document.layer_words[one.layer], one.run, _there(one.width, str), _there(one.between_people, percent),
-            _there(one.interval, interval), _there(one.untrained, percent), _there(one.untrained_interval, interval),
-            _there(one.chance, percent),
+            document.layer_words[one.layer], one.run, _cell(one.width, str), _cell(one.between_people, percent),
+            _cell(one.interval, interval), _cell(one.untrained, percent), _cell(one.untrained_interval, interval),
+            _cell(one.chance, percent),
         ]
         for one in by_layer(document)
     ]  # fmt: skip
     return markdown(["layer", "run", "width", "between people", "95 %", "untrained", "95 %", "by chance"], rows)
 
 
-def _there(value: Any, in_words: Callable[[Any], str]) -> str:
+def _cell(value: Any, in_words: Callable[[Any], str]) -> str:
     return NOT_THERE if value is None else in_words(value)
 
 
@@ -130,7 +130,7 @@ def _row(document: ProbesDocument, probe: str, layer: LayerResult) -> list[str]:
     ]  # fmt: skip
 
 
-def _said_of(question: QuestionFacts) -> str:
+def _counts(question: QuestionFacts) -> str:
     classes = sorted(set(question.n_classes))
     among = f"{classes[0]}" if len(classes) == 1 else f"{classes[0]} to {classes[-1]}"
     left_out = question.n_left_out
@@ -141,7 +141,7 @@ def _said_of(question: QuestionFacts) -> str:
     )
 
 
-def _begun(document: ProbesDocument) -> str:
+def _note(document: ProbesDocument) -> str:
     """A note on RUNs whose training began with loaded weights; empty where there are none."""
     loaded = ", ".join(document.began_with_weights or [])
     return f" Untrained is the start of a RUN's seed; {loaded} began with loaded weights instead." if loaded else ""
