@@ -242,9 +242,9 @@ def test_checkpoints_that_an_interruption_left_are_no_further_tries(done, tree, 
     read = []
     monkeypatch.setattr(selection, "evaluated", evaluated)
     monkeypatch.setattr(selection, "read_weights", lambda path: read.append(path.parent.name) or read_weights(path))
-    dataset, order = open_dataset(tree), scoring_of(tree, "test", "test_best_legacy")
+    dataset, scoring = open_dataset(tree), scoring_of(tree, "test", "test_best_legacy")
     cell = cell_in(done, "train.validate_every=1", "data.on_bad_frame=skip")
-    legacy_best(run, dataset, with_selection(cell.settings, order.selection, dataset), order)
+    legacy_best(run, dataset, with_selection(cell.settings, scoring.selection, dataset), scoring)
     assert read == [f"{2:09d}", f"{N_STEPS:09d}", "run"] and seen == ["skip"] * 3
 
 
@@ -275,7 +275,7 @@ def test_an_unknown_setting_of_an_old_cell_is_named_with_its_file(done, tree):
 def test_a_cell_that_another_process_did_meanwhile_has_not_failed(scored, tree, tmp_path, monkeypatch):
     from duskmatch.cli import grids
 
-    def other_process(waiting, order, at_once, on_end):
+    def other_process(waiting, scoring, at_once, on_end):
         for cell in waiting:
             shutil.copytree(scored, cell.folder)
         return {str(cell.folder): "is being run by another process" for cell in waiting}
