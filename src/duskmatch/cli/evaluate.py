@@ -38,7 +38,7 @@ def split_argument(parser: argparse.ArgumentParser) -> None:
     """Adds --split."""
     parser.add_argument(
         "--split", choices=("test", "validation"), default="test",
-        help="people to score: test, or validation, which serve to choose settings (default test)",
+        help="people to score: test, or validation while you choose settings (default test)",
     )  # fmt: skip
 
 

@@ -16,12 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be new or empty")
     parser.add_argument("--preset", choices=PRESETS, required=True, help="size and difficulty of the set")
     parser.add_argument("--vary", choices=FACTORS, help="generate only the test people, with this factor changed")
-    parser.add_argument("--severity", type=int, choices=range(5), help="steps by which --vary changes it; 0: none")
+    parser.add_argument("--severity", type=int, choices=range(5), help="steps by which --vary changes it, 0 for none")
     parser.add_argument("--twins", choices=TWINS, help="test people in groups of four who differ in one thing only")
     parser.add_argument("--test-people", type=int, metavar="N", help="generate only the first N test people")
     parser.add_argument("--size", metavar="HxW", help="height and width of pictures in pixels (default: the preset's)")
     parser.add_argument("--overwrite", action="store_true", help="empty OUT first")
-    parser.add_argument("--processes", type=int, default=None, help="at the same time (default: one a core, at most 8)")
+    parser.add_argument(
+        "--processes", type=int, default=None, help="parallel processes (default: one a core, at most 8)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
