@@ -243,12 +243,7 @@ def test_pictures_need_their_modality_and_tables_have_it(place, tmp_path, capsys
     for query, gallery, more, message in (
         (picture, side, (), f"nothing says which modality {picture} is; pass --query-modality visible or infrared\n"),
         (side, folder, (), f"nothing says which modality {folder} is; pass --gallery-modality visible or infrared\n"),
-        (
-            side,
-            side,
-            ("--query-modality", "visible"),
-            "--query-modality is for a picture or a folder without tracklets.csv; ",
-        ),
+        (side, side, ("--query-modality", "visible"), "--query-modality is for a picture or a folder without "),
     ):
         assert main(["rank", str(place / "run"), "--query", str(query), "--gallery", str(gallery), *rest, *more]) == 2
         said = capsys.readouterr().err

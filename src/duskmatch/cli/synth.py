@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="HxW", help="height and width of pictures in pixels (default: the preset's)")
     parser.add_argument("--overwrite", action="store_true", help="empty OUT first")
     parser.add_argument(
-        "--processes", type=int, default=None, help="parallel processes (default: one a core, at most 8)"
+        "--processes", type=int, default=None, help="parallel processes (default one a core, at most 8)"
     )
 
 
