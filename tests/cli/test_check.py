@@ -110,7 +110,7 @@ def test_all_problems_are_listed_with_file_and_line(tree: Tree, capsys: pytest.C
     }
     assert status == 2
     n = len(found["problems"])
-    assert err == f"duskmatch: {tree.root}: {n} problems are listed above; mend the data and check again\n"
+    assert err == f"duskmatch: {tree.root}: {n} problems are listed above; correct the data and check again\n"
 
 
 def test_people_in_two_splits_are_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +119,7 @@ def test_people_in_two_splits_are_a_problem(tmp_path: Path, capsys: pytest.Captu
     assert [p["text"] for p in found["problems"]] == [
         "train and test people must be different ones; person 2 is in both"
     ]
-    assert (status, err) == (2, f"duskmatch: {root}: 1 problem is listed above; mend the data and check again\n")
+    assert (status, err) == (2, f"duskmatch: {root}: 1 problem is listed above; correct the data and check again\n")
 
 
 def test_a_missing_info_file_does_not_hide_the_rest(tree: Tree, capsys: pytest.CaptureFixture[str]) -> None:

@@ -242,7 +242,7 @@ def test_train_writes_only_into_an_empty_place(capsys: Capture, tree: Path, run:
     assert line == f"duskmatch: {tmp_path} must be empty; it holds files; choose another OUT or pass --overwrite"
     assert (tmp_path / "mine.txt").read_text() == "keep"
     line = refused(capsys, "train", "--data", tree, "--out", run, *SMALL)
-    assert line == f"duskmatch: {run} holds a run; pass --resume to go on with it, or --overwrite to begin again"
+    assert line == f"duskmatch: {run} holds a run; pass --resume to continue it, or --overwrite to start again"
     line = refused(capsys, "train", "--data", tree, "--out", tmp_path, "--overwrite", *SMALL)
     assert f"must not remove what duskmatch did not write; {tmp_path} holds mine.txt; move it away" in line
     assert (tmp_path / "mine.txt").read_text() == "keep"
@@ -272,7 +272,7 @@ def test_what_is_not_given_is_named(capsys: Capture) -> None:
 
 
 def test_resume_takes_no_other_settings(capsys: Capture, run: Path, tree: Path, tmp_path: Path) -> None:
-    rule = f"duskmatch: --resume goes on with the RUN's own settings; {run} was begun with"
+    rule = f"duskmatch: --resume continues with the RUN's own settings; {run} was started with"
     (tmp_path / "other.yaml").write_text("loss: {margin: 0.9}")
     for flags, text in (
         (("--train.lr", "1"), f"train.lr {load_settings('tiny').train.lr}; got 1.0"),
@@ -284,7 +284,7 @@ def test_resume_takes_no_other_settings(capsys: Capture, run: Path, tree: Path, 
     same = (*SMALL, "--seed", "0", "--train.precision", "auto", "-q")
     assert status("train", "--data", tree, "--out", run, "--resume", *same) == 0
     line = refused(capsys, "train", "--data", tree, "--out", tmp_path / "no", "--resume")
-    assert line == f"duskmatch: {tmp_path / 'no'} does not exist; there is nothing to resume; leave out --resume"
+    assert line == f"duskmatch: {tmp_path / 'no'} does not exist, so there is nothing to resume; leave out --resume"
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_rank_writes_a_table_that_agrees_with_itself(capsys: Capture, tree: Path
 def test_doctor_says_what_is_here_and_what_is_missing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert status("doctor") == 0
     out = capsys.readouterr().out
-    assert f"duskmatch {__version__}" in out and torch.__version__ in out and "all that is needed is here" in out
+    assert f"duskmatch {__version__}" in out and torch.__version__ in out and "nothing is missing" in out
     real = importlib.import_module("duskmatch.cli.doctor").installed
     monkeypatch.setattr("duskmatch.cli.doctor.installed", lambda name: None if name == "av" else real(name))
     assert status("doctor") == 2
@@ -436,7 +436,7 @@ def test_convert_finds_the_tensors_however_they_were_wrapped(wrap, capsys: Captu
         ),
         (
             lambda: torch.ones(3, dtype=torch.complex128),
-            "w holds torch.complex128, which a .safetensors file cannot; save it as float32",
+            "w holds torch.complex128, which .safetensors does not support; save it as float32",
         ),
     ],
 )
@@ -627,9 +627,9 @@ def test_a_second_rank_into_one_folder_is_refused(capsys: Capture, tree: Path, r
 
 def test_resume_and_overwrite_contradict_each_other(capsys: Capture, run: Path, tree: Path) -> None:
     line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", "--overwrite")
-    assert line == "duskmatch: --resume goes on with RUN and --overwrite empties it; pass one of them"
+    assert line == "duskmatch: --resume continues RUN and --overwrite empties it; pass only one of them"
     line = refused(capsys, "train", "--data", tree, "--out", run, "--resume", "--preset", "paper")
-    assert line == f"duskmatch: {run} was begun with --preset tiny; got paper; leave it out"
+    assert line == f"duskmatch: {run} was started with --preset tiny; got paper; leave out --preset"
     assert status("train", "--data", tree, "--out", run, "--resume", "--preset", "tiny", "-q") == 0
 
 

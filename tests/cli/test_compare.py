@@ -105,12 +105,12 @@ def refused(capsys, arguments):
     [
         (["--names", "a"], "--names must hold a name for each of 2 runs, with commas between; got 1: a"),
         (["--names", "a,b,c"], "--names must hold a name for each of 2 runs, with commas between; got 3: a,b,c"),
-        (["--names", "a, a"], "runs must differ by name; 2 are called a; choose others"),
+        (["--names", "a, a"], "names of runs must differ; 2 are called a; choose others"),
         (["--names", "a,"], "--names must hold no empty name; got 'a,'"),
         (["--names", "a," + "b" * 41], f"a run's name must have at most 40 characters; got {'b' * 41}; pass --names"),
         (["--queries", "0"], "--queries must be at least 1; got 0"),
-        (["--people", "1"], "--people must be from 2 to 26, a letter for each; got 1"),
-        (["--people", "27"], "--people must be from 2 to 26, a letter for each; got 27"),
+        (["--people", "1"], "--people must be from 2 to 26, as each gets a letter; got 1"),
+        (["--people", "27"], "--people must be from 2 to 26, as each gets a letter; got 27"),
     ],
 )  # fmt: skip
 def test_refusals_before_anything_is_read(place, tmp_path, capsys, monkeypatch, more, message):
@@ -121,7 +121,7 @@ def test_refusals_before_anything_is_read(place, tmp_path, capsys, monkeypatch, 
 
 def test_a_run_twice_needs_names(place, tmp_path, capsys):
     line = refused(capsys, command(place, tmp_path / "out", runs=("base", "base")))
-    assert line == "runs must differ by name; 2 are called base; pass --names A,B,..."
+    assert line == "names of runs must differ; 2 are called base; pass --names A,B,..."
 
 
 def test_no_run_is_refused(capsys):
@@ -154,7 +154,7 @@ def test_a_run_trained_on_another_split_is_refused(place, tmp_path, capsys, monk
     arguments = ["compare", str(place / "full"), str(run), "--data", str(data), "--out", str(tmp_path / "out")]
     assert refused(capsys, arguments) == (
         f"{run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; pass --protocol split-2, "
-        "or --any-split to score it all the same"
+        "or --any-split to score it anyway"
     )
     for more in (["--protocol", "split-2"], ["--any-split"]):
         assert refused(capsys, [*arguments, *more]) == "reached"

@@ -81,7 +81,7 @@ def test_more_than_the_system_can_bear_is_refused_with_the_cores(flag: str) -> N
 @pytest.mark.parametrize(
     "arguments", [("check", "x", "--threads", "99999"), ("synth", "x", "--preset", "tiny", "--processes", "99999")]
 )
-def test_commands_ask_that(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_check_threads_and_processes(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(list(arguments)) == 2
     assert f" on this machine of {os.cpu_count()} cores; got 99999" in capsys.readouterr().err
 

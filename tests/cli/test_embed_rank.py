@@ -171,8 +171,8 @@ def test_track_numbers_of_two_videos_are_not_scored(place, tmp_path, capsys):
     command = ["rank", str(place / "run"), "--query", str(day), "--gallery", str(night)]
     assert main([*command, "--camera-rule", "none", "--out", str(tmp_path / "r"), "-q"]) == 0
     said = (
-        f"not scored: the pids of {day} and {night} are track numbers of two videos and say nothing of each other; "
-        "to score, number the people alike in both tracklets.csv and remove both ingest.json"
+        f"not scored: the pids of {day} and {night} are track numbers of two videos, so equal pids are not the same "
+        "person; to score, give each person one pid in both tracklets.csv and remove both ingest.json"
     )
     assert said in capsys.readouterr().out
     document = json.loads((tmp_path / "r" / "ranking.json").read_text())
@@ -240,11 +240,10 @@ def test_pictures_need_their_modality_and_tables_have_it(place, tmp_path, capsys
     picture, folder = one_picture(place, tmp_path)
     side = f"{place / 'data'}:query"
     rest = ["--camera-rule", "none", "--out", str(tmp_path / "r")]
-    lacks = "has no table that says what its pictures are; pass"
     for query, gallery, more, message in (
-        (picture, side, (), f"{picture} {lacks} --query-modality visible or infrared\n"),
-        (side, folder, (), f"{folder} {lacks} --gallery-modality visible or infrared\n"),
-        (side, side, ("--query-modality", "visible"), "--query-modality is for pictures without a table; "),
+        (picture, side, (), f"nothing says which modality {picture} is; pass --query-modality visible or infrared\n"),
+        (side, folder, (), f"nothing says which modality {folder} is; pass --gallery-modality visible or infrared\n"),
+        (side, side, ("--query-modality", "visible"), "--query-modality is for a picture or a folder without "),
     ):
         assert main(["rank", str(place / "run"), "--query", str(query), "--gallery", str(gallery), *rest, *more]) == 2
         said = capsys.readouterr().err

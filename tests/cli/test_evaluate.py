@@ -70,7 +70,7 @@ def test_a_runs_health_is_said_and_kept_or_said_to_be_missing(trained, capsys):
 def test_features_are_scored_in_words(features, capsys):
     assert main(["evaluate", "--features", str(features)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("f.npz: nobody said whether these data are real or synthetic\n")
+    assert out.startswith("f.npz: not known whether these data are real or synthetic\n")
     assert "infrared → visible" in out and "camera rule: same-pid-same-camera" in out
 
 
@@ -162,14 +162,14 @@ def unknown(path):
     return path
 
 
-def test_rows_of_nobody_known_are_passed_over_and_counted(tmp_path, capsys):
+def test_rows_of_unknown_people_are_ignored_and_counted(tmp_path, capsys):
     assert main(["evaluate", "--features", str(unknown(tmp_path / "f.npz")), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     there, back = document["infrared_to_visible"], document["visible_to_infrared"]
     assert (there["n_queries"], there["n_left_out"], there["n_gallery"], there["n_junk"]) == (12, 0, 12, 2)
     assert (back["n_queries"], back["n_left_out"]) == (12, 2) and "n_junk" not in back
     assert main(["evaluate", "--features", str(tmp_path / "f.npz")]) == 0
-    assert "12 in the gallery, 2 of them passed over (pid -1);" in capsys.readouterr().out
+    assert "12 in the gallery, 2 of them ignored (pid -1);" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("direction", ["infrared_to_visible", "visible_to_infrared"])
@@ -207,7 +207,7 @@ def test_a_pt_file_of_plain_tensors_is_scored_and_any_other_refused(features, tm
     [
         (
             ["run", "--data", "d", "--direction", "infrared_to_visible"],
-            "--direction is for --features; of data every direction is scored; leave it out",
+            "--direction is for --features; of a data set every direction is scored; leave it out",
         ),
         ([], "evaluate takes RUN --data DATASET, or --features FILE; got both or neither; name one"),
         (
@@ -217,19 +217,19 @@ def test_a_pt_file_of_plain_tensors_is_scored_and_any_other_refused(features, tm
         (["run"], "evaluate RUN needs --data DATASET, the data set to score it on; name one"),
         (
             ["--features", "f.npz", "--data", "d"],
-            "--features FILE holds all that is scored; --data has no use there; leave it out",
+            "--data is for a RUN; --features FILE holds all that is scored; leave it out",
         ),
         (
             ["--features", "f.npz", "--split", "validation"],
-            "--features FILE holds all that is scored; --split validation has no use there; leave it out",
+            "--split validation is for a RUN; --features FILE holds all that is scored; leave it out",
         ),
         (
             ["run", "--data", "d", "--synthetic"],
-            "--synthetic is for --features; a data set says itself whether it is; leave it out",
+            "--synthetic is for --features; a data set says itself if it is synthetic; leave it out",
         ),
         (
             ["--features", "f.npz", "--out", "taken"],
-            "taken must not exist; it does; choose another --out or pass --overwrite",
+            "taken already exists; choose another --out or pass --overwrite",
         ),
         (
             ["--features", "f.npz", "--rerank-k1", "4"],
@@ -252,7 +252,7 @@ def test_a_pt_file_of_plain_tensors_is_scored_and_any_other_refused(features, tm
         ),
         (
             ["--features", "f.npz", "--rerank", "temporal"],
-            "--rerank temporal needs pictures, of which it takes halves; name RUN --data DATASET",
+            "--rerank temporal embeds halves of tracks, so it needs pictures; pass RUN --data DATASET",
         ),
         (
             ["--features", "f.npz"],

@@ -85,7 +85,7 @@ def test_a_run_on_one_split_of_regdb_is_refused_on_another(source, tmp_path, cap
     assert main(["evaluate", str(run), "--data", str(data), "--device", "cpu"]) == 2
     assert capsys.readouterr().err.endswith(
         f"duskmatch: {run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; "
-        "pass --protocol split-2, or --any-split to score it all the same\n"
+        "pass --protocol split-2, or --any-split to score it anyway\n"
     )
     assert not (run / "scores.json").exists()
     document = evaluated(run, data, "--protocol", "split-2")

@@ -27,15 +27,15 @@ def parsed(*words):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The questions that reach the experiment; the answer is a small whole document."""
+def requests(monkeypatch):
+    """The requests that reach the experiment, which is replaced by one that returns a small document."""
     seen = []
 
-    def answer(question, listener):
+    def answer(request, listener):
         listener.on_note("one thing to know")
         listener.on_work("filming view-1", 1, 2)
         listener.on_piece(1, 1)
-        seen.append(question)
+        seen.append(request)
         return small_document()
 
     monkeypatch.setattr(sys.modules[Request.__module__], "counterfactual", answer)
@@ -80,12 +80,12 @@ def test_choices_are_the_experiments():
     assert (FACTORS, tuple(range(1, MOST_SEVERE + 1))) == (command.FACTORS, command.SEVERITIES)
 
 
-def test_flags_become_the_question(asked, capsys):
+def test_flags_become_the_request(requests, capsys):
     console.setup(quiet=False, verbose=False, as_json=True)
     flags = ["--names", "A, B", "--factors", "view,pose", "--severities", "2,4", "--people", "7", "--processes", "1"]
     flags += ["--engine", "torch", "--precision", "bf16", "--device", "cpu", "--seed", "9", "--keep-films"]
     command.run(parsed("r1", "r2", "--data", "d", "--out", "o", "--overwrite", *flags))
-    assert asked == [
+    assert requests == [
         Request(
             [Path("r1"), Path("r2")], Path("d"), Path("o"), "A, B", ["view", "pose"], [2, 4], 7, 9, True, True, 1,
             {"device": "cpu", "engine": "torch", "precision": "bf16"},
@@ -95,12 +95,12 @@ def test_flags_become_the_question(asked, capsys):
     assert printed["synthetic"] is True and printed["out"] == "o"
 
 
-def test_defaults_are_everything_for_forty_people(asked):
+def test_defaults_are_everything_for_forty_people(requests):
     console.setup(quiet=True, verbose=False, as_json=False)
     command.run(parsed("r", "--data", "d", "--out", "o"))
-    (question,) = asked
-    assert (tuple(question.factors), tuple(question.severities)) == (FACTORS, (1, 2, 3, 4))
-    assert (question.names, question.people, question.keep_films, question.overwrite) == (None, None, False, False)
+    (request,) = requests
+    assert (tuple(request.factors), tuple(request.severities)) == (FACTORS, (1, 2, 3, 4))
+    assert (request.names, request.people, request.keep_films, request.overwrite) == (None, None, False, False)
 
 
 def test_words_that_are_no_numbers_are_refused():
@@ -109,7 +109,7 @@ def test_words_that_are_no_numbers_are_refused():
     assert str(refusal.value) == "--severities must be whole numbers with commas between them; got '1,two'"
 
 
-def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(asked, capsys, monkeypatch):
+def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(requests, capsys, monkeypatch):
     document = small_document()
     run = small_run("a")
     whole = {**document.model_dump(mode="json"), "runs": [run], "notes": ["mind the gap"]}
@@ -120,7 +120,7 @@ def test_the_terminal_shows_shift_and_rank1_and_says_synthetic(asked, capsys, mo
     ]
     assert lines[3:6] == ["embedding shift", "factor  RUN  0      1", "view    a    0.000  0.500"]
     assert "view    a    50.0  50.0" in lines
-    assert lines[-1] == "look at  o/counterfactual.html"
+    assert lines[-1] == "page: o/counterfactual.html"
 
 
 def two_runs(names, **protocol):

@@ -117,7 +117,7 @@ def test_what_is_beyond_its_tolerance_is_marked_and_not_loaded(whole_run, people
     command = ["export", str(whole_run), "--format", "torch", "--precision", "bf16", "--data", str(people.root)]
     assert main([*command, "--out", str(out), "-q"]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "is marked verified: false and is not loaded: cosine 0.99" in said
+    assert said.count("\n") == 1 and "did not pass verification and cannot be loaded: cosine 0.99" in said
     assert json.loads((out / "export.json").read_text())["verified"] is False
     with pytest.raises(CheckpointError, match="says verified: false; export again, or in a wider number format"):
         load_embedder(out)

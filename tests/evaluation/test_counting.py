@@ -97,7 +97,7 @@ def problem_of_scores(dtype, n_pids):
 def test_scores_are_the_same_to_the_bit_with_and_without(dtype, n_pids, monkeypatch):
     pytest.importorskip("numba", reason="numba is not installed: pip install 'duskmatch[speed]'")
     problem = problem_of_scores(dtype, n_pids)
-    monkeypatch.setattr(compiled, "WORTH", 1)
+    monkeypatch.setattr(compiled, "LEAST_ENTRIES", 1)
     assert compiled.kernel(np.dtype(dtype), problem[0].size)
     by_machine_code = score_distances(*problem, camera_rule="same-pid-same-camera")
     monkeypatch.setenv("DUSKMATCH_COMPILED", "off")
@@ -112,14 +112,14 @@ def test_scores_are_the_same_to_the_bit_with_and_without(dtype, n_pids, monkeypa
 def test_a_small_matrix_never_asks_for_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.setattr(compiled, "_kernel", None)  # calling it would raise
-    assert compiled.kernel(np.dtype(np.float32), compiled.WORTH - 1) is None
+    assert compiled.kernel(np.dtype(np.float32), compiled.LEAST_ENTRIES - 1) is None
 
 
 def test_without_numba_the_scores_are_numpys(monkeypatch, capsys):
     problem = problem_of_scores(np.float32, 50)
     expected = score_distances(*problem, camera_rule="none")
     monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ModuleNotFoundError
-    monkeypatch.setattr(compiled, "WORTH", 1)
+    monkeypatch.setattr(compiled, "LEAST_ENTRIES", 1)
     assert compiled.kernel(np.dtype(np.float32), HUGE) is None
     assert score_distances(*problem, camera_rule="none").mean_average_precision == expected.mean_average_precision
     assert compiled.state() == "not installed"

@@ -170,7 +170,7 @@ def test_the_json_schema_names_every_required_key(people):
     ("synthetic", "line"),
     [
         (True, "SYNTHETIC data (Duskwalk 1): generated people, not a score on real ones"),
-        (None, "Duskwalk 1: nobody said whether these data are real or synthetic"),
+        (None, "Duskwalk 1: not known whether these data are real or synthetic"),
         (False, "Duskwalk 1: real data"),
     ],
 )
@@ -220,7 +220,7 @@ def test_where_readings_cannot_be_kept_the_count_is_null_and_it_is_said(people, 
     with caplog.at_level(logging.WARNING, logger="duskmatch"):
         document = document_of(people)
     assert document["data"]["test_reads"] is None
-    assert "the times test people were read cannot be counted" in caplog.text
+    assert "readings of test people cannot be counted" in caplog.text
     assert "times these test people were read: not counted" in scores_in_words(document)
 
 

@@ -77,7 +77,7 @@ def test_safetensors_without_a_header_and_with_codes_of_its_own(tmp_path):
 BAD_NPZ = [
     (
         arrays(pids=None, camids=None),
-        "must hold vectors, pids, camids, modalities; pids, camids missing; add them to it",
+        "must hold vectors, pids, camids, modalities; pids, camids missing; add what is missing",
     ),
     (arrays(pids=np.arange(3)), "embeddings: pids must have 4 entries, one for each vector; got 3"),
     (arrays(modalities=np.ones(5, int)), "embeddings: modality must be one word or 4 of them; got 5"),
@@ -101,9 +101,9 @@ BAD_NPZ = [
     ),
     (
         arrays(pids=np.array([1, 2**64 - 1, 1, 2], np.uint64)),
-        "pids must be below 2**63; row 1 has 18446744073709551615; number them anew",
+        "pids must be below 2**63; row 1 has 18446744073709551615; renumber them",
     ),
-    (arrays(pids=np.array([1, 2, -5, 1])), "pids must be -1 (nobody known), 0 or more; row 2 has -5; mend it"),
+    (arrays(pids=np.array([1, 2, -5, 1])), "pids must be -1 (unknown person), 0 or more; row 2 has -5; correct it"),
     (
         arrays(vectors=np.ones((4, 2), complex)),
         "vectors must be (n, d) floating-point numbers; got shape (4, 2) of complex128",
@@ -116,8 +116,8 @@ BAD_NPZ = [
     (arrays(modalities=np.ones(4)), "modalities must be (n,) words or codes; got shape (4,) of float64"),
     (
         arrays(modalities=np.ones(4, int)),
-        "both modalities are needed, one side is looked for among the other; no row is visible; "
-        "put both sides into one file, or name a file for each",
+        "rows of both modalities are needed, since one is searched with the other; no row is visible; "
+        "put both into one file, or name a file for each",
     ),
     (
         arrays(pids=np.array([1, 2, 3, None], object)),
@@ -197,8 +197,8 @@ def test_a_missing_file_and_another_kind_are_refused(tmp_path):
     with pytest.raises(EvaluationError) as caught:
         load_features(tmp_path / "f.pkl")
     assert str(caught.value) == (
-        f"{tmp_path / 'f.pkl'} must end in .mat, .npz, .safetensors, or be one of two .npy files, vectors and labels; "
-        "got '.pkl'"
+        f"{tmp_path / 'f.pkl'} must end in .mat, .npz, .safetensors, or be one of a pair of .npy files, vectors and "
+        "labels; got '.pkl'"
     )
 
 
@@ -301,7 +301,7 @@ def test_a_matlab_file_of_query_and_gallery(tmp_path, cams, query):
 
 
 SIDED_FAULTS = [
-    ({}, None, "it holds a query and a gallery, and not which is infrared; pass --direction infrared_to_visible or "),
+    ({}, None, "it holds a query and a gallery but no modalities; pass --direction infrared_to_visible or "),
     ({"gallery_f": None}, "visible", "must hold query_f, query_label, gallery_f, gallery_label; gallery_f missing"),
     ({"gallery_label": [1.5, 2, 3]}, "visible", "gallery_label must be (n,) whole numbers; got shape (3,) of float64"),
     ({"gallery_f": np.ones((3, 5))}, "visible", "query_f and gallery_f must be of one width; got (2, 4) and (3, 5)"),
@@ -342,8 +342,8 @@ def test_pairs_of_npy_files(tmp_path):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ("v", "v.npy: a .npy file of vectors needs one of labels behind it; got none"),
-        ("v l", "l.npy does not say which side is infrared; pass --direction infrared_to_visible or "),
+        ("v", "v.npy: a .npy file of vectors must be followed by one of labels; got none"),
+        ("v l", "l.npy holds no modalities; pass --direction infrared_to_visible or "),
         ("v wide", "wide.npy: labels must be (n,) pids or (n, 3) pids, camids, modalities; got (2, 4)"),
         ("v no", "no.npy is missing; name two .npy files, vectors and their labels"),
         ("v objects", "objects.npy holds Python objects, which are never loaded; save plain numbers and words"),

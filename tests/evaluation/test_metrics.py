@@ -247,28 +247,28 @@ ONE = embeddings([[1.0, 0.0]], [1], [1])
             ONE,
             "none",
             "queries must have a known pid to be scored; all 2 have -1 (unknown); "
-            "give them pids; without, `duskmatch rank` shows who is nearest and no score",
+            "give them pids, or use `duskmatch rank`, which needs none",
         ),
         (
             embeddings([[1.0, 0.0], [1.0, 0.0]], [1, -1]),
             embeddings([[1.0, 0.0]], [-1]),
             "none",
-            "no query has a match: none of the 1 query pids is in the gallery of 0; "
-            "check that both sides show the same people and number them alike",
+            "no query has a match: none of the 1 query pids is among the 0 gallery entries; "
+            "check that both sides show the same people under the same pids",
         ),
         (
             ONE,
             embeddings([[1.0, 0.0]], [2]),
             "none",
-            "no query has a match: none of the 1 query pids is in the gallery of 1; "
-            "check that both sides show the same people and number them alike",
+            "no query has a match: none of the 1 query pids is among the 1 gallery entries; "
+            "check that both sides show the same people under the same pids",
         ),
         (
             ONE,
             ONE,
             "same-pid-same-camera",
             "no query has a match left: 1 of 1 queries had some, and the camera rule same-pid-same-camera removed "
-            "them all, each being from its query's camera; use --camera-rule none if one camera is what you have",
+            "them all, since each is from its query's camera; use --camera-rule none if you have only one camera",
         ),
     ],
 )
@@ -288,7 +288,7 @@ def test_nan_is_refused_in_vectors_and_in_distances():
         embeddings([[0.0, 1.0], [np.nan, 1.0]], [1, 1])
     with pytest.raises(EvaluationError) as caught:
         by_distance(np.array([[0.0], [np.inf]]), [1, 1], [0, 0], [1], [1], camera_rule="none")
-    assert str(caught.value) == "distances must be finite; row 1 holds NaN or infinity; mend or leave it out"
+    assert str(caught.value) == "distances must be finite; row 1 holds NaN or infinity; correct it or leave it out"
 
 
 def test_a_matrix_of_the_wrong_shape_is_refused():

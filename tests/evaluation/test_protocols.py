@@ -112,7 +112,7 @@ def test_a_rule_that_leaves_no_match_says_which_and_what_to_change():
         score_distances(np.zeros((1, 2), np.float32), *labels, camera_rule="camera-3-skips-camera-2")
     assert str(caught.value) == (
         "no query has a match left: 1 of 1 queries had some, and the camera rule camera-3-skips-camera-2 removed them "
-        "all, each being of one place; use --camera-rule none if one camera is what you have"
+        "all, since each is from its query's place; use --camera-rule none if you have only one camera"
     )
 
 

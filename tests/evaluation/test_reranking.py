@@ -214,7 +214,7 @@ ONE = side(np.ones((1, 3)))
             (ONE, ONE),
             {},
             "re-ranking: k1 must be below the number of vectors, queries and gallery together (2); got 20; "
-            "choose a smaller k1 and say so with the score",
+            "choose a smaller k1 and report it with the score",
         ),
         ((ONE, ONE), {"k1": 0}, "re-ranking: k1 must be at least 1; got 0; the paper has 20"),
         (

@@ -222,7 +222,7 @@ ONE = halved(np.ones((1, 3)), np.ones((1, 3)), np.ones((1, 3)))
         (
             lambda: rerank_temporally(ONE, ONE),
             "re-ranking: k1 must be below the number of vectors, queries and gallery together (2); got 5; choose a "
-            "smaller k1 and say so with the score",
+            "smaller k1 and report it with the score",
         ),
         (
             lambda: halved(np.ones((2, 3)), np.ones((1, 3)), np.ones((2, 3))),

@@ -48,10 +48,10 @@ def test_the_interval_equals_a_loop_over_the_same_draws() -> None:
 
 def test_a_difference_resamples_both_sides_alike() -> None:
     a, b = stratum(5), stratum(5)
-    assert recalls([a]).less(recalls([b])).model_dump() == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert recalls([a]).minus(recalls([b])).model_dump() == {"value": 0.0, "low": 0.0, "high": 0.0}
     better = Predicted(a.labels, a.labels, a.pids)
-    gain = recalls([better]).less(recalls([a]))
-    loss = recalls([a]).less(recalls([better]))
+    gain = recalls([better]).minus(recalls([a]))
+    loss = recalls([a]).minus(recalls([better]))
     assert gain.value == pytest.approx(1 - recalls([a]).value) and 0 < gain.low < gain.value < gain.high
     assert (loss.value, loss.low, loss.high) == pytest.approx((-gain.value, -gain.high, -gain.low))
 

@@ -173,7 +173,7 @@ def test_refusals(full_run: Path, base: Path, twins: Path, tmp_path: Path, call:
     out.mkdir()
     (out / "motion.md").write_text("mine")
     assert refused("motion", full_run, *words) == (
-        f"{out / 'motion.md'} must not exist; it does; choose another --out or pass --overwrite"
+        f"{out / 'motion.md'} already exists; choose another --out or pass --overwrite"
     )
     call("motion", full_run, *words, "--overwrite")
     assert (out / "motion.md").read_text() != "mine"
@@ -195,7 +195,7 @@ def test_single_pictures_and_several_trials_are_refused(
     with pytest.raises(DataError) as caught:
         check_order(replace(dataset, protocol=replace(dataset.protocol, trials=(0, 1))), "test")
     assert str(caught.value) == (
-        f"{dataset.root} must be scored in one trial, for orders are paired query by query; its protocol standard "
+        f"{dataset.root} must be scored in one trial, since orders are compared query by query; its protocol standard "
         "draws 2; choose another --protocol or data set"
     )
 
@@ -210,7 +210,7 @@ def test_a_run_trained_on_another_split_is_refused(
     words = ["motion", run, "--data", base, "--out", tmp_path / "m"]
     assert refused(*words) == (
         f"{run} was trained on split-2 of Duskwalk, with many of the people whom split-1 tests; pass --protocol "
-        "split-2, or --any-split to score it all the same"
+        "split-2, or --any-split to score it anyway"
     )
     assert refused(*words, "--any-split") == "reached"
 

@@ -68,5 +68,5 @@ def test_clips_of_one_frame_have_no_order() -> None:
     with pytest.raises(SettingsError) as caught:
         frame_places("shuffled", 1, "a", 0)
     assert str(caught.value) == (
-        "an order needs clips of 2 frames or more; data.frames_per_clip is 1; name a RUN with more"
+        "the motion test needs clips of 2 frames or more; data.frames_per_clip is 1; name a RUN with more"
     )

@@ -194,7 +194,7 @@ def test_refusals(plain_run: Path, base: Path, elsewhere: Path, twins: Path, tmp
 def test_too_few_people_are_refused(plain_run: Path, tmp_path: Path, refused) -> None:
     few = Tree(tmp_path / "few", people={"train": range(1, 9), "test": range(9, 12)}, duskwalk=True).write()
     assert refused("probes", plain_run, "--data", few, "--out", tmp_path / "p") == (
-        "probes need people of both halves for each class, 4 people at least; got 3; choose another split or data set"
+        "probes need 2 people of each class in both halves, so at least 4; got 3; choose another split or data set"
     )
 
 
@@ -222,7 +222,7 @@ def test_a_run_trained_on_another_split_is_refused(
     words = ["probes", run, "--data", regdb, "--out", tmp_path / "p"]
     assert refused(*words) == (
         f"{run} was trained on split-2 of RegDB, with many of the people whom split-1 tests; pass --protocol split-2, "
-        "or --any-split to score it all the same"
+        "or --any-split to score it anyway"
     )
     assert refused(*words, "--protocol", "split-2") == refused(*words, "--any-split") == "reached"
 

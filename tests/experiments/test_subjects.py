@@ -81,9 +81,7 @@ def test_a_place_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("")
     with pytest.raises(OutputError) as caught:
         check_place(tmp_path, ["x.json", "x.png"], overwrite=False)
-    assert str(caught.value) == (
-        f"{tmp_path / 'x.png'} must not exist; it does; choose another --out or pass --overwrite"
-    )
+    assert str(caught.value) == (f"{tmp_path / 'x.png'} already exists; choose another --out or pass --overwrite")
     check_place(tmp_path, ["x.json", "x.png"], overwrite=True)
     check_place(tmp_path, ["y.json"], overwrite=False)
     assert sorted(place.name for place in tmp_path.iterdir()) == ["file", "x.png"]

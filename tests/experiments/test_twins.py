@@ -70,7 +70,7 @@ def test_a_split_without_four_alike_is_refused(twins: Path) -> None:
     with pytest.raises(DataError) as caught:
         twin_groups(fewer, "validation")
     assert str(caught.value) == (
-        f"{found.root}: validation must hold 4 people who are twins of each other; of 3 people no four are; choose "
+        f"{found.root}: validation must hold 4 people who are twins of each other; no four of its 3 people are; choose "
         "another split or set"
     )
 

@@ -77,7 +77,7 @@ def test_a_fixed_choice_is_called_so_only_where_both_thresholds_hold(compared):
         "than 0.0001 (standard deviation): a fixed choice of features."
     )
     *_, rule = parts_section([replace(full, spreads=fixed)])
-    assert "Called a fixed choice of features where at least 95 % of values lie so and the deviation" in rule
+    assert "Called a fixed choice of features if at least 95 % of values are so near 0 or 1 and the deviation" in rule
     for spread in (Spread(0.5, 0.44, 0.0001, 24), Spread(0.54, 0.43, 0.01, 24)):
         assert "fixed" not in spread_in_words("a", {"visible": spread})
         assert "fixed" not in "".join(parts_section([replace(full, spreads={"visible": spread})]))

@@ -99,7 +99,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_runs_nothing(page):
 
 
 @pytest.mark.parametrize(
-    ("synthetic", "word"), [(True, "SYNTHETIC"), (None, "nobody said whether these data are real or synthetic")]
+    ("synthetic", "word"), [(True, "SYNTHETIC"), (None, "not known whether these data are real or synthetic")]
 )
 def test_where_the_people_come_from_is_said_first(evaluation, document, synthetic, word):
     page = report(evaluation, {**document, "synthetic": synthetic}, facts={})

@@ -1,6 +1,6 @@
 """The command line: one file per sub-command, loaded when it is called.
 
-Exit status: 0 done, 2 refused with one line, 130 interrupted (state saved).
+Exit status: 0 done, 2 refused with one line on stderr, 130 interrupted (training saves its state first).
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from duskmatch.files import with_escapes
 
 # Command -> what it does; the module of the same name has add_arguments(parser) and run(args).
 COMMANDS = {
-    "demo": "the quick start: synthetic people, a trained model, scores, a report",
-    "synth": "write a Duskwalk data set of generated walking people",
-    "check": "validate a data set and count what is in it",
-    "ingest": "cut tracklets out of a video with a tracker's boxes",
-    "train": "train a model",
-    "evaluate": "score a trained model, or features made by any program",
-    "compare": "put trained models side by side: strips, attention, weights, distances, maps",
-    "embed": "turn tracklets into vectors",
-    "rank": "find who in a gallery is nearest to each query",
-    "reproduce": "the paper's tables and tests, as grids of runs or on trained runs",
-    "sweep": "train and score one setting at several values, or rows of your own",
-    "export": "write a trained model for OpenVINO or ONNX Runtime, or as folded weights, and verify it",
-    "convert": "turn pickled weights (.pth) into safetensors",
-    "doctor": "show versions, devices and what is missing",
+    "demo": "quick start: generate people, train a model on them, score it, write a report",
+    "synth": "generate a Duskwalk data set: synthetic people who walk past cameras",
+    "check": "check a data set for errors and count what is in it",
+    "ingest": "cut tracklets out of a video, given the boxes of a tracker",
+    "train": "train a model on a data set",
+    "evaluate": "score a trained model, or embeddings made by any program",
+    "compare": "compare trained models on the same people, in tables and pictures",
+    "embed": "compute an embedding (a vector) for each tracklet",
+    "rank": "find the nearest gallery entries of each query",
+    "reproduce": "repeat the paper's tables, or test what trained models rely on",
+    "sweep": "train and score with one setting at several values, or with rows of settings",
+    "export": "write a trained model for OpenVINO, ONNX Runtime or torch, and verify it",
+    "convert": "convert pickled weights (.pth) to safetensors",
+    "doctor": "show versions and devices, and name missing packages",
 }
 
 
-# Command -> how it is called, for its --help.
+# Command -> an example, for its --help.
 EXAMPLES = {
     "demo": "duskmatch demo --out demo",
     "synth": "duskmatch synth people --preset demo --seed 1",
@@ -57,7 +57,7 @@ EXAMPLES = {
 }
 
 
-# What stands for a character that the encoding of a terminal or pipe lacks; for any other a question mark.
+# Replacements for characters that the encoding of a terminal or pipe lacks; any other becomes a question mark.
 PLAIN = {
     "→": "->", "←": "<-", "–": "-", "—": "-", "−": "-", "×": "x", "·": ".", "•": "*", "…": "...", "±": "+-",
     "²": "2", "‖": "||", "≤": "<=", "≥": ">=", "λ": "lambda", "°": " degrees", "’": "'", "“": '"', "”": '"',
@@ -66,10 +66,10 @@ PLAIN = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one line, with the nearest known name."""
+    """A parser whose errors are one line that names the nearest known flag or choice."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Nothing unknown is passed up: the sub-command refuses it itself, for it knows its own flags."""
+        """Refuses unknown flags here, in the sub-command's own parser, which knows the flags nearest to them."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -87,24 +87,24 @@ class Parser(argparse.ArgumentParser):
 def common_arguments(**defaults: Any) -> Parser:
     """The flags that every sub-command takes."""
     parser = Parser(add_help=False, **defaults)
-    group = parser.add_argument_group("everywhere")
+    group = parser.add_argument_group("options of every command")
     group.add_argument("--version", action="version", version=f"duskmatch {__version__}")
-    group.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default 0)")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
-    group.add_argument("--threads", type=int, default=None, help="CPU threads (default: as many as there are cores)")
-    group.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
+    group.add_argument("--seed", type=int, default=0, help="seed of all random choices (default 0)")
+    group.add_argument("--device", default="auto", help="auto (a GPU if any), cpu, cuda or cuda:N (default auto)")
+    group.add_argument("--threads", type=int, default=None, help="CPU threads (default: OMP_NUM_THREADS or all cores)")
+    group.add_argument("--json", action="store_true", help="print only the result, as JSON")
     volume = group.add_mutually_exclusive_group()
-    volume.add_argument("-q", "--quiet", action="store_true", help="no progress, only results")
-    volume.add_argument("-v", "--verbose", action="store_true", help="say more")
+    volume.add_argument("-q", "--quiet", action="store_true", help="print only the result")
+    volume.add_argument("-v", "--verbose", action="store_true", help="print debugging messages too")
     return parser
 
 
 def build_parser(command: str | None) -> Parser:
-    """The parser; only the named command's module is imported for its own flags."""
+    """The parser of the command line; only the named command's module is imported, for its flags."""
     parser = Parser(
         prog="duskmatch",
         description="Visible-infrared video person re-identification.",
-        epilog="`duskmatch help COMMAND` says how a command is called, with an example.",
+        epilog="`duskmatch help COMMAND` shows the options of a command, with an example.",
     )
     parser.add_argument("--version", action="version", version=f"duskmatch {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
@@ -131,7 +131,7 @@ def add_command(commands: Any, name: str, summary: str, example: str, common: Pa
 
 
 def use_plain_characters() -> None:
-    """Makes stdout and stderr take any text, whatever their encoding: a result must not be lost to an arrow in it."""
+    """Makes stdout and stderr replace characters that their encoding lacks, instead of failing."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -141,8 +141,8 @@ def use_plain_characters() -> None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = with_escapes(error.object[error.start : error.end])
-    return "".join(PLAIN.get(c, c if c.isascii() else "?") for c in lacking), error.end
+    missing = with_escapes(error.object[error.start : error.end])
+    return "".join(PLAIN.get(c, c if c.isascii() else "?") for c in missing), error.end
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuses values of the common flags that no command can use, before anything is read or removed."""
+    """Refuses invalid values of the common flags before anything is read or deleted."""
     if args.threads is not None:
         check_at_once("--threads", args.threads)
     if args.seed is not None and not 0 <= args.seed < 2**63:
@@ -183,7 +183,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def check_at_once(flag: str, n: int) -> None:
-    """Refuses fewer than one thread or process, and more than any use can be made of: the system would end us."""
+    """Refuses fewer than one thread or process, and so many that the system would kill the command."""
     cores = os.cpu_count() or 1
     most = max(64, 4 * cores)
     if n < 1:
@@ -193,6 +193,10 @@ def check_at_once(flag: str, n: int) -> None:
 
 
 def _refuse(message: str) -> int:
-    shown = (c if c.isprintable() or "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in " ".join(message.split()))
-    print("duskmatch: " + "".join(shown), file=sys.stderr)  # a file's own characters must not steer the terminal
+    print(f"duskmatch: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: those of a file's name must not steer the terminal."""
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else ascii(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""`duskmatch check`: what is in a data set, and everything that is wrong with it."""
+"""`duskmatch check`: counts what is in a data set and lists every problem with it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.evaluate import protocol_argument
 
-    parser.add_argument("dataset", metavar="DATASET", help="a data set, or a folder with a tracklets.csv")
+    parser.add_argument("dataset", metavar="DATASET", help="folder of a data set, or one with a tracklets.csv")
     protocol_argument(parser)
     parser.add_argument(
-        "--frames",
-        choices=("all", "sample", "none"),
-        default="sample",
-        help="which pictures to open: all, the middle one of each track (of others the end), none (default sample)",
-    )
+        "--frames", choices=("all", "sample", "none"), default="sample",
+        help="pictures to open: all; sample: the middle one of each track, checking only size and end of the others; "
+        "none: check only that they exist (default sample)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints what was found; problems end with exit status 2."""
+    """Prints what was found; exits with status 2 if there are problems."""
     from duskmatch.cli import console
     from duskmatch.errors import DataError
 
@@ -30,11 +29,11 @@ def run(args: argparse.Namespace) -> None:
     console.result(found, show)
     if n := len(found["problems"]):
         what = "problem is" if n == 1 else "problems are"
-        raise DataError(f"{args.dataset}: {n} {what} listed above; mend the data and check again")
+        raise DataError(f"{args.dataset}: {n} {what} listed above; correct the data and check again")
 
 
 def find(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that is in the data, broken or not."""
+    """The counts and problems of a data set or of a folder of tracklets."""
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import given_protocol
     from duskmatch.data import Problem, checking, open_dataset, tracklets
@@ -50,7 +49,9 @@ def find(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(found: dict[str, Any]) -> str:
-    """The result in words: what it is, counts, cameras, problems."""
+    """The result as text: the kind of data, counts, tracks by camera, problems."""
+    from duskmatch.cli import printable
+
     lines = [f"{found['kind']}: {found['name']}" + (f", version {found['version']}" if found.get("version") else "")]
     if "synthetic" in found:
         lines += [f"synthetic: {'yes, generated pictures' if found['synthetic'] else 'no'}"]
@@ -77,15 +78,10 @@ def show(found: dict[str, Any]) -> str:
 
 
 def table(header: list[str], rows: list[list[Any]]) -> list[str]:
-    """Columns of text: the first to the left, the others to the right."""
+    """The lines of a table: the first column aligned left, the others right."""
     cells = [header, *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in cells
     ]
-
-
-def printable(text: str) -> str:
-    """Names from data may hold control characters, which must not reach a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

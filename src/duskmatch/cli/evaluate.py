@@ -21,76 +21,85 @@ RE_RANKINGS = ("k-reciprocal", "temporal")
 
 
 def protocol_argument(parser: argparse.ArgumentParser) -> None:
-    """The variant of a data set's protocol."""
+    """Adds --protocol."""
     parser.add_argument(
-        "--protocol", metavar="NAME", help="which of the data set's protocols or splits (default: the usual one)"
-    )
+        "--protocol", metavar="NAME",
+        help="variant of the data set's protocol, such as split-3 of RegDB or indoor-multi of SYSU-MM01 (default: the "
+        "usual one)",
+    )  # fmt: skip
 
 
 def given_protocol(args: argparse.Namespace) -> dict[str, Any]:
-    """The same as an argument of `open_dataset`; nothing where it was not given."""
+    """--protocol as an argument of `open_dataset`, if it was given."""
     return {"protocol": args.protocol} if args.protocol else {}
 
 
+def split_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds --split."""
+    parser.add_argument(
+        "--split", choices=("test", "validation"), default="test",
+        help="people to score: test, or validation while you choose settings (default test)",
+    )  # fmt: skip
+
+
 def split_arguments(parser: argparse.ArgumentParser) -> None:
-    """The variant of a protocol, and leave to score a RUN on another split than its own (`check_split`)."""
+    """Adds --split, --protocol and --any-split, which `check_split` reads."""
+    split_argument(parser)
     protocol_argument(parser)
     parser.add_argument(
-        "--any-split", action="store_true", help="score a RUN on another split than the one it was trained on"
-    )
+        "--any-split", action="store_true",
+        help="allow a --protocol other than that of the RUN's training, which may have used the people it tests",
+    )  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.embed import engine_arguments
+    from duskmatch.cli.embed import bad_frame_argument, engine_arguments
     from duskmatch.records import CAMERA_RULES, COUNTED, DIRECTIONS
 
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a trained run, or an exported folder")
-    parser.add_argument("--data", type=Path, metavar="DATASET", help="the data set to score RUN on")
-    parser.add_argument(
-        "--features",
-        type=Path,
-        nargs="+",
-        action="extend",
-        metavar="FILE",
-        help="vectors to score instead of a RUN: .npz, .safetensors, .mat, .pt, or pairs of .npy (vectors, labels)",
-    )
-    parser.add_argument(
-        "--direction",
-        choices=DIRECTIONS,
-        help="score this direction of --features alone; files that name a query and a gallery need it",
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the scores go (default RUN/scores.json)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an OUT that is there")
+    add = parser.add_argument
+    add("run", nargs="?", type=Path, metavar="RUN", help="folder of a trained run or an export")
+    add("--data", type=Path, metavar="DATASET", help="folder of the data set to score RUN on")
+    add(
+        "--features", type=Path, nargs="+", action="extend", metavar="FILE",
+        help="embeddings to score instead of a RUN: files .npz, .safetensors, .mat or .pt; or .npy files in pairs, "
+        "embeddings and then their labels",
+    )  # fmt: skip
+    add(
+        "--direction", choices=DIRECTIONS,
+        help="with --features: score this direction only; required for files that hold a query and a gallery, since "
+        "it says which of them is infrared",
+    )  # fmt: skip
+    add("--out", type=Path, metavar="FILE", help="JSON file for the scores (default: RUN/scores.json)")
+    add("--overwrite", action="store_true", help="replace the --out FILE if it exists")
     split_arguments(parser)
-    parser.add_argument(
-        "--camera-rule",
-        choices=CAMERA_RULES,
-        help="what is taken out of each query's gallery (default the data's own rule; features: same-pid-same-camera)",
+    add(
+        "--camera-rule", choices=CAMERA_RULES,
+        help="entries removed from each query's gallery: none, the query's person from the query's camera, or for "
+        "queries from camera 3 all of camera 2 (default: the data set's rule; with --features same-pid-same-camera)",
+    )  # fmt: skip
+    add(
+        "--cmc", choices=tuple(COUNTED),
+        help="with --features: CMC counts every gallery entry, or of each person (identity) the first one only, as in "
+        "SYSU-MM01 (default entries)",
+    )  # fmt: skip
+    add(
+        "--rerank", nargs="?", const=RE_RANKINGS[0], metavar="KIND",
+        help="re-rank by shared neighbours: k-reciprocal (the default KIND), or temporal, which also compares halves "
+        "of tracks; not comparable with scores without re-ranking",
+    )  # fmt: skip
+    add("--rerank-k1", type=int, metavar="N", help="re-ranking: size of a neighbourhood (default 20; temporal: 5)")
+    add(
+        "--rerank-k2", type=int, metavar="N", help="re-ranking: neighbours to average, 1: none (default 6; temporal: 3)"
     )
-    parser.add_argument(
-        "--cmc", choices=tuple(COUNTED), help="what CMC counts, for --features (default entries; of data their own)"
-    )
-    parser.add_argument(
-        "--rerank",
-        nargs="?",
-        const=RE_RANKINGS[0],
-        metavar="KIND",
-        help="re-rank by neighbours, the scores say so: k-reciprocal (without KIND), or temporal, by halves too",
-    )
-    parser.add_argument("--rerank-k1", type=int, metavar="N", help="its neighbours (default 20; temporal 5)")
-    parser.add_argument(
-        "--rerank-k2", type=int, metavar="N", help="its query expansion (default 6; temporal 3; 1 is none)"
-    )
-    parser.add_argument("--rerank-lambda", type=float, metavar="X", help="share of the plain distance (default 0.3)")
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    add("--rerank-lambda", type=float, metavar="X", help="k-reciprocal: weight of the original distance (default 0.3)")
     engine_arguments(parser)
-    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="default stop")
-    parser.add_argument("--synthetic", action="store_true", help="the features show generated people")
-    parser.add_argument("--no-report", action="store_true", help="scores only, no report.html")
+    bad_frame_argument(parser)
+    add("--synthetic", action="store_true", help="with --features: mark scores as those of generated people")
+    add("--no-report", action="store_true", help="write the scores, but no report.html")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Scores, printed, and beside a RUN kept with its report."""
+    """Prints the scores; those of a RUN are written to it with a report, those of features only to --out."""
     from duskmatch.cli import console
     from duskmatch.embedding.run import run_files
     from duskmatch.evaluation import scores_in_words
@@ -99,18 +108,18 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     if args.out:
         check_file(args.out, inputs=[*(args.features or ()), *(run_files(args.run) if args.run else ())])
-    document = _features(args) if args.features else _trained(args)
+    document = _score_features(args) if args.features else _score_run(args)
     if args.out and args.features:
         write_json(args.out, document)
     console.result(document, scores_in_words)
 
 
-def _features(args: argparse.Namespace) -> dict[str, Any]:
+def _score_features(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.evaluation import evaluate_embeddings, features_facts, load_features, scores_document
     from duskmatch.records import DIRECTIONS
 
     query = args.direction and args.direction.partition("_")[0]
-    infrared, visible = load_features(*args.features, query=query, readers={".pt": _tensors, ".pth": _tensors})
+    infrared, visible = load_features(*args.features, query=query, readers={".pt": _read_pt, ".pth": _read_pt})
     evaluation = evaluate_embeddings(
         infrared,
         visible,
@@ -127,8 +136,8 @@ def _features(args: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def _tensors(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays of a .pt file, by the loader that executes nothing."""
+def _read_pt(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """The known arrays of a .pt file, read by a loader that executes no code; the header is empty."""
     from duskmatch.evaluation.arrays import NAMES, as_array
     from duskmatch.pickled import read_pickle
 
@@ -140,7 +149,7 @@ def _tensors(path: Path) -> tuple[Arrays, dict[str, Any]]:
     return {name: as_array(tensor) for name, tensor in tensors.items() if name in NAMES}, {}
 
 
-def _trained(args: argparse.Namespace) -> dict[str, Any]:
+def _score_run(args: argparse.Namespace) -> dict[str, Any]:
     from duskmatch.data import open_dataset
     from duskmatch.machine import set_threads
 
@@ -177,7 +186,7 @@ def evaluate_run(
     scores: Path,
     report: Path | None,
 ) -> dict[str, Any]:
-    """The scores document of a RUN on a data set, before and after training; written to `scores`, shown in `report`."""
+    """The scores document of a RUN on a data set, after and before training; writes it to `scores` and to `report`."""
     from duskmatch.cli import console
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.exported import is_exported
@@ -214,13 +223,13 @@ def evaluate_run(
         try:
             write_report(report, evaluation, document, dataset=dataset, log=read_log(run / "log.csv"), facts=facts)
         except (DuskmatchError, OSError) as error:
-            raise OutputError(f"{report} was not written: {error}; the scores are whole: {scores}") from error
+            raise OutputError(f"{report} was not written: {error}; the scores were written: {scores}") from error
         console.say(f"report: {report}")
     return document
 
 
 def check_split(run: Path, trained_on: dict[str, Any] | None, dataset: Dataset) -> None:
-    """Refuses test people of a split other than the one a RUN was trained on: it was trained on many of them.
+    """Refuses to score a RUN under another split than that of its training, which contains many of the test people.
 
     Source: docs/datasets.md, "RegDB".
     """
@@ -230,7 +239,7 @@ def check_split(run: Path, trained_on: dict[str, Any] | None, dataset: Dataset) 
     if trained != asked:
         raise EvaluationError(
             f"{run} was trained on {trained} of {dataset.name}, with many of the people whom {asked} tests; "
-            f"pass --protocol {trained}, or --any-split to score it all the same"
+            f"pass --protocol {trained}, or --any-split to score it anyway"
         )
 
 
@@ -243,7 +252,7 @@ def evaluate_with_progress(
     *,
     what: str = "the trained network",
 ) -> tuple[Evaluation, Account]:
-    """Both directions of a split, embedded under a progress bar; bad frames that were skipped are reported."""
+    """The scores of a split, embedded with a progress bar, and the account; reports frames that were skipped."""
     from duskmatch.cli import console
     from duskmatch.embedding import Account
     from duskmatch.evaluation import evaluate_dataset
@@ -291,9 +300,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.run and not args.data:
         raise SettingsError("evaluate RUN needs --data DATASET, the data set to score it on; name one")
     if args.run and args.direction:
-        raise SettingsError("--direction is for --features; of data every direction is scored; leave it out")
+        raise SettingsError("--direction is for --features; of a data set every direction is scored; leave it out")
     if args.run and args.cmc:
-        raise SettingsError("--cmc is for --features; a data set says itself what CMC counts; leave it out")
+        raise SettingsError("--cmc is for --features; a data set's protocol says what CMC counts; leave it out")
     useless = {
         "--data": args.data,
         "--split validation": args.split != "test",
@@ -303,16 +312,16 @@ def _check(args: argparse.Namespace) -> None:
     }
     for flag, given in useless.items():
         if args.features and given:
-            raise SettingsError(f"--features FILE holds all that is scored; {flag} has no use there; leave it out")
+            raise SettingsError(f"{flag} is for a RUN; --features FILE holds all that is scored; leave it out")
     for flag, value in (("k1", args.rerank_k1), ("k2", args.rerank_k2), ("lambda", args.rerank_lambda)):
         if value is not None and not args.rerank:
             raise SettingsError(f"--rerank-{flag} needs --rerank, which is off; pass both or leave it out")
     if args.rerank == "temporal" and args.rerank_lambda is not None:
         raise SettingsError("--rerank temporal has lambda 0; got --rerank-lambda; leave it out")
     if args.rerank == "temporal" and args.features:
-        raise SettingsError("--rerank temporal needs pictures, of which it takes halves; name RUN --data DATASET")
+        raise SettingsError("--rerank temporal embeds halves of tracks, so it needs pictures; pass RUN --data DATASET")
     _re_ranking(args)
     if args.run and args.synthetic:
-        raise SettingsError("--synthetic is for --features; a data set says itself whether it is; leave it out")
+        raise SettingsError("--synthetic is for --features; a data set says itself if it is synthetic; leave it out")
     if args.out and args.out.exists() and not args.overwrite:
-        raise OutputError(f"{args.out} must not exist; it does; choose another --out or pass --overwrite")
+        raise OutputError(f"{args.out} already exists; choose another --out or pass --overwrite")

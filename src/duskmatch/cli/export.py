@@ -1,4 +1,4 @@
-"""`duskmatch export RUN --format F --out DIR`: the network for another engine, verified against torch in fp32."""
+"""`duskmatch export RUN --format F --out DIR`: writes the network for an engine, verified against torch in fp32."""
 
 from __future__ import annotations
 
@@ -18,23 +18,20 @@ N_COMPARED, N_CALIBRATED = 32, 96  # clips of each modality
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run")
-    parser.add_argument("--format", required=True, metavar="NAME", help="onnx, openvino or torch (folded weights)")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--format", required=True, metavar="NAME", help="onnx, openvino or torch")
     parser.add_argument("--precision", default="fp32", metavar="NAME", help="fp32, bf16 or int8 (default fp32)")
-    parser.add_argument("--batch", default="1", metavar="N", help="clips in one call, or dynamic (default 1)")
+    parser.add_argument("--batch", default="1", metavar="N", help="clips in one call: a number, or dynamic (default 1)")
     parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DATASET",
-        help="calibrate and compare on its training tracklets, and compare scores on its validation people",
-    )
+        "--data", type=Path, metavar="DATASET",
+        help="verify on its training tracklets and by the scores of its validation people, and calibrate int8 on it "
+        "(default: verify on generated clips)",
+    )  # fmt: skip
     parser.add_argument(
-        "--split",
-        choices=("validation", "test"),
-        default="validation",
-        help="whose scores to compare; a reading of test people is counted (default validation)",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+        "--split", choices=("validation", "test"), default="validation",
+        help="people of --data whose scores are compared; readings of test people are counted (default validation)",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write; must be new or empty")
     parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
 
 
@@ -63,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         wrong = verify(export, exported, reference, clips, dataset, args.split)
         save_export(out, export)
     if wrong:
-        raise CheckpointError(f"{out} is marked verified: false and is not loaded: {'; '.join(wrong)}")
+        raise CheckpointError(f"{out} did not pass verification and cannot be loaded: {'; '.join(wrong)}")
     console.result({"out": str(out), **export.model_dump(mode="json", exclude={"settings", "source"})}, words)
 
 
@@ -78,7 +75,7 @@ def batch_size(text: str) -> int | None:
 
 
 def training_clips(embedder: Embedder, dataset: Dataset, n: int = N_COMPARED) -> Clips:
-    """Clips of training tracklets, evenly taken from each modality's list."""
+    """Clips (1 t 3 h w) of n training tracklets of each modality, spread evenly over its list."""
     import numpy as np
 
     from duskmatch.errors import DataError
@@ -103,7 +100,7 @@ def verify(
     dataset: Dataset | None,
     split: ScoredSplit,
 ) -> list[str]:
-    """Fills in the figures seen and whether they are good; returns what is not, in words."""
+    """Fills in `verification` and `verified` of `export`; returns a sentence for each limit that is not met."""
     from duskmatch.embedding.export import compare, violations
 
     export.verification = {
@@ -118,7 +115,7 @@ def verify(
 
 
 def scores_moved(exported: Embedder, reference: Embedder, dataset: Dataset, split: ScoredSplit) -> dict[str, Any]:
-    """Rank-1 and mAP of both, for both directions."""
+    """Rank-1 and mAP of the export and of torch in fp32, for each direction."""
     from duskmatch.cli.evaluate import evaluate_with_progress
     from duskmatch.evaluation import note_test_read
 

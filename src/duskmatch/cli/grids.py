@@ -1,4 +1,4 @@
-"""Shared by commands that run a grid of cells: their flags, the queue under a progress bar, the files at the end."""
+"""Common code of the commands that run a grid of cells: flags, running with a progress bar, writing the files."""
 
 from __future__ import annotations
 
@@ -18,38 +18,42 @@ if TYPE_CHECKING:
 
 
 def grid_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of a grid: rows (variants) x training seeds; each row with one seed is a cell."""
+    from duskmatch.cli.evaluate import split_argument
     from duskmatch.cli.train import settings_arguments
     from duskmatch.config import PRESETS
 
-    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="train and score on this data set")
+    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="data set to train and score on")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="cells and tables; goes on with what is there"
-    )
+        "--out", type=Path, required=True, metavar="DIR",
+        help="folder for runs and tables; runs that an earlier call finished there are not repeated",
+    )  # fmt: skip
     parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        metavar="NAME",
-        help="where all settings start, see train --help (default small, or what the settings file names)",
-    )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change in all rows")
+        "--preset", choices=PRESETS, metavar="NAME",
+        help="settings to start from, listed by train --help (default small, or that of the --settings file)",
+    )  # fmt: skip
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="YAML file of settings that all rows share")
     parser.add_argument(
-        "--seeds", default="0", metavar="A,B", help="training seeds (default 0); the first of all rows first"
-    )
-    parser.add_argument("--budget", type=int, metavar="N", help="iterations of each cell (default: the preset's)")
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+        "--seeds", default="0", metavar="A,B",
+        help="training seeds, in place of --seed: every row is trained once with each; more seeds give more reliable "
+        "differences (default 0)",
+    )  # fmt: skip
+    parser.add_argument("--budget", type=int, metavar="N", help="iterations of each training (default: the preset's)")
+    split_argument(parser)
     parser.add_argument(
-        "--selection",
-        default="last",
-        choices=("last", "validation", "test_best_legacy"),
-        help="which checkpoint is scored; test_best_legacy shows the field's habit beside the last (default last)",
-    )
+        "--selection", default="last", choices=("last", "validation", "test_best_legacy"),
+        help="checkpoint to score: the last, the best on validation people, or test_best_legacy: the last, and beside "
+        "it the best on the test people, as many papers report (default last)",
+    )  # fmt: skip
     parser.add_argument(
-        "--at-once", type=int, default=2, metavar="N", help="cells side by side, one thread each (default 2)"
-    )
+        "--at-once", type=int, default=2, metavar="N",
+        help="trainings at the same time, with one thread each unless --threads is given (default 2)",
+    )  # fmt: skip
     parser.add_argument(
-        "--mix-machines", action="store_true", help="finish a seed on another machine than it was begun on"
-    )
-    parser.add_argument("--table-only", action="store_true", help="run nothing; write the tables of what is done")
+        "--mix-machines", action="store_true",
+        help="finish a seed on another machine, whose different rounding acts like another seed (default: refuse)",
+    )  # fmt: skip
+    parser.add_argument("--table-only", action="store_true", help="train nothing; write the tables of finished runs")
     settings_arguments(parser)
 
 
@@ -78,7 +82,7 @@ def base_of(args: argparse.Namespace, shared: Mapping[str, str]) -> Base:
 def run_grid(
     args: argparse.Namespace, name: str, rows: Sequence[Row], base: Base, curves: Curves | None = None
 ) -> None:
-    """Plans the cells, runs those that are not done, publishes NAME.json, .md, .csv, .html and pictures after each."""
+    """Runs the cells that are not done, and after each writes NAME.json, .md, .csv, .html and pictures."""
     from duskmatch.cli import check_at_once, console
     from duskmatch.experiments.grids.cells import Scoring
     from duskmatch.experiments.grids.grid import make_grid, plan_study
@@ -99,18 +103,18 @@ def run_grid(
     console.result(document.model_dump(mode="json"), lambda _: in_markdown(document).rstrip())
     if failed:
         first = next(iter(failed.values()))
-        raise TrainingError(f"cells that are not done: {len(failed)}, the first: {first}; run the same command again")
+        raise TrainingError(f"cells that failed: {len(failed)}, the first: {first}; run the same command again")
 
 
 def run_waiting(cells: Sequence[Cell], study: Study, at_once: int, on_end: Callable[[], object]) -> dict[str, str]:
-    """Runs the cells; returns the reasons of those that failed, by its folder's path."""
+    """Runs the cells; returns why each failed one did, by the path of its folder."""
     from duskmatch.cli import console
 
     console.say(f"{len(cells)} of {len(study.grid.queue())} cells to run, {at_once} at once: {study.out}")
     try:
         failed = run_with_progress(cells, study.scoring, at_once, on_end)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command goes on from what is done") from None
+        raise KeyboardInterrupt("run the same command again to continue") from None
     done = {str(cell.folder) for cell in cells if cell.result_path(study.scoring.split).is_file()}
     return {folder: why for folder, why in failed.items() if folder not in done}  # another process may have done it
 
@@ -124,7 +128,7 @@ def run_with_progress(
     from duskmatch.experiments.grids.queue import run_cells
 
     with console.progress() as bar:
-        whole = bar.add_task("cells", total=len(cells), note="")
+        all_cells = bar.add_task("cells", total=len(cells), note="")
         tasks: dict[Path, Any] = {}
 
         def on_step(cell: Cell, done: int, total: int) -> None:
@@ -132,13 +136,13 @@ def run_with_progress(
                 tasks[cell.folder] = bar.add_task(escape(f"{cell.row}, seed {cell.seed}"), total=total, note="")
             bar.update(tasks[cell.folder], completed=done)
 
-        def ended(cell: Cell, why: str | None) -> None:
+        def on_cell_end(cell: Cell, why: str | None) -> None:
             if cell.folder in tasks:
                 bar.remove_task(tasks.pop(cell.folder))
-            bar.advance(whole)
+            bar.advance(all_cells)
             console.say(
                 f"{'done' if why is None else 'NOT done'}: {cell.row}, seed {cell.seed}{': ' + why if why else ''}"
             )
             on_end()
 
-        return run_cells(cells, scoring, at_once=at_once, on_step=on_step, on_end=ended)
+        return run_cells(cells, scoring, at_once=at_once, on_step=on_step, on_end=on_cell_end)

@@ -1,4 +1,4 @@
-"""`duskmatch ingest`: tracklets out of a video with a tracker's boxes."""
+"""`duskmatch ingest`: cuts tracklets out of a video, given the boxes of a tracker."""
 
 from __future__ import annotations
 
@@ -11,39 +11,38 @@ N = TypeVar("N", int, float)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", type=Path, help="the video file, or a folder of numbered pictures")
-    parser.add_argument("--boxes", metavar="MOT.txt", type=Path, required=True, help="frame,id,x,y,w,h,confidence,...")
-    parser.add_argument("--modality", choices=("visible", "infrared"), required=True, help="what the camera sees by")
-    parser.add_argument("--camera", metavar="N", type=int, required=True, help="the camera's number")
-    parser.add_argument("--out", metavar="TRACKLETS", type=Path, required=True, help="a new or empty folder")
-    parser.add_argument("--split-halves", action="store_true", help="each track's halves to OUT/first and OUT/second")
+    add = parser.add_argument
+    add("video", metavar="VIDEO", type=Path, help="a video file, or a folder of numbered pictures")
+    add(
+        "--boxes", metavar="MOT.txt", type=Path, required=True,
+        help="a box a line: frame,id,x,y,w,h,confidence,class,...",
+    )  # fmt: skip
+    add("--modality", choices=("visible", "infrared"), required=True, help="kind of camera")
+    add("--camera", metavar="N", type=int, required=True, help="number of the camera, written as camid")
+    add("--out", metavar="TRACKLETS", type=Path, required=True, help="folder to write; must be new or empty")
+    add("--split-halves", action="store_true", help="write halves of each track to OUT/first and OUT/second")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--scale", metavar="SX[,SY]", type=pair_of_floats, help="what the boxes are multiplied by")
-    size.add_argument("--boxes-size", metavar="WxH", type=pair_of_ints, help="the picture size the boxes were made for")
-    parser.add_argument(
-        "--pixels-from", choices=(0, 1), type=int, default=1, help="number of the boxes' first pixel (default 1)"
+    size.add_argument("--scale", metavar="SX[,SY]", type=pair_of_floats, help="factor for all boxes (default 1)")
+    size.add_argument(
+        "--boxes-size", metavar="WxH", type=pair_of_ints, help="picture size for which the boxes were made"
     )
-    parser.add_argument("--max-gap", metavar="N", type=int, default=30, help="empty frames that end a track (30)")
-    parser.add_argument("--min-frames", metavar="N", type=int, default=1, help="shorter tracks are dropped (default 1)")
-    parser.add_argument("--drop-outside", action="store_true", help="drop boxes outside the picture")
-    parser.add_argument(
-        "--class",
-        dest="classes",
-        metavar="N",
-        type=int,
-        action="append",
-        default=[],
-        help="only boxes with this number in column 8 (once or more)",
-    )
-    parser.add_argument("--min-confidence", metavar="X", type=float, help="drop boxes below it (column 7); 0 keeps all")
-    parser.add_argument("--levels", metavar="LOW,HIGH", type=low_high, help="black and white of 16-bit grey")
-    parser.add_argument("--fps", metavar="N", type=float, help="frames a second, where the video holds no times")
-    parser.add_argument("--png", action="store_true", help="write PNG; the default is JPEG of quality 95")
-    parser.add_argument("--overwrite", action="store_true", help="remove what lies in OUT first")
+    add("--pixels-from", choices=(0, 1), type=int, default=1, help="0 if boxes count pixels from 0 (default 1)")
+    add("--max-gap", metavar="N", type=int, default=30, help="frames without a box that a track may span (default 30)")
+    add("--min-frames", metavar="N", type=int, default=1, help="drop tracks of fewer frames (default 1)")
+    add("--drop-outside", action="store_true", help="drop boxes wholly outside the picture (default: refuse them)")
+    add(
+        "--class", dest="classes", metavar="N", type=int, action="append", default=[],
+        help="keep only boxes with this number in column 8; may be given several times (default: keep all)",
+    )  # fmt: skip
+    add("--min-confidence", metavar="X", type=float, help="drop boxes whose confidence (column 7) is below X")
+    add("--levels", metavar="LOW,HIGH", type=low_high, help="values of 16-bit grey that become black and white")
+    add("--fps", metavar="N", type=float, help="frames per second of a video without times")
+    add("--png", action="store_true", help="write PNG (default: JPEG of quality 95)")
+    add("--overwrite", action="store_true", help="empty OUT first")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints what became of the boxes."""
+    """Cuts the tracklets and prints how many boxes were used, clipped and dropped."""
     from duskmatch.cli import console
     from duskmatch.data.cutting import Cut
     from duskmatch.data.video import ingest
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show(account: dict[str, Any]) -> str:
-    """The account in words: every box is in it once."""
+    """The account as text; it counts every box once."""
     boxes = account["boxes"]
     why = "; ".join(f"{n} {reason}" for reason, n in boxes["dropped_why"].items())
     lines = [
@@ -95,19 +94,19 @@ def show(account: dict[str, Any]) -> str:
 
 
 def pair_of_floats(text: str) -> tuple[float, float]:
-    """The two factors of `0.5` or `0.5,0.4`."""
+    """The horizontal and vertical factors of `0.5` or `0.5,0.4`."""
     across, _, down = text.partition(",")
     return _pair(float, across, down or across, f"must be SX or SX,SY, like 0.5 or 0.5,0.4; got {text!r}")
 
 
 def low_high(text: str) -> tuple[float, float]:
-    """The two values of `7000,9000`."""
+    """The lower and upper value of `7000,9000`."""
     low, _, high = text.partition(",")
     return _pair(float, low, high, f"must be LOW,HIGH, like 7000,9000; got {text!r}")
 
 
 def pair_of_ints(text: str) -> tuple[int, int]:
-    """The two sizes of `1920x1080`."""
+    """The width and height of `1920x1080`."""
     width, _, height = text.lower().partition("x")
     return _pair(int, width, height, f"must be WxH, like 1920x1080; got {text!r}")
 

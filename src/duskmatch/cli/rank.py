@@ -1,4 +1,4 @@
-"""`duskmatch rank RUN --query T --gallery T --camera-rule R --out DIR`: who is nearest, as a table and as pictures."""
+"""`duskmatch rank RUN --query T --gallery T --camera-rule R --out DIR`: nearest entries, as table and pictures."""
 
 from __future__ import annotations
 
@@ -27,32 +27,28 @@ COLUMNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.embed import engine_arguments
+    from duskmatch.cli.embed import bad_frame_argument, engine_arguments
     from duskmatch.records import CAMERA_RULES, MODALITIES
 
-    parser.add_argument("run", type=Path, metavar="RUN", help="a trained run, or an exported folder")
-    parser.add_argument(
-        "--query", required=True, metavar="TRACKLETS", help="whom to look for, or pictures of one person"
-    )
-    parser.add_argument(
-        "--gallery", required=True, metavar="TRACKLETS", help="where to look, or pictures of one person"
-    )
-    for side in ("query", "gallery"):
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run or an export")
+    for side, what in (("query", "people to look for"), ("gallery", "people to look among")):
         parser.add_argument(
-            f"--{side}-modality",
-            choices=MODALITIES,
-            help=f"the modality of --{side}, where it is a picture or a folder of pictures without a table",
-        )
+            f"--{side}", required=True, metavar="TRACKLETS",
+            help=f"{what}: TRACKLETS as in `embed`, a picture, or a folder of pictures of one person",
+        )  # fmt: skip
+        parser.add_argument(
+            f"--{side}-modality", choices=MODALITIES,
+            help=f"modality of --{side}: required for a picture or a folder of pictures, and only allowed there",
+        )  # fmt: skip
     parser.add_argument(
-        "--camera-rule",
-        required=True,
-        choices=CAMERA_RULES,
-        help="whether a person's entries from the query's own camera are left out",
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--top", type=int, default=10, metavar="K", help="how many hits for each query (default 10)")
+        "--camera-rule", required=True, choices=CAMERA_RULES,
+        help="entries removed from each query's gallery: none, the query's person from the query's camera, or for "
+        "queries from camera 3 all of camera 2",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write; must be new or empty")
+    parser.add_argument("--top", type=int, default=10, metavar="K", help="hits listed for each query (default 10)")
     engine_arguments(parser)
-    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
+    bad_frame_argument(parser)
     parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
 
 
@@ -72,17 +68,17 @@ def run(args: argparse.Namespace) -> None:
     inputs = [args.run, *(split_spec(spec)[0] for spec in (args.query, args.gallery))]
     check_folder(args.out, overwrite=args.overwrite, inputs=inputs)
     set_threads(args.threads)
-    sought = side_of(args.query, args.query_modality, "--query-modality")
-    searched = side_of(args.gallery, args.gallery_modality, "--gallery-modality")
-    strangers = videos_apart(args.query, args.gallery)
-    if strangers:  # a track's number says nothing outside its video: nobody is known
-        sought, searched = ([replace(t, pid=-1) for t in side] for side in (sought, searched))
+    queries = side_of(args.query, args.query_modality, "--query-modality")
+    entries = side_of(args.gallery, args.gallery_modality, "--gallery-modality")
+    unrelated = unrelated_pids(args.query, args.gallery)
+    if unrelated:  # a tracker's numbers mean nothing outside their video
+        queries, entries = ([replace(t, pid=-1) for t in side] for side in (queries, entries))
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
     with claimed(args.out, overwrite=args.overwrite) as out:
-        query, account = embed_with_progress(embedder, sought, "embedding queries")
-        gallery, of_gallery = embed_with_progress(embedder, searched, "embedding gallery")
+        query, account = embed_with_progress(embedder, queries, "embedding queries")
+        gallery, of_gallery = embed_with_progress(embedder, entries, "embedding gallery")
         account.add(of_gallery)
         ranking = rank(query, gallery, camera_rule=args.camera_rule, k=args.top)
         rows = table(query, gallery, ranking)
@@ -90,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
         synthetic = is_synthetic(args.query) or is_synthetic(args.gallery)
         title = f"{'SYNTHETIC data: ' if synthetic else ''}nearest to each query, by {args.run.resolve().name}"
         pages = ranked_strips(
-            out, query, gallery, ranking, _by_name(sought), gallery_tracklets=_by_name(searched),
+            out, query, gallery, ranking, _by_name(queries), gallery_tracklets=_by_name(entries),
             title=title[0].upper() + title[1:], note=_small_print(embedder, len(query), len(gallery)),
         )  # fmt: skip
         outcome: dict[str, Any] = {
@@ -110,13 +106,13 @@ def run(args: argparse.Namespace) -> None:
             scores = score(query, gallery, camera_rule=args.camera_rule)
             outcome |= {"rank1": scores.rank1, "mAP": scores.mean_average_precision, "n_left_out": scores.n_left_out}
         except EvaluationError as error:
-            outcome["not_scored"] = strangers or str(error)  # people without known pids can be ranked, not scored
+            outcome["not_scored"] = unrelated or str(error)  # people without known pids can be ranked, not scored
         write_json(out / "ranking.json", {**outcome, "ranking": rows})
     console.result(outcome, words)
 
 
 def side_of(spec: str, modality: Modality | None, flag: str) -> list[Tracklet]:
-    """The tracklets that `spec` names; a picture, or a folder of one person's pictures, is one of `modality`."""
+    """The tracklets that `spec` names; a picture, or a folder of one person's pictures, becomes one tracklet."""
     from duskmatch.cli.embed import tracklets_of
     from duskmatch.data import loose_pictures
     from duskmatch.errors import SettingsError
@@ -124,16 +120,18 @@ def side_of(spec: str, modality: Modality | None, flag: str) -> list[Tracklet]:
 
     pictures = loose_pictures(spec)
     if pictures and modality is None:
-        raise SettingsError(f"{spec} has no table that says what its pictures are; pass {flag} visible or infrared")
+        raise SettingsError(f"nothing says which modality {spec} is; pass {flag} visible or infrared")
     if not pictures and modality is not None:
-        raise SettingsError(f"{flag} is for pictures without a table; {spec} holds none; leave it out")
+        raise SettingsError(
+            f"{flag} is for a picture or a folder without tracklets.csv; {spec} is neither; leave it out"
+        )
     if modality is None:
         return tracklets_of(spec)
     return [Tracklet(pictures, -1, -1, modality, Path(spec).resolve().name)]
 
 
 def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
-    """The sizes of both sides and where the model comes from."""
+    """The sizes of both sides, and the method, checkpoint and training data of the model."""
     from duskmatch.pictures.compared import trained_on
 
     return (
@@ -142,19 +140,19 @@ def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
     )
 
 
-def videos_apart(query: str, gallery: str) -> str | None:
-    """A sentence where both sides were cut out of videos, and not of the same one: their pids are track numbers."""
-    ways = [_ingested(query), _ingested(gallery)]
-    if None in ways or ways[0] == ways[1]:
+def unrelated_pids(query: str, gallery: str) -> str | None:
+    """A sentence for the user if the two sides come from different videos, whose pids are track numbers; else None."""
+    accounts = [_ingest_account(query), _ingest_account(gallery)]
+    if None in accounts or accounts[0] == accounts[1]:
         return None
     return (
-        f"the pids of {query} and {gallery} are track numbers of two videos and say nothing of each other; to score, "
-        "number the people alike in both tracklets.csv and remove both ingest.json"
+        f"the pids of {query} and {gallery} are track numbers of two videos, so equal pids are not the same person; to "
+        "score, give each person one pid in both tracklets.csv and remove both ingest.json"
     )
 
 
-def _ingested(spec: str) -> str | None:
-    """The account that `ingest` left beside TRACKLETS (its halves lie one folder below); None where there is none."""
+def _ingest_account(spec: str) -> str | None:
+    """The text of the ingest.json of TRACKLETS (of halves of tracks: one folder above); None if there is none."""
     from duskmatch.data import split_spec
 
     folder, side = split_spec(spec)
@@ -170,7 +168,7 @@ def _by_name(tracklets: list[Tracklet]) -> dict[str, Tracklet]:
 
 
 def table(query: Embeddings, gallery: Embeddings, ranking: Ranking) -> list[dict[str, Any]]:
-    """One row for each query and place, best first."""
+    """The rows of ranking.csv: one for each query and rank, nearest first."""
     rows = []
     for q in range(len(query)):
         for place, g in enumerate(ranking.indices[q]):

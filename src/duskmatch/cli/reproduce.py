@@ -1,4 +1,4 @@
-"""`duskmatch reproduce WHAT`: one file for each WHAT, loaded when it is called."""
+"""`duskmatch reproduce WHAT`: the paper's tables, and experiments on trained runs; one file for each WHAT."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ EXAMPLES = {
     "motion": "duskmatch reproduce motion run --data people --out motion",
     "probes": "duskmatch reproduce probes run --data people --out probes",
 }
-# What -> what it does. The file is cli/reproduce_WHAT.py, of both tables reproduce_tables.py.
+# WHAT -> what it does. Its file is cli/reproduce_WHAT.py; both tables are in reproduce_tables.py.
 EXPERIMENTS = {
-    "table1": "the paper's Table I: eight variants, the same budget and seeds",
-    "table2": "the paper's Table II: six compared methods and the main one, the same budget and seeds",
-    "counterfactual": "the same people on the same walks with one factor changed: what is found, what moves",
-    "motion": "the same clips in order, shuffled, reversed, as one frame: is motion used?",
-    "probes": "what linear probes read of camera, view, background and modality at each layer",
+    "table1": "train and score the eight variants of the paper's Table I",
+    "table2": "train and score the methods of the paper's Table II",
+    "counterfactual": "generate the test people of a Duskwalk set again with one factor changed (view, pose, ...), and "
+    "measure how often they are still found and how far their embeddings move",
+    "motion": "score clips with their frames in order, shuffled, reversed, or one repeated: does a model use motion?",
+    "probes": "measure how well linear probes read camera, view, background and modality from each layer",
 }
-TABLES = ("table1", "table2")  # which have --seeds instead of --seed
+TABLES = ("table1", "table2")  # they take --seeds instead of --seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli import Parser, add_command, common_arguments
 
-    # Left out here, a common flag keeps what stands before WHAT, or its default.
-    parser.set_defaults(seed=None)  # not given, which a table must know
+    # SUPPRESS: a common flag that is not given after WHAT keeps its value from before WHAT, or its default.
+    parser.set_defaults(seed=None)  # None: not given; the tables refuse a --seed that is given
     common = common_arguments(argument_default=argparse.SUPPRESS)
     for action in common._actions:
         action.default = argparse.SUPPRESS
@@ -57,18 +58,17 @@ def module(name: str) -> Any:
 
 
 def result_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    """The flags of an experiment that writes NAME.json, .md and .png on RUNs and the people of one split."""
+    """Adds the flags of an experiment that examines RUNs on one split and writes NAME.json, .md and .png."""
     from duskmatch.cli.evaluate import split_arguments
 
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"for {name}.json, .md and .png")
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier call wrote there")
-    parser.add_argument("--names", metavar="A,B", help="what to call each RUN (default: the end of its path)")
-    parser.add_argument("--split", choices=("test", "validation"), default="test", help="whose people (default test)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=f"folder for {name}.json, .md and .png")
+    parser.add_argument("--overwrite", action="store_true", help="replace these files if they exist")
+    parser.add_argument("--names", metavar="A,B", help="names of the RUNs (default: the end of each path)")
     split_arguments(parser)
 
 
 def check_runs(args: argparse.Namespace, name: str, embedders: Iterable[Embedder], sets: Collection[Dataset]) -> None:
-    """Refuses RUNs that were trained on another split than the sets are read by, and an --out that holds results."""
+    """Refuses RUNs that were trained under another protocol (`check_split`), and an --out that holds results."""
     from duskmatch.cli.evaluate import check_split
     from duskmatch.experiments.publish import check_place
 
@@ -78,8 +78,8 @@ def check_runs(args: argparse.Namespace, name: str, embedders: Iterable[Embedder
     check_place(args.out, [f"{name}.{kind}" for kind in ("json", "md", "png")], overwrite=args.overwrite)
 
 
-def published(out: Path, name: str, document: Part, table: str, charts: list[DotChart]) -> None:
-    """Writes NAME.png, NAME.md and NAME.json, and shows the table."""
+def publish_result(out: Path, name: str, document: Part, table: str, charts: list[DotChart]) -> None:
+    """Writes NAME.png, NAME.md and NAME.json, and prints the table."""
     from duskmatch.cli import console
     from duskmatch.experiments.publish import publish
     from duskmatch.pictures.dots import save_dots

@@ -1,4 +1,4 @@
-"""`duskmatch reproduce counterfactual RUN ... --data DATASET --out DIR`: one factor changed, the rest as it was."""
+"""`duskmatch reproduce counterfactual RUN ... --data DATASET --out DIR`: scores on people with one factor changed."""
 
 from __future__ import annotations
 
@@ -18,36 +18,39 @@ SEVERITIES = (1, 2, 3, 4)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
 
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, or exported folders")
-    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="a Duskwalk set, unchanged")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new, empty, or to go on with")
-    parser.add_argument("--names", metavar="A,B", help="names of the RUNs (default: what tells their paths apart)")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of trained runs or exports")
     parser.add_argument(
-        "--factors", metavar="A,B", default=",".join(FACTORS), help=f"of {', '.join(FACTORS)} (default all)"
+        "--data", type=Path, required=True, metavar="DATASET", help="a Duskwalk set made without --vary"
     )
     parser.add_argument(
-        "--severities", metavar="1,2", default=",".join(map(str, SEVERITIES)), help="from 1 to 4 (default all)"
+        "--out", type=Path, required=True, metavar="DIR",
+        help="folder for generated pictures and results: new, empty, or that of an earlier call, which is continued",
+    )  # fmt: skip
+    parser.add_argument("--names", metavar="A,B", help="names of the RUNs (default: the end of each path)")
+    parser.add_argument(
+        "--factors", metavar="A,B", default=",".join(FACTORS),
+        help=f"factors to change, one at a time: {', '.join(FACTORS)} (default all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--severities", metavar="1,2", default=",".join(map(str, SEVERITIES)),
+        help="steps by which each factor is changed, 1 (least) to 4 (default all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--people", type=int, metavar="N", help="use only the first N test people (default 40, or all if fewer)"
     )
     parser.add_argument(
-        "--people",
-        type=int,
-        metavar="N",
-        help="film the first N test people (default 40, or all where there are fewer)",
+        "--processes", type=int, metavar="N", help="processes that generate pictures (default: one a core, at most 8)"
     )
     parser.add_argument(
-        "--processes", type=int, metavar="N", help="for filming (default: one for each core, 8 at most)"
-    )
-    parser.add_argument(
-        "--keep-films",
-        action="store_true",
-        help="keep the films' pictures (default: deleted after use, made again at need)",
-    )
+        "--keep-films", action="store_true",
+        help="keep the generated pictures (default: delete them once embedded, and generate them again if needed)",
+    )  # fmt: skip
     engine_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Asks, shows progress, prints the shift and rank-1 of each RUN."""
+    """Runs the test with a progress bar; prints the shift and rank-1 of each RUN."""
     from duskmatch.cli import console
     from duskmatch.experiments.counterfactual.experiment import Listener, Request, counterfactual
     from duskmatch.machine import set_threads
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         embedder_options={"device": args.device, "engine": args.engine, "precision": args.precision},
     )
     with console.progress() as bar:
-        task = bar.add_task("counterfactuals", total=None, note="", visible=False)  # until something is to be done
+        task = bar.add_task("counterfactuals", total=None, note="", visible=False)  # until work begins
         listener = Listener(
             on_piece=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
             on_work=lambda what, done, total: bar.update(task, note=f"{what}, {done} of {total}", visible=True),
@@ -95,4 +98,4 @@ def numbers_of(text: str) -> list[int]:
 def words(document: Counterfactual, out: Path) -> str:
     from duskmatch.experiments.counterfactual.words import short_words
 
-    return f"{short_words(document)}\n\nlook at  {out}/counterfactual.html"
+    return f"{short_words(document)}\n\npage: {out}/counterfactual.html"

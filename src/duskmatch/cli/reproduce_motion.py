@@ -1,4 +1,4 @@
-"""`duskmatch reproduce motion`: does a model use motion? Frames in order, shuffled, one of them, reversed."""
+"""`duskmatch reproduce motion`: tests if models use motion, by clips whose frames are put in other orders."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
     from duskmatch.cli.reproduce import result_arguments
 
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs, or exported folders")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of trained runs or exports")
     parser.add_argument(
-        "--data",
-        nargs="+",
-        action="extend",
-        type=Path,
-        required=True,
-        metavar="DATASET",
-        help="data sets, twins sets among them",
-    )
+        "--data", nargs="+", action="extend", type=Path, required=True, metavar="DATASET",
+        help="data sets to score on; one made with `synth --twins` is also scored within each group of four twins",
+    )  # fmt: skip
     parser.add_argument(
-        "--twins",
-        nargs="+",
-        action="extend",
-        type=Path,
-        default=[],
-        metavar="DATASET",
-        help="more of them, refused if without twins",
-    )
+        "--twins", nargs="+", action="extend", type=Path, default=[], metavar="DATASET",
+        help="more data sets, each of which must hold twins",
+    )  # fmt: skip
     result_arguments(parser, "motion")
     engine_arguments(parser)
 
@@ -36,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import given_protocol
-    from duskmatch.cli.reproduce import check_runs, published
+    from duskmatch.cli.reproduce import check_runs, publish_result
     from duskmatch.embedding import load_embedder
     from duskmatch.experiments.motion.experiment import check_order, motion
     from duskmatch.experiments.motion.orders import ORDERS
@@ -58,4 +48,4 @@ def run(args: argparse.Namespace) -> None:
     with console.progress() as bar:
         task = bar.add_task("scoring", total=len(names) * len(sets) * len(ORDERS), note="")
         document = motion(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    published(args.out, "motion", document, motion_table(document), motion_charts(document))
+    publish_result(args.out, "motion", document, motion_table(document), motion_charts(document))

@@ -1,4 +1,4 @@
-"""`duskmatch reproduce probes`: what the layers of a network know besides the person."""
+"""`duskmatch reproduce probes`: measures what linear probes can read from each layer besides the person."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.reproduce import result_arguments
 
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="trained runs")
-    parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="whose people are looked at")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of trained runs")
     parser.add_argument(
-        "--backgrounds",
-        nargs="+",
-        action="extend",
-        type=Path,
-        default=[],
-        metavar="DIR",
-        help="the same walks before other places: synth --vary background",
+        "--data", type=Path, required=True, metavar="DATASET", help="data set whose people are embedded"
     )
+    parser.add_argument(
+        "--backgrounds", nargs="+", action="extend", type=Path, default=[], metavar="DIR",
+        help="the same test people before other backgrounds, made with `synth --vary background`; required to probe "
+        "for the background",
+    )  # fmt: skip
     result_arguments(parser, "probes")
 
 
 def run(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.evaluate import given_protocol
-    from duskmatch.cli.reproduce import check_runs, published
+    from duskmatch.cli.reproduce import check_runs, publish_result
     from duskmatch.embedding.layers import LAYERS, load_whole
     from duskmatch.experiments.probes.experiment import probes
     from duskmatch.experiments.probes.places import with_places
@@ -45,4 +43,4 @@ def run(args: argparse.Namespace) -> None:
     with console.progress() as bar:
         task = bar.add_task("probing", total=len(names) * len(LAYERS), note="")
         document = probes(embedders, sets, split=args.split, seed=args.seed, on_step=lambda: bar.advance(task))
-    published(args.out, "probes", document, probes_table(document), probes_charts(document))
+    publish_result(args.out, "probes", document, probes_table(document), probes_charts(document))

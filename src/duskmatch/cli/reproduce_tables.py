@@ -1,4 +1,4 @@
-"""`duskmatch reproduce table1` and `table2`: the paper's tables on one data set, resumable, with paired differences."""
+"""`duskmatch reproduce table1` and `table2`: trains and scores the rows of the paper's tables on one data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.grids import grid_arguments
 
     grid_arguments(parser)
-    parser.add_argument("--rows", metavar="A,B", help="some of the table's rows by name (default all)")
+    parser.add_argument("--rows", metavar="A,B", help="run only these rows, by name (default all)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""`duskmatch sweep --loss.attack_weight 0.1,1,9`: one setting at a time at several values, or rows from a file."""
+"""`duskmatch sweep --loss.attack_weight 0.1,1,9`: varies one setting at a time, or runs rows from a file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     grid_arguments(parser)
     parser.add_argument(
-        "--rows", type=Path, metavar="FILE", help="YAML rows, `name: {section.key: value}`, instead of lists"
-    )
-    parser.set_defaults(seed=None)  # not given: see --seeds
-    parser.add_argument("--name", default="sweep", metavar="NAME", help="of the files in DIR (default sweep)")
+        "--rows", type=Path, metavar="FILE",
+        help="YAML file of rows, `name: {section.key: value}`, in place of a setting with several values",
+    )  # fmt: skip
+    parser.set_defaults(seed=None)  # --seeds takes its place
+    parser.add_argument("--name", default="sweep", metavar="NAME", help="name of the files in DIR (default sweep)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def reference_values(base: Base) -> dict[str, Any]:
-    """Every setting's value where no row changes it, by its dotted name."""
+    """The settings that every row starts from: dotted name -> value."""
     from duskmatch.experiments.grids.earlier import values_of
     from duskmatch.experiments.grids.grid import settings_of
     from duskmatch.experiments.grids.variants import Row

@@ -1,4 +1,4 @@
-"""`duskmatch synth`: writes a Duskwalk data set."""
+"""`duskmatch synth`: generates a Duskwalk data set."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ TWINS = ("gait_twins", "look_twins", "part_twins")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty")
-    parser.add_argument("--preset", choices=PRESETS, required=True, help="how many people, how large, how hard")
-    parser.add_argument("--vary", choices=FACTORS, help="film the test people again with this factor changed")
-    parser.add_argument("--severity", type=int, choices=range(5), help="by how many steps --vary changes it")
-    parser.add_argument("--twins", choices=TWINS, help="test people in fours that differ in one thing only")
-    parser.add_argument("--test-people", type=int, metavar="N", help="film the first N test people and nobody else")
-    parser.add_argument("--size", metavar="HxW", help="pictures of this size in pixels (default: the preset's)")
-    parser.add_argument("--overwrite", action="store_true", help="replace what lies in OUT")
-    parser.add_argument("--processes", type=int, default=None, help="processes (default: one for each core, 8 at most)")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be new or empty")
+    parser.add_argument("--preset", choices=PRESETS, required=True, help="size and difficulty of the set")
+    parser.add_argument("--vary", choices=FACTORS, help="generate only the test people, with this factor changed")
+    parser.add_argument("--severity", type=int, choices=range(5), help="steps by which --vary changes it, 0 for none")
+    parser.add_argument("--twins", choices=TWINS, help="test people in groups of four who differ in one thing only")
+    parser.add_argument("--test-people", type=int, metavar="N", help="generate only the first N test people")
+    parser.add_argument("--size", metavar="HxW", help="height and width of pictures in pixels (default: the preset's)")
+    parser.add_argument("--overwrite", action="store_true", help="empty OUT first")
+    parser.add_argument(
+        "--processes", type=int, default=None, help="parallel processes (default one a core, at most 8)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -53,7 +55,7 @@ def generate_with_progress(out: Path, **options: Any) -> dict[str, Any]:
     from duskmatch.synthetic import generate
 
     with console.progress() as bar:
-        task = bar.add_task("filming", total=None, note="frames")
+        task = bar.add_task("generating", total=None, note="frames")
         return generate(out, on_progress=lambda done, total: bar.update(task, completed=done, total=total), **options)
 
 

@@ -1,4 +1,4 @@
-"""`duskmatch train --data DATASET --preset P --out RUN`: trains, and goes on where it was stopped."""
+"""`duskmatch train --data DATASET --preset P --out RUN`: trains a model, or resumes an interrupted training."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.evaluate import protocol_argument
     from duskmatch.config import PRESETS
 
-    parser.add_argument("--data", type=Path, metavar="DATASET", help="a data set of any known layout")
+    parser.add_argument("--data", type=Path, metavar="DATASET", help="folder of the data set")
     protocol_argument(parser)
     parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        metavar="NAME",
-        help=f"where the settings start, of {', '.join(PRESETS)} (default small, or what the settings file names)",
-    )
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file with settings to change")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="the folder to write")
-    parser.add_argument("--resume", action="store_true", help="go on with the RUN in --out")
+        "--preset", choices=PRESETS, metavar="NAME",
+        help=f"settings to start from: {', '.join(PRESETS)} (default small, or that of the --settings file)",
+    )  # fmt: skip
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="YAML file of settings that replace the preset's")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder to write; must be new or empty")
+    parser.add_argument("--resume", action="store_true", help="continue the interrupted training in RUN")
     parser.add_argument("--overwrite", action="store_true", help="empty RUN first")
-    parser.add_argument("--print_config", action="store_true", help="print every setting as YAML and leave")
-    parser.set_defaults(seed=None)  # not given: the settings file's, or 0
+    parser.add_argument("--print_config", action="store_true", help="print all settings as YAML and exit")
+    parser.set_defaults(seed=None)  # None: the settings file's seed, or 0
     settings_arguments(parser)
 
 
 def settings_arguments(parser: argparse.ArgumentParser) -> None:
-    """Every setting as a flag."""
+    """Adds a flag --section.key for every setting, hidden in --help."""
     from duskmatch.config import known_keys
 
-    group = parser.add_argument_group("settings", "any of them as --section.key VALUE; see train --print_config")
+    group = parser.add_argument_group(
+        "settings", "any setting as --section.key VALUE; `duskmatch train --print_config` lists them"
+    )
     for key in known_keys():
         if "." in key:
             group.add_argument(f"--{key}", metavar="VALUE", help=argparse.SUPPRESS, dest=f"set:{key}")
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, str]:
-    """The settings named on the command line, by their dotted names."""
+    """The settings given on the command line: dotted name -> text."""
     return {key[4:]: value for key, value in vars(args).items() if key.startswith("set:") and value is not None}
 
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     if args.data is None or args.out is None:
         raise SettingsError("train needs --data DATASET and --out RUN")
     if args.resume and args.overwrite:
-        raise SettingsError("--resume goes on with RUN and --overwrite empties it; pass one of them")
+        raise SettingsError("--resume continues RUN and --overwrite empties it; pass only one of them")
     pick_device(args.device)
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     check_imagenet(settings.model)
 
     dataset = open_dataset(args.data, **given_protocol(args))
-    first = os.environ.get("RANK", "0") == "0"  # torchrun starts many; one of them speaks and prepares the folder
+    first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes one prints and prepares the folder
     if not first:
         console.setup(quiet=True, verbose=False, as_json=args.json)
     console.say(f"training on {dataset.name} with {threads} threads ({describe()}), preset {settings.preset}")
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
-    """Preset, file and overrides of one command line; on --resume the RUN's own settings."""
+    """The settings of a command line: preset, file and overrides, or with --resume the RUN's own."""
     from duskmatch.config import file_preset, load_settings, read_settings
 
     overrides = [f"{key}={value}" for key, value in given_settings(args).items()]
@@ -94,7 +94,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
         settings = read_settings(args.out / "settings.yaml")
         if args.preset not in (None, settings.preset):
             raise SettingsError(
-                f"{args.out} was begun with --preset {settings.preset}; got {args.preset}; leave it out"
+                f"{args.out} was started with --preset {settings.preset}; got {args.preset}; leave out --preset"
             )
         check_as_begun(args, settings, overrides)
         return settings
@@ -103,21 +103,21 @@ def settings_from(args: argparse.Namespace) -> Settings:
 
 
 def check_as_begun(args: argparse.Namespace, settings: Settings, overrides: list[str]) -> None:
-    """Refuses a setting on the command line of --resume that is not the RUN's own."""
+    """Refuses a setting on the command line of --resume that differs from the RUN's own."""
     from duskmatch.config import changed_settings, differing
 
     asked = changed_settings(settings, file=args.settings, overrides=overrides, seed=args.seed)
-    for key, there, value in differing(settings, asked):
+    for key, own, value in differing(settings, asked):
         if (key, value) == ("train.precision", "auto"):
-            continue  # the RUN holds what auto was on its machine
+            continue  # the RUN holds the precision that auto meant on its machine
         raise SettingsError(
-            f"--resume goes on with the RUN's own settings; {args.out} was begun with {key} {there}; got {value}; "
+            f"--resume continues with the RUN's own settings; {args.out} was started with {key} {own}; got {value}; "
             "leave it out"
         )
 
 
 def of_protocol(args: argparse.Namespace) -> list[str]:
-    """The settings with which training on --data begins, where its protocol says how clips are drawn."""
+    """The settings that the protocol of --data prescribes: how clips are drawn. Often none."""
     data = getattr(args, "data", None)
     if not isinstance(data, Path) or not data.expanduser().is_dir():
         return []
@@ -130,22 +130,22 @@ def of_protocol(args: argparse.Namespace) -> list[str]:
 
 
 def check_run(out: Path, data: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuses a folder that is not empty, or one in which there is nothing to resume."""
+    """Refuses a folder that is not empty, or with --resume one that does not exist."""
     from duskmatch.files import check_folder
 
     if resume:
         if not out.is_dir():
-            raise OutputError(f"{out} does not exist; there is nothing to resume; leave out --resume")
+            raise OutputError(f"{out} does not exist, so there is nothing to resume; leave out --resume")
         return
     if not overwrite and (out / "settings.yaml").is_file():
-        raise OutputError(f"{out} holds a run; pass --resume to go on with it, or --overwrite to begin again")
+        raise OutputError(f"{out} holds a run; pass --resume to continue it, or --overwrite to start again")
     check_folder(out, overwrite=overwrite, inputs=[data])
 
 
 def train_with_progress(
     settings: Settings, dataset: Dataset, out: Path, *, resume: bool, device: str, overwrite: bool = False
 ) -> dict[str, Any]:
-    """Trains under a progress bar and draws the curves, also of a run that stopped early."""
+    """Trains with a progress bar and draws the curves, even if training stops early."""
     from duskmatch.cli import console
     from duskmatch.training import Watcher, train
 
@@ -161,7 +161,7 @@ def train_with_progress(
         try:
             return train(settings, dataset, out, resume=resume, overwrite=overwrite, device=device, watcher=watcher)
         except DuskmatchError:
-            bar.update(task, visible=bar.tasks[task].completed > 0)  # refused before it began: no bar of nothing
+            bar.update(task, visible=bar.tasks[task].completed > 0)  # hide the bar if no step was done
             raise
         finally:
             if bar.tasks[task].completed or resume:
@@ -169,7 +169,7 @@ def train_with_progress(
 
 
 def draw_curves(out: Path) -> None:
-    """RUN/curves.png, where there is a log to draw it from."""
+    """Writes RUN/curves.png if there is a log.csv."""
     from duskmatch.cli import console
     from duskmatch.pictures import curves
     from duskmatch.training.monitor import read_log
@@ -179,11 +179,11 @@ def draw_curves(out: Path) -> None:
     try:
         curves(read_log(out / "log.csv"), out / "curves.png")
     except (DuskmatchError, OSError) as error:
-        console.say(f"no picture of the curves: {error}")
+        console.say(f"curves.png was not written: {error}")
 
 
 def summary(row: dict[str, Any]) -> str:
-    """The few numbers that fit beside the bar."""
+    """A few figures of a log row, short enough to stand beside the progress bar."""
     parts = [f"stage {row['stage']}"] if "stage" in row else []
     for key, name in (("defense_identity", "id"), ("defense_triplet", "tri"), ("sequence_identity", "seq")):
         if key in row:

@@ -1,4 +1,4 @@
-"""Protocols (who is compared with whom), metrics, and the document that holds a score with all it needs to be read."""
+"""Protocols (which queries are searched among which gallery), metrics, re-ranking, and scores.json."""
 
 from duskmatch.evaluation.document import (
     DataFacts,

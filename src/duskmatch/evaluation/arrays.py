@@ -1,6 +1,6 @@
-"""Arrays out of other programs' files, looked at before they are read: .npz, .npy, .safetensors, .mat.
+"""Readers of arrays in .npz, .npy, .safetensors and .mat files.
 
-What a file declares is compared with its size first, and nothing pickled is read.
+Sizes that a file declares are compared with its own size before anything is read, and nothing pickled is read.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from duskmatch.errors import EvaluationError
 HEADER_KEY = "duskmatch"
 ARRAYS = ("vectors", "pids", "camids", "modalities")
 # A query and a gallery in one file, as Market-1501's programs write them.
-OF_ROLES = tuple(f"{side}_{what}" for side in ("query", "gallery") for what in ("f", "label", "cam"))
-NAMES = (*ARRAYS, *OF_ROLES)
-# Vectors of networks pack to no less than a tenth; an array of this size that packs to less than this share is a bomb.
+SIDE_ARRAYS = tuple(f"{side}_{what}" for side in ("query", "gallery") for what in ("f", "label", "cam"))
+NAMES = (*ARRAYS, *SIDE_ARRAYS)
+# A zip bomb is an array of more bytes than this that is over 50 times as large as in the file; embeddings are 10 times.
 LARGE_BYTES, MOST_PACKED = 1 << 28, 50
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -33,7 +33,7 @@ Reader = Callable[[Path], tuple[Arrays, Header]]
 
 
 def read_safetensors(path: Path) -> tuple[Arrays, Header]:
-    """The known arrays and the header under `duskmatch`; number formats that NumPy lacks become fp32."""
+    """The arrays named in NAMES, and the header under `duskmatch`; number formats that NumPy lacks become fp32."""
     with refused_if_damaged(path, "a safetensors file"), safe_open(str(path), framework="pt") as file:
         metadata = file.metadata() or {}
         arrays = {name: _tensor(path, file, name) for name in set(file.keys()) & set(NAMES)}
@@ -56,14 +56,14 @@ def _tensor(path: Path, file: Any, name: str) -> Array:
 
 
 def as_array(tensor: torch.Tensor) -> Array:
-    """A tensor's numbers in NumPy, where need be (bf16, 8-bit floats) as fp32, which holds them exactly."""
+    """The tensor as a NumPy array; bf16 and 8-bit floats become fp32, which holds them exactly."""
     known = (torch.float16, torch.float32, torch.float64)
     plain = tensor.float() if tensor.is_floating_point() and tensor.dtype not in known else tensor
     return np.asarray(plain.numpy())
 
 
 def read_npz(path: Path) -> tuple[Arrays, Header]:
-    """The known arrays of an archive that does not unpack to far more than it is."""
+    """The arrays named in NAMES, and an empty header; a zip bomb is refused."""
     with refused_if_damaged(path, "a .npz archive"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip file")
@@ -76,13 +76,13 @@ def read_npz(path: Path) -> tuple[Arrays, Header]:
 
 
 def read_npy(path: Path) -> Array:
-    """The one array of a .npy file, mapped: what it declares is compared with its size before anything is read."""
+    """The array of a .npy file, memory-mapped, which refuses a declared size beyond the file's before reading."""
     with refused_if_damaged(path, "a .npy array"):
         return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
 
 
 def read_mat(path: Path) -> tuple[Arrays, Header]:
-    """The known arrays of a MATLAB file (before 7.3): rows of labels as lists, whole numbers in floats as such."""
+    """The arrays named in NAMES of a MATLAB file (before 7.3), labels as `_flat_labels`, and an empty header."""
     from scipy.io import loadmat, whosmat
 
     with refused_if_damaged(path, "a MATLAB file"):
@@ -96,14 +96,14 @@ def read_mat(path: Path) -> tuple[Arrays, Header]:
                 _refuse_bomb(path, name, item * int(np.prod(shape, dtype=object)), path.stat().st_size)
         found = loadmat(str(path), variable_names=list(NAMES))
     return {
-        name: found[name] if name.endswith(("_f", "vectors")) else _listed(found[name])
+        name: found[name] if name.endswith(("_f", "vectors")) else _flat_labels(found[name])
         for name in NAMES
         if name in found
     }, {}
 
 
-def _listed(array: Array) -> Array:
-    """A row or column as a list; MATLAB keeps whole numbers in floats."""
+def _flat_labels(array: Array) -> Array:
+    """Labels as (n,), whole numbers as integers: MATLAB has rows or columns, and stores whole numbers as floats."""
     flat = array.reshape(-1)
     whole = (
         flat.dtype.kind == "f"
@@ -124,7 +124,7 @@ def _refuse_bomb(path: Path, name: str, unpacked: int, packed: int) -> None:
 
 @contextmanager
 def refused_if_damaged(path: Path, what: str) -> Iterator[None]:
-    """A reader's exceptions, of which a damaged file may raise any, as a refusal that names the file."""
+    """Turns any exception of a reader into an EvaluationError that names the file; damaged files may raise any."""
     try:
         yield
     except EvaluationError:

@@ -1,7 +1,7 @@
-"""The counting of `counting.py` as machine code, where numba is installed (`pip install 'duskmatch[speed]'`).
+"""The counting of `counting.py`, compiled by numba if that is installed (`pip install 'duskmatch[speed]'`).
 
-numba is imported at the first large matrix, not before. What it compiles is kept beside this file or in the user's
-cache; where neither can be written, it is compiled anew in each process. DUSKMATCH_COMPILED=off switches it off.
+numba is imported at the first large matrix, not before. Compiled code is cached beside this file or in the user's
+cache; if neither can be written, each process compiles anew. DUSKMATCH_COMPILED=off switches it off.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ log = logging.getLogger("duskmatch")
 
 VARIABLE = "DUSKMATCH_COMPILED"
 OFF = ("off", "0", "no", "false")
-# Entries of a matrix from which compiled code is worth the half second that importing numba takes.
-WORTH = 1 << 22
-# Values of a row from which it pays to gather the entries at or below the largest of them first.
-MANY = 16
+LEAST_ENTRIES = (
+    1 << 22
+)  # of a matrix; with fewer, compiled code does not save the half second that importing numba takes
+MANY_VALUES = 16  # of a row; with more, it is faster to gather the entries up to the largest value first
 
 Kernel = Callable[..., None]
 _lock = threading.Lock()
 
 
 def kernel(dtype: np.dtype[Any], entries: int) -> Kernel | None:
-    """The compiled `count_rows` for such distances; None where it is off, missing, or not worth it for so many."""
-    if entries < WORTH or switched_off():
+    """The compiled `count_rows` for this dtype; None if switched off, not installed, or the matrix is too small."""
+    if entries < LEAST_ENTRIES or switched_off():
         return None
     with _lock:
         return _kernel(np.dtype(dtype).name)
@@ -45,7 +45,9 @@ def state() -> str:
         import numba
     except Exception as error:
         return "not installed" if isinstance(error, ModuleNotFoundError) else f"broken ({str(error).splitlines()[0]})"
-    return f"numba {numba.__version__}, " + ("works" if kernel(np.dtype(np.float32), WORTH) else "does not compile")
+    return f"numba {numba.__version__}, " + (
+        "works" if kernel(np.dtype(np.float32), LEAST_ENTRIES) else "does not compile"
+    )
 
 
 def switched_off() -> bool:
@@ -54,16 +56,16 @@ def switched_off() -> bool:
 
 @cache
 def _kernel(dtype: str) -> Kernel | None:
-    """Compiled and tried once; whatever stops that, NumPy gives the same numbers, so the reason is only logged."""
+    """Compiles and tries it once. If that fails, None, and the reason is only logged: NumPy gives the same numbers."""
     try:
         import numba
 
         if getattr(numba.config, "DISABLE_JIT", False):  # Python loops would be slower than NumPy by far
             return None
-    except Exception as error:  # one that does not fit this NumPy raises what it likes
+    except Exception as error:  # one that does not fit this NumPy may raise anything
         log.debug("numba is not used: %s", error)
         return None
-    for keep in (True, False):  # no folder to keep it in, or a full disk: then without keeping
+    for keep in (True, False):  # without a cache if it cannot be written
         try:
             compiled: Kernel = numba.njit(nogil=True, cache=keep)(inspect.unwrap(count_rows))
             one = np.zeros((1, 1), dtype)
@@ -75,16 +77,16 @@ def _kernel(dtype: str) -> Kernel | None:
 
 
 def count_rows(dist, values, n, below, up_to):  # type: ignore[no-untyped-def]
-    """Fills in how many entries of each row lie below, and at or below, each of its first n values, which rise.
+    """Fills `below` and `up_to`: how many entries of each row are <, and <=, each of its first n values, which rise.
 
-    Four values at a time: LLVM turns the inner loop into vector compares, one load for eight of them. int32 keeps the
-    counts as narrow as the numbers compared.
+    Four values at a time: LLVM turns the inner loop into vector comparisons, one load for eight of them. int32 makes
+    counts as narrow as the numbers that are compared.
     """
     narrow = np.int32
     near = np.empty(dist.shape[1], dist.dtype)
     for row in range(dist.shape[0]):
         entries, last = dist[row], n[row] - 1
-        if last >= MANY:
+        if last >= MANY_VALUES:
             kept = 0
             for x in dist[row]:
                 near[kept] = x
@@ -94,7 +96,7 @@ def count_rows(dist, values, n, below, up_to):  # type: ignore[no-untyped-def]
             p1, p2, p3 = min(p0 + 1, last), min(p0 + 2, last), min(p0 + 3, last)
             v0, v1, v2, v3 = values[row, p0], values[row, p1], values[row, p2], values[row, p3]
             a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = narrow(0)
-            for place in range(len(entries)):  # with `for x in entries` LLVM makes no vectors of it
+            for place in range(len(entries)):  # LLVM does not vectorise `for x in entries`
                 x = entries[place]
                 a0, b0 = narrow(a0 + narrow(x < v0)), narrow(b0 + narrow(x <= v0))
                 a1, b1 = narrow(a1 + narrow(x < v1)), narrow(b1 + narrow(x <= v1))

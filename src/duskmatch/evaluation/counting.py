@@ -1,7 +1,7 @@
 """Counts of the entries of a row that lie below each of a few values: all that the ranks of the matches need.
 
-Three ways, each exact, so that their numbers are the same: compiled code where the extra `speed` is installed;
-comparing the row with each value where the values are few; else sorting what lies at or below the largest of them.
+There are three exact ways, with equal results: compiled code if the extra `speed` is installed; comparing the row with
+each value if the values are few; else sorting the entries up to the largest value.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from duskmatch.records import Ints
 
 Numbers = npt.NDArray[np.floating]
 
-FEW = 24  # values of a row, on average: above, comparing with each of them costs more than sorting
-BLOCK = 64  # rows compared at once: they and their comparisons stay in the second cache
-BYTE = 255  # eight counts of one byte each are added side by side in a word, up to this
+FEW = 24  # values of a row, on average; with more, comparing with each of them is slower than sorting
+BLOCK = 64  # rows compared at once: they and their comparisons fit into the L2 cache
+BYTE = 255  # words added at once: each holds eight counts of one byte, which must not overflow
 
 
 def counts(dist: Numbers, values: Numbers, n: Ints, *, whole: int) -> tuple[Ints, Ints]:
     """For each row of `dist` (q g) the number of entries below, and at or below, each of its values (q m).
 
-    Only the first n of a row's values count, and they rise; the rest of both answers means nothing. `whole` is the
-    size of the matrix that `dist` is a band of: compiled code is loaded where that is worth it.
+    Only the first n values of a row are used, which must rise; the rest of both results is undefined. `dist` is a band
+    of a matrix of `whole` entries, which decides if compiled code is loaded.
     """
     below, up_to = np.zeros(values.shape, np.int64), np.zeros(values.shape, np.int64)
     kernel = compiled.kernel(dist.dtype, whole)
@@ -37,21 +37,21 @@ def counts(dist: Numbers, values: Numbers, n: Ints, *, whole: int) -> tuple[Ints
 
 
 def compare(dist: Numbers, values: Numbers, n: Ints, below: Ints, up_to: Ints) -> None:
-    """Each row with each of its values; rows with many values together, so that no row waits for another."""
+    """Counts by comparing each row with each of its values; blocks are made of rows with similarly many values."""
     order = np.argsort(-n, kind="stable")
     count = _TrueCounter(min(BLOCK, len(n)), dist.shape[1])
     for start in range(0, len(order), BLOCK):
         rows = order[start : start + BLOCK]
         block = dist[rows]
         for place in range(n[rows[0]]):
-            some = rows[: np.searchsorted(-n[rows], -place)]  # those that have so many values
+            some = rows[: np.searchsorted(-n[rows], -place)]  # rows with more than `place` values
             value = values[some, place, None]
             below[some, place] = count(np.less, block[: len(some)], value)
             up_to[some, place] = count(np.less_equal, block[: len(some)], value)
 
 
 def sort(dist: Numbers, values: Numbers, n: Ints, below: Ints, up_to: Ints) -> None:
-    """Each value is looked up among the sorted entries of its row that are not above the last value."""
+    """Counts by sorting the entries of a row that are not above its last value, and looking up each value there."""
     for row, own, count, low, high in zip(dist, values, n, below, up_to, strict=True):
         if count:
             near = row[row <= own[count - 1]]
@@ -61,7 +61,7 @@ def sort(dist: Numbers, values: Numbers, n: Ints, below: Ints, up_to: Ints) -> N
 
 
 class _TrueCounter:
-    """Compares rows with a value each and counts; its buffer is used again and again."""
+    """Counts the entries of each row for which a comparison with the row's value is true; reuses its buffer."""
 
     def __init__(self, n_rows: int, width: int) -> None:
         words = -(-width // 8)

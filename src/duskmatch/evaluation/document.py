@@ -1,4 +1,4 @@
-"""scores.json: the figures of every pair of a protocol with everything needed to read them."""
+"""scores.json: the figures of every pair of a protocol, and everything they depend on."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """A piece of the document; an entry named in `may_be_absent` is left out where it is nothing."""
+    """A part of a JSON document; entries named in `may_be_absent` are left out if they are None."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     may_be_absent: ClassVar[tuple[str, ...]] = ()
 
     @model_serializer(mode="wrap")
-    def _there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = dump(self)
         return {key: value for key, value in found.items() if value is not None or key not in self.may_be_absent}
 
@@ -72,7 +72,7 @@ class Figures(Part):
 class DirectionScores(Figures):
     """One direction; intervals are [low, high], 95 %, bootstrap over people.
 
-    `n_junk` entries of the gallery have pid -1 and are passed over; absent where there is none.
+    `n_junk` entries of the gallery have pid -1 and are ignored; absent if there is none.
     """
 
     may_be_absent = ("n_junk",)
@@ -88,9 +88,9 @@ class DirectionScores(Figures):
 
 
 class BothDirections(Part):
-    """Both directions, or the one that was asked for; `pairs` holds the further ones of a protocol that has more.
+    """Both directions, or the one that was asked for; `pairs` holds further pairs of a protocol that has them.
 
-    `public_code`: the pairs from which public code removes something else, scored as it does.
+    `public_code`: pairs for which public code has another camera rule, scored by that rule.
     """
 
     may_be_absent: ClassVar[tuple[str, ...]] = ("infrared_to_visible", "visible_to_infrared", "pairs", "public_code")
@@ -101,7 +101,7 @@ class BothDirections(Part):
 
 
 class TrialScores(Figures):
-    """One of several trials, by itself."""
+    """The figures of one of several trials."""
 
     trial: int
     n_queries: Count
@@ -110,9 +110,9 @@ class TrialScores(Figures):
 
 
 class PairFacts(Part):
-    """Query and gallery of a pair, in words; `published`: whether the data set's own tables have it.
+    """Query and gallery of a pair, in words; `published`: True if the data set's own tables have it.
 
-    `public_rule`: the camera rule of public code, where it is another one; absent where not.
+    `public_rule`: the camera rule of public code if it differs, else absent.
     """
 
     may_be_absent = ("public_rule",)
@@ -123,10 +123,11 @@ class PairFacts(Part):
 
 
 class ProtocolFacts(Part):
-    """The protocol and aids that a score depends on; null where unknown, or where the file is older than the entry.
+    """The protocol and aids that a score depends on; null if unknown, or if the file is older than the entry.
 
-    `removed` says in words what the camera rule takes from a query's gallery, `cmc` whether CMC counts every entry or
-    only the first of each person, `trials` which galleries were drawn, `trial_definition` how.
+    `removed`: what the camera rule removes from a query's gallery, in words; `cmc`: "entries" if CMC counts every
+    entry, "identities" if only the first of each person; `trials`: numbers of the galleries drawn; `trial_definition`:
+    how they are drawn.
     """
 
     name: str
@@ -145,7 +146,7 @@ class ProtocolFacts(Part):
 
 
 class DataFacts(Part):
-    """The data that were read; test_reads counts how often these test people were scored on this account."""
+    """The data that were scored; test_reads: how often these test people were scored by this user account."""
 
     name: str
     version: str | None
@@ -155,10 +156,10 @@ class DataFacts(Part):
 
 
 class ScoresDocument(Part):
-    """scores.json as a whole; `synthetic` is null where it is unknown.
+    """The whole of scores.json; `synthetic` is null if unknown.
 
-    The scores are those of `BothDirections`; `trials` holds each trial of each pair, `health` RUN/health.json; each is
-    absent where there is none.
+    The scores are those of `BothDirections`; `trials` holds each trial of each pair, `health` the content of
+    RUN/health.json; both are absent if there is none.
     """
 
     may_be_absent = (*BothDirections.may_be_absent, "trials", "health")
@@ -187,7 +188,7 @@ class ScoresDocument(Part):
 
 
 class Described(typing.Protocol):
-    """A data set, as far as a score has to name it."""
+    """The facts of a data set that `dataset_facts` reads."""
 
     @property
     def name(self) -> str: ...
@@ -209,7 +210,7 @@ def scores_document(
     health: Mapping[str, Any] | None = None,
     bootstrap_seed: int = 0,
 ) -> dict[str, Any]:
-    """The document, ready for JSON.
+    """scores.json as a dictionary, validated against `ScoresDocument`.
 
     `facts` are the embedder's: precision, checkpoint, selection, seed, n_frames, sampling, test_time_extras, versions;
     `health` is what `read_health` finds in the RUN.
@@ -218,9 +219,9 @@ def scores_document(
     document = ScoresDocument(
         schema_version=SCHEMA_VERSION,
         synthetic=synthetic,
-        **_both(evaluation, bootstrap_seed),
+        **_all_scores(evaluation, bootstrap_seed),
         trials=_trials(evaluation),
-        untrained=None if untrained is None else BothDirections(**_both(untrained, bootstrap_seed)),
+        untrained=None if untrained is None else BothDirections(**_all_scores(untrained, bootstrap_seed)),
         protocol=ProtocolFacts(
             **protocol_facts(evaluation.protocol, evaluation.scores),
             split=evaluation.split,
@@ -241,7 +242,7 @@ def scores_document(
 
 
 def protocol_facts(protocol: Protocol, scored: Container[PairName] = PAIR_NAMES) -> dict[str, Any]:
-    """The protocol as a score states it: pairs, what is removed, how CMC counts, which trials."""
+    """The entries of `ProtocolFacts` that the protocol determines; pairs only if they are in `scored`."""
     return {
         "name": protocol.name,
         "variant": protocol.variant,
@@ -259,7 +260,7 @@ def protocol_facts(protocol: Protocol, scored: Container[PairName] = PAIR_NAMES)
 
 
 def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = True) -> DataFacts:
-    """The data as a score states them; a reading of test people is counted, unless `note` is False."""
+    """The `DataFacts` of an evaluation; counts one reading of the test people, unless `note` is False."""
     fingerprint = dataset.fingerprint
     counted = note and evaluation.split == "test"
     return DataFacts(
@@ -272,21 +273,21 @@ def dataset_facts(dataset: Described, evaluation: Evaluation, *, note: bool = Tr
 
 
 def features_facts(*paths: Path) -> DataFacts:
-    """Features files as a score states them: their names and the SHA-256 of their bytes, one after the other."""
+    """The `DataFacts` of features files: their names, and the SHA-256 of their bytes one after the other."""
     name = " and ".join(path.name for path in paths)
     return DataFacts(name=name, version=None, fingerprint=file_hash(*paths), test_reads=None, n_unreadable=0)
 
 
 def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int = 0) -> DirectionScores:
-    """One pair's figures with their intervals, which of several trials are of all their queries together."""
-    drawn = pooled(trials or [scores])
+    """One pair's figures and intervals; with several trials, the intervals are over the queries of all of them."""
+    all_queries = pooled(trials or [scores])
     return DirectionScores(
         **_cmc_at(scores),
         mAP=scores.mean_average_precision,
         mINP=scores.mean_inp,
         chance=scores.chance,
-        rank1_interval=rank1_interval(drawn, seed=seed),
-        mAP_interval=map_interval(drawn, seed=seed),
+        rank1_interval=rank1_interval(all_queries, seed=seed),
+        mAP_interval=map_interval(all_queries, seed=seed),
         n_queries=scores.n_queries,
         n_gallery=scores.n_gallery,
         n_left_out=scores.n_left_out,
@@ -296,7 +297,7 @@ def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int
 
 
 def read_scores(path: str | Path) -> dict[str, Any]:
-    """A scores.json, checked against the schema."""
+    """The content of a scores.json; EvaluationError if it is unreadable or does not fit the schema."""
     try:
         text = Path(path).read_text(encoding="utf-8")
         return ScoresDocument.model_validate_json(text).model_dump(mode="json")
@@ -311,7 +312,7 @@ def json_schema() -> dict[str, Any]:
     return ScoresDocument.model_json_schema()
 
 
-def _both(evaluation: Evaluation, seed: int) -> dict[str, Any]:
+def _all_scores(evaluation: Evaluation, seed: int) -> dict[str, Any]:
     found = {
         name: direction_scores(scores, evaluation.trials.get(name, ()), seed=seed)
         for name, scores in evaluation.scores.items()

@@ -1,6 +1,6 @@
-"""Vectors on disk: what `duskmatch embed` writes, and features made by any other program.
+"""Embeddings on disk: the files of `duskmatch embed`, and features made by any other program.
 
-| array | of | is |
+| array | shape, type | holds |
 |---|---|---|
 | vectors | (n d), any float | one embedding a row |
 | pids, camids | (n), any integer | the person (-1: unknown), and the camera |
@@ -9,8 +9,9 @@
 A .safetensors file may carry a JSON header under "duskmatch": {"modality_words": {"1": "infrared", "2": "visible"},
 "sources": [n names], "begin_s": [n seconds or null], "end_s": ..., "meta": {...}}. Nothing pickled is read.
 
-A file may instead hold a query and a gallery, query_f, query_label, query_cam, gallery_f, ...; a pair of .npy files is
-vectors and their labels: columns pid, camid, modality, or the first of these. Then the query's modality must be given.
+A file may instead hold a query and a gallery: query_f, query_label, query_cam, gallery_f, ... A pair of .npy files is
+vectors and their labels, whose columns are pid, or pid and camid, or pid, camid and modality. For files without
+modalities the query's modality must be given.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ FORMAT = 1
 # HITSZ-VCM's own coding. Source: docs/datasets.md, "HITSZ-VCM's layout".
 MODALITY_CODES: dict[int, Modality] = {1: "infrared", 2: "visible"}
 READERS: dict[str, Reader] = {".npz": read_npz, ".safetensors": read_safetensors, ".mat": read_mat}
-LABELS = ("pids", "camids", "modalities")  # what the columns of a pair's labels are
+LABELS = ("pids", "camids", "modalities")  # the columns of a .npy file of labels
 TIMES = ("begin_s", "end_s")
 ROLES = ("query", "gallery")
-WHO_ASKS = f"pass --direction {' or '.join(DIRECTIONS)}: the query is the first of its two words"
+DIRECTION_HINT = f"pass --direction {' or '.join(DIRECTIONS)}, which begins with the query's modality"
 
 
 def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
@@ -79,10 +80,10 @@ def save_embeddings(path: str | Path, embeddings: Embeddings) -> None:
 def load_embeddings(
     path: str | Path, *, query: Modality | None = None, readers: Mapping[str, Reader] | None = None
 ) -> Embeddings:
-    """All rows of a file, in its order, a query before its gallery; anything wrong in it is refused by name.
+    """All rows of a file, in its order, a query before its gallery; EvaluationError where the file is invalid.
 
-    `query` is the modality of the side that asks, for files that hold a query and a gallery and no modalities;
-    `readers` reads further kinds of files, by their ending.
+    `query`: the modality of the query, for files that hold a query and a gallery but no modalities; `readers`: more
+    readers, by file ending.
     """
     path = Path(path)
     known = {**READERS, **(readers or {})}
@@ -92,7 +93,7 @@ def load_embeddings(
         raise EvaluationError(f"{path} cannot be read: no permission; change its owner or mode")
     if path.suffix not in known:
         raise EvaluationError(
-            f"{path} must end in {', '.join(sorted(known))}, or be one of two .npy files, vectors and labels; "
+            f"{path} must end in {', '.join(sorted(known))}, or be one of a pair of .npy files, vectors and labels; "
             f"got {path.suffix or 'no ending'!r}"
         )
     arrays, header = known[path.suffix](path)
@@ -102,15 +103,15 @@ def load_embeddings(
 def load_features(
     *paths: str | Path, query: Modality | None = None, readers: Mapping[str, Reader] | None = None
 ) -> tuple[Embeddings, Embeddings]:
-    """(infrared, visible): the two sides of one file or of several, in the files' order."""
+    """(infrared, visible): the rows of one file or several, by modality; arguments as in `load_embeddings`."""
     parts = list(_parts([Path(path) for path in paths], query, readers))
     everyone = _joined([part for _, part in parts], [path for path, _ in parts])
     words = np.array(everyone.modalities)
     for word in MODALITIES:
         if word not in words:
             raise EvaluationError(
-                f"{' and '.join(map(str, paths))}: both modalities are needed, one side is looked for among the other; "
-                f"no row is {word}; put both sides into one file, or name a file for each"
+                f"{' and '.join(map(str, paths))}: rows of both modalities are needed, since one is searched with the "
+                f"other; no row is {word}; put both into one file, or name a file for each"
             )
     return everyone.take(words == "infrared"), everyone.take(words == "visible")
 
@@ -119,18 +120,18 @@ def _parts(
     paths: list[Path], query: Modality | None, readers: Mapping[str, Reader] | None
 ) -> Iterator[tuple[Path, Embeddings]]:
     """(file, its rows); a .npy file takes the next one as its labels."""
-    roles = iter(MODALITIES if query == MODALITIES[0] else MODALITIES[::-1])  # of pairs: the query, then the gallery
-    waiting = iter(paths)
-    for path in waiting:
+    modalities = iter(MODALITIES if query == MODALITIES[0] else MODALITIES[::-1])  # of pairs: query, then gallery
+    remaining = iter(paths)
+    for path in remaining:
         if path.suffix != ".npy":
             yield path, load_embeddings(path, query=query, readers=readers)
             continue
-        labels = next(waiting, None)
+        labels = next(remaining, None)
         if labels is None or labels.suffix != ".npy":
             raise EvaluationError(
-                f"{path}: a .npy file of vectors needs one of labels behind it; got {labels or 'none'}"
+                f"{path}: a .npy file of vectors must be followed by one of labels; got {labels or 'none'}"
             )
-        yield path, _pair(path, labels, next(roles, None) if query else None)
+        yield path, _pair(path, labels, next(modalities, None) if query else None)
 
 
 def _pair(path: Path, labels: Path, modality: Modality | None) -> Embeddings:
@@ -145,7 +146,7 @@ def _pair(path: Path, labels: Path, modality: Modality | None) -> Embeddings:
     arrays = {"vectors": vectors, **{name: columns[:, i] for i, name in enumerate(LABELS[: columns.shape[1]])}}
     if "modalities" not in arrays:
         if modality is None:
-            raise EvaluationError(f"{labels} does not say which side is infrared; {WHO_ASKS}, and the first pair")
+            raise EvaluationError(f"{labels} holds no modalities; {DIRECTION_HINT}; the first pair is the query")
         arrays["modalities"] = np.full(len(columns), modality)
     arrays.setdefault("camids", np.full(len(columns), -1))
     return _embeddings(path, arrays, {}, None)
@@ -157,14 +158,13 @@ def _embeddings(path: Path, arrays: Arrays, header: Header, query: Modality | No
             arrays = _one_table(arrays, query)
         missing = [name for name in ARRAYS if name not in arrays]
         if missing:
-            rule = f"must hold {', '.join(ARRAYS)}; {', '.join(missing)} missing; add them to it"
-            raise EvaluationError(rule)
+            raise EvaluationError(f"must hold {', '.join(ARRAYS)}; {', '.join(missing)} missing; add what is missing")
         begin_s, end_s = (_times(header, name) for name in TIMES)
         return Embeddings(
             vectors=_vectors(arrays["vectors"], "vectors"),
             pids=_people(arrays["pids"], "pids"),
             camids=_whole(arrays["camids"], "camids"),
-            modality=_words(arrays["modalities"], header),
+            modality=_modalities(arrays["modalities"], header),
             sources=_sources(header),
             meta=_meta(header),
             begin_s=begin_s,
@@ -180,7 +180,7 @@ def _one_table(arrays: Arrays, query: Modality | None) -> Arrays:
     if missing:
         raise EvaluationError(f"must hold query_f, query_label, gallery_f, gallery_label; {', '.join(missing)} missing")
     if query is None:
-        raise EvaluationError(f"it holds a query and a gallery, and not which is infrared; {WHO_ASKS}")
+        raise EvaluationError(f"it holds a query and a gallery but no modalities; {DIRECTION_HINT}")
     vectors = [_vectors(arrays[f"{side}_f"], f"{side}_f") for side in ROLES]
     if len({part.shape[1] for part in vectors}) > 1:
         raise EvaluationError(
@@ -221,13 +221,13 @@ def _joined(parts: list[Embeddings], paths: Sequence[str | Path]) -> Embeddings:
 
 
 def _all_times(parts: list[Embeddings], name: str) -> list[float | None]:
-    """Everyone's times, None where a part has none; nothing where none has."""
+    """The times of all rows, None for rows of a part without times; empty if no part has any."""
     times = [list(getattr(part, name)) or [None] * len(part) for part in parts]
     return [time for own in times for time in own] if any(getattr(part, name) for part in parts) else []
 
 
 def _vectors(array: Array, name: str) -> npt.NDArray[np.float32]:
-    """(n d) in fp32; a finite number that fp32 cannot hold is refused, not made infinite or nothing."""
+    """The array (n d) in fp32; refuses numbers that would overflow and vectors that would become zero."""
     if array.dtype.kind != "f" or array.ndim != 2:
         raise EvaluationError(f"{name} must be (n, d) floating-point numbers; got shape {array.shape} of {array.dtype}")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -246,7 +246,7 @@ def _whole(array: Array, name: str) -> Ints:
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise EvaluationError(f"{name} must be (n,) whole numbers; got shape {array.shape} of {array.dtype}")
     if array.dtype.kind == "u" and (far := np.flatnonzero(array > np.iinfo(np.int64).max)).size:
-        raise EvaluationError(f"{name} must be below 2**63; row {far[0]} has {array[far[0]]}; number them anew")
+        raise EvaluationError(f"{name} must be below 2**63; row {far[0]} has {array[far[0]]}; renumber them")
     return np.asarray(array, np.int64)
 
 
@@ -254,12 +254,12 @@ def _people(array: Array, name: str) -> Ints:
     pids = _whole(array, name)
     if (wrong := np.flatnonzero(pids < -1)).size:
         raise EvaluationError(
-            f"{name} must be -1 (nobody known), 0 or more; row {wrong[0]} has {pids[wrong[0]]}; mend it"
+            f"{name} must be -1 (unknown person), 0 or more; row {wrong[0]} has {pids[wrong[0]]}; correct it"
         )
     return pids
 
 
-def _words(array: npt.NDArray[Any], header: Mapping[str, Any]) -> list[Modality]:
+def _modalities(array: npt.NDArray[Any], header: Mapping[str, Any]) -> list[Modality]:
     if array.ndim != 1 or array.dtype.kind not in "iuUS":
         raise EvaluationError(f"modalities must be (n,) words or codes; got shape {array.shape} of {array.dtype}")
     known = header.get("modality_words")

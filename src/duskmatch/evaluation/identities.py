@@ -1,4 +1,4 @@
-"""The rank of the first match where only the first entry of each person counts.
+"""The rank of the first match if CMC counts only the first entry of each person.
 
 As on SYSU-MM01 and LLCM: a query's list is reduced to the first entry of each person, and CMC is read off that list.
 Source: docs/evaluation.md, "First entries".
@@ -16,7 +16,7 @@ Numbers = npt.NDArray[np.floating]
 
 
 class IdentityRanks:
-    """Counts, for each query, the people who have an entry nearer than the query's own person has."""
+    """Ranks people by their nearest entries: one more than the number of people nearer than the query's own person."""
 
     def __init__(self, gallery_pids: Ints) -> None:
         self.pids, self.whose = np.unique(gallery_pids, return_inverse=True)
@@ -24,17 +24,17 @@ class IdentityRanks:
         self.starts = np.searchsorted(self.whose[self.order], np.arange(len(self.pids)))
 
     def first_hits(self, dist: Numbers, query_pids: Ints) -> Ints:
-        """(q,) ranks from 1; what the camera rule removes is at infinity. Without a match they mean nothing."""
+        """(q,) ranks from 1, undefined without a match; entries that the camera rule removes must be at infinity."""
         nearest = np.minimum.reduceat(dist[:, self.order], self.starts, axis=1)  # (q people)
         person = np.minimum(np.searchsorted(self.pids, query_pids), len(self.pids) - 1)
         own = np.take_along_axis(nearest, person[:, None], axis=1)  # (q 1)
         first: Ints = 1 + (nearest < own).sum(axis=1)
-        for row in np.flatnonzero((nearest == own).sum(axis=1) > 1):  # equally near: first in the gallery goes first
-            first[row] = self._in_order(dist[row : row + 1], int(person[row]))
+        for row in np.flatnonzero((nearest == own).sum(axis=1) > 1):  # ties go by gallery row
+            first[row] = self._rank_in_list(dist[row : row + 1], int(person[row]))
         return first
 
-    def _in_order(self, dist: Numbers, person: int) -> int:
-        """One query's rank by the list as it is read."""
+    def _rank_in_list(self, dist: Numbers, person: int) -> int:
+        """The person's rank in one query's list (1 g), ties by gallery row."""
         people = self.whose[stable_order(dist)[0]]
         before = people[: int(np.flatnonzero(people == person)[0])]
         return 1 + len(np.unique(before))

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: the range of a score over draws of other people."""
+"""Bootstrap intervals of scores, over draws of people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def bootstrap_interval(
     """The 95 % interval of the mean over queries, people drawn with replacement.
 
     The tracklets of one person resemble each other, so people are the independent draws, not queries; the gallery
-    stays as it is. With one person, or all people alike, the interval is a point: it says nothing then.
+    is not resampled. With one person, or equal values for all people, the interval is a point and says nothing.
     """
     people, whose = np.unique(pids, return_inverse=True)
     sums = np.bincount(whose, weights=values)
@@ -36,10 +36,10 @@ def paired_interval(
     *,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """(difference, low, high): the mean of a less that of b over the same queries, and its 95 % interval.
+    """(difference, low, high): the mean of a minus that of b over the same queries, and its 95 % interval.
 
-    Row i of all three is one query. Both sides are resampled with the same people, so what makes a person hard for both
-    cancels; the interval is that of the difference, not of two scores that vary apart.
+    Row i of all three is one query. Both sides are resampled with the same people, so that variation which they share
+    cancels.
     """
     if not len(values_a) == len(values_b) == len(pids) or not len(pids):
         raise EvaluationError(
@@ -57,7 +57,7 @@ def paired_interval(
 
 
 def people_draws(n_people: int, seed: int = 0) -> Int64[np.ndarray, "r people"]:
-    """Counts of each person in each resample, n of n; equal numbers of people get equal draws, which pairs them."""
+    """Counts of each person in each resample of n people; for equal n and seed the same, which pairs two samples."""
     generator = np.random.Generator(np.random.Philox(seed))
     return generator.multinomial(n_people, np.full(n_people, 1 / n_people), size=RESAMPLES)
 

@@ -1,8 +1,8 @@
-"""The gallery entries that are a query's matches, and those taken away by the camera rule or as junk.
+"""The gallery entries that are a query's matches, and those removed by the camera rule or as junk.
 
-Pid -1 is junk, an unknown person: its entries are passed over, neither right nor wrong, and its queries have no
-match. Every other number, 0 too, is one person: where no query has it, its entries are distractors and count as wrong.
-Camid -1 is an unknown camera, which is never the same as another.
+Pid -1 is junk, an unknown person: its entries are ignored, neither right nor wrong, and its queries have no match.
+Every other number, 0 too, is one person; entries of a person whom no query shows are distractors and count as wrong.
+Camid -1 is an unknown camera, which never equals another.
 
 Source: Market-1501's evaluators; docs/evaluation.md, "The protocol".
 """
@@ -19,8 +19,8 @@ from duskmatch.errors import EvaluationError
 from duskmatch.records import CAMERA_RULES, CameraRule, Ints
 
 UNKNOWN_PID = UNKNOWN_CAMID = -1
-# (query's camera, gallery's camera) whose entries are taken away, whoever they show.
-# Source: `eval_sysu` in public code (docs/datasets.md). Differs: the other way round too, for visible queries.
+# (query's camera, gallery's camera): such entries are removed, whoever they show.
+# Source: `eval_sysu` in public code (docs/datasets.md). Differs: the reverse pair too, for visible queries.
 SKIPPED: dict[CameraRule, tuple[tuple[int, int], ...]] = {"camera-3-skips-camera-2": ((3, 2), (2, 3))}
 
 
@@ -29,8 +29,8 @@ class SamePerson:
     """For a band of queries the gallery columns with the query's pid, padded to the longest list.
 
     columns (q m) in rising order, 0 where padded; matches (q m) True where the entry counts;
-    removed (q m) True where the camera rule takes it away; skipped (q g) True where it takes an entry away whoever it
-    shows, None where the rule asks for the person; junk (j,) the columns of unknown people, passed over in every list.
+    removed (q m) True where the camera rule removes it; skipped (q g) True where it removes an entry whoever it shows,
+    None under a rule that depends on the person; junk (j,) the columns of unknown people, ignored in every list.
     """
 
     columns: Ints
@@ -40,11 +40,11 @@ class SamePerson:
     skipped: npt.NDArray[np.bool_] | None = None
 
     def n_removed(self) -> Ints:
-        """(q,) how many gallery entries the rule takes away."""
+        """(q,) how many gallery entries the camera rule removes."""
         return np.asarray((self.removed if self.skipped is None else self.skipped).sum(axis=1), np.int64)
 
-    def n_taken_away(self) -> Ints:
-        """(q,) how many entries are in no place of the list: those and the junk, each once."""
+    def n_excluded(self) -> Ints:
+        """(q,) how many gallery entries are left out of the list: removed ones and junk, each counted once."""
         twice = 0 if self.skipped is None else self.skipped[:, self.junk].sum(axis=1)
         return np.asarray(self.n_removed() + len(self.junk) - twice, np.int64)
 
@@ -66,22 +66,22 @@ class SamePersonTable:
         self.sorted_pids = pids[self.order]
 
     def of(self, pids: Int64[np.ndarray, " q"], camids: Int64[np.ndarray, " q"]) -> SamePerson:
-        """The columns for these queries."""
+        """The gallery columns with the pids of these queries."""
         first = np.searchsorted(self.sorted_pids, pids, "left")
         count = np.searchsorted(self.sorted_pids, pids, "right") - first
         place = np.arange(max(1, count.max(initial=0)))
-        there = (place < count[:, None]) & (pids != UNKNOWN_PID)[:, None]  # (q m); two unknown people may be two
+        there = (place < count[:, None]) & (pids != UNKNOWN_PID)[:, None]  # (q m); an unknown person matches nobody
         columns = self.order[np.where(there, first[:, None] + place, 0)]
         skipped = self._skipped(camids)
         if skipped is not None:
-            taken = np.take_along_axis(skipped, columns, axis=1)
+            removed = np.take_along_axis(skipped, columns, axis=1)
         else:
             ours = camids[:, None]
-            taken = (self.rule == "same-pid-same-camera") & (ours == self.camids[columns]) & (ours != UNKNOWN_CAMID)
-        return SamePerson(np.where(there, columns, 0), there & ~taken, there & taken, self.junk, skipped)
+            removed = (self.rule == "same-pid-same-camera") & (ours == self.camids[columns]) & (ours != UNKNOWN_CAMID)
+        return SamePerson(np.where(there, columns, 0), there & ~removed, there & removed, self.junk, skipped)
 
     def _skipped(self, camids: Int64[np.ndarray, " q"]) -> npt.NDArray[np.bool_] | None:
-        """(q g) what a rule of places takes away."""
+        """(q g) True where a rule on pairs of cameras removes the entry; None under any other rule."""
         if self.rule not in SKIPPED:
             return None
         skipped = np.zeros((len(camids), len(self.camids)), np.bool_)

@@ -6,10 +6,10 @@
 | mAP | mean of i / r_i | mean |
 | mINP | n / r_n | mean |
 
-"entries": CMC counts every gallery entry; "identities": only the first entry of each person, for the first match's rank
-alone. mAP and mINP are of the full list either way.
+"entries": CMC counts every gallery entry; "identities": only the first entry of each person. mAP and mINP are computed
+on the full list either way.
 
-Only the ranks of the matches matter, so for each match the entries nearer than it are counted, nothing is put in order.
+Only the ranks of the matches matter, so the entries nearer than each match are counted, and nothing is sorted.
 Source: docs/evaluation.md, "The figures".
 """
 
@@ -44,9 +44,9 @@ def score(
     camera_rule: CameraRule = "same-pid-same-camera",
     cmc: CmcCounting = "entries",
 ) -> Scores:
-    """CMC, mAP and mINP of the queries by the cosine of L2-normalised vectors, ranked in fp32.
+    """CMC, mAP and mINP by the cosine of L2-normalised vectors, ranked in fp32, ties by gallery row.
 
-    Source: docs/evaluation.md, "The protocol"; ranked by the negated inner product, ties by gallery row.
+    EvaluationError if sides cannot be compared or no query has a match. Source: docs/evaluation.md, "The protocol".
     """
     check_sides(query, gallery)
     _check_known(query.pids)
@@ -65,7 +65,7 @@ def score_distances(
     camera_rule: CameraRule,
     cmc: CmcCounting = "entries",
 ) -> Scores:
-    """The same figures from any matrix of distances (smaller is nearer), for example after re-ranking."""
+    """The same figures as `score`, from any finite distances (smaller is nearer), for example after re-ranking."""
     labels = _Labels(*(np.asarray(x, np.int64) for x in (query_pids, query_camids, gallery_pids, gallery_camids)))
     n_query, n_gallery = len(labels.query_pids), len(labels.gallery_pids)
     if dist.shape != (n_query, n_gallery) or (len(labels.query_camids), len(labels.gallery_camids)) != dist.shape:
@@ -79,7 +79,7 @@ def score_distances(
 
 
 def check_sides(query: Embeddings, gallery: Embeddings) -> None:
-    """Refuses two sides that cannot be compared: an empty one, or vectors of two widths."""
+    """Refuses sides that cannot be compared: one is empty, or their vectors differ in width."""
     _check_filled(len(query), len(gallery))
     if query.vectors.shape[1] != gallery.vectors.shape[1]:
         raise EvaluationError(
@@ -96,8 +96,8 @@ class _Labels(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """The figures of one band of queries; those of queries without a match mean nothing."""
+class _BandScores:
+    """The figures of one band of queries; undefined for queries without a match."""
 
     n_matches: Ints
     n_kept: Ints
@@ -114,10 +114,10 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
     identities = IdentityRanks(gallery_pids) if cmc == "identities" else None
     table = SamePersonTable(gallery_pids, gallery_camids, camera_rule)
 
-    def of_band(rows: slice) -> _Found:
+    def of_band(rows: slice) -> _BandScores:
         same = table.of(query_pids[rows], query_camids[rows])
         dist = distances(rows)
-        found = _found(dist, same, whole=len(query_pids) * len(gallery_pids))
+        found = _score_band(dist, same, whole=len(query_pids) * len(gallery_pids))
         if identities is None:
             return found
         return replace(found, first_hit=identities.first_hits(dist, query_pids[rows]))
@@ -147,16 +147,16 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
     )
 
 
-def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
-    """One band's queries, each by the ranks of its matches."""
+def _score_band(dist: Numbers, same: SamePerson, *, whole: int) -> _BandScores:
+    """The figures of one band's queries, from the ranks of their matches; changes `dist` as `take_away` does."""
     take_away(dist, same)
     n_matches = same.matches.sum(axis=1)
     there, ranks, tied = match_ranks(dist, same, whole=whole)
     hits = 1 + np.arange(ranks.shape[1])
     last = np.take_along_axis(ranks, np.maximum(n_matches - 1, 0)[:, None], axis=1)[:, 0]
-    return _Found(
+    return _BandScores(
         n_matches=n_matches,
-        n_kept=dist.shape[1] - same.n_taken_away(),
+        n_kept=dist.shape[1] - same.n_excluded(),
         tied=tied,
         first_hit=ranks[:, 0],
         average_precision=np.where(there, hits / ranks, 0.0).sum(axis=1) / np.maximum(n_matches, 1),
@@ -165,7 +165,7 @@ def _found(dist: Numbers, same: SamePerson, *, whole: int) -> _Found:
 
 
 def take_away(dist: Numbers, same: SamePerson, *, junk: bool = True) -> None:
-    """Puts what the camera rule removes, and junk, beyond everything else."""
+    """Sets the distances of entries that the camera rule removes, and of junk, to infinity."""
     if junk:
         dist[:, same.junk] = np.inf
     row, place = np.nonzero(same.removed)
@@ -177,7 +177,7 @@ def take_away(dist: Numbers, same: SamePerson, *, junk: bool = True) -> None:
 def match_ranks(dist: Numbers, same: SamePerson, *, whole: int) -> tuple[Mask, Ints, Mask]:
     """(filled, ranks, tied): which places (q m) hold a rank, the ranks (1: nearest), and the rows with ambiguous ties.
 
-    Ranks rise along a row. `whole` is the size of the matrix that `dist` is a band of.
+    Ranks rise along a row. `whole`: entries of the matrix of which `dist` is a band.
     """
     there = np.arange(same.matches.shape[1]) < same.matches.sum(axis=1)[:, None]
     own = np.sort(match_distances(dist, same), axis=1)
@@ -191,7 +191,7 @@ def match_ranks(dist: Numbers, same: SamePerson, *, whole: int) -> tuple[Mask, I
 
 
 def match_distances(dist: Numbers, same: SamePerson) -> Numbers:
-    """Distances (q m) of the matches, in gallery order, infinity where there is none."""
+    """Distances (q m) of the matches in gallery order, padded with infinity."""
     return np.where(same.matches, np.take_along_axis(dist, same.columns, axis=1), np.inf)
 
 
@@ -203,7 +203,7 @@ def _places(rows: Numbers) -> tuple[Ints, Ints]:
 
 
 def _stable_ranks(dist: Numbers, columns: Ints, matches: Mask, there: Mask) -> Ints:
-    """Ranks where a match and another entry are equally near: the one first in the gallery goes first."""
+    """The ranks of the matches (q m), ties by gallery row."""
     is_match = np.zeros(dist.shape, bool)
     row, place = np.nonzero(matches)
     is_match[row, columns[row, place]] = True
@@ -217,16 +217,16 @@ def _cmc(first_hit: Ints, length: int) -> npt.NDArray[np.float64]:
     return np.cumsum(np.bincount(first_hit - 1, minlength=length)[:length]) / len(first_hit)
 
 
-def _joined(parts: list[_Found]) -> _Found:
-    return _Found(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _Found.__slots__})
+def _joined(parts: list[_BandScores]) -> _BandScores:
+    return _BandScores(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _BandScores.__slots__})
 
 
 def _copy(dist: Numbers, rows: slice) -> Numbers:
-    """A band that may be written to, in fp32, or fp64 where it came so."""
+    """A copy of a band of distances, in fp64 if they are fp64, else in fp32; refused if one is not finite."""
     band: Numbers = np.array(dist[rows], np.float64 if dist.dtype == np.float64 else np.float32)
     if not np.isfinite(band).all():
         row = rows.start + int(np.flatnonzero(~np.isfinite(band).all(axis=1))[0])
-        raise EvaluationError(f"distances must be finite; row {row} holds NaN or infinity; mend or leave it out")
+        raise EvaluationError(f"distances must be finite; row {row} holds NaN or infinity; correct it or leave it out")
     return band
 
 
@@ -240,7 +240,7 @@ def _check_known(query_pids: Ints) -> None:
     if (query_pids == UNKNOWN_PID).all():
         raise EvaluationError(
             f"queries must have a known pid to be scored; all {len(query_pids)} have -1 (unknown); "
-            "give them pids; without, `duskmatch rank` shows who is nearest and no score"
+            "give them pids, or use `duskmatch rank`, which needs none"
         )
 
 
@@ -249,11 +249,11 @@ def _no_match(query_pids: Ints, gallery_pids: Ints, camera_rule: CameraRule) -> 
     shared = int(np.isin(query_pids, gallery_pids).sum())
     if not shared:
         return (
-            f"no query has a match: none of the {len(np.unique(query_pids))} query pids is in the gallery of "
-            f"{len(gallery_pids)}; check that both sides show the same people and number them alike"
+            f"no query has a match: none of the {len(np.unique(query_pids))} query pids is among the "
+            f"{len(gallery_pids)} gallery entries; check that both sides show the same people under the same pids"
         )
-    why = "each being from its query's camera" if camera_rule == "same-pid-same-camera" else "each being of one place"
+    origin = "camera" if camera_rule == "same-pid-same-camera" else "place"
     return (
         f"no query has a match left: {shared} of {len(query_pids)} queries had some, and the camera rule {camera_rule} "
-        f"removed them all, {why}; use --camera-rule none if one camera is what you have"
+        f"removed them all, since each is from its query's {origin}; use --camera-rule none if you have only one camera"
     )

@@ -1,6 +1,6 @@
-"""Each vector's k nearest among all, and who is whose neighbour in return: the sparse half of re-ranking.
+"""The k nearest neighbours of each vector among all, and which of them are reciprocal: the first part of re-ranking.
 
-Memory: O(n k) numbers besides a few bands of a thread; the (n n) similarities are never held.
+Memory: O(n k), and a few bands for each thread; the (n n) similarities are never held.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from jaxtyping import Float32
 
 from duskmatch.evaluation.ordering import nearest_columns
 from duskmatch.evaluation.similarity import map_bands
-from duskmatch.evaluation.sparse import found
+from duskmatch.evaluation.sparse import sparse_nonzero
 from duskmatch.records import Floats, Ints
 
-TILE_ROWS = 512  # everyone is asked at once, so no single query pays for the rest of a larger, faster product
-GROUP = 16  # columns of which one largest is taken
+TILE_ROWS = 512  # of one matrix product; larger than in similarity.py, since all rows are needed anyway
+GROUP = 16  # columns in a group of `_largest`
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Of n vectors: columns (n k+1), each itself and then its k nearest; sim (n k+1); farthest (n,) the least sim."""
+    """Of n vectors: columns (n k+1), itself and its k nearest; their sim (n k+1); farthest (n,) the least sim."""
 
     columns: Ints
     sim: Floats
@@ -45,10 +45,10 @@ class Neighbours:
 def neighbours(
     vectors: Float32[np.ndarray, "n d"], k: int, n_query: int
 ) -> tuple[Neighbours, Float32[np.ndarray, "q g"]]:
-    """The neighbours of everyone, and the similarities of the first `n_query` rows with the others.
+    """The neighbours of all vectors, and the similarities (q g) of the first `n_query` rows with the others.
 
-    Vectors have length 1. Query with gallery is multiplied once: the gallery's rows read what the queries' rows kept.
-    Copies of a vector are equally near to everyone, to the last digit, whatever BLAS makes of their place.
+    Vectors have length 1. The products of queries with the gallery are computed once and reused for the gallery's rows.
+    Equal vectors get bit-identical similarities, which BLAS does not guarantee.
     """
     query, gallery = vectors[:n_query], vectors[n_query:]
     kept = np.empty((n_query, len(gallery)), np.float32)
@@ -99,7 +99,7 @@ def _products(side: Floats, rows: slice, others: Floats, out: Floats) -> None:
 def _nearest(band: Floats, first: int, k: int) -> tuple[Ints, Floats, Floats]:
     """(columns, sims, least sim) of rows `first`, `first` + 1, ... from their similarities with everyone."""
     farthest = band.min(axis=1)
-    band[np.arange(len(band)), np.arange(first, first + len(band))] = np.inf  # itself first, whatever its digits
+    band[np.arange(len(band)), np.arange(first, first + len(band))] = np.inf  # each row's first neighbour is itself
     columns = _largest(band, k + 1)
     values = np.take_along_axis(band, columns, axis=1)
     values[:, 0] = 1
@@ -109,14 +109,14 @@ def _nearest(band: Floats, first: int, k: int) -> tuple[Ints, Floats, Floats]:
 def _largest(band: Floats, k: int) -> Ints:
     """The columns of the k largest of each row, equal ones by column.
 
-    The k-th largest of the groups' largest is at most the k-th largest of all: only what reaches it is sorted.
+    The k-th largest of the groups' maxima is at most the k-th largest of all, so only values that reach it are sorted.
     """
     n_rows, n = band.shape
     size = max(1, min(GROUP, n // (4 * k)))
     width = n // size
     groups = band[:, : size * width].reshape(n_rows, size, width).max(axis=1)
     least = np.partition(groups, width - k, axis=1)[:, width - k]
-    row, column = found(band >= least[:, None])
+    row, column = sparse_nonzero(band >= least[:, None])
     starts = np.searchsorted(row, np.arange(n_rows + 1))
     shape = n_rows, int(np.diff(starts).max())
     place = np.arange(len(row)) - starts[row]

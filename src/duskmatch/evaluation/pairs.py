@@ -1,7 +1,7 @@
-"""Scores of some matches only: by view difference, by pair of cameras.
+"""Scores by groups of matches, for example by view difference or by pair of cameras.
 
-A pair is a query and one of its matches. How many strangers stand before a match does not depend on the other matches,
-so one pass over the similarities answers every question of the form "if only these matches were in the gallery".
+A pair is a query and one of its matches; strangers are gallery entries of other people. How many strangers are nearer
+than a match does not depend on the other matches, so one pass gives the scores for any choice of matches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from duskmatch.records import CameraRule, Embeddings, Ints
 
 @dataclass(frozen=True, slots=True)
 class MatchPairs:
-    """Every (query, match) the camera rule leaves: their rows, and how many strangers are nearer than the match."""
+    """Every (query, match) left by the camera rule: their rows, and how many strangers are nearer than the match."""
 
     query: Ints
     gallery: Ints
@@ -28,7 +28,7 @@ class MatchPairs:
 
 
 def match_pairs(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule) -> MatchPairs:
-    """All pairs, by query row; equal distances by gallery row as in `score`."""
+    """All pairs, in order of queries; ties in distance go by gallery row, as in `score`."""
     check_sides(query, gallery)
     table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
     sim = Similarity(query.vectors, gallery.vectors)
@@ -46,7 +46,7 @@ def match_pairs(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRu
 
 
 def first_hits(pairs: MatchPairs, chosen: npt.NDArray[np.bool_]) -> tuple[Int64[np.ndarray, " n"], Ints]:
-    """(query rows, rank of the first hit) if of all matches only the chosen ones were in the gallery."""
+    """(query rows, rank of the first hit) if the gallery held only the chosen matches, and all strangers."""
     rows, whose = np.unique(pairs.query[chosen], return_inverse=True)
     nearer = np.full(len(rows), np.iinfo(np.int64).max)
     np.minimum.at(nearer, whose, pairs.strangers_nearer[chosen])

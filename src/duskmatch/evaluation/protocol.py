@@ -1,6 +1,6 @@
-"""One evaluation by a data set's protocol: each pair and trial scored, the trials averaged.
+"""Evaluation by a data set's protocol: every pair and trial is scored, and the trials are averaged.
 
-A protocol is data (`records.Protocol`): pairs of query and gallery, what is removed, how CMC counts, which trials.
+A protocol is a record (`records.Protocol`): pairs of query and gallery, camera rule, how CMC counts, trials.
 Source: docs/datasets.md, "Protocols".
 """
 
@@ -39,7 +39,7 @@ AnyReRanking = ReRanking | TemporalReRanking
 
 
 class Pair(typing.Protocol):
-    """The tracklets that are looked for, and those they are looked for among."""
+    """The query and gallery tracklets of one pair."""
 
     @property
     def query(self) -> list[Tracklet]: ...
@@ -48,7 +48,7 @@ class Pair(typing.Protocol):
 
 
 class HasPairs(typing.Protocol):
-    """A data set, as far as scoring needs it: its protocol, and both sides of each of its pairs and trials."""
+    """The part of a data set that scoring needs: its protocol, and the sides of each pair and trial."""
 
     @property
     def protocol(self) -> Protocol: ...
@@ -57,9 +57,9 @@ class HasPairs(typing.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One set of people: their vectors, and their tracklets where there are pictures.
+    """A query or gallery: its vectors, and its tracklets if there are pictures.
 
-    halves: vectors of the tracklets' first and second halves, where temporal re-ranking needs them.
+    halves: vectors of the tracklets' first and second halves, only for temporal re-ranking.
     """
 
     embeddings: Embeddings
@@ -67,7 +67,7 @@ class Side:
     halves: tuple[Embeddings, Embeddings] | None = None
 
     def halved(self) -> Halved:
-        """The side as temporal re-ranking takes it."""
+        """The vectors of whole tracklets and of their halves; EvaluationError if there are none of halves."""
         if self.halves is None:
             raise EvaluationError(
                 "temporal re-ranking needs vectors of both halves of each tracklet, which come from pictures; "
@@ -81,11 +81,11 @@ QueryAndGallery = tuple[Side, Side]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of every pair of a protocol, and what they were made from.
+    """Scores of every pair of a protocol, with the rankings and sides from which they were computed.
 
-    Of several trials `scores` holds the means, `trials` each one by itself; `rankings`, `query` and `gallery` are the
-    first trial's. `public` holds the trials of pairs from which public code removes something else, scored as it does.
-    `unreadable` names the tracklets that no pair holds because none of their frames could be read.
+    With several trials `scores` holds their means and `trials` each of them; `rankings`, `query` and `gallery` are the
+    first trial's. `public` holds the trials of pairs for which public code has another camera rule, scored by it.
+    `unreadable` names the tracklets that were left out because none of their frames could be read.
     """
 
     scores: Mapping[PairName, Scores]
@@ -110,7 +110,7 @@ def evaluate_embeddings(
     re_ranking: AnyReRanking | None = None,
     directions: Sequence[Direction] = DIRECTIONS,
 ) -> Evaluation:
-    """Both directions of two sides, or the chosen one, for vectors made by any program."""
+    """Scores of both directions, or of the chosen ones, from vectors made by any program."""
     protocol = replace(HITSZ_VCM, camera_rule=camera_rule, cmc=cmc)
     sides: dict[PairName, list[QueryAndGallery]] = {
         "infrared_to_visible": [(Side(infrared), Side(visible))],
@@ -128,9 +128,9 @@ def evaluate_dataset(
     re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
 ) -> Evaluation:
-    """Every pair and trial of a data set's protocol; each tracklet is embedded once.
+    """Scores of every pair and trial of a data set's protocol; each tracklet is embedded once.
 
-    `camera_rule` takes the place of the protocol's own where it is given.
+    `camera_rule` replaces the protocol's; `k` is the length of the rankings.
     """
     protocol = dataset.protocol if camera_rule is None else replace(dataset.protocol, camera_rule=camera_rule)
     asked = {p.name: [dataset.pair(p.name, split, trial) for trial in protocol.trials] for p in protocol.pairs}
@@ -141,20 +141,20 @@ def evaluate_dataset(
             f"the {split} split holds no tracklet to score; check the data set or choose another split"
         )
     embeddings = embed(everyone)
-    place = _places(everyone, embeddings)
+    row_of = _rows(everyone, embeddings)
 
     parts = [embeddings]
     if isinstance(re_ranking, TemporalReRanking):
-        parts += embed_halves(embed, sorted(place, key=place.__getitem__), split)
+        parts += embed_halves(embed, sorted(row_of, key=row_of.__getitem__), split)
 
     def side(tracklets: list[Tracklet]) -> Side:
-        there = [t for t in tracklets if t in place]
-        rows = np.array([place[t] for t in there], np.int64)
+        there = [t for t in tracklets if t in row_of]
+        rows = np.array([row_of[t] for t in there], np.int64)
         whole, *halves = (part.take(rows) for part in parts)
         return Side(whole, tuple(there), (halves[0], halves[1]) if halves else None)
 
     sides = {name: [(side(pair.query), side(pair.gallery)) for pair in pairs] for name, pairs in asked.items()}
-    unreadable = tuple(t.tracklet_id for t in everyone if t not in place)
+    unreadable = tuple(t.tracklet_id for t in everyone if t not in row_of)
     return _evaluation(sides, protocol, split=split, unreadable=unreadable, re_ranking=re_ranking, k=k)
 
 
@@ -168,11 +168,11 @@ def _evaluation(
     k: int = RANKED,
 ) -> Evaluation:
     """`sides` holds query and gallery of each trial of each pair."""
-    found = {name: [_found(*pair, protocol, re_ranking, k) for pair in pairs] for name, pairs in sides.items()}
+    found = {name: [_score_pair(*pair, protocol, re_ranking, k) for pair in pairs] for name, pairs in sides.items()}
     trials = {name: [scores for scores, _ in of_trials] for name, of_trials in found.items()}
     rules = {p.name: p.public_rule for p in protocol.pairs if p.public_rule not in (None, protocol.camera_rule)}
     public = {
-        name: [_found(*pair, replace(protocol, camera_rule=rule), re_ranking, k)[0] for pair in sides[name]]
+        name: [_score_pair(*pair, replace(protocol, camera_rule=rule), re_ranking, k)[0] for pair in sides[name]]
         for name, rule in rules.items()
         if rule is not None
     }
@@ -191,10 +191,10 @@ def _evaluation(
     )
 
 
-def _found(
+def _score_pair(
     query_side: Side, gallery_side: Side, protocol: Protocol, re_ranking: AnyReRanking | None, k: int
 ) -> tuple[Scores, Ranking]:
-    """One pair in one trial, by cosine or by what re-ranking makes of it."""
+    """Scores and ranking of one pair in one trial, by cosine or by re-ranked distances."""
     query, gallery = query_side.embeddings, gallery_side.embeddings
     rule, cmc = protocol.camera_rule, protocol.cmc
     if re_ranking is None:
@@ -208,15 +208,15 @@ def _found(
     return scores, rank_distances(dist, query, gallery, camera_rule=rule, k=k)
 
 
-def _places(tracklets: list[Tracklet], embeddings: Embeddings) -> dict[Tracklet, int]:
-    """Each tracklet's row; an embedder that left unreadable ones out names the rest in `sources`."""
+def _rows(tracklets: list[Tracklet], embeddings: Embeddings) -> dict[Tracklet, int]:
+    """The row of each tracklet; if unreadable tracklets were left out, the others are found by `sources`."""
     if len(embeddings) == len(tracklets):
         return {tracklet: row for row, tracklet in enumerate(tracklets)}
     rows = {name: row for row, name in enumerate(embeddings.sources)}
-    places = {t: rows[t.tracklet_id] for t in tracklets if t.tracklet_id in rows}
-    if len(places) != len(embeddings) or len(rows) != len(embeddings):
+    found = {t: rows[t.tracklet_id] for t in tracklets if t.tracklet_id in rows}
+    if len(found) != len(embeddings) or len(rows) != len(embeddings):
         raise EvaluationError(
             f"an embedder must return a row for each tracklet, or name the ones it returns by tracklet_id in sources; "
             f"got {len(embeddings)} rows for {len(tracklets)} tracklets"
         )
-    return places
+    return found

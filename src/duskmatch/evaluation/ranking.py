@@ -27,7 +27,7 @@ def rank(query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: 
 def rank_distances(
     dist: Float[np.ndarray, "q g"], query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, k: int = 10
 ) -> Ranking:
-    """The same by any finite distances between the two sides, for example after re-ranking."""
+    """The same as `rank`, by any finite distances between the sides, for example after re-ranking."""
     _check_length(k)
     check_sides(query, gallery)
     if dist.shape != (len(query), len(gallery)):
@@ -41,7 +41,7 @@ def rank_distances(
 def _nearest(
     distances: Callable[[slice], Floats], query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, k: int
 ) -> tuple[Ints, Floats]:
-    """(q k) columns, -1 where fewer are left, and their distances, infinity there."""
+    """(columns, dist), each (q k): if fewer entries are left, padded with -1 and infinity."""
     table = SamePersonTable(gallery.pids, gallery.camids, camera_rule)
     width = min(k, len(gallery))
 

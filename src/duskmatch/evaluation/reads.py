@@ -1,4 +1,4 @@
-"""A count of how often a data set's test people were scored: one line each time, in the user's state folder."""
+"""Counts how often the test people of a data set were scored: a line in the user's state folder for each time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("duskmatch")
 
 
 def count_test_reads(fingerprint: str) -> int | None:
-    """The number of times this data set's test people were read on this account; None where that cannot be known."""
+    """How often this user account scored these test people; None if the count cannot be read."""
     try:
         path = user_folder("state") / FILE
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
@@ -24,20 +24,20 @@ def count_test_reads(fingerprint: str) -> int | None:
 
 
 def note_test_read(fingerprint: str, name: str) -> int | None:
-    """Notes one more reading and returns the count with it; None, and a warning, where it cannot be kept."""
+    """Adds one reading and returns the new count; None, with a warning, if it cannot be written."""
     try:
         folder = user_folder("state")
         folder.mkdir(parents=True, exist_ok=True)
         _append(folder / FILE, json.dumps({"fingerprint": fingerprint, "name": name}))
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        log.warning("the times test people were read cannot be counted: %s: %s", _place(), reason)
+        log.warning("readings of test people cannot be counted: %s: %s", _place(), reason)
         return None
     return count_test_reads(fingerprint)
 
 
 def _append(path: Path, line: str) -> None:
-    """One line, in one write; a last line that a crash cut off is closed first, so it cannot swallow this one."""
+    """Appends a line in one write; if a crash cut off the last line, a line break goes first."""
     cut_off = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:

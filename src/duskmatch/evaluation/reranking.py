@@ -1,21 +1,21 @@
-"""Re-ranking by k-reciprocal neighbours: who has the same neighbours is nearer.
+"""Re-ranking by k-reciprocal neighbours: tracklets that share neighbours move closer.
 
 Source: Zhong, Zheng, Cao, Li, Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017, arXiv
-1701.08398. The people of both sides together are p, x of n; d is squared Euclidean between vectors of length 1.
+1701.08398. p and x are any two of the n vectors of both sides; d is their squared Euclidean distance at length 1.
 
 | paper | here |
 |---|---|
-| N(p, k) (Eq. 2) | `Neighbours.columns`: p itself and its k nearest, equal ones by row |
+| N(p, k) (Eq. 2) | `Neighbours.columns`: p itself and its k nearest, ties by row |
 | R(p, k) (Eq. 3) | `Neighbours.reciprocal` |
 | R*(p, k1) (Eq. 5) | `expanded` |
 | V (Eq. 7) | `encoding`, a row for each p, its weights exp(-d) |
-| local query expansion (Eq. 11) | `mean_of_rows` over the k2 first of N |
-| d_J (Eq. 10) | 1 - S / (2 - S), S = `shared`: rows of V have the sum 1, so that the larger values sum to 2 - S |
+| local query expansion (Eq. 11) | `mean_of_rows` over the first k2 of N |
+| d_J (Eq. 10) | 1 - S / (2 - S), S = `shared`: rows of V sum to 1, so the larger values sum to 2 - S |
 | d* (Eq. 12) | `rerank` |
 
-Differs: four points follow the authors' published program, by which all reported figures are made. d(p, x) is divided
-by the largest d(p, .) of its row; rows of V are divided by their sum; Eq. 5 asks for more than 2/3, not 2/3 or more; N
-holds p besides k others in Eqs. 2 to 5, and among the k2 of Eq. 11. k1 / 2 is rounded to the nearest, halves to even.
+Differs: four points follow the authors' published program, from which all reported figures come. d(p, x) is divided
+by the largest d(p, .) of its row; rows of V are divided by their sum; Eq. 5 requires more than 2/3, not 2/3 or more; N
+holds p and k others in Eqs. 2 to 5, and p is one of the k2 in Eq. 11. k1 / 2 is rounded to the nearest, halves to even.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.metrics import check_sides
 from duskmatch.evaluation.neighbours import Mask, Neighbours, neighbours
 from duskmatch.evaluation.similarity import map_bands, unit_vectors
-from duskmatch.evaluation.sparse import Doubles, compressed, found, mean_of_rows, normalised, rows_of, shared
+from duskmatch.evaluation.sparse import Doubles, compressed, mean_of_rows, normalised, rows_of, shared, sparse_nonzero
 from duskmatch.records import Embeddings, Floats, Ints
 
 SAME = 1e-6  # a squared distance that fp32 products of unit vectors cannot tell from 0
-PAIRS = 256  # vectors multiplied at once outside a matrix product: two blocks of them stay in the cache
+PAIRS = 256  # inner products computed at once: both blocks of vectors fit into the cache
 
 
 @dataclass(frozen=True, slots=True)
 class ReRanking:
-    """The numbers of a re-ranking; the defaults are the paper's."""
+    """The parameters of k-reciprocal re-ranking; the defaults are the paper's."""
 
     k1: int = 20
     k2: int = 6
@@ -59,7 +59,7 @@ class ReRanking:
 def rerank(
     query: Embeddings, gallery: Embeddings, *, k1: int = 20, k2: int = 6, lambda_value: float = 0.3
 ) -> Float32[np.ndarray, "q g"]:
-    """Distances in [0, 1] for `score_distances`; each depends on all vectors of both sides, not on pids or cameras."""
+    """Re-ranked distances in [0, 1]; each depends on all vectors of both sides, but not on pids or cameras."""
     numbers = ReRanking(k1, k2, lambda_value)
     check_vectors(query, gallery, numbers.k1)
     vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])
@@ -77,7 +77,7 @@ def rerank(
 def expanded(near: Neighbours, k1: int) -> csr_array:
     """R*(p, k1) as the columns of row p; the values are the similarities where N(p, k1) holds them, else NaN.
 
-    R(q, k1 / 2) of a q in R(p, k1) joins where more than 2/3 of it is in R(p, k1) already.
+    R(q, k1 / 2) of a q in R(p, k1) is added if more than 2/3 of it is in R(p, k1) already.
     """
     half = round(k1 / 2)
     whole = near.reciprocal(k1)
@@ -88,7 +88,7 @@ def expanded(near: Neighbours, k1: int) -> csr_array:
         known = np.full((rows.stop - rows.start, n), np.nan, np.float32)
         np.put_along_axis(known, near.columns[rows], near.sim[rows], axis=1)
         inside = _expanded(near.columns, rows, whole, halves)
-        row, column = found(inside)
+        row, column = sparse_nonzero(inside)
         return row + rows.start, column, known[row, column].astype(np.float64)
 
     bands = map_bands(of_band, n, n)
@@ -111,9 +111,9 @@ def _expanded(columns: Ints, rows: slice, whole: Mask, halves: Mask) -> Mask:
 
 
 def encoding(vectors: Floats, near: Neighbours, members: csr_array) -> csr_array:
-    """V: the weights exp(-d) of each row's members, with the sum 1."""
+    """V: the weights exp(-d) of each row's members, which sum to 1."""
     rows, sim = rows_of(members), members.data.copy()
-    unknown = np.flatnonzero(np.isnan(sim))  # from others' neighbourhoods
+    unknown = np.flatnonzero(np.isnan(sim))  # members from other rows' neighbourhoods
     for start in range(0, len(unknown), PAIRS):
         some = unknown[start : start + PAIRS]
         sim[some] = np.einsum("nd,nd->n", vectors[rows[some]], vectors[members.indices[some]])
@@ -121,13 +121,13 @@ def encoding(vectors: Floats, near: Neighbours, members: csr_array) -> csr_array
 
 
 def _distance(sim: Floats | Doubles, farthest: Floats) -> Floats | Doubles:
-    """2 - 2 cos, at least 0, over the largest of the row; 0 where all vectors are one and the same."""
+    """2 - 2 cos, at least 0, divided by the largest of the row; 0 if all vectors are equal."""
     most = 2 - 2 * farthest
     return np.maximum(2 - 2 * sim, 0) / np.where(most > SAME, most, np.float32(np.inf))
 
 
 def check_numbers(k1: int, k2: int, usual_k1: str, usual_k2: str) -> None:
-    """Refuses numbers of neighbours that no re-ranking can use."""
+    """Refuses invalid k1 and k2."""
     if k1 < 1:
         raise EvaluationError(f"re-ranking: k1 must be at least 1; got {k1}; {usual_k1}")
     if not 1 <= k2 <= k1:
@@ -141,5 +141,5 @@ def check_vectors(query: Embeddings, gallery: Embeddings, k1: int) -> None:
     if k1 >= n:
         raise EvaluationError(
             f"re-ranking: k1 must be below the number of vectors, queries and gallery together ({n}); "
-            f"got {k1}; choose a smaller k1 and say so with the score"
+            f"got {k1}; choose a smaller k1 and report it with the score"
         )

@@ -1,4 +1,4 @@
-"""Distances between pairs of one person and of two, and the AUC with which they separate the two kinds."""
+"""Distances between clips of the same person and of different people, and how well they separate the two (AUC)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from duskmatch.evaluation.similarity import Similarity, map_bands
 from duskmatch.records import CameraRule, Embeddings, Floats, Ints
 
 FEWEST_BINS, MOST_BINS = 10, 60
-LEAST_RANGE = 1e-6  # a histogram needs a width, also where all distances are one
+LEAST_RANGE = 1e-6  # of a histogram, if all distances are equal
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """Pairs of the same person and of different people by their distance, 1 - cosine.
+    """Histograms of the distance, 1 - cosine, of same-person pairs and of other pairs, and their AUC.
 
-    edges (bins + 1), same and others (bins): how many pairs lie between two edges; auc: the share of (same, other) in
-    which the pair of the same person is the nearer one, equal ones half; None where there is no pair of one kind.
+    edges (bins + 1), same and others (bins): how many pairs lie between two edges; auc: the chance that a same-person
+    pair is nearer than another pair, ties counted half; None if one of the two kinds has no pair.
     """
 
     edges: npt.NDArray[np.float64]
@@ -42,17 +42,17 @@ class Separation:
 def separation(
     query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, bins: int | None = None
 ) -> Separation:
-    """Of all pairs of a query and a gallery entry, but those the camera rule removes and those of unknown people."""
+    """The separation of all pairs of query and gallery, without removed entries and unknown people."""
     return _Pairs(query, gallery, camera_rule, within=False).separation(bins)
 
 
 def separation_within(side: Embeddings, *, camera_rule: CameraRule, bins: int | None = None) -> Separation:
-    """Of all pairs of two entries of one side, each pair once."""
+    """The separation of all pairs within one side, each counted once."""
     return _Pairs(side, side, camera_rule, within=True).separation(bins)
 
 
 class _Pairs:
-    """The pairs that count, a band of queries at a time: no (q g) matrix is held, so each pass computes them anew."""
+    """The counted pairs, by bands of queries: the (q g) matrix is never held, so each pass computes distances anew."""
 
     def __init__(self, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, *, within: bool) -> None:
         check_sides(query, gallery)
@@ -62,7 +62,7 @@ class _Pairs:
         self.shape = len(query), len(gallery)
 
     def separation(self, bins: int | None) -> Separation:
-        """Exact: a first pass keeps the pairs of one person, a second holds every other pair against all of them."""
+        """Exact: the first pass collects same-person pairs, the second compares every other pair with all of them."""
         found = map_bands(self.same_and_ends, *self.shape)
         same = np.sort(np.concatenate([of_one for of_one, _, _ in found]))
         low, high = min(low for _, low, _ in found), max(high for _, _, high in found)
@@ -78,19 +78,19 @@ class _Pairs:
         return Separation(np.clip(1 + edges, 0, 2), np.histogram(same, edges)[0], others, auc)
 
     def same_and_ends(self, rows: slice) -> tuple[Floats, float, float]:
-        """The band's pairs of one person, and the least and the largest of all."""
+        """The band's same-person distances, and the smallest and largest of all its distances."""
         same, others = self.negated(rows)
         both = np.concatenate([same, others])
         return same, float(both.min(initial=np.inf)), float(both.max(initial=-np.inf))
 
     def against(self, same: Floats, edges: npt.NDArray[np.float64], rows: slice) -> tuple[Ints, int]:
-        """The histogram of the band's pairs of two people, and twice the number of pairs of one that are nearer."""
+        """The histogram of the band's other pairs, and twice the number of same-person pairs nearer than each."""
         _, others = self.negated(rows)
         below = sum(int(np.searchsorted(same, others, side).sum()) for side in ("left", "right"))
         return np.histogram(others, edges)[0], below
 
     def negated(self, rows: slice) -> tuple[Floats, Floats]:
-        """- cosine of the band's pairs of one person, and of two: 1 more would round small distances together."""
+        """Negated cosines of the band's same-person pairs, and of the others; adding 1 would round small distances."""
         pids, negated = self.query.pids[rows], self.sim.negated(rows)
         take_away(negated, self.table.of(pids, self.query.camids[rows]))
         kept = np.isfinite(negated) & (pids != UNKNOWN_PID)[:, None]

@@ -23,14 +23,14 @@ TILE_ROWS = 128
 BAND_ENTRIES = 1 << 21
 # Gallery rows of one product: its result (2 MiB) is turned and scaled before it leaves the cache.
 BLOCK_ROWS = 4096
-# Lengths within which a product with a vector of length 1 neither passes fp32 nor loses digits.
+# Lengths of vectors whose products with unit vectors neither overflow fp32 nor lose digits.
 SAFE = 2.0**-40, 2.0**40
 
 
 def lengths(vectors: Float32[np.ndarray, "n d"], role: str) -> Float64[np.ndarray, " n"]:
-    """The length of each vector; a zero vector points nowhere and is refused."""
+    """The length of each vector; zero vectors, which have no direction, are refused."""
     found = np.empty(len(vectors))
-    for start in range(0, len(vectors), BLOCK_ROWS):  # the norm in fp64 makes a copy of what it is given
+    for start in range(0, len(vectors), BLOCK_ROWS):  # in blocks, as the norm in fp64 copies its input
         some = torch.from_numpy(vectors[start : start + BLOCK_ROWS])
         found[start : start + BLOCK_ROWS] = torch.linalg.vector_norm(some, dim=1, dtype=torch.float64).numpy()
     zero = np.flatnonzero(found == 0)
@@ -48,10 +48,10 @@ def unit_vectors(embeddings: Embeddings, role: str) -> Float32[np.ndarray, "n d"
 
 
 class Similarity:
-    """The cosine of chosen queries with the whole gallery, computed when asked for.
+    """The cosine of any queries with the whole gallery, computed on demand.
 
-    Neither side is copied: a tile of queries is brought to length 1 when it is multiplied, and of the gallery the
-    products are divided by the lengths instead.
+    Neither side is copied: tiles of queries are normalised when they are multiplied, and the products are divided by
+    the lengths of the gallery's vectors.
     """
 
     def __init__(self, query: Float32[np.ndarray, "q d"], gallery: Float32[np.ndarray, "g d"]) -> None:
@@ -67,7 +67,7 @@ class Similarity:
         return self._products(rows, self.scale)
 
     def negated(self, rows: slice) -> Floats:
-        """The same with the sign turned, to the bit: smaller is nearer."""
+        """The same, negated exactly: smaller is nearer."""
         return self._products(rows, -self.scale)
 
     def _products(self, rows: slice, scale: Floats) -> Floats:
@@ -89,12 +89,12 @@ class Similarity:
 
 def _divided(vectors: Floats, by: npt.NDArray[np.float64]) -> Floats:
     out = np.empty_like(vectors)
-    np.divide(vectors, by[:, None], out=out, dtype=np.float64, casting="same_kind")  # lengths may pass fp32
+    np.divide(vectors, by[:, None], out=out, dtype=np.float64, casting="same_kind")  # lengths may overflow fp32
     return out
 
 
 def map_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int, tile_rows: int = TILE_ROWS) -> list[T]:
-    """`work` of each band of query rows, in order, on as many threads as torch uses.
+    """The results of `work` for each band of query rows, in order, computed on as many threads as torch uses.
 
     Memory: each thread holds a few arrays of one band, each max(BAND_ENTRIES, tile_rows x g) numbers.
     """

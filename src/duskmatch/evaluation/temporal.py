@@ -1,9 +1,9 @@
-"""Temporal k-reciprocal re-ranking: who has the same neighbours is nearer, also from one half of a track to the other.
+"""Temporal k-reciprocal re-ranking: tracks, and halves of tracks, that share neighbours move closer.
 
     D = 0.8 d_E(whole) + 0.2 J(whole) + 0.1 [ J(q first, g second) + J(q second, g first) ]
 
-d_E is the Euclidean distance of vectors of length 1, whole a tracklet's own vector, first and second those of the two
-halves of its frames; J is the Jaccard distance of k-reciprocal neighbours alone (lambda = 0), k1 = 5, k2 = 3.
+d_E is the Euclidean distance between vectors of length 1; whole is a tracklet's own vector, first and second those of
+the two halves of its frames; J is the Jaccard distance of k-reciprocal neighbours alone (lambda = 0), k1 = 5, k2 = 3.
 
 | symbol | here |
 |---|---|
@@ -12,9 +12,9 @@ halves of its frames; J is the Jaccard distance of k-reciprocal neighbours alone
 | R*, V, J | `expanded` as in re-ranking, `_encoded`, 1 - S / (2 - S) |
 
 Source: the public code of BUPTCampus (dyhBUPT/BUPTCampus), its weights and neighbours; docs/evaluation.md.
-Differs: the program adds 1e-5 under the root and keeps V and J as 16-bit numbers; here neither. Equal distances go by
-row, itself first. J's weights are exp(-d) of Euclidean distances over the largest of the row, not squared ones as in
-`rerank`: that is the program's own.
+Differs: the program adds 1e-5 under the root and stores V and J as 16-bit numbers; here neither is done. Ties go by
+row, itself first. As in the program, J's weights are exp(-d) of Euclidean distances divided by the largest of the row,
+where `rerank` has squared distances.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Embed = Callable[[list[Tracklet]], Embeddings]
 
 @dataclass(frozen=True, slots=True)
 class TemporalReRanking:
-    """The numbers of a temporal re-ranking; the defaults are the program's. What `plain_weight` leaves of 1 is J's."""
+    """The parameters of temporal re-ranking; the defaults are the program's. The weight of J is 1 - `plain_weight`."""
 
     k1: int = 5
     k2: int = 3
@@ -68,7 +68,7 @@ class TemporalReRanking:
 
 @dataclass(frozen=True, slots=True)
 class Halved:
-    """One side three times: vectors of whole tracklets and of their halves; row i of all is one tracklet."""
+    """The vectors of whole tracklets and of their first and second halves; row i of all is one tracklet."""
 
     whole: Embeddings
     first: Embeddings
@@ -93,7 +93,7 @@ class Halves(NamedTuple):
 def halves(tracklet: Tracklet) -> Halves:
     """The first floor(n / 2) frames and the rest; of a single frame both are that frame.
 
-    Frames are then drawn from a half as they are from a whole. Source: `first_half`, `second_half` in BUPTCampus' code.
+    Source: `first_half`, `second_half` in BUPTCampus' code.
     """
     frames, middle = tracklet.frames, len(tracklet) // 2
     return Halves(replace(tracklet, frames=frames[: middle or 1]), replace(tracklet, frames=frames[middle:]))
@@ -107,10 +107,10 @@ def embed_halves(embed: Embed, tracklets: Sequence[Tracklet], split: str) -> tup
             f"the {split} split have one; use plain re-ranking (k-reciprocal) or none"
         )
     first, second = zip(*map(halves, tracklets), strict=True)
-    return _embedded(embed, first, "first"), _embedded(embed, second, "second")
+    return _embed_half(embed, first, "first"), _embed_half(embed, second, "second")
 
 
-def _embedded(embed: Embed, tracklets: Sequence[Tracklet], which: str) -> Embeddings:
+def _embed_half(embed: Embed, tracklets: Sequence[Tracklet], which: str) -> Embeddings:
     found = embed(list(tracklets))
     if len(found) != len(tracklets):
         there = set(found.sources)
@@ -125,7 +125,7 @@ def _embedded(embed: Embed, tracklets: Sequence[Tracklet], which: str) -> Embedd
 def rerank_temporally(
     query: Halved, gallery: Halved, numbers: TemporalReRanking | None = None
 ) -> Float32[np.ndarray, "q g"]:
-    """Distances for `score_distances`; each depends on all vectors of both sides, not on pids or cameras.
+    """Re-ranked distances; each depends on all vectors of both sides, but not on pids or cameras.
 
     Memory: one matrix of the result's size at a time, else O(n k).
     """
@@ -146,7 +146,7 @@ def rerank_temporally(
 
 
 def _encoded(query: Embeddings, gallery: Embeddings, numbers: TemporalReRanking) -> tuple[csr_array, csr_array]:
-    """V of the queries and of the gallery: weights of those who are neighbours both ways, each row with the sum 1."""
+    """V of the queries and of the gallery: the weights of reciprocal neighbours, each row summing to 1."""
     n_query = len(query)
     vectors = np.concatenate([unit_vectors(query, "query"), unit_vectors(gallery, "gallery")])
     near, _ = neighbours(vectors, numbers.k1, n_query)
@@ -162,17 +162,17 @@ def _encoded(query: Embeddings, gallery: Embeddings, numbers: TemporalReRanking)
 
 
 def _euclidean(vectors: Floats, rows: Ints, columns: Ints) -> Doubles:
-    """Of pairs, by their difference in fp64: the root would turn fp32's last digits into the fourth of a small one."""
+    """Distances of pairs of rows, from differences in fp64: in fp32 small ones would be wrong in the fourth digit."""
     found = np.empty(len(rows))
     for start in range(0, len(rows), PAIRS):
         some = slice(start, start + PAIRS)
-        apart = vectors[rows[some]].astype(np.float64) - vectors[columns[some]]
-        found[some] = np.sqrt(np.einsum("nd,nd->n", apart, apart))
+        gap = vectors[rows[some]].astype(np.float64) - vectors[columns[some]]
+        found[some] = np.sqrt(np.einsum("nd,nd->n", gap, gap))
     return found
 
 
 def _fill_plain(dist: Floats, query: Embeddings, gallery: Embeddings, weight: float) -> None:
-    """Fills in weight x d_E, in fp64 a band of queries at a time."""
+    """Fills `dist` with weight x d_E, computed in fp64 by bands of queries."""
     q, g = unit_vectors(query, "query"), unit_vectors(gallery, "gallery").astype(np.float64)
     lengths = np.einsum("nd,nd->n", g, g)
 

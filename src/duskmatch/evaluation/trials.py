@@ -1,4 +1,4 @@
-"""Several trials of one pair: the mean that is published, and all their queries together for its interval."""
+"""Several trials of one pair: their mean, which is published, and their pooled queries, for its interval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POOLED = ("first_hit", "average_precision", "inp", "query_pids")
 
 
 def mean_of_trials(trials: Sequence[Scores]) -> Scores:
-    """Means of the figures; counts and per-query arrays are the first trial's.
+    """The mean of each figure over trials; counts and per-query arrays are the first trial's.
 
     Source: docs/evaluation.md, "Trials".
     """
@@ -33,7 +33,7 @@ def mean_of_trials(trials: Sequence[Scores]) -> Scores:
 
 
 def pooled(trials: Sequence[Scores]) -> Scores:
-    """The scored queries of all trials one after the other: what a bootstrap over people draws from."""
+    """The scored queries of all trials, concatenated for the bootstrap over people; the rest is the first trial's."""
     if len(trials) == 1:
         return trials[0]
     arrays: dict[str, Any] = {name: np.concatenate([getattr(scores, name) for scores in trials]) for name in POOLED}

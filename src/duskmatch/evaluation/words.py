@@ -1,4 +1,4 @@
-"""A scores document in words. The only way from figures to text: what was synthetic says so, every time."""
+"""A scores document as text; scores on synthetic data are always marked as such."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
 def origin(document: Mapping[str, Any]) -> str:
-    """One line that says whether the people were real."""
-    data = document["data"]
-    name = " ".join(filter(None, (data["name"], data["version"])))
+    """A line that names the data and says if the people are real or generated."""
+    name = data_name(document["data"])
     if document["synthetic"]:
         return f"SYNTHETIC data ({name}): generated people, not a score on real ones"
     if document["synthetic"] is None:
-        return f"{name}: nobody said whether these data are real or synthetic"
+        return f"{name}: not known whether these data are real or synthetic"
     return f"{name}: real data"
 
 
+def data_name(data: Mapping[str, Any]) -> str:
+    """Name and version of a data set, as far as they are known."""
+    return " ".join(filter(None, (data.get("name"), data.get("version"))))
+
+
 def scores_in_words(document: Mapping[str, Any]) -> str:
-    """The table a person reads at the terminal, in per cent, with all that the figures depend on."""
+    """The text for the terminal: a table in per cent, and everything that the figures depend on."""
     header = f"{'':<22}" + "".join(f"{name:>8}" for name in FIGURES) + f"{'chance':>9}"
     lines = [origin(document), "", header]
     for arrow, scores, before in scored_pairs(document):
@@ -46,7 +50,7 @@ def scores_in_words(document: Mapping[str, Any]) -> str:
 def scored_pairs(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]:
     """(words, scores, scores before training) of each pair of the protocol: both directions, then further ones.
 
-    Where public code removes something else from a direction, its figures follow those of the protocol.
+    If public code has another camera rule for a direction, its scores follow those of the protocol.
     """
     untrained = document["untrained"]
     for key, arrow in ARROWS.items():
@@ -69,7 +73,7 @@ def interval(low_high: tuple[float, float] | list[float]) -> str:
 
 
 def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
-    """Everything the figures depend on, by name."""
+    """Everything the figures depend on: name -> words."""
     protocol, data = document["protocol"], document["data"]
     extras = protocol["test_time_extras"]
     reads = "not counted" if data["test_reads"] is None else str(data["test_reads"])
@@ -77,7 +81,7 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
         "protocol": protocol["name"],
         "split": protocol["split"],
         "camera rule": protocol["camera_rule"],
-        **_drawn_and_counted(protocol),
+        **_special_rules(protocol),
         "frames per clip": _or_not_said(protocol["frames_per_clip"]),
         "sampling": _or_not_said(protocol["sampling"]),
         "re-ranking": protocol["re_ranking"],
@@ -93,8 +97,8 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _drawn_and_counted(protocol: Mapping[str, Any]) -> dict[str, str]:
-    """Trials, counting of CMC and pairs, where the protocol differs from one trial that counts all entries."""
+def _special_rules(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """How CMC counts, the trials and the pairs, if they differ from HITSZ-VCM's."""
     found = {}
     if protocol.get("cmc") not in (None, "entries"):
         found["CMC counts"] = COUNTED[protocol["cmc"]]
@@ -120,7 +124,7 @@ def _row(name: str, scores: Mapping[str, Any]) -> str:
 def _small_print(arrow: str, scores: Mapping[str, Any]) -> str:
     left_out = f", {scores['n_left_out']} left out (no match)" if scores["n_left_out"] else ""
     ties = f", {scores['n_ties']} with an ambiguous tie" if scores["n_ties"] else ""
-    junk = f", {scores['n_junk']} of them passed over (pid -1)" if scores.get("n_junk") else ""
+    junk = f", {scores['n_junk']} of them ignored (pid -1)" if scores.get("n_junk") else ""
     return (
         f"{arrow}: {scores['n_queries']} queries{left_out}{ties}, {scores['n_gallery']} in the gallery{junk}; "
         f"95 %: rank-1 {interval(scores['rank1_interval'])}, mAP {interval(scores['mAP_interval'])}"

@@ -1,4 +1,4 @@
-"""Parts that the experiments' JSON documents share: an interval, a difference, facts of RUNs and data sets."""
+"""Parts that the experiments' JSON documents share: estimates, differences, facts of RUNs and data sets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Estimate(Part):
 
 
 class Difference(Part):
-    """One figure less another, with its 95 % interval over people, both resampled alike."""
+    """One figure minus another, with its 95 % interval over people, who are resampled alike for both."""
 
     value: float
     low: float
@@ -37,7 +37,7 @@ class Difference(Part):
 
 
 class RunFacts(Part):
-    """One RUN; null where its header does not say. `trained_on` is the fingerprint of its training data."""
+    """One RUN; null if its header does not say. `trained_on`: fingerprint of the training data."""
 
     name: str
     seed: int
@@ -52,7 +52,7 @@ class RunFacts(Part):
 
 
 class SetFacts(Part):
-    """One data set; counts are of the split that was read, test_reads of this account after this command."""
+    """One data set; counts are of the split that was read; test_reads: readings by this account after this command."""
 
     name: str
     data: str
@@ -70,18 +70,18 @@ class SetFacts(Part):
 
 
 def estimate(values: Doubles, pids: Ints, seed: int = 0) -> Estimate:
-    """The mean over queries or tracks and its interval over people."""
+    """The mean over queries or tracks, and its bootstrap interval over people."""
     return Estimate(value=float(values.mean()), interval=bootstrap_interval(values, pids, seed=seed))
 
 
 def difference(values: Doubles, others: Doubles, pids: Ints) -> Difference:
-    """The mean of the first less that of the others over the same queries, with its paired interval."""
+    """The mean of `values` minus that of `others` over the same queries, and its paired interval."""
     value, low, high = paired_interval(values, others, pids)
     return Difference(value=value, low=low, high=high)
 
 
 def run_facts(name: str, embedder: Embedder, facts: Mapping[str, Any] | None = None) -> RunFacts:
-    """The facts of a RUN that stand beside its figures; `facts`: those of the embedder, where known already."""
+    """The facts of a RUN that stand beside its figures; `facts`: those of the embedder, if computed already."""
     facts = embedder.facts() if facts is None else facts
     checkpoint, trained_on = facts["checkpoint"], facts["trained_on"]
     return RunFacts(
@@ -96,8 +96,8 @@ def run_facts(name: str, embedder: Embedder, facts: Mapping[str, Any] | None = N
 
 
 def set_facts(name: str, dataset: Dataset, split: ScoredSplit) -> SetFacts:
-    """The facts of a data set, before it was read; DataError where it cannot be used at all."""
-    people = tracklets_of(dataset, split)
+    """The facts of a data set, without a count of readings; DataError if it cannot be used."""
+    tracklets = tracklets_of(dataset, split)
     try:
         return SetFacts(
             name=name,
@@ -106,8 +106,8 @@ def set_facts(name: str, dataset: Dataset, split: ScoredSplit) -> SetFacts:
             **{key: dataset.facts.get(key) for key in ("preset", "seed", "twins", "vary", "severity")},
             fingerprint=dataset.fingerprint,
             synthetic=dataset.synthetic,
-            n_people=len({tracklet.pid for tracklet in people}),
-            n_tracklets=len(people),
+            n_people=len({tracklet.pid for tracklet in tracklets}),
+            n_tracklets=len(tracklets),
             test_reads=None,
         )
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""An experiment's files: tables, page, pictures, CSV, and the JSON last, so where it is all of them are whole."""
+"""Writes an experiment's files: tables, page, pictures, CSV, and last the JSON, so that it implies all the others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from duskmatch.evaluation.document import Part
 from duskmatch.experiments.document import Difference, RunFacts, SetFacts
 from duskmatch.files import check_file, sync, write_json, write_text
 
-Content = str | Callable[[Path], None] | None  # a text, what writes the file, or None: an older one is removed
+Content = str | Callable[[Path], None] | None  # a text, a function that writes the file, or None: delete an older one
 
 
 class Table(NamedTuple):
-    """A table of text under its title."""
+    """A table of text with a title."""
 
     title: str
     head: Sequence[str]
@@ -27,17 +27,17 @@ class Table(NamedTuple):
 
 
 def check_place(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
-    """Refuses, before the work, a folder that cannot hold the files or holds them already."""
+    """Refuses, before any work, a folder that cannot hold these files or holds them already."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} must be a folder; a file has that name; choose another --out")
     for place in (out / name for name in names):
         if place.exists() and not overwrite:
-            raise OutputError(f"{place} must not exist; it does; choose another --out or pass --overwrite")
+            raise OutputError(f"{place} already exists; choose another --out or pass --overwrite")
         check_file(place)
 
 
 def publish(out: Path, name: str, document: Part, files: Mapping[str, Content]) -> None:
-    """Writes the files, then NAME.json. An older JSON goes first: it never stands beside newer tables or pictures."""
+    """Writes the files, then NAME.json. An older JSON is deleted first, so it never stands beside newer files."""
     record = out / f"{name}.json"
     if record.exists():
         record.unlink()
@@ -53,7 +53,7 @@ def publish(out: Path, name: str, document: Part, files: Mapping[str, Content]) 
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]], *, n_names: int | None = None) -> str:
-    """A table; bars in a name cannot cut a cell in two. Columns behind the first `n_names` are aligned right."""
+    """A Markdown table, with bars in cells escaped; columns after the first `n_names` are aligned right."""
     names = len(head) if n_names is None else n_names
     lines = [head, ["---"] * names + ["---:"] * (len(head) - names), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -67,7 +67,7 @@ def change(difference: Difference | None) -> str:
 
 
 def origin(data: Iterable[SetFacts]) -> str:
-    """One line that says whether the people are real."""
+    """A line that says if the people are real or generated."""
     made = [one.name for one in data if one.synthetic]
     if not made:
         return "Real data."
@@ -78,7 +78,7 @@ def facts_tables(runs: Iterable[RunFacts], data: Iterable[SetFacts], split: str)
     """Tables of the RUNs and the data sets, a line for each."""
     of_runs = [
         (
-            one.name, one.seed, one.preset, one.embedding, _said(one.checkpoint), _said(one.selection),
+            one.name, one.seed, one.preset, one.embedding, _or_not_said(one.checkpoint), _or_not_said(one.selection),
             one.frames_per_clip, f"{one.engine}, {one.precision}",
         )
         for one in runs
@@ -86,8 +86,8 @@ def facts_tables(runs: Iterable[RunFacts], data: Iterable[SetFacts], split: str)
     of_data = [
         (
             one.name, " ".join(filter(None, (one.data, one.version))), "synthetic" if one.synthetic else "real",
-            _said(one.preset), _said(one.seed), _special(one), one.n_people, one.n_tracklets, one.fingerprint[:16],
-            "not counted" if one.test_reads is None else one.test_reads,
+            _or_not_said(one.preset), _or_not_said(one.seed), _made_with(one), one.n_people, one.n_tracklets,
+            one.fingerprint[:16], "not counted" if one.test_reads is None else one.test_reads,
         )
         for one in data
     ]  # fmt: skip
@@ -102,11 +102,11 @@ def computed_by(machine: str, versions: Mapping[str, str]) -> str:
     return f"Machine: {machine}; {', '.join(f'{what} {which}' for what, which in versions.items())}."
 
 
-def _special(one: SetFacts) -> str:
+def _made_with(one: SetFacts) -> str:
     if one.twins:
         return one.twins
     return f"{one.vary} {one.severity}" if one.vary else "nothing changed"
 
 
-def _said(value: Any) -> str:
+def _or_not_said(value: Any) -> str:
     return "not said" if value is None else str(value)

@@ -16,30 +16,30 @@ NAME = re.compile(r"[^\W_][\w .+()=/*-]{0,39}")
 
 
 def tracklets_of(dataset: Dataset, split: ScoredSplit) -> list[Tracklet]:
-    """Everybody of a split, infrared first; DataError where it has nobody in one of the modalities."""
+    """All tracklets of a split, infrared first; DataError if it lacks a modality."""
     pair = dataset.direction("infrared_to_visible", split)
     if not pair.query or not pair.gallery:
         lacking = "infrared" if not pair.query else "visible"
         raise DataError(
-            f"{dataset.root}: the {split} people must be seen in both modalities; no {lacking} track of 12 frames or "
-            "more; choose another --split or data set"
+            f"{dataset.root}: the {split} people must have tracks in both modalities; there is no {lacking} one of 12 "
+            "frames or more; choose another --split or data set"
         )
     return [*pair.query, *pair.gallery]
 
 
 def note_read(dataset: Dataset, split: ScoredSplit) -> int | None:
-    """Notes that one RUN looked at the test people; their count on this account. Other people are not counted."""
+    """Counts one reading if the split is test, and returns the new count; None if unknown, or for other splits."""
     return note_test_read(dataset.fingerprint, dataset.name) if split == "test" else None
 
 
 def open_sets(places: Sequence[Path], *, protocol: str | None = None) -> dict[str, Dataset]:
-    """The data sets, opened, by as much of their paths as tells them apart; `protocol` as in `open_dataset`."""
+    """Short name -> opened data set; `protocol` as in `open_dataset`."""
     names = short_names(places, "DATASET")
     return {name: open_dataset(place, protocol=protocol) for name, place in zip(names, places, strict=True)}
 
 
 def run_names(runs: Sequence[Path], given: str | None) -> list[str]:
-    """A name for each RUN: those given with commas between, or as much of the paths as tells them apart."""
+    """A name for each RUN: those given, with commas between, or the ends of the paths."""
     if not runs:
         raise SettingsError("at least one RUN must be named; got none; name a trained run")
     if given is None:
@@ -59,7 +59,7 @@ def run_names(runs: Sequence[Path], given: str | None) -> list[str]:
 
 
 def short_names(paths: Iterable[Path], what: str) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
+    """The ends of the paths, with as many parts as make them differ."""
     places = [path.expanduser().resolve() for path in paths]
     if len(set(places)) != len(places):
         twice = next(place for place in places if places.count(place) > 1)

@@ -1,4 +1,4 @@
-"""Ranked strips, curves, the report, and RUNs side by side: what a person looks at."""
+"""Pictures and HTML pages: ranked strips, training curves, the report, and the comparison of RUNs."""
 
 from duskmatch.pictures.curves import curves, read_log
 from duskmatch.pictures.report import write_report

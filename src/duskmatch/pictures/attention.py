@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One query through every model."""
+    """One query as every model sees it."""
 
     kind: str
     direction: Direction
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture with its words; `match` where it is a hit, right or wrong."""
+    """One picture with its caption; `match` is None unless it shows a hit."""
 
     column: str
     picture: UInt8[np.ndarray, "h w 3"]
@@ -53,7 +53,7 @@ class Tile:
 
 
 def attention_rows(runs: Sequence[Compared], cases: dict[Direction, Cases]) -> list[Row]:
-    """The first query of each kind and direction, seen by each model."""
+    """The first query of each kind and direction, as every model sees it."""
     return [
         Row(kind, direction, runs[0].evaluation.query[direction].tracklets[rows[0]], seen(runs, direction, rows[0]))
         for direction in DIRECTIONS
@@ -62,7 +62,7 @@ def attention_rows(runs: Sequence[Compared], cases: dict[Direction, Cases]) -> l
 
 
 def seen(runs: Sequence[Compared], direction: Direction, row: int) -> list[Seen]:
-    """One query through each model: one frame of it, or one for each model where their clips differ in length."""
+    """One query as each model sees it: one frame for all, or one for each model if their clips differ in length."""
     looks = [_look(run, direction, row) for run in runs]
     peaks = [found.grad_cam.max(axis=(1, 2)) for found in looks]  # of each frame
     if len({len(of) for of in peaks}) == 1:
@@ -91,7 +91,7 @@ def _seen(run: Compared, direction: Direction, row: int, looks: SaliencyMaps, t:
 
 
 def tiles_of(row: Row, frames_differ: bool) -> list[list[Tile]]:
-    """For each model its tiles from left to right; the frame is the first one's alone, or each one's own."""
+    """The tiles of each model from left to right; a frame that all share is among those of the first model only."""
     groups = []
     for place, seen in enumerate(row.seen):
         frame = fitted(seen.frame, HEIGHT_PX, WIDTH_PX)
@@ -105,5 +105,5 @@ def tiles_of(row: Row, frames_differ: bool) -> list[list[Tile]]:
 
 
 def frames_differ(rows: Sequence[Row]) -> bool:
-    """Whether models whose clips differ in length are shown by other frames."""
+    """True if the models are shown by different frames, as their clips differ in length."""
     return any(not np.array_equal(seen.frame, row.seen[0].frame) for row in rows for seen in row.seen)

@@ -1,4 +1,4 @@
-"""Maps of where models look: warm colours over frames, the frame itself beside them, in the page and as a file.
+"""Maps of where models look, as HTML and as a picture file: warm colours over a frame, beside the frame itself.
 
 Source: in the manner of the paper's Fig. 7, which says no more than "the warmer the color, the more attention".
 """
@@ -21,16 +21,15 @@ from duskmatch.pictures.sheets import MARGIN_PX, RIGHT, WRONG, framed, write_she
 from duskmatch.pictures.thumbnails import data_uri
 
 HEAD_PX, WORDS_PX, GAP_PX = 94, 34, 10
-TABLE_REM, LARGEST_REM = 53, 7.2  # what the pictures of a row may take together, and one of them
+TABLE_REM, LARGEST_REM = 53, 7.2  # greatest width of a row's pictures together, and of one
 CAPTION = (
-    "The first query of each kind above, in the frame of its clip where no model's Grad-CAM is weak (the lowest of "
-    "their peaks is highest; where clips differ in length each model shows a frame of its own). Activation: how long "
-    "the feature vector of each place is (L2 norm over channels) in the last maps, those that are averaged into the "
-    "embedding; from the clip's least to its largest value. Grad-CAM: what in the same maps makes the query's "
-    "embedding like that of the model's first hit, which stands beside it, right (✓) or wrong (✗); from 0 to the "
-    "clip's largest value. The warmer and brighter, the more; the white line is half of the largest. These maps have "
-    "few places, so they tell parts of the body apart and no details; and they show where a model looks, not whether "
-    "it is right to."
+    "The first query of each kind above, in the frame of its clip where the weakest of the models' Grad-CAM peaks is "
+    "highest (if clips differ in length, each model shows a frame of its own). Activation: the length (L2 norm over "
+    "channels) of the feature vector at each position of the last maps, which are averaged into the embedding; "
+    "from the clip's least to its largest value. Grad-CAM: what in the same maps makes the query's embedding similar "
+    "to that of the model's first hit, shown beside it, right (✓) or wrong (✗); from 0 to the clip's largest "
+    "value. Warmer and brighter is more; the white line is half of the largest. These maps have few positions, so they "
+    "tell parts of the body apart but no details; and they show where a model looks, not whether that is right."
 )
 
 
@@ -43,7 +42,7 @@ def attention_section(runs: Sequence[Compared], rows: Sequence[Row]) -> list[Htm
     differ = frames_differ(rows)
     groups = [tiles_of(row, differ) for row in rows]
     names = [element("th", run.name, colspan=len(g), scope="colgroup") for run, g in zip(runs, groups[0], strict=True)]
-    if not differ:  # the shared frame belongs to nobody
+    if not differ:  # the shared frame belongs to no model
         names[0] = element("th", runs[0].name, colspan=len(groups[0][0]) - 1, scope="colgroup")
         names.insert(0, element("td"))
     columns = [element("th", tile.column, scope="col") for group in groups[0] for tile in group]
@@ -74,7 +73,7 @@ def _table_row(row: Row, groups: Sequence[Sequence[Tile]], runs: Sequence[Compar
 
 
 def attention_page(path: Path, runs: Sequence[Compared], rows: Sequence[Row], note: str) -> Path:
-    """The same as a picture file."""
+    """Writes the same rows as a picture file and returns its path."""
     differ = frames_differ(rows)
     groups = [tiles_of(row, differ) for row in rows]
     step = WIDTH_PX + GAP_PX

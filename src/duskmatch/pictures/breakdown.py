@@ -1,4 +1,4 @@
-"""Scores of groups of matches: by view difference, by pair of cameras, within one modality. Figures, no pictures."""
+"""Scores of groups of matches: by view difference, by pair of cameras, within one modality."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CMC_RANKS = 20
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The score if only the matches of one group were in the gallery."""
+    """The CMC if the gallery held only the matches of one group, and all entries of other people."""
 
     name: str
     n_queries: int
@@ -33,7 +33,7 @@ class Group:
 
 
 def pairs_of(evaluation: Evaluation, direction: Direction) -> MatchPairs:
-    """Every query with each of its matches."""
+    """All pairs of a query and one of its matches."""
     query, gallery = evaluation.query[direction].embeddings, evaluation.gallery[direction].embeddings
     return match_pairs(query, gallery, camera_rule=evaluation.camera_rule)
 
@@ -41,7 +41,7 @@ def pairs_of(evaluation: Evaluation, direction: Direction) -> MatchPairs:
 def by_view(
     evaluation: Evaluation, direction: Direction, pairs: MatchPairs, walks: Mapping[str, Mapping[str, Any]]
 ) -> list[Group]:
-    """Groups by the angle between the two views, 0 to 180 degrees; none where the views are not known."""
+    """Groups by the angle between the two views, 0 to 180 degrees; empty if the views are unknown."""
     query = _views(evaluation.query[direction].tracklets, walks)
     gallery = _views(evaluation.gallery[direction].tracklets, walks)
     if query is None or gallery is None:
@@ -77,7 +77,7 @@ def cmc(first_hit: Ints, length: int = CMC_RANKS) -> npt.NDArray[np.float64]:
 
 
 def same_modality(evaluation: Evaluation) -> dict[Modality, Scores | str]:
-    """Each side looked for among itself, under the camera rule (so no query finds itself); or why that cannot be."""
+    """Scores of each modality searched within itself under the camera rule, or why there are none."""
     sides: dict[Modality, Embeddings] = {
         "visible": evaluation.query["visible_to_infrared"].embeddings,
         "infrared": evaluation.query["infrared_to_visible"].embeddings,

@@ -1,4 +1,4 @@
-"""Which queries a report shows, by a rule it states."""
+"""The choice of the queries and people that a report shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_cases(scores: Scores, n: int = 8) -> dict[str, list[int]]:
 
 
 def worst_people(evaluation: Evaluation, n: int = 8) -> list[tuple[int, float, float, int]]:
-    """(pid, mAP, rank-1, queries) of the people found worst, both directions together, worst first."""
+    """(pid, mAP, rank-1, number of queries) of the people with the lowest mAP over both directions, worst first."""
     scores = [evaluation.scores[direction] for direction in DIRECTIONS]
     pids = np.concatenate([s.query_pids for s in scores])
     precision = np.concatenate([s.average_precision for s in scores])
@@ -44,7 +44,7 @@ def worst_people(evaluation: Evaluation, n: int = 8) -> list[tuple[int, float, f
 
 
 def distinct(order: Sequence[int] | np.ndarray, n: int, scores: Scores, taken: set[int]) -> list[int]:
-    """The first n positions, each of another person than those taken, as long as there are others."""
+    """The first n positions of `order`, each of a new person as long as there are any; adds them to `taken`."""
     chosen: list[int] = []
     people = {int(scores.query_pids[i]) for i in taken}
     for fresh_only in (True, False):

@@ -1,4 +1,4 @@
-"""Line charts: as SVG that takes the page's colours (light, dark, printed), and as PNG."""
+"""Line charts, as SVG in the colours of the page (light, dark or printed) and as PNG."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from matplotlib.transforms import ScaledTranslation
 from duskmatch.files import write_bytes
 from duskmatch.pictures.html import Html, element
 
-# Colour-blind safe and of unlike lightness, so they differ in grey print too.
+# Distinct for colour-blind readers too; their lightness differs, for grey print.
 SERIES = ("#b4530a", "#1f5fa8", "#4d7c3a", "#8a3b8f", "#6b6b6b", "#0f8a8a")
 DIRECTION_COLOUR = {"infrared_to_visible": SERIES[0], "visible_to_infrared": SERIES[1]}
 INK, LINE = "#1c1d1f", "#d4d4d2"
-# In SVG each colour becomes a name that the page's style sheet fills in.
+# In SVG each colour is replaced by a variable of the page's style sheet.
 PAGE_COLOURS = {INK: "var(--ink)", LINE: "var(--line)", **{c: f"var(--series-{i})" for i, c in enumerate(SERIES)}}
 STYLE = {
     "font.size": 9,
@@ -52,17 +52,17 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "duskmatch",
 }
-NOTE_SIZE, LINE_INCHES, CHARACTER_INCHES = 6.5, 0.115, 0.052  # of the small print below a picture file
+NOTE_SIZE, LINE_INCHES, CHARACTER_INCHES = 6.5, 0.115, 0.052  # of the small print below a picture
 TITLE_CHARACTER_INCHES = 0.068
-KEY_SIZE, KEY_MARK_INCHES, KEY_CHARACTER_INCHES = 8, 0.6, 0.076  # of a mark in the key with its gaps, of a letter
-DECADES = 2  # a shorter logarithmic axis needs ticks between the powers of ten
-SIGNS = {"x": "×", "o": "●", "^": "△"}  # of markers, in a key of the page
+KEY_SIZE, KEY_MARK_INCHES, KEY_CHARACTER_INCHES = 8, 0.6, 0.076  # of the key: points; inches of a mark and of a letter
+DECADES = 2  # a logarithmic axis of fewer has ticks between the powers of ten
+SIGNS = {"x": "×", "o": "●", "^": "△"}  # marker -> its sign in a key of the page
 Draw = Callable[[Axes], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series of a chart; `band` is (low, high) around it, shaded; with style "" there are markers alone."""
+    """One series of a chart; `band` is (low, high) around it, shaded; style "" draws markers only."""
 
     label: str
     x: Sequence[float] | npt.NDArray[np.floating] | npt.NDArray[np.integer]
@@ -106,11 +106,8 @@ def figure(
 def drawn(
     panels: Sequence[Draw], *, columns: int = 1, width: float = 6.4, height: float = 3.0, note: str = ""
 ) -> Figure:
-    """Panels that draw themselves, in rows of at most `columns`, each row as wide as the picture.
-
-    `note` stands below them, its lines broken where they end.
-    """
-    rows = np.array_split(np.arange(len(panels)), -(-len(panels) // columns))  # no panel is left alone beside a gap
+    """The panels, each a function that draws on its axes, in rows of at most `columns`; `note` is wrapped below."""
+    rows = np.array_split(np.arange(len(panels)), -(-len(panels) // columns))  # rows of nearly equal length fill gaps
     n_rows = len(rows)
     lines = [part for line in note.splitlines() for part in wrap(line, int(columns * width / CHARACTER_INCHES))]
     whole = Figure(figsize=(width * columns, height * n_rows + LINE_INCHES * len(lines)), layout="constrained")
@@ -125,7 +122,7 @@ def drawn(
 
 
 def add_keys(whole: Figure) -> None:
-    """One key below all panels where theirs are the same, else each panel's own below its axis: none over a curve."""
+    """Adds one key below all panels if theirs are the same, else one below each panel, never over a curve."""
     found = [(axes, _entries(axes)) for axes in whole.axes]
     found = [(axes, entries) for axes, entries in found if entries]
     if len({tuple(entries) for _, entries in found}) == 1:
@@ -143,7 +140,7 @@ def add_keys(whole: Figure) -> None:
 
 
 def _entries(axes: Axes) -> dict[str, Any]:
-    """Handles by label, those of plain lines (chance, no difference) behind those of series with intervals."""
+    """Handles by label, first those of series with intervals, then those of plain lines (chance, no difference)."""
     handles, labels = axes.get_legend_handles_labels()
     entries = sorted(zip(labels, handles, strict=True), key=lambda entry: isinstance(entry[1], Line2D))
     return dict(entries)
@@ -151,7 +148,7 @@ def _entries(axes: Axes) -> dict[str, Any]:
 
 def _key_columns(labels: Sequence[str], inches: float) -> int:
     fitting = max(1, int(inches / (KEY_MARK_INCHES + KEY_CHARACTER_INCHES * max(map(len, labels)))))
-    return -(-len(labels) // -(-len(labels) // fitting))  # rows of the key about equally long
+    return -(-len(labels) // -(-len(labels) // fitting))  # rows of nearly equal length
 
 
 def _inches(axes: Axes) -> float:
@@ -162,14 +159,14 @@ def _inches(axes: Axes) -> float:
 
 
 def as_svg(chart: Chart, description: str, *, width: float = 4.4, height: float = 2.6) -> Html:
-    """One panel as markup for the page, its key below it; `description` is read out where it cannot be seen."""
+    """One panel as SVG with its key below it; `description` is for screen readers."""
     return drawn_svg(partial(_draw, chart), description, width=width, height=height, key=_key(chart))
 
 
 def drawn_svg(
     draw: Draw, description: str, *, width: float = 4.4, height: float = 2.6, key: Html | None = None
 ) -> Html:
-    """The same of a panel that draws itself."""
+    """The SVG of a panel given as a function that draws on axes, with `key` below it."""
     out = io.StringIO()
 
     def save() -> None:
@@ -203,7 +200,7 @@ def _key(chart: Chart) -> Html | None:
 
 
 def swatch(colour: str, style: str = "-", sign: str = "") -> Html:
-    """A piece of the line for a key of the page; the marker's sign where there is no line."""
+    """A sample of the line for a key of the page, or the marker's sign if there is no line."""
     if not style:
         return element("i", sign, style=f"color: {PAGE_COLOURS[colour]}", class_="sign")
     width, line = {"-": (3, "solid"), "--": (3, "dashed"), ":": (2, "dotted")}[style]
@@ -216,7 +213,7 @@ def save_png(charts: Sequence[Chart], path: Path, **size: float | str) -> None:
 
 
 def save_drawn(panels: Sequence[Draw], path: Path, *, note: str, columns: int, width: float, height: float) -> None:
-    """Panels that draw themselves as a picture file, with what a reader must know below them."""
+    """Writes panels given as functions that draw on axes as a picture file, with `note` below them."""
     save_figure(lambda: drawn(panels, columns=columns, width=width, height=height, note=note), path)
 
 
@@ -249,12 +246,12 @@ def _draw(chart: Chart, axes: Axes) -> None:
         axes.set_xticks(chart.x_ticks, chart.x_names)
     if chart.y_range:
         axes.set_ylim(*chart.y_range)
-    elif not any(np.any(line.y) for line in chart.lines):  # zeros alone: no scale around nothing
+    elif not any(np.any(line.y) for line in chart.lines):  # all zero: Matplotlib's own range would be odd
         axes.set_ylim(-0.05, 1)
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic axis with plain numbers: math text, in which Matplotlib writes powers of ten, is switched off."""
+    """Makes the y axis logarithmic, with plain numbers, as STYLE switches off the math text of powers of ten."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     decades = math.log10(high / low)

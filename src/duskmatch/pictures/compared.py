@@ -1,4 +1,4 @@
-"""One RUN among those that are put side by side, and the small print of every picture of them."""
+"""A RUN in a comparison, and the small print of every picture of it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from duskmatch.embedding import Embedder
 from duskmatch.embedding.highlights import Spread
 from duskmatch.evaluation import Evaluation, origin
-from duskmatch.evaluation.words import ARROWS
+from duskmatch.evaluation.words import ARROWS, data_name
 from duskmatch.records import DIRECTIONS, Embeddings, Floats, Modality, Tracklet
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A RUN's answers on the people that all RUNs are compared on.
+    """A RUN's scores and vectors on the people on which all RUNs are compared.
 
-    document: that of `scores_document`; facts: the embedder's; weights: A of Eq. 12, (clips k) by modality, where the
-    embedding passes it; untrained: vectors of the mapped people's tracklets from the network before training; spreads:
-    where single values of A lie and how they differ between clips, as far as that was noted.
+    document: that of `scores_document`; facts: the embedder's; weights: A of Eq. 12 by modality, (clips k), None for a
+    network without A; untrained: vectors of the mapped people's tracklets from the network before training; spreads:
+    how the single values of A are distributed, None where that was not recorded.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Compared:
 
 
 def provenance(runs: Sequence[Compared]) -> str:
-    """The small print of every picture: the data, the split, how many people and queries, each RUN's checkpoint."""
+    """The small print of every picture: data, split, numbers of people and queries, each RUN's checkpoint."""
     first = runs[0]
     queries = ", ".join(f"{first.document[d]['n_queries']} queries {ARROWS[d]}" for d in DIRECTIONS)
     lines = [
@@ -56,19 +56,14 @@ def checkpoint(run: Compared) -> str:
 
 
 def trained_on(embedder: Embedder) -> str:
-    """The training data, and whether they are generated."""
+    """The name of the training data, marked if they are synthetic."""
     data = embedder.header.get("data") or {}
     name = data_name(data) or "data not said"
     return f"{name} (synthetic)" if data.get("synthetic") else name
 
 
-def data_name(data: Mapping[str, Any]) -> str:
-    """The name of a data set and its version, as far as they are known."""
-    return " ".join(filter(None, (data.get("name"), data.get("version"))))
-
-
 def source(runs: Sequence[Compared]) -> str:
-    """The first words of every caption: whose data, which split."""
+    """The beginning of every caption: data set and split."""
     document = runs[0].document
     word = "SYNTHETIC data, " if document["synthetic"] else ""
     return f"{word}{data_name(document['data'])}, {runs[0].evaluation.split} split. "

@@ -1,4 +1,4 @@
-"""compare.html: several RUNs on the same people side by side, and the same pictures as files."""
+"""compare.html: a comparison of several RUNs on the same people, with the same pictures as files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from duskmatch.records import DIRECTIONS
 SHARED = ("protocol", "split", "camera rule", "sampling", "re-ranking", "test-time extras", "precision", "data",
           "fingerprint", "times these test people were read")  # fmt: skip
 
-# As docs/methods.md calls them; any other by its setting.
+# Method -> its name as in docs/methods.md.
 METHODS = {"lba": "LbA", "ddag": "DDAG", "cajl": "CAJL", "mpanet": "MPANet", "vsd": "VSD", "mitml": "MITML"}
 
 
@@ -33,14 +33,14 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
     """Writes compare.html and the pictures into `folder`; returns the figures and the files' names, ready for JSON."""
     cases = {direction: compared_cases(runs, direction, n_queries) for direction in DIRECTIONS}
     looks = attention_rows(runs, cases)
-    apart = [separations(run.evaluation) for run in runs]
+    separated = [separations(run.evaluation) for run in runs]
     maps = panels_of(runs)
     note = provenance(runs)
     pictures = [
         *strip_pages(folder, runs, cases, note),
         attention_page(folder / "attention.png", runs, looks, note),
         *save_parts(folder / "part-weights.png", runs, note),
-        save_distances(folder / "distances.png", runs, apart, note),
+        save_distances(folder / "distances.png", runs, separated, note),
         save_maps(folder / "embedding-maps.png", runs, maps, note),
     ]
     sections = {
@@ -49,7 +49,7 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
         "Who is found": strips_section(runs, cases),
         "Where they look": attention_section(runs, looks),
         "Which parts are kept": parts_section(runs),
-        "How far apart people are": distances_section(runs, apart),
+        "How far apart people are": distances_section(runs, separated),
         "Maps of the embeddings": maps_section(runs, maps),
         "What the figures depend on": protocol_section(runs),
     }
@@ -65,7 +65,7 @@ def write_comparison(folder: Path, runs: Sequence[Compared], *, n_queries: int =
             "part_weights": part_figures(run),
             "health": run.document.get("health"),
         }
-        for run, of_run in zip(runs, apart, strict=True)
+        for run, of_run in zip(runs, separated, strict=True)
     ]
     return {
         "page": str(path),
@@ -90,21 +90,21 @@ def scores_section(runs: Sequence[Compared]) -> list[Html]:
     rows = [_figures(run, direction) for direction in DIRECTIONS for run in runs]
     first = runs[0].document
     counted = "; ".join(
-        f"{ARROWS[d]} {first[d]['n_queries']} queries, {first[d]['n_left_out']} of them left out for want of a match, "
+        f"{ARROWS[d]} {first[d]['n_queries']} queries, {first[d]['n_left_out']} of them left out (no match), "
         f"{first[d]['n_gallery']} in the gallery"
         for d in DIRECTIONS
     )
     head = ["per cent", "", *(NAMES.get(f, f) for f in FIGURES), "chance", "rank-1 95 %", "mAP 95 %"]
     figures = table(head, rows, caption=f"{source(runs)}{n_people(runs[0].evaluation)} people; {counted}.")
     note = (
-        "95 %: over draws of these people. It does not hold what another seed of training would give: one run of each "
-        "shows what these runs do, and not yet which method is better."
+        "95 %: over draws of these people. Variation between training seeds is not included: one run of each method "
+        "does not show which method is better."
     )
     return [what, figures, element("p", note, class_="small soft")]
 
 
 def protocol_section(runs: Sequence[Compared]) -> list[Html]:
-    """Protocol and data that all share; the last RUN's document has counted all readings of the test people."""
+    """Protocol and data that all RUNs share; the last document has the final count of readings of test people."""
     words = protocol_in_words(runs[-1].document)
     facts = {what: words[what] for what in SHARED}
     facts["people"] = str(n_people(runs[0].evaluation))
@@ -118,7 +118,7 @@ def _figures(run: Compared, direction: str) -> list[Child]:
 
 
 def _method(run: Compared) -> str:
-    """The parts of the paper's method that the network has; of another method its name."""
+    """The parts of the paper's method that the network has, or the name of another method."""
     model = run.embedder.settings.model
     if model.name != "self_attack":
         return METHODS.get(model.name, model.name)

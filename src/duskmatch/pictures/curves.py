@@ -1,4 +1,4 @@
-"""Training curves from the rows of log.csv, whatever numeric columns it has."""
+"""Training curves of all numeric columns of log.csv."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from duskmatch.pictures.charts import SERIES, Chart, Line, save_png
 Rows = Sequence[Mapping[str, Any]]
 NOT_CURVES = {"step", "epoch", "stage", "seconds", "width_over_people"}
 MAX_POINTS = 400
-# Panel -> words in the names of its columns, tried in this order; the rest are loss terms.
+# Panel -> words in the names of its columns, tried in this order; other columns are loss terms.
 PANELS = {
     "validation": ("validation",),
     "accuracy on training clips": ("accuracy",),
@@ -31,11 +31,11 @@ PANELS = {
 }
 LOSSES = "loss terms"
 LOGARITHMIC = {"gradient norms", "branch / trunk", "deviation between clips"}
-SAID_BY_TITLE = {"learning rate", "frames per second", "steps clipped"}
+ONE_LINE_PANELS = {"learning rate", "frames per second", "steps clipped"}
 
 
 def read_log(path: Path) -> list[dict[str, str]] | None:
-    """The rows of a log.csv as they stand; None where there is none."""
+    """The rows of a log.csv as text; None if there is no such file."""
     if not path.is_file():
         return None
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -43,7 +43,7 @@ def read_log(path: Path) -> list[dict[str, str]] | None:
 
 
 def curves(rows: Rows, path: Path) -> None:
-    """A PNG of all curves."""
+    """Writes a PNG of all curves; DataError if the rows hold no numbers."""
     charts = training_charts(rows)
     if not charts:
         raise DataError("no curve can be drawn: the log holds no row with a number in it; train some steps first")
@@ -58,7 +58,7 @@ def training_charts(rows: Rows) -> list[Chart]:
     panels: dict[str, list[Line]] = {}
     for name in names:
         panel, values = panel_of(name), np.array([number(row.get(name)) for row in rows])
-        if panel in LOGARITHMIC:  # zero: that part is not trained in this stage
+        if panel in LOGARITHMIC:  # zero where a part is not trained in this stage
             values = np.where(values > 0, values, np.nan)
         if np.isfinite(values).any():
             lines = panels.setdefault(panel, [])
@@ -77,7 +77,7 @@ def panel_of(column: str) -> str:
 
 
 def number(value: Any) -> float:
-    """A cell as a number; NaN where it is none."""
+    """A cell as a number, or NaN."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -87,7 +87,7 @@ def number(value: Any) -> float:
 def _line(name: str, steps: np.ndarray, values: np.ndarray, colour: str, place: int) -> Line:
     there = np.isfinite(values) & np.isfinite(steps)
     x, y = steps[there], values[there]
-    if len(x) > MAX_POINTS:  # means of neighbours: a page of megabytes shows no more
+    if len(x) > MAX_POINTS:  # averaged, or the page would have megabytes
         cuts = np.linspace(0, len(x), MAX_POINTS + 1).astype(int)[:-1]
         x, y = (np.add.reduceat(v, cuts) / np.diff([*cuts, len(x)]) for v in (x, y))
     return Line(name.replace("_", " "), x, y, colour, style="-" if place < len(SERIES) else "--", marker=_marker(x))
@@ -98,5 +98,5 @@ def _marker(x: np.ndarray) -> str:
 
 
 def _chart(title: str, lines: list[Line]) -> Chart:
-    named = [replace(line, label="") for line in lines] if title in SAID_BY_TITLE and len(lines) == 1 else lines
+    named = [replace(line, label="") for line in lines] if title in ONE_LINE_PANELS and len(lines) == 1 else lines
     return Chart(title, named, x_label="step", log=title in LOGARITHMIC)

@@ -27,7 +27,7 @@ Separations = Mapping[str, Separation]
 
 
 def separations(evaluation: Evaluation) -> Separations:
-    """By kind of pair: within visible, within infrared, across."""
+    """Kind of pair (within visible, within infrared, across) -> separation."""
     infrared, visible = (evaluation.query[d].embeddings for d in ("infrared_to_visible", "visible_to_infrared"))
     rule = evaluation.camera_rule
     return {
@@ -51,7 +51,7 @@ def distances_section(runs: Sequence[Compared], found: Sequence[Separations]) ->
 
 
 def auc_table(runs: Sequence[Compared], found: Sequence[Separations]) -> Html:
-    """The figure of each model and kind, and how many pairs it is made of."""
+    """The AUC of each model and kind of pair, and the numbers of pairs."""
     rows = [[run.name, *(_auc(of) for of in of_run.values())] for run, of_run in zip(runs, found, strict=True)]
     first = found[0].values()
     rows.append(["pairs of the same person", *(f"{of.n_same:,}" for of in first)])
@@ -72,7 +72,7 @@ def save_distances(path: Path, runs: Sequence[Compared], found: Sequence[Separat
 
 
 def draw_distances(title: str, of: Separation, ends: tuple[float, float], legend: bool, axes: Axes) -> None:
-    """Two histograms of equal area."""
+    """Draws two histograms of equal area."""
     for counts, colour, style, label in (
         (of.others, OTHERS, "--", f"different people, {of.n_others:,}"),
         (of.same, SAME, "-", f"same person, {of.n_same:,}"),
@@ -90,7 +90,7 @@ def draw_distances(title: str, of: Separation, ends: tuple[float, float], legend
 
 
 def _range(of_run: Separations) -> tuple[float, float]:
-    """One scale for a model's three panels."""
+    """The common x range of a model's three panels."""
     edges = np.concatenate([of.edges for of in of_run.values() if of.n_same + of.n_others] or [np.array([0.0, 2.0])])
     return float(edges.min()), float(edges.max())
 

@@ -1,4 +1,4 @@
-"""Dots with intervals: figures of several things side by side, each with how far it could have come out otherwise."""
+"""Charts of dots with intervals."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from duskmatch.pictures.charts import INK, add_keys, drawn, save_figure
 
 ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.3  # inches: of one dot, of one panel, of title and axis
-TITLE_LETTERS, ROW_LETTERS = 36, 22  # of a line of the title, and of what stands beside a row
+TITLE_LETTERS, ROW_LETTERS = 36, 22  # in a line of the title, and of a row's name
 
 
 class Dot(NamedTuple):
-    """A figure and its interval; without one the two ends are the figure."""
+    """A figure and its interval; if it has none, both ends equal the figure."""
 
     value: float
     low: float
@@ -28,9 +28,9 @@ class Dot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """One series: a dot for each row of the chart, None where there is none; without a label it is not in the key.
+    """One series: a dot or None for each row of the chart; without a label it is not in the key.
 
-    beside: on the same line as the series before it, and not one line below.
+    beside: drawn on the same line as the series before it, not one line below.
     """
 
     label: str
@@ -64,7 +64,7 @@ def dots_figure(charts: Sequence[DotChart], *, columns: int = 2) -> Figure:
 
 
 def lines_of(chart: DotChart) -> list[int]:
-    """On which line of a row each series stands, from 0."""
+    """For each series its line within a row, from 0."""
     found: list[int] = []
     for series in chart.series:
         found.append(found[-1] if series.beside and found else found[-1] + 1 if found else 0)
@@ -77,12 +77,12 @@ def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> No
 
 
 def row_in_lines(row: str) -> str:
-    """A row's name in lines, broken behind a space or a plus: "ASAM+ADM+FRM-STIG" keeps its parts whole."""
+    """A row's name, wrapped after a space or a plus, so that "ASAM+ADM+FRM-STIG" keeps its parts whole."""
     return textwrap.fill(row.replace("+", "+ "), ROW_LETTERS, break_on_hyphens=False).replace("+ ", "+")
 
 
 def draw_dots(chart: DotChart, axes: Axes) -> None:
-    """One panel."""
+    """Draws one panel."""
     lines = lines_of(chart)
     step = 1 / (max(lines, default=0) + 2)
     for place, series in zip(lines, chart.series, strict=True):

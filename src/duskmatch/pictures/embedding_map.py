@@ -23,16 +23,16 @@ from duskmatch.records import Embeddings
 # Readable on light and dark paper; too many to be told apart by colour alone, so each person has a letter too.
 PEOPLE = ("#c4511a", "#2c78c4", "#4f9a3c", "#a24fb0", "#0f9590", "#c03a5e", "#8a7a1e", "#5a62c8", "#7c8087", "#2f8f63",
           "#c9873a", "#9b4a86")  # fmt: skip
-LEAST_POINTS = 12  # fewer have no neighbourhoods worth the name
+LEAST_POINTS = 12  # with fewer, t-SNE is not used
 PERPLEXITY = 12.0
 LETTERS = ascii_uppercase
 WIDTH = 4.6
-MARK_AREA, MARK_INCHES = 88, 0.17  # square points; how far marks must be apart to be read
+MARK_AREA, MARK_INCHES = 88, 0.17  # square points; least distance of letters that can be read
 T_SNE = (
     "t-SNE (scikit-learn, perplexity {perplexity:.0f}, PCA start, fixed seed): near points are alike; directions and "
     "distances between far ones mean nothing"
 )
-PCA = "the first two principal components: {share}; what lies in the others is not seen"
+PCA = "the first two principal components: {share}; the other components are not shown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Map:
 
 
 def placed(vectors: Float[np.ndarray, "n d"]) -> Map:
-    """Unit vectors on a plane: by t-SNE, or by principal components where they are few or all alike."""
+    """Unit vectors placed on a plane by t-SNE, or by principal components if they are few or all equal."""
     if len(vectors) < LEAST_POINTS or np.ptp(vectors, axis=0).max() == 0:
         return principal(vectors)
     from sklearn.manifold import TSNE
@@ -69,7 +69,7 @@ def principal(vectors: Float[np.ndarray, "n d"]) -> Map:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One map of one model; auc is that of the same clips between modalities, in all dimensions."""
+    """One map of one model; auc: that between modalities of the same clips, in all dimensions."""
 
     title: str
     who: Embeddings
@@ -88,9 +88,8 @@ def panels_of(runs: Sequence[Compared]) -> list[tuple[Panel, Panel]]:
 
 def _panel(when: str, who: Embeddings, run: Compared) -> Panel:
     infrared = np.array([m == "infrared" for m in who.modalities])
-    apart = separation(who.take(infrared), who.take(~infrared), camera_rule=run.evaluation.camera_rule)
-    area = "" if apart.auc is None else f": AUC {apart.auc:.3f}"
-    return Panel(when + area, who, placed(who.vectors), apart.auc)
+    auc = separation(who.take(infrared), who.take(~infrared), camera_rule=run.evaluation.camera_rule).auc
+    return Panel(when if auc is None else f"{when}: AUC {auc:.3f}", who, placed(who.vectors), auc)
 
 
 def _after(run: Compared) -> Embeddings:
@@ -127,8 +126,8 @@ def caption(runs: Sequence[Compared], maps: Sequence[tuple[Panel, Panel]]) -> st
     return (
         f"All {len(who)} clips of {len(np.unique(who.pids))} people, spread evenly over those seen in both modalities; "
         "full circles are visible clips, hollow squares infrared. Each person has a colour and a letter: "
-        f"{letters}; of marks that lie on each other only one shows it. Placed by {how}; each map has a plane of its "
-        f"own. AUC is of these clips, from one modality to the other, in all dimensions (0.5 is blind). "
+        f"{letters}; of overlapping marks only one shows it. Placed by {how}; each map has a plane of its "
+        f"own. AUC is of these clips, from one modality to the other, in all dimensions (0.5 is chance). "
         f"Before training: the start of the RUN's seed.{note}"
     )
 
@@ -146,15 +145,15 @@ def save_maps(path: Path, runs: Sequence[Compared], maps: Sequence[tuple[Panel, 
 
 
 def draw_map(title: str, panel: Panel, axes: Axes) -> None:
-    """Each clip as a mark; a person's letter in each that no letter drawn before would touch."""
+    """Draws each clip as a mark, with the person's letter unless it would overlap an earlier letter."""
     points, span = panel.map.points, 1.12 * max(np.ptp(panel.map.points, axis=0).max(), 1e-9)
     people = np.searchsorted(np.unique(panel.who.pids), panel.who.pids)
-    lettered = apart(points, span * MARK_INCHES / WIDTH)
+    lettered = spaced(points, span * MARK_INCHES / WIDTH)
     for row in np.argsort(lettered, kind="stable"):  # those with a letter lie above the others
-        colour, night = PEOPLE[people[row] % len(PEOPLE)], panel.who.modalities[row] == "infrared"
-        face = colour if not night else "white" if lettered[row] else "none"
-        ink = colour if night else "white"
-        kind = {"marker": "s" if night else "o", "facecolors": face, "edgecolors": colour, "zorder": 2 + lettered[row]}
+        colour, square = PEOPLE[people[row] % len(PEOPLE)], panel.who.modalities[row] == "infrared"
+        face = colour if not square else "white" if lettered[row] else "none"
+        ink = colour if square else "white"
+        kind = {"marker": "s" if square else "o", "facecolors": face, "edgecolors": colour, "zorder": 2 + lettered[row]}
         x, y = points[row]
         axes.scatter(x, y, s=MARK_AREA, lw=1.1, **kind)
         if lettered[row]:
@@ -166,8 +165,8 @@ def draw_map(title: str, panel: Panel, axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(True)
 
 
-def apart(points: npt.NDArray[np.float64], distance: float) -> npt.NDArray[np.bool_]:
-    """For each point whether it stays at least `distance` away from every point that was kept before it."""
+def spaced(points: npt.NDArray[np.float64], distance: float) -> npt.NDArray[np.bool_]:
+    """A mask of points that are at least `distance` away from every earlier point of the mask."""
     kept = np.zeros(len(points), bool)
     for row, point in enumerate(points):
         kept[row] = (np.linalg.norm(points[kept] - point, axis=1) >= distance).all()

@@ -48,7 +48,7 @@ def query_tile(query: Tracklet) -> Html:
 
 
 def hits(evaluation: Evaluation, direction: Direction, row: int) -> list[Html]:
-    """A tile for each hit of a query; a dash where its list ends before others."""
+    """A tile for each hit of a query, and a dash for each that it lacks beside longer lists."""
     ranking, gallery = evaluation.rankings[direction], evaluation.gallery[direction].tracklets
     found = zip(*(of[row, : n_hits(ranking)] for of in (ranking.indices, ranking.matches, ranking.dist)), strict=True)
     return [
@@ -58,7 +58,7 @@ def hits(evaluation: Evaluation, direction: Direction, row: int) -> list[Html]:
 
 
 def found_in_words(evaluation: Evaluation, direction: Direction, row: int) -> str:
-    """Average precision and first match of a query."""
+    """Average precision and rank of the first match of a query, as text."""
     scores = evaluation.scores[direction]
     place = int(np.searchsorted(scores.scored, row))
     return (
@@ -74,7 +74,7 @@ def n_matches(evaluation: Evaluation, direction: Direction, row: int) -> int:
 
 
 def people_section(evaluation: Evaluation, n: int = 8) -> list[Html]:
-    """The people found worst, by day and by night."""
+    """The people with the lowest mAP, with a visible and an infrared picture of each."""
     looks = {
         modality: {t.pid: t for t in reversed(evaluation.query[direction].tracklets)}
         for modality, direction in _DIRECTION_OF.items()
@@ -94,7 +94,7 @@ def people_section(evaluation: Evaluation, n: int = 8) -> list[Html]:
 
 
 def samples_section(evaluation: Evaluation, n: int = N_SAMPLES) -> list[Html]:
-    """Some people's frames by day and by night, spread evenly over the people."""
+    """Visible and infrared frames of some people, spread evenly over all."""
     visible = evaluation.query["visible_to_infrared"].tracklets
     infrared = {t.pid: t for t in reversed(evaluation.query["infrared_to_visible"].tracklets)}
     both = {t.pid: t for t in reversed(visible) if t.pid in infrared}
@@ -142,6 +142,6 @@ def who(tracklet: Tracklet) -> str:
 
 
 def has_pictures(evaluation: Evaluation) -> bool:
-    """Whether there is a tracklet behind each vector."""
+    """True if every side has its tracklets, and so pictures."""
     sides: Sequence[Sequence[Tracklet]] = [side.tracklets for side in evaluation.query.values()]
     return all(len(tracklets) > 0 for tracklets in sides)

@@ -18,7 +18,7 @@ Document = Mapping[str, Any]
 
 
 def notice(document: Document) -> Html | None:
-    """The banner that a score on generated or unnamed data cannot go without."""
+    """The banner of a score on data that are generated, or may be; None for real data."""
     if document["synthetic"] is False:
         return None
     head, _, rest = origin(document).partition(" ")
@@ -37,7 +37,7 @@ def scores_section(document: Document) -> list[Html]:
 
 
 def card(document: Document, direction: str) -> Html:
-    """One direction's rank-1 between chance, the untrained network and certainty."""
+    """One direction's rank-1 on a scale with chance and the untrained network."""
     scores = document[direction]
     before = document["untrained"][direction] if document["untrained"] else None
     return element(
@@ -58,7 +58,7 @@ def card(document: Document, direction: str) -> Html:
 
 
 def scale(scores: Document, before: Document | None, colour: str) -> Html:
-    """Rank-1 on a line from 0 to 100 %."""
+    """Rank-1 as a mark on a line from 0 to 100 %."""
     low, high = scores["rank1_interval"]
     return element(
         "div",
@@ -99,7 +99,7 @@ def figures_table(document: Document) -> Html:
 
 
 def cmc_chart(evaluation: Evaluation, document: Document) -> Html:
-    """CMC curves to rank 20 of both directions, with the untrained network where it was scored."""
+    """CMC curves to rank 20 of both directions, and of the untrained network if it was scored."""
     lines = []
     for direction in DIRECTIONS:
         scores, colour = evaluation.scores[direction], DIRECTION_COLOUR[direction]
@@ -123,7 +123,7 @@ def cmc_chart(evaluation: Evaluation, document: Document) -> Html:
 
 
 def facts_list(facts: Mapping[str, Child]) -> Html:
-    """What: how."""
+    """A definition list of names and values."""
     return element("dl", *((element("dt", what), element("dd", how)) for what, how in facts.items()))
 
 

@@ -13,7 +13,7 @@ from duskmatch.pictures.html import Child, Html, element, table
 Health = Mapping[str, Any]
 NOTE = (
     "Medians over the last rows of log.csv after the warm-up, against their limits. A part that is dead or idle was "
-    "not tested by this run: its score says nothing of it."
+    "not tested by this run: its score says nothing about it."
 )
 FIXED = (
     "What each part is worth: mAP on validation people, both directions averaged, with the part's output replaced by "
@@ -22,7 +22,7 @@ FIXED = (
 
 
 def health_section(health: Health | None) -> list[Html]:
-    """Each part's verdict and the knock-outs; nothing where the RUN says nothing."""
+    """Each part's verdict and the knock-outs; empty if the RUN has no health.json."""
     if health is None:
         return []
     note = element("p", NOTE, class_="small soft")
@@ -31,7 +31,7 @@ def health_section(health: Health | None) -> list[Html]:
 
 
 def compared_health(runs: Sequence[Compared]) -> list[Html]:
-    """The same of every RUN."""
+    """The verdicts and knock-outs of every RUN."""
     parts: list[Html] = []
     for run in runs:
         health, caption = run.document.get("health"), f"{source(runs)}{run.name}"
@@ -43,7 +43,7 @@ def compared_health(runs: Sequence[Compared]) -> list[Html]:
 
 
 def parts_table(health: Health, caption: str | None) -> list[Html]:
-    """A line for each part that is watched, also for those that this run has not."""
+    """A line for each watched part, including parts that this run lacks."""
     if not health["parts"]:
         return [element("p", in_words(health)[0])]
     rows: list[list[Child]] = [[v["part"], _state(v), _figures(v), _iterations(v), v["why"]] for v in health["parts"]]
@@ -51,15 +51,15 @@ def parts_table(health: Health, caption: str | None) -> list[Html]:
 
 
 def knock_outs(health: Health, caption: str) -> list[Html]:
-    """A line for the embedding as it is and one for each part that was fixed, or why there is none."""
+    """mAP of the embedding as it is and with each part fixed, or the reason why that was not measured."""
     validation = health["validation"]
     if validation is None:
         return [element("p", in_words(health)[1])]
     rows: list[list[Child]] = [["as it is", percent(validation["mAP"]), ""]]
     for one in validation["without"]:
         rows.append([f"{one['part']} fixed", percent(one["mAP"]), f"{100 * one['difference']:+.2f}"])
-    said = f"{caption} ({validation['n_people']} people, {validation['embedding']})"
-    return [table(["", "mAP, %", "points"], rows, caption=said)]
+    title = f"{caption} ({validation['n_people']} people, {validation['embedding']})"
+    return [table(["", "mAP, %", "points"], rows, caption=title)]
 
 
 def _state(verdict: Mapping[str, Any]) -> Child:

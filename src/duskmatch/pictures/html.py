@@ -1,4 +1,4 @@
-"""HTML in which every text is escaped unless it was made here: names from data cannot become markup."""
+"""HTML elements that escape all text except markup made here, so that names from data cannot become markup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def element(tag: str, *children: Child, **attributes: object) -> Html:
 
 
 def joined(children: Child) -> Html:
-    """The children one after the other."""
+    """The children as markup, concatenated."""
     if children is None:
         return Html("")
     if isinstance(children, Html):
@@ -45,7 +45,7 @@ def table(
 ) -> Html:
     """A table whose first column names the row; wide ones scroll by themselves.
 
-    One with `sentences` in its cells breaks them; on a telephone each row is a list of its cells, headings beside them.
+    With `sentences` cells are wrapped, and on narrow screens each row becomes a list of its cells with their headings.
     """
     labels = [name if sentences and isinstance(name, str) else None for name in head]
     body = [

@@ -1,4 +1,4 @@
-"""Heat over frames: warmer is more, brighter is more, so that grey print keeps it."""
+"""Heat maps over frames: more is warmer and brighter, so that grey print shows it too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from matplotlib import colormaps
 
 WARM = colormaps["inferno"]
 COLDEST, WARMEST = 0.2, 0.95  # the part of the map that is used: neither black nor almost white
-DIM, SHARE = 0.8, 0.55  # the frame's brightness below the heat, and the heat's share: one everywhere, or grey would lie
+DIM, SHARE = 0.8, 0.55  # brightness of the frame, and share of the heat: constant, so that brightness shows heat alone
 EDGE_PX = 3
 
 
 def overlay(frame: UInt8[np.ndarray, "h w 3"], heat: Float[np.ndarray, "h2 w2"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The frame in grey and dark, the heat (0 to 1) drawn over it as large as the frame, a line round half of 1."""
+    """The frame in dark grey under the heat (0 to 1), scaled to its size, with a line where the heat is 0.5."""
     height, width = frame.shape[:2]
     smooth = np.clip(cv2.resize(heat.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)

@@ -1,4 +1,4 @@
-"""The highlight weights A (Eq. 12) from head to foot: what each model keeps of each part, by day and by night."""
+"""The highlight weights A (Eq. 12) of each body part, from head to foot, in visible and infrared clips."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CAPTION = (
     "deviation between clips to each side. Parts are stripes of equal height, the uppermost first. A scale shows "
     "only the range that occurs; all are equally wide."
 )
-FIXED_SHARE, FIXED_STD = 0.95, 0.01  # A is called a fixed choice of features where it holds to both
+FIXED_SHARE, FIXED_STD = 0.95, 0.01  # if A meets both, it is called a fixed choice of features
 FIXED = "a fixed choice of features"
 FIXED_RULE = (
-    f"Called {FIXED} where at least {100 * FIXED_SHARE:.0f} % of values lie so and the deviation between clips is "
-    f"under {FIXED_STD}."
+    f"Called {FIXED} if at least {100 * FIXED_SHARE:.0f} % of values are so near 0 or 1 and the deviation between "
+    f"clips is under {FIXED_STD}."
 )
 # A figure of height 1 and width 1, y downwards: head, trunk with arms, legs.
 HEAD = ((0.5, 0.09), 0.2, 0.13)
@@ -43,7 +43,7 @@ BODY = ((0.36, 0.17), (0.64, 0.17), (0.76, 0.24), (0.82, 0.5), (0.73, 0.51), (0.
 def part_figures(run: Compared) -> dict[str, Any] | None:
     """Mean and standard deviation over clips of each part, top to bottom, by modality; None without A.
 
-    Where single values were noted, `near_0`, `near_1` and `between_clips` too, as in `Spread`.
+    If `spreads` were recorded, also `near_0`, `near_1` and `between_clips` of `Spread`.
     """
     if run.weights is None:
         return None
@@ -60,13 +60,13 @@ def part_figures(run: Compared) -> dict[str, Any] | None:
 
 
 def parts_section(runs: Sequence[Compared]) -> list[Html]:
-    """A panel for each model that has A; which have none is said."""
-    having = _having(runs)
-    if not having:
+    """A panel for each model that has A, and the names of those that have none."""
+    weighted = _with_weights(runs)
+    if not weighted:
         return [element("p", "None of these models passes its embedding through A (Eq. 12).")]
-    ranges = _ranges([weights for _, weights in having])
+    ranges = _ranges([weights for _, weights in weighted])
     charts = []
-    for (run, weights), ends in zip(having, ranges, strict=True):
+    for (run, weights), ends in zip(weighted, ranges, strict=True):
         spoken = "; ".join(
             f"{modality}: " + ", ".join(f"part {k + 1} {x:.3f}" for k, x in enumerate(of.mean(axis=0)))
             for modality, of in weights.items()
@@ -74,10 +74,10 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
         draw = partial(draw_parts, _title(run, runs), weights, ends, False)
         charts.append(drawn_svg(draw, f"A of {run.name}. {spoken}", width=WIDTH, height=HEIGHT, key=_key(weights)))
     without = [run.name for run in runs if run.weights is None]
-    said = f" Without A: {', '.join(without)}." if without else ""
-    caption = element("p", source(runs) + CAPTION + _ends(having) + said, class_="small soft")
+    lacking = f" Without A: {', '.join(without)}." if without else ""
+    caption = element("p", source(runs) + CAPTION + _ends(weighted) + lacking, class_="small soft")
     drawn = element("div", *charts, class_="columns" if len(charts) > 1 else "single")
-    named = [(run.name if len(runs) > 1 else "", run.spreads) for run, _ in having]
+    named = [(run.name if len(runs) > 1 else "", run.spreads) for run, _ in weighted]
     sentences = [spread_in_words(name, spreads) for name, spreads in named if spreads]
     if any(FIXED in sentence for sentence in sentences):
         sentences.append(FIXED_RULE)
@@ -85,39 +85,39 @@ def parts_section(runs: Sequence[Compared]) -> list[Html]:
 
 
 def spread_in_words(name: str, spreads: Mapping[Modality, Spread]) -> str:
-    """The share of A's values near 0 and 1 and their deviation between clips, which means over features do not show."""
-    said = []
+    """The share of A's values near 0 and 1 and their deviation between clips, as text; the chart shows means only."""
+    sentences = []
     for modality, spread in spreads.items():
         near, std = spread.near_0 + spread.near_1, spread.between_clips
         fixed = f": {FIXED}" if near >= FIXED_SHARE and std < FIXED_STD else ""
         varies = "less than 0.0001" if 0 < std < 0.0001 else f"{std:.4f}"
-        said.append(
+        sentences.append(
             f"{modality}, A is under {NEAR_0} or over {NEAR_1} for {100 * near:.1f} % of its values "
             f"({100 * spread.near_0:.1f} % under, {100 * spread.near_1:.1f} % over); between clips a feature's A "
             f"varies by {varies} (standard deviation){fixed}."
         )
-    sentence = " ".join(part[0].upper() + part[1:] for part in said)
+    sentence = " ".join(part[0].upper() + part[1:] for part in sentences)
     return f"{name}: {sentence}" if name else sentence
 
 
 def save_parts(path: Path, runs: Sequence[Compared], note: str) -> list[Path]:
-    """The same as a picture file; none where no model has A."""
-    having = _having(runs)
-    if not having:
+    """Writes the panels as a picture file and returns its path in a list, empty if no model has A."""
+    weighted = _with_weights(runs)
+    if not weighted:
         return []
-    ranges = _ranges([weights for _, weights in having])
+    ranges = _ranges([weights for _, weights in weighted])
     panels = [
-        partial(draw_parts, _title(run, runs), of, ends, True) for (run, of), ends in zip(having, ranges, strict=True)
+        partial(draw_parts, _title(run, runs), of, ends, True) for (run, of), ends in zip(weighted, ranges, strict=True)
     ]
     columns = min(2, len(panels))
-    save_drawn(panels, path, note=f"{CAPTION}{_ends(having)}\n{note}", columns=columns, width=WIDTH, height=HEIGHT)
+    save_drawn(panels, path, note=f"{CAPTION}{_ends(weighted)}\n{note}", columns=columns, width=WIDTH, height=HEIGHT)
     return [path]
 
 
 def draw_parts(
     title: str, weights: Mapping[Modality, Floats], ends: tuple[float, float], legend: bool, axes: Axes
 ) -> None:
-    """Parts downwards, A to the right; a figure at the left says which stripe is which."""
+    """Draws A by part, from top to bottom; a human figure at the left shows which stripe is which part."""
     k, (low, high) = next(iter(weights.values())).shape[1], ends
     sketch = 0.24 * (high - low)
     for place, (modality, of) in enumerate(weights.items()):
@@ -158,12 +158,12 @@ def _title(run: Compared, runs: Sequence[Compared]) -> str:
     return f"{run.name}: highlight weights A{word}"
 
 
-def _having(runs: Sequence[Compared]) -> list[tuple[Compared, Mapping[Modality, Floats]]]:
+def _with_weights(runs: Sequence[Compared]) -> list[tuple[Compared, Mapping[Modality, Floats]]]:
     return [(run, {m: run.weights[m] for m in MODALITIES if m in run.weights}) for run in runs if run.weights]
 
 
 def _ranges(weights: Sequence[Mapping[Modality, Floats]]) -> list[tuple[float, float]]:
-    """For each model its least mean less a deviation to its largest and one more, all widened to the widest."""
+    """An x range for each model that holds its means ± one deviation, all widened to the same width."""
     found = []
     for of_run in weights:
         means = [(of.mean(axis=0), of.std(axis=0)) for of in of_run.values()]
@@ -173,9 +173,9 @@ def _ranges(weights: Sequence[Mapping[Modality, Floats]]) -> list[tuple[float, f
     return [((low + high - width) / 2, (low + high + width) / 2) for low, high in found]
 
 
-def _ends(having: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
-    """Between which values the points lie: a chart that fills its scale makes much of little."""
-    means = np.concatenate([of.mean(axis=0) for _, weights in having for of in weights.values()])
+def _ends(weighted: Sequence[tuple[Compared, Mapping[Modality, Floats]]]) -> str:
+    """A sentence with the range of all points, since the axes magnify small differences."""
+    means = np.concatenate([of.mean(axis=0) for _, weights in weighted for of in weights.values()])
     digits = 3 if means.max() - means.min() > 0.002 else 5
     return f" All points lie between {means.min():.{digits}f} and {means.max():.{digits}f}."
 

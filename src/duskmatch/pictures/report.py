@@ -1,7 +1,7 @@
-"""report.html: one file that shows a run's scores, what they were made from, and who was found.
+"""report.html: one file with a run's scores, everything they depend on, and pictures of who was found.
 
-Pictures are inside the page, styles too; there is no script and nothing is fetched, and the page itself says so to the
-browser, so that a name or picture from data cannot change that.
+Pictures and styles are inside the page. It has no script and fetches nothing, and forbids both to the browser, so that
+a name or picture from data cannot change that.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from duskmatch.evaluation import Evaluation
+from duskmatch.evaluation.words import data_name
 from duskmatch.files import write_text
 from duskmatch.pictures.charts import as_svg
-from duskmatch.pictures.compared import data_name
 from duskmatch.pictures.curves import Rows, training_charts
 from duskmatch.pictures.gallery_views import has_pictures, people_section, samples_section, strips_section
 from duskmatch.pictures.headline import cmc_chart, facts_list, notice, scores_section
@@ -98,7 +98,7 @@ def training_section(rows: Rows) -> list[Html]:
 
 
 def cost_section(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[Html]:
-    """Cost of a tracklet, settings and versions: everything needed to repeat the run."""
+    """Cost of a tracklet, settings and versions."""
     cost = {
         "parameters": _count(facts.get("parameters"), 1e6, "million"),
         "operations for a tracklet": _count(facts.get("flops"), 1e9, "GFLOP"),
@@ -114,7 +114,7 @@ def cost_section(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[
 
 
 def page_header(kind: str, title: str, document: Mapping[str, Any], sections: list[str]) -> Html:
-    """The head of a page: its title, the notice on generated data, links to its sections."""
+    """The top of a page: its title, the notice on generated data, links to its sections."""
     links = [element("a", section, href=f"#{anchor(section)}") for section in sections]
     return element(
         "header",
@@ -126,7 +126,7 @@ def page_header(kind: str, title: str, document: Mapping[str, Any], sections: li
 
 
 def data_in_title(document: Mapping[str, Any]) -> str:
-    """The data's name, and whether they are generated."""
+    """The name of the data, marked if they are synthetic."""
     return f"{data_name(document['data'])}{' (SYNTHETIC)' if document['synthetic'] else ''}"
 
 

@@ -46,7 +46,7 @@ def write_sheet(path: Path, width: int, height: int, draw: Draw, note: str) -> P
 
 
 def framed(axes: Axes, picture: UInt8[np.ndarray, "h w 3"], box: Box, colour: str | None, gap: int = FRAME_PX) -> None:
-    """A picture in the middle of its box, which it fits into; the frame is round the picture, so no bars are seen."""
+    """Draws a picture in the middle of its box, and a frame close around the picture."""
     (left, top, width, height), (h, w) = box, picture.shape[:2]
     x, y = left + (width - w) // 2, top + (height - h) // 2
     axes.imshow(picture, extent=(x, x + w, y + h, y), aspect="auto", interpolation="nearest")
@@ -56,14 +56,14 @@ def framed(axes: Axes, picture: UInt8[np.ndarray, "h w 3"], box: Box, colour: st
 
 
 def tile(axes: Axes, place: int, top: int, picture: UInt8[np.ndarray, "h w 3"], colour: str, words: str) -> None:
-    """One picture of a strip in its frame, its words below it."""
+    """Draws one picture of a strip in its frame, with its caption below."""
     left = left_of(place)
     framed(axes, picture, (left, top, WIDTH_PX, HEIGHT_PX), colour)
     axes.text(left + WIDTH_PX / 2, top + HEIGHT_PX + 8, words, ha="center", va="top", color=colour, size=7.5)
 
 
 def end_of_list(axes: Axes, place: int, top: int) -> None:
-    """A dash where a query has fewer hits than others of its sheet."""
+    """Draws a dash for a hit that this query lacks beside longer lists."""
     axes.text(left_of(place) + WIDTH_PX / 2, top + HEIGHT_PX / 2, "–", ha="center", color=UNKNOWN)
 
 
@@ -73,7 +73,7 @@ def left_of(place: int) -> int:
 
 
 def n_hits(*rankings: Ranking) -> int:
-    """The number of hits in the longest list: a gallery may hold fewer than were asked for."""
+    """The length of the longest list; a gallery may hold fewer entries than were asked for."""
     return max(1, *(int((ranking.indices >= 0).sum(axis=1).max(initial=0)) for ranking in rankings))
 
 

@@ -31,12 +31,12 @@ from duskmatch.records import DIRECTIONS, Direction
 
 DIFFER = "models differ"
 DIFFER_RULE = (
-    f" This by the first model. “{DIFFER}” are the queries whose average precision differs most between the best and "
-    "the worst model, again no person twice while others are left."
+    f" This is by the first model. “{DIFFER}” are the queries whose average precision differs most between the best "
+    "and the worst model, again no person twice while others are left."
 )
 STRIP_PX, HEAD_PX, BLOCK_GAP_PX = 212, 30, 6
 PAGE_STRIPS = 8
-FOR_EACH_KIND = 4  # fewer than these, and `shown_cases` has typical ones alone
+FOR_EACH_KIND = 4  # with fewer, `shown_cases` returns typical ones only
 Cases = dict[str, list[int]]
 
 
@@ -88,7 +88,7 @@ def block(runs: Sequence[Compared], direction: Direction, row: int, kind: str) -
 
 
 def strip_pages(folder: Path, runs: Sequence[Compared], cases: dict[Direction, Cases], note: str) -> list[Path]:
-    """Pages side-by-side-DIRECTION-001.png, ... of whole blocks."""
+    """Writes the blocks as pages side-by-side-DIRECTION-001.png, ... and returns their paths."""
     pages = []
     per_page = max(1, PAGE_STRIPS // len(runs))
     for direction in DIRECTIONS:
@@ -122,8 +122,8 @@ def _block(axes: Axes, top: int, runs: Sequence[Compared], direction: Direction,
         words = f"{run.name} · {found_in_words(run.evaluation, direction, row)}"
         axes.text(left_of(1), head + 12, words, va="center", weight="bold", size=8.5)
         if not place:
-            said = f"query\nperson {query.pid}\ncamera {query.camid}"
-            tile(axes, 0, head + HEAD_PX, thumbnail(middle_frame(query)), INK, said)
+            words = f"query\nperson {query.pid}\ncamera {query.camid}"
+            tile(axes, 0, head + HEAD_PX, thumbnail(middle_frame(query)), INK, words)
         _strip(axes, head + HEAD_PX, run, direction, row)
 
 

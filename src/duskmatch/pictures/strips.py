@@ -1,4 +1,4 @@
-"""Ranked strips as picture files: the query, then its nearest gallery entries, right and wrong told apart."""
+"""Ranked strips as picture files: the query, then its nearest gallery entries, marked right or wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from duskmatch.pictures.sheets import (
 from duskmatch.pictures.thumbnails import WIDTH_PX, middle_frame, thumbnail
 from duskmatch.records import Embeddings, Ranking, Tracklet
 
-ROW_PX, HEAD_PX, LEAST_WIDTH_PX = 232, 96, 620  # the title and the small print need a width too
+ROW_PX, HEAD_PX, LEAST_WIDTH_PX = 232, 96, 620  # the least that title and small print need
 TITLE_CHARACTER_PX = 8.5
 PAGE_ROWS = 8
 NOTE = (
@@ -49,10 +49,10 @@ def ranked_strips(
     title: str = "Nearest gallery entries",
     note: str = "",
 ) -> list[Path]:
-    """Pages strips-001.png, strips-002.png, ... in `folder`, one row for each query.
+    """Writes strips-001.png, strips-002.png, ... in `folder`, one row for each query, and returns their paths.
 
-    `tracklets` holds the pictures by the names in `sources`, `gallery_tracklets` the gallery's where both sides may
-    use one name (the halves of one track do); where one is missing its place stays grey. `note` is printed small.
+    `tracklets` maps names in `sources` to tracklets; `gallery_tracklets` does so for the gallery, if a name may mean
+    different tracklets on the two sides (as with halves of a track). A missing tracklet is drawn grey.
     """
     shown = tracklets, tracklets if gallery_tracklets is None else gallery_tracklets
     width = max(LEAST_WIDTH_PX, strip_width(n_hits(ranking)))

@@ -30,10 +30,10 @@ def breakdown_section(evaluation: Evaluation, walks: Mapping[str, Mapping[str, A
             views.append(element("div", view_chart(direction, groups), view_table(direction, groups)))
         cameras.append(camera_table(direction, by_cameras(evaluation, direction, pairs)))
     if views:
-        note = "Each group is scored as if it alone held the matches, among the same strangers."
+        note = "Each group is scored as if the gallery held only its matches, and all entries of other people."
         parts += [element("h3", "By view difference"), element("p", note, class_="small soft")]
         parts.append(element("div", *views, class_="columns"))
-    note = "Rank-1 in per cent if only that camera held the matches, among the same strangers; below it the queries."
+    note = "Rank-1 in per cent if the gallery held matches from that camera only; below it the number of queries."
     parts += [element("h3", "By pair of cameras"), element("p", note, class_="small soft")]
     parts.append(element("div", *cameras, class_="columns"))
     parts += [element("h3", "Within one modality"), same_modality_table(evaluation)]
@@ -90,8 +90,8 @@ def same_modality_table(evaluation: Evaluation) -> Html:
         figures = [percent(v) for v in (scores.rank1, scores.cmc[4], scores.mean_average_precision, scores.chance)]
         rows.append([name, *figures, *counts])
     caption = (
-        "Per cent. The same vectors, each side looked for among itself; entries of the same person and camera are "
-        "always removed here, the query itself with them."
+        "Per cent. The same vectors, each modality searched within itself; entries of the query's person and camera, "
+        "and so the query itself, are always removed here."
     )
     return table(["", "rank-1", "rank-5", "mAP", "chance", "queries", "left out"], rows, caption=caption)
 

@@ -20,10 +20,7 @@ BACKGROUND = 128
 
 
 def thumbnail(path: Path, *, height: int = HEIGHT_PX, width: int = WIDTH_PX) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture (RGB) as large as fits into the box; one that cannot be read is a grey box with a cross.
-
-    Never stretched: a person's build must not depend on the box.
-    """
+    """The picture (RGB) scaled to fit into the box, never stretched; if it cannot be read, a grey box with a cross."""
     try:
         return fitted(decode_frame(path), height, width)
     except FrameError:
@@ -34,7 +31,7 @@ def thumbnail(path: Path, *, height: int = HEIGHT_PX, width: int = WIDTH_PX) -> 
 
 
 def fitted(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The picture as large as fits into the box, at its own proportions."""
+    """The picture scaled to fit into the box, at its own proportions."""
     scale = min(height / picture.shape[0], width / picture.shape[1])
     h, w = (max(1, round(scale * n)) for n in picture.shape[:2])
     small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
@@ -42,12 +39,12 @@ def fitted(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt
 
 
 def middle_frame(tracklet: Tracklet) -> Path:
-    """The frame that stands for a tracklet: the middle one, most often the one seen whole."""
+    """The frame that represents a tracklet: the middle one, in which the person is most often fully visible."""
     return tracklet.frames[len(tracklet) // 2]
 
 
 def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    """A JPEG inside the page itself."""
+    """The picture as a data: URI of a JPEG."""
     whole, encoded = cv2.imencode(
         ".jpg", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )

@@ -45,8 +45,8 @@ def runs(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
 
 
 @pytest.fixture
-def ask(base: Path, runs: tuple[Path, Path], tmp_path: Path) -> Any:
-    """Questions that are quickly answered: two people, one factor, two severities; each part can be changed."""
+def request_of(base: Path, runs: tuple[Path, Path], tmp_path: Path) -> Any:
+    """Makes small requests: two people, one factor, two severities; any argument can be changed."""
 
     def made(**changes: Any) -> Request:
         plain = {

@@ -207,11 +207,11 @@ class Killed(BaseException):
     """What no part of the program catches."""
 
 
-def test_stopped_at_any_write_it_goes_on_to_the_same_json(ask, tmp_path, monkeypatch):
+def test_stopped_at_any_write_it_goes_on_to_the_same_json(request_of, tmp_path, monkeypatch):
     from duskmatch import files
 
     state(monkeypatch, tmp_path / "state-whole")
-    whole = counterfactual(ask(out=tmp_path / "whole"))
+    whole = counterfactual(request_of(out=tmp_path / "whole"))
     state(monkeypatch, tmp_path / "state")
     sync, left = files.sync, [0]
 
@@ -226,7 +226,7 @@ def test_stopped_at_any_write_it_goes_on_to_the_same_json(ask, tmp_path, monkeyp
     for n in count(1, 3):  # each start may write a little more than the one before
         left[0] = n
         try:
-            document = counterfactual(ask())
+            document = counterfactual(request_of())
             break
         except Killed:
             stops += 1
@@ -256,8 +256,8 @@ counterfactual(Request((first, second), base, out, factors=("view",), severities
 @pytest.mark.parametrize(
     "seen", ["films/view-1/0003", "embeddings", "films/view-4/duskwalk.json", "rank1_infrared_to_visible.png"]
 )
-def test_killed_outright_it_goes_on_to_the_same_json(ask, tmp_path, monkeypatch, seen):
-    question = ask()
+def test_killed_outright_it_goes_on_to_the_same_json(request_of, tmp_path, monkeypatch, seen):
+    question = request_of()
     state(monkeypatch, tmp_path / "state")
     running = forked.Program(PROGRAM, question.data, *question.runs, question.out)
     deadline = time.monotonic() + 240
@@ -268,7 +268,7 @@ def test_killed_outright_it_goes_on_to_the_same_json(ask, tmp_path, monkeypatch,
     assert done.returncode == -signal.SIGKILL, done.output[-2000:]
     document = counterfactual(question)
     state(monkeypatch, tmp_path / "state-whole")
-    assert document == counterfactual(ask(out=tmp_path / "whole"))
+    assert document == counterfactual(request_of(out=tmp_path / "whole"))
 
 
 @pytest.fixture
@@ -284,50 +284,50 @@ def work(monkeypatch):
     return filmed, embedded
 
 
-def test_a_second_start_films_and_embeds_nothing(ask, work):
+def test_a_second_start_films_and_embeds_nothing(request_of, work):
     filmed, embedded = work
-    first = counterfactual(ask())
+    first = counterfactual(request_of())
     assert filmed == ["view-1", "view-4"] and embedded == [24, 24, 12, 12, 12, 12]
     filmed.clear(), embedded.clear()
-    assert counterfactual(ask()) == first
+    assert counterfactual(request_of()) == first
     assert (filmed, embedded) == ([], [])
     assert count_test_reads(first["data"]["fingerprint"]) == 2
 
 
-def test_another_run_films_again_what_was_deleted_and_ends_as_if_both_had_been_asked(
-    ask, runs, work, tmp_path, monkeypatch
+def test_another_run_films_again_what_was_deleted_and_ends_as_if_both_had_been_requested(
+    request_of, runs, work, tmp_path, monkeypatch
 ):
     filmed, embedded = work
     state(monkeypatch, tmp_path / "state-both")
-    both = counterfactual(ask(out=tmp_path / "both"))
+    both = counterfactual(request_of(out=tmp_path / "both"))
     filmed.clear()
     state(monkeypatch, tmp_path / "state")
-    counterfactual(ask(runs=runs[:1]))
+    counterfactual(request_of(runs=runs[:1]))
     assert len(list((tmp_path / "dir" / "films").rglob("*.jpg"))) == 2 * 2  # one of each modality is kept
     embedded.clear()
-    assert counterfactual(ask()) == both
+    assert counterfactual(request_of()) == both
     assert filmed == ["view-1", "view-4"] * 2 and embedded == [24, 12, 12]
 
 
-def test_kept_films_are_not_filmed_again_for_another_run(ask, runs, work, tmp_path):
+def test_kept_films_are_not_filmed_again_for_another_run(request_of, runs, work, tmp_path):
     filmed, _ = work
-    counterfactual(ask(runs=runs[:1], keep_films=True))
+    counterfactual(request_of(runs=runs[:1], keep_films=True))
     assert len(list((tmp_path / "dir" / "films").rglob("*.jpg"))) == 2 * 2 * 6 * 12
-    counterfactual(ask(keep_films=True))
+    counterfactual(request_of(keep_films=True))
     assert filmed == ["view-1", "view-4"]
 
 
-def test_damaged_embeddings_are_made_again(ask, tmp_path, work):
-    first = counterfactual(ask())
+def test_damaged_embeddings_are_made_again(request_of, tmp_path, work):
+    first = counterfactual(request_of())
     for file in sorted((tmp_path / "dir" / "embeddings").iterdir())[:3]:
         file.write_bytes(file.read_bytes()[:-9])
-    assert counterfactual(ask()) == first
+    assert counterfactual(request_of()) == first
 
 
-def test_embeddings_of_other_weights_are_not_taken(ask, runs, tmp_path):
+def test_embeddings_of_other_weights_are_not_taken(request_of, runs, tmp_path):
     """The same folder with other weights in it is another RUN."""
     run = shutil.copytree(runs[0], tmp_path / "run")
-    before = counterfactual(ask(runs=[run]))
+    before = counterfactual(request_of(runs=[run]))
     weights = read_weights(run / "model.safetensors")
     rng = np.random.default_rng(0)
     changed = {
@@ -335,15 +335,15 @@ def test_embeddings_of_other_weights_are_not_taken(ask, runs, tmp_path):
         for name, tensor in load_file(run / "model.safetensors").items()
     }
     save_file(changed, run / "model.safetensors", metadata={HEADER_KEY: json.dumps(weights.header)})
-    after = counterfactual(ask(runs=[run]))
+    after = counterfactual(request_of(runs=[run]))
     assert after["runs"][0]["weights_sha256"] != before["runs"][0]["weights_sha256"]
     assert points(after, severity=4)[0]["shift"] != points(before, severity=4)[0]["shift"]
 
 
-def test_progress_counts_every_piece_and_names_the_work(ask, runs):
+def test_progress_counts_every_piece_and_names_the_work(request_of, runs):
     pieces, work = [], []
     listener = Listener(lambda *now: pieces.append(now), lambda *now: work.append(now))
-    counterfactual(ask(runs=runs[:1]), listener)
+    counterfactual(request_of(runs=runs[:1]), listener)
     assert pieces == [(n, 5) for n in range(1, 6)]
     assert [what for what, _, _ in work if "filming" not in what] == [
         "first: the unchanged set", "first: view-1", "first: view-4",
@@ -362,50 +362,50 @@ def test_progress_counts_every_piece_and_names_the_work(ask, runs):
             {"name": "Duskwalk", "fingerprint": "b" * 64, "seed": 9},
             "other Duskwalk",
             "run was trained on Duskwalk of seed 9, not on seed 5: no test person was among its people, but cameras "
-            "and streets may be new to it that a RUN trained on this seed knows",
+            "and streets may be new to it, unlike to a RUN trained on this seed",
         ),
         (
             {"name": "Duskwalk", "fingerprint": "b" * 64},
             "other Duskwalk",
-            "run was trained on a Duskwalk set that it does not name a seed of, not on seed 5: no test person was "
-            "among its people, but cameras and streets may be new to it that a RUN trained on this seed knows",
+            "run was trained on a Duskwalk set of unknown seed, not on seed 5: no test person was among its people, "
+            "but cameras and streets may be new to it, unlike to a RUN trained on this seed",
         ),
         (
             {"name": "HITSZ-VCM layout", "fingerprint": "c" * 64},
             "other data",
-            "run was trained on other data (HITSZ-VCM layout, fingerprint cccccccccccccccc): whether these test people "
-            "are among them cannot be told from it",
+            "run was trained on other data (HITSZ-VCM layout, fingerprint cccccccccccccccc): it is not known whether "
+            "they include these test people",
         ),
-        (None, "not said", "run does not say what it was trained on: it may have met these test people"),
+        (None, "not said", "the training data of run are not known and may include these test people"),
     ],
 )  # fmt: skip
-def test_a_run_trained_on_other_data_is_said(ask, runs, tmp_path, data, word, note):
+def test_a_run_trained_on_other_data_is_said(request_of, runs, tmp_path, data, word, note):
     notes = []
     run = with_data(runs[0], tmp_path / "run", data)
-    document = counterfactual(ask(runs=[run], severities=(1,)), Listener(on_note=notes.append))
+    document = counterfactual(request_of(runs=[run], severities=(1,)), Listener(on_note=notes.append))
     assert document["runs"][0]["training_data"] == word
     assert document["notes"] == notes == ([note] if note else [])
     for name in ("counterfactual.md", "counterfactual.html"):
         assert not note or note in (tmp_path / "dir" / name).read_text()
 
 
-def test_a_set_of_another_machine_is_taken_and_said(ask, base, tmp_path):
+def test_a_set_of_another_machine_is_taken_and_said(request_of, base, tmp_path):
     copy = shutil.copytree(base, tmp_path / "copy")
     import cv2
 
     path = next(copy.glob("0003/ir/*/1.jpg"))
     cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))  # the same picture at another JPEG quality
     notes = []
-    document = counterfactual(ask(data=copy, severities=(1,)), Listener(on_note=notes.append))
+    document = counterfactual(request_of(data=copy, severities=(1,)), Listener(on_note=notes.append))
     assert document["data"]["refilmed"] == {"pictures": 72, "equal": 71}
     assert "1 of 72 pictures filmed again were not DATASET's to the byte" in notes[0]
     assert document["notes"][-1] == notes[-1]
 
 
-def test_twins_are_filmed_as_twins(few, ask, runs, tmp_path):
+def test_twins_are_filmed_as_twins(few, request_of, runs, tmp_path):
     twins = tmp_path / "twins"
     generate(twins, preset=few, seed=SEED, twins="gait_twins", n_processes=1)
-    document = counterfactual(ask(runs=runs[:1], data=twins, severities=(1,)))
+    document = counterfactual(request_of(runs=runs[:1], data=twins, severities=(1,)))
     assert document["data"]["twins"] == "gait_twins" and document["data"]["refilmed"]["equal"] == 72
     assert document["runs"][0]["training_data"] == "the same seed"
 
@@ -441,23 +441,23 @@ def refused(kind, message, question):
         ),
     ],
 )  # fmt: skip
-def test_what_is_asked_wrongly_is_refused(ask, changes, message):
-    refused(SettingsError, message, ask(**changes))
+def test_an_invalid_request_is_refused(request_of, changes, message):
+    refused(SettingsError, message, request_of(**changes))
 
 
 @pytest.mark.parametrize("people", [0, 5])
-def test_more_people_than_there_are_is_refused(ask, base, people):
+def test_more_people_than_there_are_is_refused(request_of, base, people):
     message = f"--people must be from 1 to 4, the test people of {base.resolve()}; got {people}"
-    refused(SettingsError, message, ask(people=people))
+    refused(SettingsError, message, request_of(people=people))
 
 
-def test_data_that_cannot_be_filmed_again_is_refused(ask, tmp_path):
+def test_data_that_cannot_be_filmed_again_is_refused(request_of, tmp_path):
     real = Tree(tmp_path / "real").write()
     message = (
         f"{real} must be a Duskwalk set: it is filmed again with one factor changed, which only generated people "
-        "allow; it has no duskwalk.json and reads as HITSZ-VCM; write one with `duskmatch synth`"
+        "allow; it has no duskwalk.json and is HITSZ-VCM data; make one with `duskmatch synth`"
     )
-    refused(DataError, message, ask(data=real))
+    refused(DataError, message, request_of(data=real))
 
 
 def edited(base, target, **facts):
@@ -485,75 +485,77 @@ def edited(base, target, **facts):
         ),
     ],
 )
-def test_sets_that_are_not_an_unchanged_duskwalk_of_this_version_are_refused(ask, base, tmp_path, facts, message):
+def test_sets_that_are_not_an_unchanged_duskwalk_of_this_version_are_refused(
+    request_of, base, tmp_path, facts, message
+):
     data = edited(base, tmp_path / "data", **facts)
-    refused(DataError, message.format(data), ask(data=data))
+    refused(DataError, message.format(data), request_of(data=data))
 
 
-def test_a_set_that_says_another_seed_than_its_own_is_refused(ask, base, tmp_path):
+def test_a_set_that_says_another_seed_than_its_own_is_refused(request_of, base, tmp_path):
     """Its films would be of other people, and every shift that of a stranger."""
     data = edited(base, tmp_path / "data", seed=6)
     with pytest.raises(DataError) as refusal:
-        counterfactual(ask(data=data))
+        counterfactual(request_of(data=data))
     assert re.fullmatch(
-        rf"{re.escape(str(data))} must be what preset few, seed 6 films; \S+ (\S+ )?is not; its duskwalk.json or its "
-        "pictures were changed; write the set again with `duskmatch synth`",
+        rf"{re.escape(str(data))} must hold the pictures of preset few, seed 6; \S+ (\S+ )?differs; its duskwalk.json "
+        "or its pictures were changed; write the set again with `duskmatch synth`",
         str(refusal.value),
     )
 
 
-def test_a_single_test_person_is_refused(few, ask, tmp_path):
+def test_a_single_test_person_is_refused(few, request_of, tmp_path):
     data = tmp_path / "one"
     generate(data, preset=few, seed=SEED, test_people=1, n_processes=1)
-    message = f"{data.resolve()} must have two test people or more to tell apart; got 1"
-    refused(DataError, message, ask(data=data, people=None))
+    message = f"{data.resolve()} must have two test people or more; got 1"
+    refused(DataError, message, request_of(data=data, people=None))
 
 
-def test_a_missing_run_is_refused_before_anything_is_written(ask, runs, tmp_path):
+def test_a_missing_run_is_refused_before_anything_is_written(request_of, runs, tmp_path):
     message = f"{tmp_path / 'none'} is no RUN folder; name the folder given to `duskmatch train --out`"
-    refused(CheckpointError, message, ask(runs=[runs[0], tmp_path / "none"]))
+    refused(CheckpointError, message, request_of(runs=[runs[0], tmp_path / "none"]))
 
 
-def test_a_folder_with_other_files_is_left_alone(ask, tmp_path):
+def test_a_folder_with_other_files_is_left_alone(request_of, tmp_path):
     mine = tmp_path / "dir" / "films" / "view-1" / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("keep")
     message = f"{tmp_path / 'dir'} must be empty; it holds files; choose another OUT or pass --overwrite"
     with pytest.raises(OutputError, match=f"^{re.escape(message)}$"):
-        counterfactual(ask())
+        counterfactual(request_of())
     assert mine.read_text() == "keep"
 
 
-def test_a_folder_with_films_of_other_people_is_refused_and_overwritten_when_told_to(ask, runs, tmp_path):
-    counterfactual(ask(runs=runs[:1], severities=(1,)))
+def test_a_folder_with_films_of_other_people_is_refused_and_overwritten_when_told_to(request_of, runs, tmp_path):
+    counterfactual(request_of(runs=runs[:1], severities=(1,)))
     message = (
-        f"{tmp_path / 'dir'} holds a counterfactual test of other films: n_people 2 there, 3 asked for; choose another "
+        f"{tmp_path / 'dir'} holds a counterfactual test of other films: n_people must be 3; got 2; choose another "
         "DIR or pass --overwrite"
     )
-    question = ask(runs=runs[:1], severities=(1,), people=3)
+    question = request_of(runs=runs[:1], severities=(1,), people=3)
     with pytest.raises(OutputError, match=f"^{re.escape(message)}$"):
         counterfactual(question)
     assert counterfactual(replace(question, overwrite=True))["data"]["n_people_filmed"] == 3
 
 
-def test_overwriting_what_is_read_is_refused(ask, runs, tmp_path):
+def test_overwriting_what_is_read_is_refused(request_of, runs, tmp_path):
     run = shutil.copytree(runs[0], tmp_path / "dir" / "run")
     message = f"--overwrite must not remove what is read; {run} lies in {tmp_path / 'dir'}; choose another OUT"
     with pytest.raises(OutputError, match=f"^{re.escape(message)}$"):
-        counterfactual(ask(runs=[run], overwrite=True))
+        counterfactual(request_of(runs=[run], overwrite=True))
     assert (run / "model.safetensors").is_file()
 
 
-def test_a_folder_has_one_writer(ask, tmp_path):
+def test_a_folder_has_one_writer(request_of, tmp_path):
     (tmp_path / "dir").mkdir()
     message = f"{tmp_path / 'dir'} is being written by another process; wait for it or choose another DIR"
     with only_writer(tmp_path / "dir"), pytest.raises(OutputError, match=f"^{re.escape(message)}$"):
-        counterfactual(ask())
+        counterfactual(request_of())
 
 
-def test_a_damaged_plan_is_refused(ask, tmp_path):
+def test_a_damaged_plan_is_refused(request_of, tmp_path):
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "plan.json").write_text("{")
     message = f"{tmp_path / 'dir' / 'plan.json'} is damaged; choose another DIR or pass --overwrite"
     with pytest.raises(OutputError, match=f"^{re.escape(message)}$"):
-        counterfactual(ask())
+        counterfactual(request_of())

@@ -63,8 +63,8 @@ def test_no_pair_has_no_distance():
 @pytest.mark.parametrize(("vectors", "pids"), [(np.eye(2), [1, 1]), (np.ones((2, 7)), [1, 2])])
 def test_a_single_person_and_a_collapsed_network_are_refused(vectors, pids):
     message = (
-        r"^different people's infrared embeddings must lie apart to measure a shift by; their mean distance is "
-        r"(0|\d(\.\d+)?e-\d\d); the network has collapsed, or there is one person only$"
+        r"^different people's infrared embeddings must differ, since shifts are measured in their mean distance; it is "
+        r"(0|\d(\.\d+)?e-\d\d); the network has collapsed, or there is only one person$"
     )
     with pytest.raises(EvaluationError, match=message):
         yardsticks(made(vectors, pids, "infrared"))

@@ -20,7 +20,7 @@ from duskmatch.errors import OutputError, SettingsError
 from duskmatch.experiments.grids import running, selection
 from duskmatch.experiments.grids.cells import Cell, Scoring, find_result
 from duskmatch.experiments.grids.queue import run_cells
-from duskmatch.experiments.grids.running import run_cell, speed
+from duskmatch.experiments.grids.running import run_cell, time_of
 from duskmatch.experiments.grids.selection import legacy_best, with_selection
 from duskmatch.files import only_writer
 from duskmatch.health import read_health
@@ -146,11 +146,11 @@ def test_any_other_run_is_trained_again(done, tree, no_training, what, digest):
 def test_a_cell_of_another_selection_is_refused_before_anything_is_trained(done, tree, no_training):
     with pytest.raises(OutputError) as error:
         run_cell(cell_in(done), scoring_of(tree, "test", "test_best_legacy"))
-    assert str(error.value) == f"{done} holds a cell of other selection; choose another --out"
+    assert str(error.value) == f"{done} holds a cell with other selection; choose another --out"
     (done / "test.json").rename(done / "validation.json")  # done on the other split alone
     with pytest.raises(OutputError) as error:
         run_cell(cell_in(done), scoring_of(tree, "test", "test_best_legacy"))
-    assert str(error.value) == f"{done} holds a cell of other selection; choose another --out"
+    assert str(error.value) == f"{done} holds a cell with other selection; choose another --out"
 
 
 def begun(cell, scoring):
@@ -177,7 +177,7 @@ def test_a_half_trained_cell_does_not_go_on_under_other_settings(tree, tmp_path,
     with pytest.raises(OutputError) as error:
         run_cell(cell, scoring_of(tree, "test", selection))
     assert str(error.value) == (
-        f"{cell.folder / 'run'} was begun with {other}; pass the settings and --selection it was begun with, or choose "
+        f"{cell.folder / 'run'} was started with {other}; pass the same settings and --selection, or choose "
         "another --out"
     )
 
@@ -188,7 +188,7 @@ def test_a_precision_that_is_settled_on_is_no_other_setting(tree, tmp_path, monk
     begun(cell, scoring_of(tree))
     resumed = []
     monkeypatch.setattr(running, "train", lambda *args, resume, **more: resumed.append(resume) or {})
-    running.trained(cell, cell.settings, scoring_of(tree), open_dataset(tree), lambda done, total: None)
+    running.train_cell(cell, cell.settings, scoring_of(tree), open_dataset(tree), lambda done, total: None)
     assert resumed == [True]
 
 
@@ -242,9 +242,9 @@ def test_checkpoints_that_an_interruption_left_are_no_further_tries(done, tree, 
     read = []
     monkeypatch.setattr(selection, "evaluated", evaluated)
     monkeypatch.setattr(selection, "read_weights", lambda path: read.append(path.parent.name) or read_weights(path))
-    dataset, order = open_dataset(tree), scoring_of(tree, "test", "test_best_legacy")
+    dataset, scoring = open_dataset(tree), scoring_of(tree, "test", "test_best_legacy")
     cell = cell_in(done, "train.validate_every=1", "data.on_bad_frame=skip")
-    legacy_best(run, dataset, with_selection(cell.settings, order.selection, dataset), order)
+    legacy_best(run, dataset, with_selection(cell.settings, scoring.selection, dataset), scoring)
     assert read == [f"{2:09d}", f"{N_STEPS:09d}", "run"] and seen == ["skip"] * 3
 
 
@@ -252,7 +252,7 @@ def test_the_fields_habit_is_a_choice_on_test_people():
     with pytest.raises(SettingsError) as error:
         scoring_of(None, "validation", "test_best_legacy")
     assert str(error.value) == (
-        "--selection test_best_legacy is a choice on test people; got --split validation; leave out --split or choose "
+        "--selection test_best_legacy chooses on test people; got --split validation; leave out --split or choose "
         "another --selection"
     )
 
@@ -266,7 +266,8 @@ def test_an_unknown_setting_of_an_old_cell_is_named_with_its_file(done, tree):
     with pytest.raises(OutputError) as error:
         find_result(cell_in(done), scoring_of(tree), "")
     assert str(error.value) == (
-        f"{path} holds settings of another duskmatch: unknown setting model.widht; did you mean model.width?; delete it"
+        f"{path} holds settings of another version of duskmatch: unknown setting model.widht; did you mean "
+        "model.width?; delete it"
     )
 
 
@@ -274,7 +275,7 @@ def test_an_unknown_setting_of_an_old_cell_is_named_with_its_file(done, tree):
 def test_a_cell_that_another_process_did_meanwhile_has_not_failed(scored, tree, tmp_path, monkeypatch):
     from duskmatch.cli import grids
 
-    def other_process(waiting, order, at_once, on_end):
+    def other_process(waiting, scoring, at_once, on_end):
         for cell in waiting:
             shutil.copytree(scored, cell.folder)
         return {str(cell.folder): "is being run by another process" for cell in waiting}
@@ -294,7 +295,7 @@ def test_a_cells_seconds_are_those_of_its_stages(tmp_path):
     )  # fmt: skip
     lines = ["step,stage,frames_per_s", "10,0,8", "20,0,800", "30,0,8", "40,1,4", "50,2,2"]
     (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
-    found = speed(tmp_path, 50, settings)  # 30 iterations of 4 frames, then twice 10 of 16
+    found = time_of(tmp_path, 50, settings)  # 30 iterations of 4 frames, then twice 10 of 16
     assert found["seconds"] == pytest.approx(30 * 4 / 8 + 10 * 16 / 4 + 10 * 16 / 2)
     assert found["frames_per_s"] == pytest.approx(440 / found["seconds"])
 

@@ -150,7 +150,7 @@ def test_a_cell_that_fails_is_named_and_stops_no_other(tree, tmp_path, capfd):
     flags = ["sweep", "--data", str(tree), "--out", str(tmp_path / "o"), "--preset", "tiny", "-q", *FLAGS]
     assert main([*flags, "--rows", str(rows), "--device", "cpu"]) == 2
     printed = capfd.readouterr()
-    assert "cells that are not done: 1, the first: people per batch must not be more than" in printed.err
+    assert "cells that failed: 1, the first: people per batch must not be more than" in printed.err
     document = json.loads((tmp_path / "o" / "sweep.json").read_text())
     assert [r["status"][:4] for r in document["rows"]][:2] == ["done", "done"]
     assert document["rows"][2]["status"].startswith("people per batch must not be more than")

@@ -35,7 +35,7 @@ def grid_in(folder, *overrides):
 
 @pytest.fixture(scope="module")
 def one_camera(tmp_path_factory):
-    """People who are each seen by one camera alone: the camera rule takes every match away."""
+    """People who are each seen by one camera alone: the camera rule removes every match."""
     people = {"train": range(1, 5), "validation": range(5, 8), "test": range(8, 12)}
     root = tmp_path_factory.mktemp("one") / "tree"
     return Tree(root, people=people, cameras=(1,), lengths=(12,), pictures=False).write()
@@ -46,7 +46,7 @@ def test_people_whose_matches_the_camera_rule_takes_away_are_refused_at_once(one
     assert main(words_of(["reproduce", "table1"], one_camera, out, *FLAGS)) == 2
     assert capsys.readouterr().err == (
         f"duskmatch: {one_camera}: infrared_to_visible on test people needs a query with a match; camera rule "
-        "same-pid-same-camera takes every match away; pass --evaluate.camera_rule none\n"
+        "same-pid-same-camera removes every match; pass --evaluate.camera_rule none\n"
     )
     assert not out.exists()
     free = [*FLAGS, "--evaluate.camera_rule", "none", "--table-only"]
@@ -56,7 +56,7 @@ def test_people_whose_matches_the_camera_rule_takes_away_are_refused_at_once(one
 def test_each_rule_that_a_row_uses_is_looked_at(one_camera, tmp_path):
     dataset = open_dataset(one_camera)
     rows = [Row("a", ("evaluate.camera_rule=none",)), Row("b")]
-    with pytest.raises(DataError, match="camera rule same-pid-same-camera takes every match away"):
+    with pytest.raises(DataError, match="camera rule same-pid-same-camera removes every match"):
         check_data(dataset, scoring_of(one_camera), make_grid(rows, [0], Base("tiny"), tmp_path))
     check_data(dataset, scoring_of(one_camera), make_grid(rows[:1], [0], Base("tiny"), tmp_path))
 
@@ -168,7 +168,7 @@ def test_a_row_that_builds_on_a_list_is_refused(tmp_path):
     file.write_text("a:\nb: {builds_on: [a]}\n")
     with pytest.raises(SettingsError) as error:
         read_rows(file)
-    assert str(error.value) == (f"{file}: row b builds on ['a'], which must stand above it; there is no such row")
+    assert str(error.value) == (f"{file}: row b builds on ['a'], which must be a row above it; there is no such row")
 
 
 @pytest.mark.parametrize("text", ["0.1,%5", "0.1,2026-13-45", "[,1"])
@@ -246,6 +246,6 @@ def test_a_seed_is_finished_on_the_machine_it_was_begun_on(tmp_path):
     check_machine([second, other_seed], {("a", 0): there}, there.machine)
     check_machine([other_seed], {("a", 0): there}, "2 cores, x86_64, AVX2")
     with pytest.raises(
-        SettingsError, match=r"seed 0 was begun on another machine: row a on .* AVX512, this is .* AVX2"
+        SettingsError, match=r"seed 0 was started on another machine: row a on .* AVX512; this is .* AVX2"
     ):
         check_machine([other_seed, second], {("a", 0): there}, "2 cores, x86_64, AVX2")

@@ -85,7 +85,7 @@ def test_rows_from_a_file(tmp_path):
     [
         ("- a\n", "must hold rows, `name: {section.key: value}`; got list"),
         ("a: 3\n", "row a must hold section.key: value; got int"),
-        ("a:\nb: {builds_on: c}\n", "row b builds on c, which must stand above it; there is no such row"),
+        ("a:\nb: {builds_on: c}\n", "row b builds on c, which must be a row above it; there is no such row"),
         ("a: [\n", "cannot be read as rows: "),
     ],
 )
@@ -119,7 +119,7 @@ def test_equal_rows_share_a_cell_and_other_seeds_do_not(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "names", "why"), [((1, 1), "ab", "seed must stand once; got 1"), ((0,), "aa", "row must")]
+    ("seeds", "names", "why"), [((1, 1), "ab", "seed must be named once; got 1"), ((0,), "aa", "row must")]
 )
 def test_what_stands_twice_is_refused(tmp_path, seeds, names, why):
     with pytest.raises(SettingsError, match=why):

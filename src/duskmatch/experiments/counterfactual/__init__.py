@@ -1,1 +1,1 @@
-"""The same people on the same walks with one factor changed."""
+"""The counterfactual test: generated people on the same walks with one factor changed."""

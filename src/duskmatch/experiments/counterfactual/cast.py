@@ -1,4 +1,4 @@
-"""Checks that a set can be filmed again: a Duskwalk set that this version would write with the same pictures."""
+"""Checks that a Duskwalk set can be filmed again: this version must generate the same pictures."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from duskmatch.experiments.counterfactual.films import Cast
 from duskmatch.records import Ints
 from duskmatch.synthetic import PRESETS, generate
 
-PEOPLE = 40  # filmed where nobody says how many: the work is in proportion to it
-# A picture filmed on another machine lies within two grey levels before JPEG; beyond this it is another picture.
+PEOPLE = 40  # filmed by default; the time grows with their number
+# Rounding on another machine changes a picture by less than this mean difference; more means another picture.
 MOST_GREY_LEVELS = 2.0
 
 
 class Refilmed(NamedTuple):
-    """Number of the first test person's pictures filmed again, and of those equal to the byte."""
+    """The number of the first test person's pictures that were filmed again, and of those equal byte by byte."""
 
     pictures: int
     equal: int
 
 
 def open_base(path: Path) -> Dataset:
-    """The unchanged set; refused where its people cannot be filmed again."""
+    """The unchanged set, opened; refused if its people cannot be filmed again."""
     root = resolved(path)
     kind = dataset_kind(root)
     if kind != "Duskwalk":
         raise DataError(
             f"{path} must be a Duskwalk set: it is filmed again with one factor changed, which only generated people "
-            f"allow; it has no duskwalk.json and reads as {kind}; write one with `duskmatch synth`"
+            f"allow; it has no duskwalk.json and is {kind} data; make one with `duskmatch synth`"
         )
     dataset = open_dataset(root)
     facts = dataset.facts
@@ -57,7 +57,7 @@ def cast_of(dataset: Dataset, people: int | None) -> Cast:
     """The first `people` test people of an unchanged set (default 40, or all where there are fewer)."""
     there = len(test_people(dataset))
     if there < 2:
-        raise DataError(f"{dataset.root} must have two test people or more to tell apart; got {there}")
+        raise DataError(f"{dataset.root} must have two test people or more; got {there}")
     n_people = min(PEOPLE, there) if people is None else people
     if not 1 <= n_people <= there:
         raise SettingsError(f"--people must be from 1 to {there}, the test people of {dataset.root}; got {n_people}")
@@ -72,11 +72,11 @@ def test_people(dataset: Dataset) -> Ints:
 
 
 def film_again(dataset: Dataset, cast: Cast, place: Path) -> Refilmed:
-    """Films DATASET's first test person again in `place` and compares picture by picture; DataError where one differs.
+    """Films DATASET's first test person again in `place` and compares the pictures; DataError if one differs.
 
-    Without this a set that says another seed than its own would be compared with films of other people.
+    Without this check, a set whose duskwalk.json names a wrong seed would be compared with films of other people.
     """
-    generate(place, **cast.asked(test_people=1), n_processes=1, overwrite=True)
+    generate(place, **cast.generate_options(test_people=1), n_processes=1, overwrite=True)
     own = {tracklet.tracklet_id: tracklet.frames for tracklet in dataset.splits["test"].tracklets.values()}
     pictures = equal = 0
     for tracklet in open_dataset(place).splits["test"].tracklets.values():
@@ -103,6 +103,6 @@ def alike(one: Path, other: Path) -> bool:
 
 def _not_the_same(dataset: Dataset, cast: Cast, what: str) -> str:
     return (
-        f"{dataset.root} must be what preset {cast.preset}, seed {cast.seed} films; {what} is not; its duskwalk.json "
-        "or its pictures were changed; write the set again with `duskmatch synth`"
+        f"{dataset.root} must hold the pictures of preset {cast.preset}, seed {cast.seed}; {what} differs; its "
+        "duskwalk.json or its pictures were changed; write the set again with `duskmatch synth`"
     )

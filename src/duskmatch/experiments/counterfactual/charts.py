@@ -1,4 +1,4 @@
-"""The pictures: a panel for each factor, severity across, a line with its band for each RUN."""
+"""Charts of a counterfactual test: a panel for each factor, a line with its interval over severity for each RUN."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARKERS = "os^Dvx"
 
 
 class Shown(NamedTuple):
-    """One figure that is drawn and tabled; `percent` are fractions of 1 that read better times 100."""
+    """One figure of the charts and tables; `percent`: a fraction of 1 that is shown times 100."""
 
     key: str
     title: str
@@ -45,7 +45,7 @@ SHIFT = Shown("shift", "embedding shift", False)
 
 
 def pictures(document: Counterfactual) -> dict[str, Callable[[Path], None]]:
-    """A function that writes each picture, by file name: rank1_infrared_to_visible.png and so on, and shift.png."""
+    """File name -> function that writes the picture: rank1_infrared_to_visible.png and so on, and shift.png."""
     found: dict[str, Callable[[Path], None]] = {}
     for shown in (*SEARCHES, SHIFT):
         direction, _, name = shown.key.rpartition(".")
@@ -59,7 +59,7 @@ def pictures(document: Counterfactual) -> dict[str, Callable[[Path], None]]:
 
 
 def heading(document: Counterfactual, shown: Shown) -> str:
-    """The heading of a picture seen alone: the figure, the data, and that the people are generated."""
+    """The heading of a picture file: the figure, the data, and that the people are generated."""
     data = document.data
     unit = "%" if shown.percent else "of the distance between people"
     return (
@@ -69,7 +69,7 @@ def heading(document: Counterfactual, shown: Shown) -> str:
 
 
 def charts_of(document: Counterfactual, shown: Shown) -> list[Chart]:
-    """A panel for each factor, all on one scale."""
+    """A panel for each factor, all with the same y range."""
     tops = [shown.of(point).interval[1] for point in document.points]
     top = 1.06 * shown.unit * max(1e-6, *tops)
     ticks = document.severities

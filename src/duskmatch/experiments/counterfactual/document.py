@@ -1,4 +1,4 @@
-"""counterfactual.json: what one factor at a time does to who is found and to the embeddings, with all it depends on."""
+"""counterfactual.json: scores and shifts of embeddings with one factor changed at a time, and all they depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Search(Part):
 
 
 class Shift(Part):
-    """Over all tracks, and over those of each modality; null where there is none."""
+    """The shift over all tracks, and over those of each modality; null if it has none."""
 
     all: Estimate
     infrared: Estimate | None
@@ -48,8 +48,8 @@ class ShiftDifference(Part):
 
 
 class FilmedData(Part):
-    """The filmed set. `refilmed`: pictures of the first test person made again for a check, and how many of them
-    were DATASET's to the byte. `test_reads`: how often these test people were scored on this account."""
+    """The filmed set. `refilmed`: pictures of the first test person generated again for a check, and how many of them
+    equal DATASET's byte by byte. `test_reads`: how often these test people were scored by this account."""
 
     name: str
     version: str
@@ -100,7 +100,7 @@ class MeasuredRun(Part):
 
 
 class FilmProtocol(Part):
-    """The protocol of all RUNs; `sampling` and `test_time_extras` are null where RUNs differ by them."""
+    """The protocol of all RUNs; `sampling` and `test_time_extras` are null if RUNs differ in them."""
 
     name: str
     split: str
@@ -114,7 +114,7 @@ class FilmProtocol(Part):
 
 
 class Counterfactual(Part):
-    """counterfactual.json as a whole."""
+    """The whole of counterfactual.json."""
 
     schema_version: Literal[1] = 1
     synthetic: Literal[True] = True

@@ -1,7 +1,7 @@
-"""The counterfactual test: the same people on the same walks, one factor changed: scores and shifts of each RUN.
+"""The counterfactual test: scores and shifts of each RUN on the same people and walks with one factor changed.
 
-DIR/plan.json, films/FACTOR-SEVERITY/, embeddings/, then counterfactual.json, .md, .html and the pictures. Everything is
-found again: a killed command goes on where it was and ends with the same JSON.
+It writes DIR/plan.json, films/FACTOR-SEVERITY/, embeddings/, then counterfactual.json, .md, .html and the pictures. A
+killed command continues from these files and ends with the same JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from duskmatch.synthetic.variations import MOST_SEVERE
 
 @dataclass(frozen=True)
 class Request:
-    """One counterfactual test: the RUNs, the people, the changes."""
+    """The arguments of one counterfactual test."""
 
     runs: Sequence[Path]
     data: Path
@@ -47,7 +47,7 @@ class Request:
 
 @dataclass
 class Listener:
-    """Called during the work: pieces done of all, what is being done and how far, notes for the reader."""
+    """Functions called during the work: pieces done of all; the present piece and its progress; notes for the user."""
 
     on_piece: Callable[[int, int], None] = lambda done, total: None
     on_work: Callable[[str, int, int], None] = lambda what, done, total: None
@@ -55,7 +55,7 @@ class Listener:
 
 
 def counterfactual(request: Request, listener: Listener | None = None) -> Counterfactual:
-    """DIR/counterfactual.json, after it, its tables, its page and its pictures are written."""
+    """Runs the test, writes all its files, and returns the document of counterfactual.json."""
     listener = listener or Listener()
     takes = takes_of(request.factors, request.severities)
     names = run_names(request.runs, request.names)
@@ -84,7 +84,7 @@ def counterfactual(request: Request, listener: Listener | None = None) -> Counte
 
 
 def takes_of(factors: Sequence[str], severities: Sequence[int]) -> list[Take]:
-    """Every factor at every severity, in the order of Duskwalk's; severity 0 is the data set itself and not filmed."""
+    """Every factor at every severity, in Duskwalk's order, without severity 0, which is the data set itself."""
     for factor in factors:
         if factor not in FACTORS:
             raise SettingsError(f"--factors must be of {', '.join(FACTORS)}; got {factor!r}{nearest(factor, FACTORS)}")
@@ -100,7 +100,7 @@ def takes_of(factors: Sequence[str], severities: Sequence[int]) -> list[Take]:
 
 @dataclass
 class _Work:
-    """Films and embeds, one film after another, so that no more than one film's pictures need lie on the disk."""
+    """Films and embeds one film after another, so that the pictures of only one need be on the disk."""
 
     request: Request
     dataset: Dataset
@@ -120,8 +120,8 @@ class _Work:
         pids = test_people(self.dataset)[: self.films.cast.n_people]
         found: dict[tuple[str, Take], Measured] = {}
         for subject in self.subjects:
-            what = self._saying(f"{subject.name}: the unchanged set")
-            everyone = self.shelf.embedded(subject, self.dataset.test, self.dataset.fingerprint, what)
+            progress = self._progress_of(f"{subject.name}: the unchanged set")
+            everyone = self.shelf.embedded(subject, self.dataset.test, self.dataset.fingerprint, progress)
             baseline = self.baselines[subject.name] = Baseline(everyone, pids)
             start = baseline.start()
             found.update({(subject.name, Take(take.factor, 0)): start for take in takes})
@@ -131,25 +131,25 @@ class _Work:
         return found
 
     def _film(self, take: Take) -> dict[str, Measured]:
-        """One film, made only where a RUN has not been embedded on it."""
+        """Each RUN's scores and shifts on one film, generated only if a RUN has not embedded it yet."""
         record = self.films.record(take)
         if record is None or any(self.shelf.find(s, record.fingerprint) is None for s in self.subjects):
-            film = self.films.with_pictures(take, self._saying(f"filming {take}"))
+            film = self.films.with_pictures(take, self._progress_of(f"filming {take}"))
             tracklets, fingerprint = film.test, film.fingerprint
         else:
             tracklets, fingerprint = [], record.fingerprint
         self._one_done()
         found = {}
         for subject in self.subjects:
-            what = self._saying(f"{subject.name}: {take}")
-            changed = self.shelf.embedded(subject, tracklets, fingerprint, what)
+            progress = self._progress_of(f"{subject.name}: {take}")
+            changed = self.shelf.embedded(subject, tracklets, fingerprint, progress)
             found[subject.name] = self.baselines[subject.name].measure(changed, str(self.films.place(take)))
             self._one_done()
         if not self.request.keep_films:
             self.films.discard(take)
         return found
 
-    def _saying(self, what: str) -> Callable[[int, int], None]:
+    def _progress_of(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: self.listener.on_work(what, done, total)
 
     def _one_done(self) -> None:
@@ -158,7 +158,7 @@ class _Work:
 
 
 def _notes(dataset: Dataset, subjects: Sequence[Subject], plan: plans.Plan) -> list[str]:
-    """Notes a reader needs before comparing; the same sentences stand in the document."""
+    """Notes on training data and on differences in rounding, which the document holds too."""
     notes = [sentence for subject in subjects if (sentence := training_data(subject, dataset)[1])]
     missed = plan.refilmed["pictures"] - plan.refilmed["equal"]
     if missed:

@@ -1,7 +1,7 @@
-"""Films: the first test people of a Duskwalk set on their own walks, with one factor changed by some steps.
+"""Films: the first test people of a Duskwalk set on the same walks, with one factor changed by some steps.
 
-DIR/films/view-2/ is a Duskwalk set of its own, whole once its duskwalk.json is there. Its film.json, written after
-that, keeps what must be known of it when its pictures have been deleted.
+DIR/films/view-2/ is a Duskwalk set of its own, complete once its duskwalk.json exists. Its film.json, written after
+that, keeps the facts that are needed after its pictures have been deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from duskmatch.synthetic import PRESETS, generate
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The filmed people, and all else that decides the pictures of severity 0."""
+    """The filmed people, and everything else that determines the pictures of severity 0."""
 
     preset: str
     seed: int
@@ -31,8 +31,8 @@ class Cast:
     n_people: int
     size: tuple[int, int]
 
-    def asked(self, **changes: Any) -> dict[str, Any]:
-        """The arguments of `generate` that film them; duskwalk.json records the same keys."""
+    def generate_options(self, **changes: Any) -> dict[str, Any]:
+        """The arguments of `generate` that film these people; duskwalk.json records the same keys."""
         who = {"preset": self.preset, "seed": self.seed, "twins": self.twins, "test_people": self.n_people}
         return {**who, "size": list(self.size), **changes}
 
@@ -49,7 +49,7 @@ class Take:
 
 
 class FilmRecord(Part):
-    """film.json: `pictures` is false once they have been deleted; `samples` are the ones that are kept, by modality."""
+    """film.json. `pictures`: False once they are deleted; `samples`: the picture of each modality that is kept."""
 
     fingerprint: str
     n_tracks: int
@@ -59,7 +59,7 @@ class FilmRecord(Part):
 
 
 class FilmStore:
-    """The films in a folder, made when they are asked for and found again afterwards."""
+    """The films in a folder; each is generated once."""
 
     def __init__(self, folder: Path, cast: Cast, n_processes: int | None = None) -> None:
         self.folder, self.cast, self.n_processes = folder, cast, n_processes
@@ -68,43 +68,43 @@ class FilmStore:
         return self.folder / str(take)
 
     def check(self, take: Take) -> None:
-        """Refuses a whole film of other people, or of another change, at this one's place."""
+        """Refuses a folder that holds a film of other people or of another change."""
         place = self.place(take)
         if not (place / "duskwalk.json").is_file():
             return
         version = PRESETS[self.cast.preset].version
-        wanted = self.cast.asked(vary=take.factor, severity=take.severity, data_version=version)
+        wanted = self.cast.generate_options(vary=take.factor, severity=take.severity, data_version=version)
         found = _facts(place)
         wrong = next((key for key, value in wanted.items() if found.get(key, "nothing") != value), None)
         if wrong:
-            said = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
-            raise OutputError(f"{place / 'duskwalk.json'}: {said}; pass --overwrite or choose another DIR")
+            reason = f"{wrong} must be {wanted[wrong]}; got {found.get(wrong, 'nothing')}"
+            raise OutputError(f"{place / 'duskwalk.json'}: {reason}; pass --overwrite or choose another DIR")
 
     def record(self, take: Take) -> FilmRecord | None:
-        """film.json of a whole film, with or without its pictures; None before it was made."""
+        """film.json of a complete film, with or without its pictures; None if there is none."""
         try:
             return FilmRecord.model_validate_json((self.place(take) / "film.json").read_bytes())
         except (OSError, ValueError):
             return None
 
     def with_pictures(self, take: Take, on_progress: Progress | None = None) -> Dataset:
-        """The film with its pictures: as it lies there, or made, or made again where pictures are gone."""
+        """The film with its pictures, generated if it or its pictures are missing."""
         place, record = self.place(take), self.record(take)
         if (place / "duskwalk.json").is_file() and (record is None or record.pictures):
             dataset = open_dataset(place)
             if record is None or dataset.fingerprint == record.fingerprint:
-                return self._noted(take, dataset)
+                return self._write_record(take, dataset)
         generate(
             place,
-            **self.cast.asked(vary=take.factor, severity=take.severity),
+            **self.cast.generate_options(vary=take.factor, severity=take.severity),
             n_processes=self.n_processes,
             overwrite=True,
             on_progress=on_progress,
         )
-        return self._noted(take, open_dataset(place))
+        return self._write_record(take, open_dataset(place))
 
     def discard(self, take: Take) -> None:
-        """Deletes the pictures but one of each modality, after film.json says so."""
+        """Deletes all pictures but one of each modality, after noting so in film.json."""
         place, record = self.place(take), self.record(take)
         if record is None:
             return
@@ -119,11 +119,11 @@ class FilmStore:
             raise refusal(place, error) from error
 
     def sample(self, take: Take, modality: Modality) -> Path:
-        """One picture, the same moment of the same walk in every film."""
+        """A picture of this modality, which shows the same moment of the same walk in every film."""
         record = self.record(take)
         return self.place(take) / (record.samples.get(modality, "") if record else "")
 
-    def _noted(self, take: Take, dataset: Dataset) -> Dataset:
+    def _write_record(self, take: Take, dataset: Dataset) -> Dataset:
         samples = {m: str(path.relative_to(dataset.root)) for m, path in sample_frames(dataset.test).items()}
         record = FilmRecord(
             fingerprint=dataset.fingerprint,

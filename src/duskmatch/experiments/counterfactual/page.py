@@ -1,4 +1,4 @@
-"""counterfactual.html: one file with the curves, what the changes look like, the tables and all they depend on."""
+"""counterfactual.html: one file with curves, a sample of each change, tables, and everything they depend on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from duskmatch.records import Modality
 
 
 def write_outputs(out: Path, document: Counterfactual, dataset: Dataset, films: FilmStore) -> None:
-    """The pictures, the tables and the page, then the JSON, which says that all is there."""
+    """Writes the pictures, the tables and the page, then the JSON."""
     files: dict[str, Content] = {**pictures(document), "counterfactual.md": in_words(document)}
-    files["counterfactual.html"] = html(document, looks(document, dataset, films))
+    files["counterfactual.html"] = html(document, sample_pictures(document, dataset, films))
     publish(out, "counterfactual", document, files)
 
 
-def html(document: Counterfactual, shown_looks: list[Html]) -> str:
+def html(document: Counterfactual, samples: list[Html]) -> str:
     """The page as text."""
     found = [table(one.head, one.rows, caption=one.title) for one in tables(document)]
     listed = "\n".join(f"{name} {version}" for name, version in document.versions.items())
@@ -34,7 +34,7 @@ def html(document: Counterfactual, shown_looks: list[Html]) -> str:
     sections = {
         "How far embeddings move": _charts(document, SHIFT),
         "Who is still found": [part for shown in SEARCHES for part in _charts(document, shown, title=True)],
-        "What the changes look like": shown_looks,
+        "What the changes look like": samples,
         "Figures": [folded],
         "What the figures depend on": [facts_list(facts(document)), versions],
     }
@@ -51,8 +51,8 @@ def html(document: Counterfactual, shown_looks: list[Html]) -> str:
     return page("Counterfactuals (SYNTHETIC)", header, sections)
 
 
-def looks(document: Counterfactual, dataset: Dataset, films: FilmStore) -> list[Html]:
-    """One moment of one walk by day and one by night, under every change."""
+def sample_pictures(document: Counterfactual, dataset: Dataset, films: FilmStore) -> list[Html]:
+    """One moment of a visible and of an infrared walk, under every change."""
     parts: list[Html] = []
     for modality, unchanged in sample_frames(dataset.test).items():
         for factor in document.factors:

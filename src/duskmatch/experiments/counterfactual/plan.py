@@ -1,6 +1,6 @@
-"""The folder of a counterfactual test: whose it is, and what must not be counted or checked twice.
+"""The folder of a counterfactual test: which films it is for, and what must not be counted or checked twice.
 
-DIR/plan.json is written first. A folder with other files and no plan.json is somebody else's and is left alone.
+DIR/plan.json is written first. A folder with other files but no plan.json is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BUSY = "is being written by another process; wait for it or choose another DIR"
 
 
 class Plan(BaseModel):
-    """plan.json: `reads` holds for each RUN's weights how often test people had been scored with this time."""
+    """plan.json. `reads`: SHA-256 of a RUN's weights -> count of readings of the test people, this one included."""
 
     model_config = ConfigDict(extra="forbid")
     fingerprint: str
@@ -37,7 +37,7 @@ class Plan(BaseModel):
 
 
 def prepare(out: Path, dataset: Dataset, cast: Cast, *, overwrite: bool, inputs: Sequence[Path]) -> None:
-    """An empty folder, or the one to go on in; any other is refused."""
+    """Prepares an empty folder, or one of the same test to continue; any other is refused."""
     if overwrite:
         check_folder(out, overwrite=True, inputs=inputs)
         if out.is_dir():
@@ -51,12 +51,12 @@ def prepare(out: Path, dataset: Dataset, cast: Cast, *, overwrite: bool, inputs:
     own, asked = plan.model_dump(include=set(_facts(dataset, cast))), _facts(dataset, cast)
     wrong = next((key for key, value in asked.items() if own[key] != value), None)
     if wrong:
-        rule = f"holds a counterfactual test of other films: {wrong} {own[wrong]} there, {asked[wrong]} asked for"
+        rule = f"holds a counterfactual test of other films: {wrong} must be {asked[wrong]}; got {own[wrong]}"
         raise OutputError(f"{out} {rule}; choose another DIR or pass --overwrite")
 
 
 def begin(out: Path, dataset: Dataset, cast: Cast) -> Plan:
-    """The plan, written, after DATASET was seen to be what this duskmatch films."""
+    """The plan, written, after a check that this duskmatch generates the pictures of DATASET."""
     plan = read(out) or Plan(**_facts(dataset, cast))
     write(out, plan)
     if not plan.refilmed:
@@ -67,9 +67,9 @@ def begin(out: Path, dataset: Dataset, cast: Cast) -> Plan:
 
 
 def note_reading(out: Path, plan: Plan, dataset: Dataset, weights: str) -> None:
-    """Counts one reading of the test people for these weights, once however often the command is killed.
+    """Counts one reading of the test people for these weights, only once even if the command is killed and repeated.
 
-    The number is written down before the reading is noted, so a second start sees what the first had got to.
+    The expected count is written to the plan before the reading is counted, so a repeated command knows if it was.
     """
     before = count_test_reads(dataset.fingerprint)
     if weights not in plan.reads:

@@ -1,4 +1,4 @@
-"""From what was measured to the document: means, intervals over people, paired differences."""
+"""Turns measurements into the document: means, intervals over people, paired differences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from duskmatch.records import DIRECTIONS, Scores
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """All that was done: `films` and `measured` hold the takes in order, `measured` severity 0 of each factor too."""
+    """Everything the document is made from; `measured` also holds severity 0 of each factor."""
 
     dataset: Dataset
     cast: Cast
@@ -49,7 +49,7 @@ class Measurements:
 
 
 def document_of(made: Measurements) -> Counterfactual:
-    """The document: a pure function of what was measured, so a run that was killed and went on gives the same."""
+    """The document, a pure function of the measurements, so that a killed and repeated command gives the same."""
     takes, seed = list(made.films), made.bootstrap_seed
     names = [subject.name for subject in made.subjects]
     factors = list(dict.fromkeys(take.factor for take in takes))
@@ -101,8 +101,8 @@ def point(name: str, take: Take, made: Measurements) -> Point:
 
 
 def search(found: Scores, start: Scores, seed: int) -> Search:
-    """Rank-1 and mAP of the same queries, and query by query what changed since severity 0."""
-    assert np.array_equal(found.scored, start.scored)  # who has a match depends on pids and cameras alone
+    """Rank-1 and mAP, and their paired changes since severity 0 over the same queries."""
+    assert np.array_equal(found.scored, start.scored)  # which queries have a match depends on pids and cameras only
     hit, hit_before = ((scores.first_hit == 1).astype(np.float64) for scores in (found, start))
     return Search(
         rank1=estimate(hit, found.query_pids, seed),
@@ -113,10 +113,7 @@ def search(found: Scores, start: Scores, seed: int) -> Search:
 
 
 def shift(found: Measured, seed: int, *, minus: Measured | None = None) -> Shift:
-    """The mean shift of all tracks and of each modality's; `minus` gives the paired difference to another RUN's.
-
-    Both RUNs' tracks are the same ones, so each draw of people is the same for both.
-    """
+    """The mean shift of all tracks and of each modality's, or its paired difference to that of `minus`."""
     values = found.shift if minus is None else found.shift - minus.shift
 
     def of(rows: npt.NDArray[np.bool_]) -> Estimate | None:
@@ -126,7 +123,7 @@ def shift(found: Measured, seed: int, *, minus: Measured | None = None) -> Shift
 
 
 def filmed_data(made: Measurements) -> FilmedData:
-    """The data set, the numbers of people and queries, and how often these people were read."""
+    """The data set, the numbers of people and queries, and the count of readings."""
     dataset, cast, plan = made.dataset, made.cast, made.plan
     scores = next(iter(made.measured.values())).scores
     reads = [plan.reads[subject.weights_sha256] for subject in made.subjects]

@@ -1,4 +1,4 @@
-"""The RUNs of an experiment, opened, and their embeddings of each film kept as files."""
+"""Opens the RUNs of a counterfactual test, and keeps their embeddings of each film as files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from duskmatch.records import Embeddings, Tracklet
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One RUN under its name; `key` changes with anything that changes a vector of the same pictures."""
+    """One RUN with its name; `key` changes with everything that can change a vector of the same pictures."""
 
     name: str
     path: Path
@@ -36,7 +36,7 @@ class Subject:
 
 
 def open_subjects(runs: Sequence[Path], names: Sequence[str], **options: Any) -> list[Subject]:
-    """Every RUN with its engine; `options` are load_embedder's: device, engine, precision."""
+    """The opened RUNs; `options` are load_embedder's: device, engine, precision."""
     return [_open(run, name, options) for run, name in zip(runs, names, strict=True)]
 
 
@@ -55,7 +55,7 @@ class Shelf:
         self.folder = folder
 
     def find(self, subject: Subject, fingerprint: str) -> Embeddings | None:
-        """The stored embeddings of these very pictures with these weights; None where missing or damaged."""
+        """The stored embeddings of exactly these pictures by this RUN; None if missing or damaged."""
         file = self._file(subject, fingerprint)
         if not file.is_file():
             return None
@@ -68,7 +68,7 @@ class Shelf:
     def embedded(
         self, subject: Subject, tracklets: Sequence[Tracklet], fingerprint: str, on_progress: Progress | None = None
     ) -> Embeddings:
-        """The tracklets' embeddings, found or made; a killed process goes on where its last block ended."""
+        """The tracklets' embeddings, stored or computed; a killed process continues after its last block."""
         found = self.find(subject, fingerprint)
         if found is not None:
             return found
@@ -86,24 +86,24 @@ class Shelf:
 
 
 def training_data(subject: Subject, dataset: Dataset) -> tuple[str, str | None]:
-    """The relation of a RUN's training data to DATASET, and a note for the reader where it matters.
+    """The relation of a RUN's training data to DATASET, and a note for the user if it matters.
 
-    Duskwalk draws training and test people from streams of their own, whatever the seed: nobody can be in both. Of
-    other data only the RUN's trainer knows who is in them.
+    In Duskwalk no person can be in both training and test, whatever the seeds, since both are drawn from streams of
+    their own. Of other data it is not known who is in them.
     """
     header = subject.embedder.header.get("data") or {}
     name, seed = header.get("name"), header.get("seed")
     if header.get("fingerprint") == dataset.fingerprint:
         return "this data set", None
     if name is None:
-        return "not said", f"{subject.name} does not say what it was trained on: it may have met these test people"
+        return "not said", f"the training data of {subject.name} are not known and may include these test people"
     if name != "Duskwalk":
         what = f"{subject.name} was trained on other data ({name}, fingerprint {str(header.get('fingerprint'))[:16]})"
-        return "other data", f"{what}: whether these test people are among them cannot be told from it"
+        return "other data", f"{what}: it is not known whether they include these test people"
     if seed == dataset.facts["seed"]:
         return "the same seed", None
-    other = "a Duskwalk set that it does not name a seed of" if seed is None else f"Duskwalk of seed {seed}"
+    other = "a Duskwalk set of unknown seed" if seed is None else f"Duskwalk of seed {seed}"
     return "other Duskwalk", (
         f"{subject.name} was trained on {other}, not on seed {dataset.facts['seed']}: no test person was among its "
-        "people, but cameras and streets may be new to it that a RUN trained on this seed knows"
+        "people, but cameras and streets may be new to it, unlike to a RUN trained on this seed"
     )

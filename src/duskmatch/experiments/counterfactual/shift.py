@@ -1,16 +1,16 @@
-"""Scores of one RUN on a film, and how far its embeddings move in units of the distance between people.
+"""Scores of one RUN on a film, and the shift of its embeddings in units of the distance between people.
 
-| symbol | is |
+| symbol | meaning |
 |---|---|
-| u_i (d) | embedding of track i as it is in the data set, at length 1; its pid p_i, its modality m_i |
-| c_i (d) | embedding of the same track filmed with one factor changed, at length 1 |
+| u_i (d) | unit embedding of track i in the data set; its pid p_i, its modality m_i |
+| c_i (d) | unit embedding of the same track filmed with one factor changed |
 | |a - b| | Euclidean distance of unit vectors, sqrt(2 - 2 cos): from 0 to 2 |
 | B_m | mean of |u_i - u_j| over all pairs of test tracks of modality m with p_i != p_j |
 | s_i | |c_i - u_i| / B_{m_i} |
 
-The shift of a film is the mean of s_i over its tracks: 0 where nothing moved, 1 where a track moved as far as another
-person is away. B is of all test people of the data set, filmed or not, and is not resampled: intervals say what other
-filmed people would have given, on the scale of this network and this data set.
+The shift of a film is the mean of s_i over its tracks: 0 if nothing moved, 1 if tracks moved as far as two people are
+apart on average. B is computed on all test people of the data set, filmed or not, and is not resampled: intervals cover
+the choice of filmed people only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIDES: dict[Direction, tuple[Modality, Modality]] = {
     "visible_to_infrared": ("visible", "infrared"),
 }
 BLOCK_ROWS = 512
-LEAST = 1e-6  # between people: below, what fp32 vectors differ by is rounding
+LEAST = 1e-6  # mean distance between people; less is rounding of fp32 vectors
 DEFINITION = (
     "mean over tracks of the Euclidean distance between the unit embeddings of the changed and the unchanged track, "
     "divided by the mean distance between different test people's unchanged embeddings of the same modality"
@@ -44,9 +44,9 @@ DEFINITION = (
 def mean_distance(
     unit: Float64[np.ndarray, "n d"], pids: Int64[np.ndarray, " n"], *, same_person: bool
 ) -> float | None:
-    """The mean Euclidean distance over pairs of different people's vectors, or of one person's; None without a pair.
+    """The mean Euclidean distance over pairs of different people, or of the same person; None without a pair.
 
-    In fp64: sqrt(2 - 2 cos) of two equal vectors whose length is 1 in fp32 only would come out as 2e-4.
+    In fp64, as in fp32 sqrt(2 - 2 cos) of two equal vectors would be up to 2e-4.
     """
     total, n_pairs = 0.0, 0
     for start in range(0, len(unit), BLOCK_ROWS):
@@ -60,21 +60,21 @@ def mean_distance(
 
 
 def yardsticks(unchanged: Embeddings) -> dict[Modality, float]:
-    """B of each modality that has tracks; refused where all people lie at one place."""
+    """B of each modality that has tracks; EvaluationError if all people have the same embedding."""
     found = {}
     for modality, own in _by_modality(unchanged):
-        apart = mean_distance(_unit(own, "test"), own.pids, same_person=False) or 0.0
-        if apart <= LEAST:
+        distance = mean_distance(_unit(own, "test"), own.pids, same_person=False) or 0.0
+        if distance <= LEAST:
             raise EvaluationError(
-                f"different people's {modality} embeddings must lie apart to measure a shift by; their mean distance "
-                f"is {apart:.3g}; the network has collapsed, or there is one person only"
+                f"different people's {modality} embeddings must differ, since shifts are measured in their mean "
+                f"distance; it is {distance:.3g}; the network has collapsed, or there is only one person"
             )
-        found[modality] = apart
+        found[modality] = distance
     return found
 
 
 def same_person(unchanged: Embeddings, by: Mapping[Modality, float]) -> dict[Modality, float]:
-    """The mean distance of two tracks of one person and modality, divided by B: what another walk does."""
+    """The mean distance of two tracks of one person and modality, divided by B: the shift due to another walk."""
     found = {}
     for modality, own in _by_modality(unchanged):
         distance = mean_distance(_unit(own, "test"), own.pids, same_person=True)
@@ -84,10 +84,10 @@ def same_person(unchanged: Embeddings, by: Mapping[Modality, float]) -> dict[Mod
 
 
 def shifts(changed: Embeddings, unchanged: Embeddings, by: Mapping[Modality, float]) -> Float64[np.ndarray, " n"]:
-    """s of each track: row i of both sides is the same track, (n d) each."""
-    apart = _unit(changed, "changed") - _unit(unchanged, "unchanged")  # (n d)
+    """s of each track; row i of both sides, (n d) each, is the same track."""
+    gap = _unit(changed, "changed") - _unit(unchanged, "unchanged")  # (n d)
     scale = np.array([by[modality] for modality in unchanged.modalities])
-    return np.asarray(np.linalg.norm(apart, axis=1) / scale, np.float64)
+    return np.asarray(np.linalg.norm(gap, axis=1) / scale, np.float64)
 
 
 def _unit(embeddings: Embeddings, role: str) -> Float64[np.ndarray, "n d"]:
@@ -104,7 +104,7 @@ def _by_modality(embeddings: Embeddings) -> Iterator[tuple[Modality, Embeddings]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One film: scores of both directions; of each track (n,) its shift, whose it is, and whether it is infrared."""
+    """One RUN on one film: scores of both directions, and each track's shift, pid and modality, (n,) each."""
 
     scores: Mapping[Direction, Scores]
     shift: Doubles
@@ -113,7 +113,7 @@ class Measured:
 
 
 class Baseline:
-    """A RUN's embeddings of all unchanged test tracks: the gallery, severity 0, and the scale of shifts."""
+    """A RUN's embeddings of all unchanged test tracks, which give the gallery, severity 0 and the scale of shifts."""
 
     def __init__(self, everyone: Embeddings, filmed_pids: Ints) -> None:
         words = np.array(everyone.modalities)
@@ -123,11 +123,11 @@ class Baseline:
         self.same_person = same_person(everyone, self.between_people)
 
     def measure(self, changed: Embeddings, what: str) -> Measured:
-        """Changed tracks as queries against the unchanged gallery, and each against its own unchanged self."""
+        """The scores of changed tracks in the unchanged gallery, and their shifts from the unchanged tracks."""
         filmed = self.filmed
         if list(changed.sources) != list(filmed.sources) or not np.array_equal(changed.camids, filmed.camids):
             raise DataError(
-                f"{what} must show the tracks of the unchanged set, in its order; it shows others; film again"
+                f"{what} must show the tracks of the unchanged set, in its order; it shows others; pass --overwrite"
             )
         words = np.array(filmed.modalities)
         scores = {
@@ -137,5 +137,5 @@ class Baseline:
         return Measured(scores, moved, filmed.pids, words == "infrared")
 
     def start(self) -> Measured:
-        """Severity 0: the unchanged tracks themselves."""
+        """The measurement at severity 0, on the unchanged tracks."""
         return self.measure(self.filmed, "severity 0")

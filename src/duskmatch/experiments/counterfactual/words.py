@@ -1,4 +1,4 @@
-"""A counterfactual document in words: counterfactual.md, and the tables that the page shows as well."""
+"""A counterfactual document as text: counterfactual.md, and the tables of the page and the terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from duskmatch.experiments.document import Estimate
 from duskmatch.experiments.publish import Table
 from duskmatch.records import DIRECTIONS
 
-NAMED = 2  # columns of names, which are no figures
+NAMED = 2  # columns of names; the others hold figures
 
 
 def in_words(document: Counterfactual) -> str:
-    """counterfactual.md: what was done, each figure by severity with its interval, what it depends on."""
+    """The text of counterfactual.md: each figure by severity with its interval, and everything it depends on."""
     parts = ["# Counterfactuals: one factor at a time", f"**{origin_of(document)}**", *sentences(document)]
     parts += [f"**Note.** {note}." for note in document.notes]
     parts += [table.markdown(n_names=NAMED) for table in tables(document)]
@@ -55,7 +55,7 @@ def sentences(document: Counterfactual) -> list[str]:
 
 
 def tables(document: Counterfactual) -> Iterator[Table]:
-    """Shift, and what RUNs differ by in it; then each score with its change since severity 0."""
+    """Tables of the shift and its differences between RUNs, then of each score and its change since severity 0."""
     yield _table(document, SHIFT, f"Embedding shift ({SYNTHETIC})")
     if document.differences:
         yield _differences(document)
@@ -93,9 +93,9 @@ def facts(document: Counterfactual) -> dict[str, str]:
             f"chance {100 * data.chance[direction]:.2f} %"
         )
     for run in document.runs:
-        apart = ", ".join(f"{value:.3f} {modality}" for modality, value in run.between_people.items())
-        own = ", ".join(f"{value:.3f} {modality}" for modality, value in run.same_person.items())
-        own_way = "".join(
+        between = ", ".join(f"{value:.3f} {modality}" for modality, value in run.between_people.items())
+        within = ", ".join(f"{value:.3f} {modality}" for modality, value in run.same_person.items())
+        differing = "".join(
             f"{what} {how}; "
             for what, how, shared in (
                 ("sampling", run.sampling, protocol.sampling),
@@ -105,8 +105,8 @@ def facts(document: Counterfactual) -> dict[str, str]:
         )
         found[f"RUN {run.name}"] = (
             f"preset {run.preset}, seed {run.seed}, {run.checkpoint or 'checkpoint not said'}, {run.selection}; "
-            f"{run.frames_per_clip} frames, {run.engine} {run.precision}; {own_way}trained on {run.training_data}; "
-            f"distance between people {apart}, between walks of one person {own} of that; "
+            f"{run.frames_per_clip} frames, {run.engine} {run.precision}; {differing}trained on {run.training_data}; "
+            f"distance between people {between}, between walks of one person {within} of that; "
             f"weights {run.weights_sha256[:16]}"
         )
     return found

@@ -1,1 +1,1 @@
-"""Rows x seeds: cells trained and scored side by side, and their tables."""
+"""Grids of runs, rows x seeds: cells are trained and scored in parallel, and shown in tables."""

@@ -1,4 +1,4 @@
-"""One cell of a grid: a row with one seed, and its result, SPLIT.json, which is there when all of it is done."""
+"""One cell of a grid, a row with one seed, and its result, SPLIT.json, which exists once the cell is done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CELL_VERSION = 1
 
 
 class People(Part):
-    """Each test person's queries in all trials: how many, how many found first, their average precisions' sum."""
+    """Each person's queries in all trials: their number, those with a match at rank 1, the sum of average precision."""
 
     pids: list[int]
     n: list[int]
@@ -31,7 +31,7 @@ class People(Part):
 
 
 class LegacyBest(Part):
-    """The best of several checkpoints chosen on the test people themselves, figure by figure: biased upwards."""
+    """The best of all checkpoints for each figure, chosen on the test people themselves, so biased upwards."""
 
     rank1: float
     rank1_step: int
@@ -55,18 +55,18 @@ class CellResult(Part):
     test_best_legacy: dict[Direction, LegacyBest] | None
     parameters: dict[str, int]
     flops: int
-    seconds: float = Field(ge=0)  # of training: its iterations times their median, so that pauses do not count
+    seconds: float = Field(ge=0)  # of training: iterations times their median, so that pauses do not count
     frames_per_s: float = Field(ge=0)
     machine: str
     threads: int
     versions: dict[str, str]
-    health: Health | None = None  # RUN/health.json; None as below
-    weights_sha256: str | None = None  # of the RUN's model.safetensors; None: written before there was this entry
+    health: Health | None = None  # RUN/health.json; None in older files
+    weights_sha256: str | None = None  # of the RUN's model.safetensors; None in older files
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run to be done; `folder` holds its RUN and the results of the splits that it was scored on."""
+    """One run to do; `folder` holds its RUN, and its results on the splits on which it was scored."""
 
     row: str
     settings: Settings
@@ -93,21 +93,21 @@ class Scoring:
     def __post_init__(self) -> None:
         if self.selection == "test_best_legacy" and self.split != "test":
             raise SettingsError(
-                f"--selection test_best_legacy is a choice on test people; got --split {self.split}; leave out --split "
+                f"--selection test_best_legacy chooses on test people; got --split {self.split}; leave out --split "
                 "or choose another --selection"
             )
 
 
 def key_of(settings: Settings) -> str:
-    """A short name that follows from the settings, seed apart; a new setting at its default does not change it."""
+    """A short hash of the settings without the seed; settings at their defaults, such as new ones, do not change it."""
     text = settings.model_copy(update={"seed": 0}).model_dump_json(exclude_defaults=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def find_result(cell: Cell, scoring: Scoring, fingerprint: str, split: ScoredSplit | None = None) -> CellResult | None:
-    """The cell's result on the split that is scored, or on another, where it is done.
+    """The cell's result on `split` (default: the split that is scored), or None if it is not done.
 
-    OutputError where the folder holds that of another cell.
+    OutputError if the folder holds the result of another cell.
     """
     path = cell.result_path(split or scoring.split)
     if not path.is_file():
@@ -118,19 +118,19 @@ def find_result(cell: Cell, scoring: Scoring, fingerprint: str, split: ScoredSpl
     except (OSError, ValidationError, UnicodeDecodeError) as error:
         raise OutputError(f"{path} is damaged: {' '.join(str(error).split())[:120]}; delete it") from error
     except SettingsError as error:
-        raise OutputError(f"{path} holds settings of another duskmatch: {error}; delete it") from error
+        raise OutputError(f"{path} holds settings of another version of duskmatch: {error}; delete it") from error
     same = {
         "settings": settings == cell.settings,
         "data": result.data.fingerprint == fingerprint,
         "selection": result.selection == scoring.selection,
     }
-    if not all(same.values()):
-        other = next(name for name, agrees in same.items() if not agrees)
-        raise OutputError(f"{cell.folder} holds a cell of other {other}; choose another --out")
+    differing = [name for name, agrees in same.items() if not agrees]
+    if differing:
+        raise OutputError(f"{cell.folder} holds a cell with other {differing[0]}; choose another --out")
     return result
 
 
 def elsewhere(cell: Cell, scoring: Scoring, fingerprint: str) -> list[CellResult]:
-    """The same cell's results on the other splits; one of another selection or other data is refused."""
+    """The cell's results on the other splits; refused if they are of another selection or of other data."""
     others = (find_result(cell, scoring, fingerprint, split) for split in SCORED_SPLITS if split != scoring.split)
     return [result for result in others if result is not None]

@@ -1,4 +1,4 @@
-"""An experiment's rows as dots with intervals: the scores, and the differences to the first row."""
+"""Charts of a grid: the rows' scores and their differences to the first row, as dots with intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from duskmatch.records import DIRECTIONS
 
 
 def grid_charts(document: GridDocument) -> list[DotChart]:
-    """Rank-1 of both directions, and what rank-1 and mAP gain on the first row; empty where nothing is done yet."""
+    """Rank-1 of both directions, and the differences of rank-1 and mAP to the first row; empty if nothing is done."""
     rows = [name for name in document.settings if document.done(name)]
     if not rows:
         return []
@@ -40,7 +40,7 @@ def grid_charts(document: GridDocument) -> list[DotChart]:
 
 
 def grid_svgs(document: GridDocument) -> list[Html]:
-    """The same as markup for a page."""
+    """The same charts as SVG for a page."""
     return [_svg(chart) for chart in grid_charts(document)]
 
 

@@ -1,8 +1,8 @@
 """Paired differences between rows on the same people: intervals, smallest detectable difference, verdict.
 
-Two sources of chance, kept apart: which people are tested (bootstrap, the same draws for both rows, both directions and
-all seeds), and which seed the training had (the spread of the differences seed by seed, with Student's t). A difference
-below the smallest that could have been detected gets no verdict.
+Two sources of variation are estimated separately: the tested people (bootstrap, with the same draws for both rows, both
+directions and all seeds), and the training seed (the spread of the differences over seeds, with Student's t). A
+difference smaller than the detectable one gets no verdict.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from duskmatch.records import DIRECTIONS, Direction
 Metric = Literal["rank1", "mAP"]
 Verdict = Literal["higher", "lower", "higher, one seed", "lower, one seed", "no verdict"]
 COMPARED: tuple[Metric, ...] = ("rank1", "mAP")
-UPPER, POWER = 0.975, 0.8  # of a two-sided 5 %; how often a true difference is to be found
-NOTHING = 1e-12  # a difference below this is rounding
+UPPER, POWER = 0.975, 0.8  # quantile of a two-sided 95 % interval; probability of detecting a true difference
+ROUNDING = 1e-12  # smaller differences are rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One row, seed and direction: what a comparison needs of it."""
+    """The scores of one row, seed and direction that a comparison needs."""
 
     rank1: float
     mAP: float
     people: People
 
 
-Seeds = Mapping[int, Mapping[Direction, Scored]]  # a row, seed by seed
+Seeds = Mapping[int, Mapping[Direction, Scored]]  # a row's scores by seed
 
 
 class Comparison(Part):
-    """A row less the one it stands against, mean over the seeds that both have, in fractions of 1.
+    """One row minus another, mean over the seeds that both have, in fractions of 1.
 
-    low, high: 95 %, people and seeds together (people alone where there is one seed); detectable: the least true
-    difference that such a test finds four times in five; degrees: of freedom of both, null where the normal
-    distribution is used. With fewer than two people nothing is known but the difference.
+    low, high: 95 % interval over people and seeds (over people only with one seed); detectable: the least true
+    difference that such a test finds four times in five; degrees: of freedom of Student's t, null if the normal
+    distribution is used. With fewer than two people only the difference is known.
     """
 
     row: str
@@ -73,7 +73,7 @@ def compare(
     *,
     names: tuple[str, str],
 ) -> Comparison | None:
-    """The paired difference over the seeds that both rows have; None where they share none."""
+    """The paired difference over the seeds that both rows have; None if they share none."""
     seeds = sorted(set(row) & set(against))
     if not seeds:
         return None
@@ -110,8 +110,8 @@ def compare(
 def two_sources(people: float, between: float, n_seeds: int) -> tuple[float, float]:
     """(deviation, degrees of freedom) of a mean over seeds.
 
-    people: the deviation that other people would bring, known well; between: that of the n_seeds values themselves.
-    Source: Welch and Satterthwaite; the people's part has infinite degrees of freedom, the seeds' n_seeds - 1.
+    people: standard deviation over draws of people; between: that of the values of the n_seeds seeds.
+    Source: Welch and Satterthwaite, with infinite degrees of freedom for people and n_seeds - 1 for seeds.
     """
     seeds = between * between / n_seeds
     variance = people * people + seeds
@@ -120,8 +120,8 @@ def two_sources(people: float, between: float, n_seeds: int) -> tuple[float, flo
 
 
 def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Verdict:
-    """Higher or lower where the difference could have been detected; one seed does not show what a seed does."""
-    if detectable is None or abs(difference) < max(detectable, NOTHING):
+    """Higher or lower if the difference could have been detected; with one seed the verdict says so."""
+    if detectable is None or abs(difference) < max(detectable, ROUNDING):
         return "no verdict"
     if n_seeds == 1:
         return "higher, one seed" if difference > 0 else "lower, one seed"
@@ -129,9 +129,9 @@ def verdict_of(difference: float, detectable: float | None, n_seeds: int) -> Ver
 
 
 def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Metric) -> float | None:
-    """Standard deviation over people of the mean difference of all pairs; None where a pair has fewer than two.
+    """Standard deviation of the mean difference of all pairs over draws of people; None with fewer than two people.
 
-    Each person is drawn once for all pairs; one who is missing in a direction counts nothing there.
+    Each draw of people is the same for all pairs; a person who is missing in a direction does not count there.
     """
     if min(len(one.people.pids) for one, _ in pairs) < 2:
         return None
@@ -146,7 +146,7 @@ def people_deviation(pairs: Sequence[tuple[Scored, Scored]], figure: Metric) -> 
 
 
 def resampled(people: People, figure: Metric, pids: npt.NDArray[np.int64], draws: Doubles) -> Doubles:
-    """(r,) the figure in each of the draws (r, pids); not a number where nobody of these people was drawn."""
+    """(r,) the figure in each of the draws (r, pids); NaN if none of its people was drawn."""
     places = np.searchsorted(pids, people.pids)
     sums, counts = np.zeros(len(pids)), np.zeros(len(pids))
     sums[places] = people.hits if figure == "rank1" else people.precision
@@ -157,7 +157,7 @@ def resampled(people: People, figure: Metric, pids: npt.NDArray[np.int64], draws
 
 
 def same_people(one: Mapping[Direction, Scored], other: Mapping[Direction, Scored], names: tuple[str, str]) -> None:
-    """Refuses cells that were scored on other people, who cannot be paired."""
+    """Refuses cells that were scored on different people, which cannot be paired."""
     for direction in DIRECTIONS:
         a, b = one[direction].people, other[direction].people
         if a.pids != b.pids or a.n != b.n:

@@ -1,4 +1,4 @@
-"""One JSON for every grid of runs: an entry for each row, seed and direction, also for those that did not run."""
+"""The JSON of a grid of runs: an entry for each row, seed and direction, including those that did not run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOTH: tuple[Direction | Literal["both"], ...] = (*DIRECTIONS, "both")
 
 
 class RowScores(Part):
-    """One row, seed and direction; figures are null where it did not run, `status` says why."""
+    """One row, seed and direction; if it did not run, figures are null and `status` says why."""
 
     name: str
     seed: int
@@ -44,13 +44,13 @@ class RowScores(Part):
     parameters_at_test: int | None = None
     flops: int | None = None  # for one tracklet at test
     seconds: float | None = None  # of training
-    health: str | None = None  # which learned parts are dead or idle, in short
+    health: str | None = None  # names of dead and idle parts
     people: People | None = None
-    printed: dict[str, float] | None = None  # the paper's, per cent, on its own data
+    printed: dict[str, float] | None = None  # the paper's figures, per cent, on its own data
     test_best_legacy: LegacyBest | None = None
 
     def percent(self, figure: str) -> float:
-        """A figure of a cell that is done."""
+        """A figure of a finished cell, in per cent."""
         return 100.0 * float(getattr(self, figure))
 
 
@@ -63,7 +63,7 @@ class NotComparable(Part):
 
 
 class GridDocument(Part):
-    """table1.json, sweep.json, ... `camera_rule` is the first row's; `machine` names all that cells ran on."""
+    """table1.json, sweep.json, ... `camera_rule` is the first row's; `machine` names all machines of the cells."""
 
     schema_version: int
     experiment: str
@@ -74,7 +74,7 @@ class GridDocument(Part):
     camera_rule: str
     budget: Budget
     rows: list[RowScores]
-    settings: dict[str, list[str]]  # of each row, what it changes
+    settings: dict[str, list[str]]  # the overrides of each row
     builds_on: dict[str, str | None]
     differences: list[Comparison]
     machine: str
@@ -86,7 +86,7 @@ class GridDocument(Part):
 
     @property
     def word(self) -> str:
-        """The end of every title where the data are generated."""
+        """The ending of titles: marks synthetic data, else empty."""
         return " (SYNTHETIC data)" if self.synthetic else ""
 
     def done(self, name: str, direction: str | None = None) -> list[RowScores]:
@@ -96,7 +96,7 @@ class GridDocument(Part):
 
 
 def grid_document(study: Study, failed: Mapping[str, str]) -> GridDocument:
-    """The study as it stands; `failed`: why a cell failed, by its folder's path."""
+    """The document of the study so far; `failed`: folder of a cell -> why it failed."""
     grid, dataset, results = study.grid, study.dataset, study.results()
     settings = next(iter(grid.cells.values())).settings
     rows = scores_of_rows(study, results, failed)
@@ -128,15 +128,15 @@ def grid_document(study: Study, failed: Mapping[str, str]) -> GridDocument:
     )
 
 
-def computed_by(results: Sequence[CellResult], asked: int | None) -> dict[str, Any]:
-    """Machine, threads and versions: all different ones of the cells, or of this machine where none is done."""
+def computed_by(results: Sequence[CellResult], threads: int | None) -> dict[str, Any]:
+    """All machines, threads and versions of the finished cells, or this machine's if none is finished."""
     if not results:
-        return {"machine": describe(), "threads": asked, "versions": versions()}
-    threads = sorted({result.threads for result in results})
+        return {"machine": describe(), "threads": threads, "versions": versions()}
+    counts = sorted({result.threads for result in results})
     names = dict.fromkeys(name for result in results for name in result.versions)
     return {
         "machine": _distinct((result.machine for result in results), "; "),
-        "threads": threads if len(threads) > 1 else threads[0],
+        "threads": counts if len(counts) > 1 else counts[0],
         "versions": {n: _distinct((r.versions[n] for r in results if n in r.versions), ", ") for n in names},
     }
 
@@ -146,7 +146,7 @@ def _distinct(texts: Iterable[str], between: str) -> str:
 
 
 def scores_of_rows(study: Study, results: Results, failed: Mapping[str, str]) -> list[RowScores]:
-    """Every row, seed and direction of the grid; on the paper's data set its printed figures beside them."""
+    """The scores of every row, seed and direction; on the paper's data set with its printed figures."""
     grid, found = study.grid, []
     for row in grid.rows:
         printed = PRINTED.get(row.name, {}) if study.dataset.name == "HITSZ-VCM" else {}
@@ -178,7 +178,7 @@ def _figures(result: CellResult, direction: Direction) -> dict[str, Any]:
 def comparisons(
     rows: Sequence[RowScores], builds_on: Mapping[str, str | None]
 ) -> tuple[list[Comparison], list[NotComparable]]:
-    """Each row less the one it builds on, and less the first row; and the pairs that cannot be compared."""
+    """The differences of each row to the one it builds on and to the first; and pairs that cannot be compared."""
     cells: dict[str, dict[int, dict[Direction, Scored]]] = {name: {} for name in builds_on}
     for one in rows:
         if one.rank1 is not None and one.mAP is not None and one.people is not None:
@@ -192,7 +192,7 @@ def comparisons(
                 continue
             try:
                 pair = cells[name], cells[against]
-                seen = [
+                compared = [
                     compare(*pair, direction, figure, names=(name, against))
                     for direction in BOTH
                     for figure in COMPARED
@@ -200,5 +200,5 @@ def comparisons(
             except EvaluationError as error:
                 left_out.append(NotComparable(row=name, against=against, why=str(error)))
             else:
-                found += [one for one in seen if one is not None]
+                found += [one for one in compared if one is not None]
     return found, left_out

@@ -13,9 +13,9 @@ from duskmatch.weights import read_weights
 
 
 def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
-    """True where RUN still holds the weights of this digest.
+    """True if RUN still holds the weights with this SHA-256.
 
-    Results written before there were digests have None; then weights of the `last` iteration are accepted.
+    Older results have no digest (None); then weights of iteration `last` are accepted.
     """
     if not (run / "model.safetensors").is_file():
         return False
@@ -28,18 +28,18 @@ def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
 
 
 def check_same_settings(run: Path, settings: Settings) -> None:
-    """Refuses to go on with a RUN that was begun with other settings."""
+    """Refuses to resume a RUN that was started with other settings."""
     path = run / "settings.yaml"
     try:
-        begun = values_of(read_settings(path))
+        there = values_of(read_settings(path))
     except SettingsError as error:
         raise OutputError(f"{path}: cannot be resumed: {error}; delete {run} or choose another --out") from error
     now = values_of(settings)
-    other = next((key for key in now if begun[key] != now[key]), None)
+    other = next((key for key in now if there[key] != now[key]), None)
     if other is not None:
         raise OutputError(
-            f"{run} was begun with {other} {begun[other]}; this command gives {now[other]}; pass the settings and "
-            "--selection it was begun with, or choose another --out"
+            f"{run} was started with {other} {there[other]}; this command has {now[other]}; pass the same settings and "
+            "--selection, or choose another --out"
         )
 
 

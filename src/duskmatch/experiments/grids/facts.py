@@ -1,4 +1,4 @@
-"""The settings behind an experiment's figures, in words: those all rows share, and those that differ by row."""
+"""The settings of a grid as text: those that all rows share, and those that differ by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from duskmatch.experiments.grids.document import GridDocument
 from duskmatch.experiments.publish import Table
 
-KINDS = {  # of a row's settings, in words
+KINDS = {  # setting of a row -> its name in tables
     "preset": "preset",
     "method": "method",
     "iterations": "iterations",
@@ -21,7 +21,7 @@ KINDS = {  # of a row's settings, in words
 
 
 def facts(document: GridDocument) -> dict[str, str]:
-    """The facts that all rows share, name -> words."""
+    """The facts that all rows share: name -> text."""
     cells = {(one.name, one.seed): one.status for one in document.rows}
     reads = document.data["test_reads"]
     threads = document.threads if isinstance(document.threads, list) else [document.threads]
@@ -61,7 +61,7 @@ def differing_settings(document: GridDocument) -> dict[str, list[Any]]:
 
 
 def settings_table(document: GridDocument) -> list[Table]:
-    """A line for each row with what differs; no table where nothing does."""
+    """A table of the settings that differ by row; an empty list if none does."""
     differing = differing_settings(document)
     if not differing:
         return []
@@ -71,7 +71,7 @@ def settings_table(document: GridDocument) -> list[Table]:
 
 
 def spread(values: list[Any]) -> str:
-    """The least and the greatest of numbers, all of anything else."""
+    """The least and the greatest if they are numbers, else all different values."""
     if all(isinstance(value, int) for value in values):
         return f"{value_in_words(min(values))} to {value_in_words(max(values))}"
     return " or ".join(dict.fromkeys(map(value_in_words, values)))
@@ -91,7 +91,7 @@ def camera_rule(document: GridDocument) -> str:
 
 
 def settings_file(document: GridDocument) -> dict[str, str]:
-    """The file of settings for all rows and what it says; nothing where there was none."""
+    """The name and content of the --settings file; empty if there was none."""
     file = document.settings_file
     if file is None:
         return {}

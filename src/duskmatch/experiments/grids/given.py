@@ -1,4 +1,4 @@
-"""Records of a grid's settings: the budget, each row's own settings, the file of settings for all rows."""
+"""Records of a grid's settings: the budget, each row's own settings, and the file of settings for all rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from duskmatch.yaml_text import load_yaml
 
 
 class Budget(Part):
-    """Budget of the first row's cells; where a row has its own, `rows_settings` says so."""
+    """The training of the first row's cells; those of other rows are in `rows_settings`."""
 
     preset: str
     overrides: list[str]
@@ -31,7 +31,7 @@ class Budget(Part):
 
 
 class RowSettings(Part):
-    """Settings of one row's cells, its own and its method's preset counted in."""
+    """The settings of one row's cells, with its overrides and its method's preset applied."""
 
     preset: str
     method: str
@@ -44,16 +44,16 @@ class RowSettings(Part):
 
 
 class SettingsFile(Part):
-    """The file of settings for all rows; its content is null where it was gone or changed when this was written."""
+    """The file of settings for all rows; content is null if the file was gone or changed when this was written."""
 
     name: str
     content: dict[str, Any] | None
 
 
-def of_both(settings: Settings) -> dict[str, Any]:
+def shared_fields(settings: Settings) -> dict[str, Any]:
     """The fields that a budget and a row's settings share.
 
-    iterations: of all stages; None where the data set says how long an epoch is.
+    iterations: of all stages; None if the length of an epoch depends on the data set.
     """
     train, data = settings.train, settings.data
     return {
@@ -67,11 +67,11 @@ def of_both(settings: Settings) -> dict[str, Any]:
 def budget_of(grid: Grid, settings: Settings) -> Budget:
     keys = ("stage1_epochs", "stage2_epochs", "steps_per_epoch", "pids_per_batch", "tracklets_per_pid")
     own = {key: getattr(settings.train, key) for key in keys}
-    return Budget(preset=grid.base.preset, overrides=list(grid.base.overrides), **own, **of_both(settings))
+    return Budget(preset=grid.base.preset, overrides=list(grid.base.overrides), **own, **shared_fields(settings))
 
 
 def rows_settings(grid: Grid, dataset: Dataset) -> dict[str, RowSettings]:
-    """Each row's own; seeds of a row differ in nothing else."""
+    """Row -> its settings, which its seeds share."""
     found = {}
     for row in grid.rows:
         settings = grid.cells[row.name, grid.seeds[0]].settings
@@ -80,13 +80,13 @@ def rows_settings(grid: Grid, dataset: Dataset) -> dict[str, RowSettings]:
             method=settings.model.name,
             clips_per_iteration=2 * settings.train.pids_per_batch * settings.train.tracklets_per_pid,
             camera_rule=settings.evaluate.camera_rule or dataset.protocol.camera_rule,
-            **of_both(settings),
+            **shared_fields(settings),
         )
     return found
 
 
 def settings_file(grid: Grid) -> SettingsFile | None:
-    """The file's parsed content, as long as it still gives the settings that the cells were planned with."""
+    """The --settings file, with its content if that still gives the settings of the planned cells; None without one."""
     base, row, seed = grid.base, grid.rows[0], grid.seeds[0]
     if base.file is None:
         return None

@@ -1,4 +1,4 @@
-"""The plan of an experiment: rows x seeds on one data set; finished cells are found again and never run twice."""
+"""The plan of a grid: rows x seeds on one data set. Finished cells are found by their files and never run twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from duskmatch.machine import describe
 from duskmatch.models.start import check_imagenet
 from duskmatch.records import CameraRule, Ints, Tracklet
 
-Results = Mapping[tuple[str, int], CellResult]  # of the cells that are done, by row and seed
+Results = Mapping[tuple[str, int], CellResult]  # of finished cells, by row and seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Base:
     file: Path | None = None
     overrides: tuple[str, ...] = ()
     budget: int | None = None  # iterations of a cell; None: the preset's own
-    defaults: tuple[str, ...] = ()  # what the data set's protocol brings to training, before the file
+    defaults: tuple[str, ...] = ()  # settings that the data set's protocol prescribes; the file may change them
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The cells of an experiment by row and seed, and where their settings started."""
+    """The cells of a grid by row and seed, and the settings they start from."""
 
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
@@ -45,14 +45,14 @@ class Grid:
     cells: dict[tuple[str, int], Cell]
 
     def queue(self) -> list[Cell]:
-        """The first seed of all rows, then the next: a table is whole as early as can be. Equal cells come once."""
+        """All cells, each once: first all rows with the first seed, so that a complete table is early."""
         ordered = [self.cells[row.name, seed] for seed in self.seeds for row in self.rows]
         return list({cell.folder: cell for cell in reversed(ordered)}.values())[::-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A grid on a data set under its name, and the folder of its cells and tables."""
+    """A named grid on a data set, with the folder of its cells and tables."""
 
     name: str
     out: Path
@@ -61,48 +61,48 @@ class Study:
     dataset: Dataset
 
     def results(self) -> Results:
-        """The results so far."""
+        """The results of the finished cells."""
         scoring, fingerprint = self.scoring, self.dataset.fingerprint
         found = {key: find_result(cell, scoring, fingerprint) for key, cell in self.grid.cells.items()}
         return {key: result for key, result in found.items() if result is not None}
 
     def waiting(self, *, mix_machines: bool) -> list[Cell]:
-        """The cells that are not done; refused where one of them cannot be run here."""
+        """The cells that are not done; refused if one of them cannot be run here."""
         waiting = [cell for cell in self.grid.queue() if not cell.result_path(self.scoring.split).is_file()]
         if not waiting:
             return []
-        done = self.results()  # folders with other cells' results are refused
+        done = self.results()  # refuses folders with other cells' results
         if not mix_machines:
             check_machine(waiting, done, describe())
         for cell in waiting:
             check_imagenet(cell.settings.model)
         for cell in self.grid.queue():
-            elsewhere(cell, self.scoring, self.dataset.fingerprint)  # those on other splits too
+            elsewhere(cell, self.scoring, self.dataset.fingerprint)  # refuses them for other splits too
         return waiting
 
 
 def check_machine(waiting: Sequence[Cell], done: Results, machine: str) -> None:
-    """Refuses to finish a seed on another machine than it was begun on: its rows are compared with each other.
+    """Refuses to finish a seed on another machine, since the rows of a seed are compared with each other.
 
-    Other vector units round otherwise, and a training of hundreds of iterations ends as another draw.
+    Another CPU rounds differently, which changes the result of a training as much as another seed does.
     """
     for cell in waiting:
         other = next((r for (_, seed), r in done.items() if seed == cell.seed and r.machine != machine), None)
         if other is not None:
             raise SettingsError(
-                f"seed {cell.seed} was begun on another machine: row {other.row} on {other.machine}, this is "
-                f"{machine}; run seeds of their own here, or pass --mix-machines, which the tables will say"
+                f"seed {cell.seed} was started on another machine: row {other.row} on {other.machine}; this is "
+                f"{machine}; run other --seeds here, or pass --mix-machines; the tables name every machine"
             )
 
 
 def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) -> Grid:
-    """The grid whose cells lie in OUT/cells; rows of equal settings share theirs."""
+    """The grid with its cells in OUT/cells; rows with equal settings share their cells."""
     if not rows or not seeds:
         raise SettingsError("an experiment needs at least one row and one seed")
     for name, values in (("row", [row.name for row in rows]), ("seed", [str(seed) for seed in seeds])):
         twice = next((v for v in values if values.count(v) > 1), None)
         if twice is not None:
-            raise SettingsError(f"each {name} must stand once; got {twice} twice")
+            raise SettingsError(f"each {name} must be named once; got {twice} twice")
     cells: dict[tuple[str, int], Cell] = {}
     for row in rows:
         for seed in seeds:
@@ -112,7 +112,7 @@ def make_grid(rows: Sequence[Row], seeds: Sequence[int], base: Base, out: Path) 
 
 
 def settings_of(row: Row, seed: int, base: Base) -> Settings:
-    """A row's settings: preset, file, what all rows share, the row's own; the budget, unless the row has its own."""
+    """A row's settings: preset, file, shared overrides, the row's overrides, and the budget unless the row sets it."""
     preset, named = start_of(row, base)
     try:
         settings = load_settings(
@@ -134,19 +134,19 @@ def settings_of(row: Row, seed: int, base: Base) -> Settings:
     return settings if base.budget is None or own else with_budget(settings, base.budget)
 
 
-METHODS_OWN = {"paper": "own"}  # for the base's preset, the ending of a method's own
+METHOD_PRESETS = {"paper": "own"}  # base preset -> ending of a method's preset, if they differ
 
 
 def start_of(row: Row, base: Base) -> tuple[str, tuple[str, ...]]:
-    """The preset and overrides a row starts from: its method's own preset, or the base's with the method's name."""
+    """The preset and overrides a row starts from: its method's preset, or if there is none the base's and the name."""
     if row.method is None:
         return base.preset, ()
-    preset = f"{row.method}-{METHODS_OWN.get(base.preset, base.preset)}"
+    preset = f"{row.method}-{METHOD_PRESETS.get(base.preset, base.preset)}"
     return (preset, ()) if preset in PRESETS else (base.preset, (f"model.name={row.method}",))
 
 
 def with_budget(settings: Settings, iterations: int) -> Settings:
-    """As many iterations as asked, in the same epochs, each made longer or shorter; rounded up to whole epochs."""
+    """The settings with this many iterations in the same number of epochs, rounded up to equally long epochs."""
     epochs = settings.train.n_epochs
     if iterations < epochs:
         raise SettingsError(f"--budget must be at least {epochs} iterations, one for each epoch; got {iterations}")
@@ -155,14 +155,14 @@ def with_budget(settings: Settings, iterations: int) -> Settings:
 
 
 def plan_study(name: str, grid: Grid, scoring: Scoring, out: Path) -> Study:
-    """The grid with its data set, opened; refused where a cell could be trained and not scored."""
+    """The grid with its opened data set; refused if a cell could be trained but not scored."""
     dataset = open_dataset(scoring.data)
     check_data(dataset, scoring, grid)
     return Study(name, out, grid, scoring, dataset)
 
 
 def check_data(dataset: Dataset, scoring: Scoring, grid: Grid) -> None:
-    """Refuses data on which a trained cell could not be scored: better now than after the training."""
+    """Refuses data on which a trained cell could not be scored, before it is trained."""
     splits = [scoring.split]
     if scoring.selection == "validation":
         need_validation(dataset)
@@ -176,7 +176,7 @@ def check_data(dataset: Dataset, scoring: Scoring, grid: Grid) -> None:
 
 
 def check_pair(pair: DirectionPair, rule: CameraRule, what: str) -> None:
-    """Refuses sides that no embedding of theirs could be scored on: an empty one, or no query with a match left."""
+    """Refuses sides that cannot be scored: one is empty, or no query has a match under the camera rule."""
     for role, side in (("query", pair.query), ("gallery", pair.gallery)):
         if not side:
             raise DataError(f"{what} needs a query and a gallery; the {role} is empty; check the data or its lists")
@@ -184,7 +184,7 @@ def check_pair(pair: DirectionPair, rule: CameraRule, what: str) -> None:
     if same.matches.any():
         return
     if same.n_removed().any():
-        why = f"camera rule {rule} takes every match away; pass --evaluate.camera_rule none"
+        why = f"camera rule {rule} removes every match; pass --evaluate.camera_rule none"
     else:
         why = "no query's person is in the gallery; check the data or choose another --split"
     raise DataError(f"{what} needs a query with a match; {why}")

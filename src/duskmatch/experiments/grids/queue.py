@@ -1,4 +1,4 @@
-"""Cells run side by side, each in a process of its own, until none is left; what failed is named at the end."""
+"""Runs cells in parallel, each in its own process."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def run_cells(
     on_step: Callable[[Cell, int, int], None],
     on_end: Callable[[Cell, str | None], None],
 ) -> dict[str, str]:
-    """Runs them in this order, `at_once` at a time; returns why a cell failed, by its folder's path.
+    """Runs cells in this order, `at_once` at a time; returns folder of a failed cell -> why it failed.
 
-    `on_step` hears a cell, its iterations done, and of how many. A cell that fails does not stop the others.
-    Ctrl-C and SIGTERM end all of them after their iteration, saved.
+    `on_step` gets a cell, its finished iterations and their total; `on_end` a cell, and why it failed or None. A cell
+    that fails does not stop the others. On Ctrl-C and SIGTERM all save after their iteration and end.
     """
     waiting, running, failed = list(cells), [], {}  # type: list[Cell], list[Running], dict[str, str]
     try:
@@ -73,17 +73,17 @@ def _begin(cell: Cell, scoring: Scoring) -> Running:
 
 
 def _received(one: Running) -> tuple[int, int] | str:
-    """Progress, "" for done, or why it failed."""
+    """(iterations done, total), or at the end "" or the reason of a failure."""
     try:
         message: tuple[int, int] | str = one.pipe.recv()
         return message
     except EOFError:
         one.process.join()
-        return f"its process ended with status {one.process.exitcode}; want of memory, most likely"
+        return f"its process ended with status {one.process.exitcode}, most likely for lack of memory"
 
 
 def _work(cell: Cell, scoring: Scoring, pipe: Connection, parent: int) -> None:
-    """In the cell's own process."""
+    """Runs a cell in its own process and sends progress and outcome through the pipe."""
 
     def on_step(done: int, total: int) -> None:
         if os.getppid() != parent:  # the parent was killed: save and end

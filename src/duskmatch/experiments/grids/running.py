@@ -1,4 +1,4 @@
-"""A cell trained, scored, and written down last of all; what is done already is not done again."""
+"""Training and scoring of one cell; what is done already is not repeated."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ OnStep = Callable[[int, int], None]  # iterations done, of how many
 
 
 def run_cell(cell: Cell, scoring: Scoring, on_step: OnStep = lambda done, total: None) -> CellResult:
-    """Trains the cell, going on where it was stopped, scores it, and writes its result last.
+    """Trains the cell, or resumes its training, scores it, and writes its result last.
 
-    What is done already is not done again: a cell with its result is returned, one that was scored on another split is
-    not trained again while its RUN is there. While it lasts no other process runs this cell.
+    A cell that has its result is not run, and one that was scored on another split is not trained again if its RUN
+    still exists. A lock on its folder keeps other processes from running the cell meanwhile.
     """
     threads = set_threads(scoring.threads)
     dataset = open_dataset(scoring.data)
@@ -59,10 +59,10 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
     run = cell.folder / "run"
     others = elsewhere(cell, scoring, dataset.fingerprint)
     settings = with_selection(cell.settings, scoring.selection, dataset)
-    took = previous_speed(run, others, settings, scoring, dataset)
-    if took is None:
-        outcome = trained(cell, settings, scoring, dataset, on_step)
-        took = speed(run, outcome["steps"], settings)
+    training_time = previous_time(run, others, settings, scoring, dataset)
+    if training_time is None:
+        outcome = train_cell(cell, settings, scoring, dataset, on_step)
+        training_time = time_of(run, outcome["steps"], settings)
     weights = file_hash(run / "model.safetensors")
     embedder = load_embedder(run, device=scoring.device, on_bad_frame=settings.data.on_bad_frame)
     evaluation = evaluated(embedder, dataset, scoring.split, settings)
@@ -81,7 +81,7 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
         test_best_legacy=legacy_best(run, dataset, settings, scoring) if legacy else None,
         parameters=cost["parameters"],
         flops=cost["flops"],
-        **took,
+        **training_time,
         machine=describe(),
         threads=threads,
         versions=versions(),
@@ -93,12 +93,12 @@ def _run(cell: Cell, scoring: Scoring, dataset: Dataset, threads: int, on_step: 
     return result
 
 
-def previous_speed(
+def previous_time(
     run: Path, others: list[CellResult], settings: Settings, scoring: Scoring, dataset: Dataset
 ) -> dict[str, float] | None:
-    """Training time of the RUN that another split was scored with; None where it is not there and must be trained.
+    """The training time of a RUN that was scored on another split; None if there is none, so that it must be trained.
 
-    test_best_legacy needs the checkpoints of the training, which are deleted.
+    test_best_legacy always trains, as it needs all checkpoints, which are deleted when a cell is done.
     """
     if not others or scoring.selection == "test_best_legacy":
         return None
@@ -107,19 +107,19 @@ def previous_speed(
     return None if known is None else {"seconds": known.seconds, "frames_per_s": known.frames_per_s}
 
 
-def trained(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> dict[str, Any]:
-    """The cell's RUN, from where it was stopped; one that was begun with other settings is refused."""
+def train_cell(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> dict[str, Any]:
+    """Trains or resumes the cell's RUN; one that was started with other settings is refused."""
     run, settings = cell.folder / "run", settle_precision(settings, pick_device(scoring.device))
-    begun = _begun(run, settings)
+    started = _is_started(run, settings)
     stage0 = None if valid_steps(run) else shared_stage0(cell, settings, scoring, dataset, on_step)
     watcher = _watcher(on_step)
-    return train(settings, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_of=stage0)
+    return train(settings, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_of=stage0)
 
 
 def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> Path | None:
-    """The run of the cell's stage 0, which cells that differ in later parts have in common: trained once, by the first.
+    """The RUN of the cell's stage 0, which cells that differ only in later stages share; the first trains it.
 
-    The cell ends with the bits that it would have by itself. None where there is nothing to share.
+    The cell's results are bit-identical to those of its own stage 0. None if there is nothing to share.
     """
     if scoring.selection != "last":
         return None
@@ -130,17 +130,17 @@ def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dat
     make_folder(folder)
     run, watcher = folder / "run", _watcher(on_step)
     with only_writer(folder, busy=None):
-        begun = _begun(run, baseline)
-        train(baseline, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_only=True)
+        started = _is_started(run, baseline)
+        train(baseline, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_only=True)
     return run
 
 
-def _begun(run: Path, settings: Settings) -> bool:
-    """True where training was begun there; refused where that was with other settings."""
-    begun = (run / "settings.yaml").is_file()
-    if begun:
+def _is_started(run: Path, settings: Settings) -> bool:
+    """True if training was started there; refused if that was with other settings."""
+    started = (run / "settings.yaml").is_file()
+    if started:
         check_same_settings(run, settings)
-    return begun
+    return started
 
 
 def _watcher(on_step: OnStep) -> Watcher:
@@ -148,7 +148,7 @@ def _watcher(on_step: OnStep) -> Watcher:
 
 
 def people_of(scores: Scores) -> People:
-    """The scored queries of each person, added up."""
+    """The numbers and sums of each person's scored queries."""
     pids, whose = np.unique(scores.query_pids, return_inverse=True)
     hits = np.bincount(whose, weights=(scores.first_hit == 1).astype(float))
     precision = np.bincount(whose, weights=scores.average_precision)
@@ -160,8 +160,8 @@ def people_of(scores: Scores) -> People:
     )
 
 
-def speed(run: Path, n_steps: int, settings: Settings) -> dict[str, float]:
-    """Seconds of all iterations from each stage's median speed, so that pauses and restarts do not count."""
+def time_of(run: Path, n_steps: int, settings: Settings) -> dict[str, float]:
+    """Seconds and frames per second of training, from each stage's median speed, so that pauses do not count."""
     train = settings.train
     seen = [row for row in read_log(run / "log.csv") if row.get("frames_per_s")]
     clips = 2 * train.pids_per_batch * train.tracklets_per_pid

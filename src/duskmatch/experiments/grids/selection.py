@@ -1,4 +1,4 @@
-"""The checkpoint a cell is scored with: the last, the best on validation people, or also the best on test people."""
+"""The checkpoint with which a cell is scored: the last, the best on validation people, or also that on test people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def last_step(settings: Settings, dataset: Dataset) -> int:
 
 
 def with_selection(settings: Settings, selection: SelectionHabit, dataset: Dataset) -> Settings:
-    """The settings that make the checkpoints a selection chooses from; a cell's own keep the last."""
+    """The settings with which training keeps the checkpoints that the selection needs."""
     if selection == "last":
         return settings
     if selection == "validation":
@@ -45,17 +45,17 @@ def evaluated(embedder: Embedder, dataset: Dataset, split: ScoredSplit, settings
 
 
 def legacy_best(run: Path, dataset: Dataset, settings: Settings, scoring: Scoring) -> dict[Direction, LegacyBest]:
-    """The field's habit: every checkpoint is scored on the test people, the best of each figure is taken.
+    """The best of every figure over all checkpoints, scored on the test people, as many papers of this field report it.
 
-    Source: MITML's public code; docs/reproduce.md. Two directions, and rank-1 and mAP, may come from different
-    checkpoints. Those that an interruption left between two of `train.checkpoint_every` do not count: they would be
-    further tries.
+    Source: MITML's public code; docs/reproduce.md. Directions, rank-1 and mAP may come from different checkpoints.
+    Checkpoints that an interruption left between two of `train.checkpoint_every` do not count: they would be additional
+    tries.
     """
     seen: dict[Direction, list[tuple[float, float, int]]] = {d: [] for d in DIRECTIONS}
     every, last = settings.train.checkpoint_every, last_step(settings, dataset)
     steps = [step for step in valid_steps(run) if step % every == 0 or step == last]
     kept = [run / "state" / f"{step:09d}" / "model.safetensors" for step in steps]
-    for path in [*kept, run / "model.safetensors"]:  # the last twice: as trained, and as the RUN is known by
+    for path in [*kept, run / "model.safetensors"]:  # the last and the RUN's own weights are the same
         weights = read_weights(path)
         model = build_model(settings, int(weights.header["n_pids"]))
         fill_model(model, weights.tensors, path)

@@ -1,4 +1,4 @@
-"""One setting at a time over several values, as in the paper's Fig. 8, with the curves."""
+"""Sweeps of one setting at a time over several values, as in the paper's Fig. 8, and their curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from duskmatch.yaml_text import plain_value
 
 
 def swept(key: str, text: str) -> list[str]:
-    """The values of `--key a,b,c`; commas inside brackets part nothing. One value is no sweep: an empty list."""
+    """The values of `--key a,b,c`, without splitting inside brackets; an empty list if there is only one value."""
     values, depth, begin = [], 0, 0
     for place, sign in enumerate(text):
         depth += (sign in "[{") - (sign in "]}")
@@ -38,7 +38,7 @@ def swept(key: str, text: str) -> list[str]:
 
 
 def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]) -> list[Row]:
-    """A row for the settings as they are, then one for each other value of each key, all else as it is."""
+    """A row with the reference settings, then for each key one for every value that differs from its reference."""
     rows = [Row("as is")]
     for key, texts in values.items():
         for text in texts:
@@ -48,7 +48,7 @@ def sweep_rows(values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
 
 
 def same_value(text: str, value: Any) -> bool:
-    """True where an override's text means this value."""
+    """True if the text of an override means this value."""
     meant = plain_value(text, "a value")
     if isinstance(value, tuple):
         return bool(isinstance(meant, list) and tuple(meant) == value)
@@ -60,7 +60,7 @@ def same_value(text: str, value: Any) -> bool:
 def sweep_charts(
     document: GridDocument, values: Mapping[str, Sequence[str]], reference: Mapping[str, Any]
 ) -> list[Chart]:
-    """For each swept key rank-1 and mAP over its values, both directions; places stand in the order given."""
+    """For each swept key a chart of rank-1 and mAP of both directions over its values, in the order given."""
     charts = []
     word = " (SYNTHETIC)" if document.synthetic else ""
     for key, texts in values.items():

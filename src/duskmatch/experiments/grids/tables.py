@@ -1,4 +1,4 @@
-"""A grid's document as Markdown, CSV, a page and pictures. All say synthetic where the data are."""
+"""A grid's document as Markdown, CSV, HTML and pictures, all marked if the data are synthetic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from duskmatch.evaluation.words import ARROWS, origin
+from duskmatch.evaluation.words import ARROWS, data_name, origin
 from duskmatch.experiments.grids.charts import grid_charts, grid_svgs
 from duskmatch.experiments.grids.comparison import Comparison
 from duskmatch.experiments.grids.document import GridDocument, RowScores, grid_document
@@ -30,14 +30,14 @@ Curves = Callable[[GridDocument], list[Chart]]
 
 
 def publish_study(study: Study, failed: Mapping[str, str], curves: Curves = lambda _: []) -> GridDocument:
-    """All files of the study as it stands, and its document."""
+    """Writes all files of the study so far and returns its document."""
     document = grid_document(study, failed)
     publish(study.out, study.name, document, grid_files(study.name, document, curves(document)))
     return document
 
 
 def grid_files(name: str, document: GridDocument, curves: Sequence[Chart] = ()) -> dict[str, Content]:
-    """NAME.md, .csv, .html, once a cell is done .png, and the curves where there are any."""
+    """The content of NAME.md, .csv and .html; also of .png if a cell is done, and of the curves if there are any."""
     drawn, rows = grid_charts(document), csv_rows(document)
     return {
         f"{name}.md": in_markdown(document),
@@ -63,7 +63,7 @@ def csv_rows(document: GridDocument) -> list[dict[str, Any]]:
 
 
 def in_markdown(document: GridDocument) -> str:
-    """Tables and what they depend on, as text."""
+    """The tables and everything they depend on, as Markdown."""
     parts = [f"**{_origin(document)}.**", "\n".join(f"- {what}: {how}" for what, how in facts(document).items())]
     scores = [figures_table(document, direction) for direction in ARROWS]
     parts += [one.markdown("###") for one in (*settings_table(document), *scores)]
@@ -88,17 +88,17 @@ ONE_SEED = "'One seed': the luck of the training seed is not in the interval; an
 
 
 def how_to_read(document: GridDocument) -> str:
-    """The words below the differences, as far as these differences need them."""
-    said = [HOW_TO_READ]
+    """The explanation below the differences, with those sentences that apply."""
+    texts = [HOW_TO_READ]
     if any(one.degrees for one in document.differences):
-        said.append(STUDENT)
+        texts.append(STUDENT)
     if any(one.verdict.endswith("one seed") for one in document.differences):
-        said.append(ONE_SEED)
-    return " ".join(said)
+        texts.append(ONE_SEED)
+    return " ".join(texts)
 
 
 def html_page(document: GridDocument, curves: Sequence[Html] = ()) -> str:
-    """The same as one self-contained page."""
+    """The same as a self-contained HTML page."""
     sections: dict[str, list[Html]] = {"Curves": list(curves)} if curves else {}
     sections["Scores"] = [element("div", *grid_svgs(document), class_="columns")]
     for direction, arrow in ARROWS.items():
@@ -114,8 +114,7 @@ def html_page(document: GridDocument, curves: Sequence[Html] = ()) -> str:
         ]
     own = [table(one.head, one.rows, caption=one.title) for one in settings_table(document)]
     sections["What the figures depend on"] = [facts_list(facts(document)), *own]
-    data = " ".join(filter(None, (document.data["name"], document.data["version"])))
-    title = f"{TITLES.get(document.experiment, document.experiment)}, {data}{document.word}"
+    title = f"{TITLES.get(document.experiment, document.experiment)}, {data_name(document.data)}{document.word}"
     warning = notice({"synthetic": document.synthetic, "data": document.data})
     header = element("header", element("p", "duskmatch", class_="soft small"), element("h1", title), warning)
     return page(title, header, sections)
@@ -126,7 +125,7 @@ def _origin(document: GridDocument) -> str:
 
 
 def figures_table(document: GridDocument, direction: str) -> Table:
-    """A line for each row: means over seeds with their spread, what is printed or picked beside them, what it costs."""
+    """A line for each row: means over seeds with their spread, the paper's figures, cost, and health."""
     columns: dict[str, Callable[[list[RowScores]], str]] = {
         **{name: partial(_mean, figure) for figure, name in SHOWN.items()},
         "rank-1 95 %": _interval,
@@ -160,7 +159,7 @@ def _mean(figure: str, done: Sequence[RowScores]) -> str:
 
 
 def _interval(done: Sequence[RowScores]) -> str:
-    """The mean interval over people of one seed's score."""
+    """The interval of rank-1 over people, its ends averaged over seeds."""
     ends = zip(*(one.rank1_interval for one in done if one.rank1_interval), strict=True)
     low, high = (100 * statistics.mean(end) for end in ends)
     return f"{low:.1f} to {high:.1f}"
@@ -178,21 +177,21 @@ def _less_printed(done: Sequence[RowScores]) -> str:
 
 
 def _picked(done: Sequence[RowScores]) -> str:
-    """The field's habit: the best checkpoint on the people it is scored on."""
+    """Rank-1 and mAP of the checkpoints chosen on the test people."""
     best = [one.test_best_legacy for one in done if one.test_best_legacy]
     means = [statistics.mean(b.rank1 for b in best), statistics.mean(b.mAP for b in best)] if best else []
     return ", ".join(f"{100 * mean:.1f}" for mean in means)
 
 
 def _health(done: Sequence[RowScores]) -> str:
-    """The verdicts on the seeds' parts, each once, with how many seeds have it where not all do."""
-    said = [one.health for one in done if one.health]
-    counts = {words: said.count(words) for words in dict.fromkeys(said)}
-    return " / ".join(words if n == len(said) else f"{words} ({n} of {len(said)})" for words, n in counts.items())
+    """The health of the parts; if it differs between seeds, each verdict with its number of seeds."""
+    texts = [one.health for one in done if one.health]
+    counts = {words: texts.count(words) for words in dict.fromkeys(texts)}
+    return " / ".join(words if n == len(texts) else f"{words} ({n} of {len(texts)})" for words, n in counts.items())
 
 
 def differences_table(document: GridDocument) -> Table:
-    """Each row against the one it builds on, then against the first, both directions together."""
+    """The differences of each row to the one it builds on and to the first, both directions averaged."""
     head = ["row", "against", "seeds"]
     for figure in ("rank-1", "mAP"):
         head += [f"{figure} difference", "95 %", "detectable", "verdict"]
@@ -211,5 +210,5 @@ def _detectable(one: Comparison) -> tuple[str, str]:
 
 
 def not_comparable(document: GridDocument) -> list[str]:
-    """A line for each pair that gets no differences."""
+    """A line for each pair without differences, with the reason."""
     return [f"{one.row} less {one.against}: not comparable: {one.why}" for one in document.not_comparable]

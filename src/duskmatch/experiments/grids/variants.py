@@ -1,4 +1,4 @@
-"""The rows of the paper's Tables I and II, and rows of one's own from a YAML file.
+"""The rows of the paper's Tables I and II, and rows from a user's YAML file.
 
 Source: paper, sections IV-B and IV-C and both tables; which parts each row has: docs/method.md, rows 26, 27, 31.
 """
@@ -21,10 +21,9 @@ FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table: settings as `section.key=value`, and the row it is a step from (None: the first).
+    """One line of a table: settings as `section.key=value`, and the row it is compared with (None for the first row).
 
-    method: another method than the main one; then its own preset for the base's, where it has one, is where the row
-    starts.
+    method: another method than the main one; the row then starts from that method's preset, if it has one.
     """
 
     name: str
@@ -35,7 +34,7 @@ class Row:
 
 def _parts(attack: bool, defense: bool, sequence: str) -> tuple[str, ...]:
     parts = (f"model.attack={attack}".lower(), f"model.defense={defense}".lower(), f"model.sequence={sequence}")
-    return (*parts, "model.embedding=auto")  # searched with as in the paper: j_d, or f_d where there is none
+    return (*parts, "model.embedding=auto")  # as in the paper: j_d, or f_d without it
 
 
 TABLE1: dict[str, Row] = {
@@ -69,7 +68,7 @@ TABLE2: dict[str, Row] = {
 }
 
 COMPARED_METHODS = tuple(name for name, row in TABLE2.items() if row.method)
-# Both tables as printed, per cent: of each row infrared to visible, then visible to infrared, in the order of FIGURES.
+# Both tables as printed, per cent: for each row infrared to visible, then visible to infrared, in order of FIGURES.
 _PRINTED = {
     "Baseline": ((58.05, 72.45, 78.49, 83.90, 43.23), (61.01, 74.98, 80.41, 83.92, 45.59)),
     "Baseline+ASAM": ((43.65, 62.37, 70.38, 77.55, 30.66), (46.01, 66.58, 74.17, 81.39, 30.63)),
@@ -94,7 +93,7 @@ PRINTED["Proposed*"], PRINTED["Proposed"] = PRINTED["Baseline+ASAM+ADM"], PRINTE
 
 
 def rows_of(table: Mapping[str, Row], names: Sequence[str] | None = None) -> list[Row]:
-    """The rows of those names, in the table's order; all of them where none is named."""
+    """The rows with these names, in the table's order; all rows if none is named."""
     for name in names or ():
         if name not in table:
             raise SettingsError(f"--rows must be of {', '.join(table)}; got {name}{nearest(name, table)}")
@@ -104,7 +103,7 @@ def rows_of(table: Mapping[str, Row], names: Sequence[str] | None = None) -> lis
 def read_rows(path: Path) -> list[Row]:
     """Rows from a YAML file, `name: {section.key: value, ..., builds_on: name, method: name}`.
 
-    Without `builds_on` a row stands against the first; with `method` it starts from that method's own preset.
+    Without `builds_on` a row is compared with the first only; with `method` it starts from that method's preset.
     """
     try:
         tree = load_yaml(path.read_text(encoding="utf-8"))
@@ -126,7 +125,7 @@ def _row(path: Path, name: str, changes: dict[Any, Any], before: Sequence[Row]) 
     base = changes.pop("builds_on", before[0].name if before else None)
     base = None if base is None else str(base)
     if base is not None and base not in {row.name for row in before}:
-        raise SettingsError(f"{path}: row {name} builds on {base}, which must stand above it; there is no such row")
+        raise SettingsError(f"{path}: row {name} builds on {base}, which must be a row above it; there is no such row")
     method = changes.pop("method", None)
     overrides = tuple(f"{key}={_flow(value)}" for key, value in changes.items())
     return Row(name, overrides, base, None if method is None else str(method))

@@ -1,1 +1,1 @@
-"""Clips in other orders: does a model use motion?"""
+"""The motion test: scores of clips whose frames are put in other orders."""

@@ -1,4 +1,4 @@
-"""motion.json: its parts, in fractions of 1; intervals are 95 %, bootstrap over people."""
+"""The parts of motion.json. Figures are fractions of 1; intervals are 95 %, bootstrap over people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Among = Literal["everyone", "twins", "twins_other_cameras"]
 
 
 class OrderScores(Part):
-    """One order of frames; differences are to "in order" over the same queries, null for that order itself."""
+    """One order of frames; differences are to "in order" over the same queries, null for "in order" itself."""
 
     rank1: Fraction
     rank1_interval: Interval
@@ -26,7 +26,7 @@ class OrderScores(Part):
 
 
 class MotionResult(Part):
-    """One RUN on one data set in one direction, among everyone or each query among its own four twins."""
+    """One RUN on one data set in one direction; each query is searched among everyone or among its four twins."""
 
     run: str
     data: str
@@ -40,15 +40,15 @@ class MotionResult(Part):
 
 
 class MotionSet(SetFacts):
-    """One data set and what its rule takes out of each query's gallery; files older than the entry lack it."""
+    """One data set and its camera rule, which older files lack."""
 
     camera_rule: CameraRule | None = None
 
 
 class MotionDocument(Part):
-    """motion.json as a whole; `synthetic` is true where any of the data are.
+    """The whole of motion.json; `synthetic` is true if any of the data are.
 
-    `camera_rule` is the rule of all data sets, null where they differ.
+    `camera_rule`: that of all data sets, null if they differ.
     """
 
     schema_version: int

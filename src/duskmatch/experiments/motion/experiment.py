@@ -1,4 +1,4 @@
-"""A test of the use of motion: the same clips with frames in order, shuffled, reversed, or one frame repeated."""
+"""The motion test: scores of the same clips with frames in order, shuffled, reversed, or one frame repeated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from duskmatch.experiments.subjects import note_read, tracklets_of
 from duskmatch.machine import describe, versions
 from duskmatch.records import DIRECTIONS, Direction, Embeddings, Floats, Scores, Tracklet
 
-AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # the query's camera left out
+AMONG_TWINS: dict[Among, bool] = {"twins": False, "twins_other_cameras": True}  # True: without the query's camera
 Evaluations = Mapping[Order, Evaluation]
 Found = Scores | TwinScores
 
@@ -39,11 +39,11 @@ def motion(
     seed: int = 0,
     on_step: Callable[[], None] = lambda: None,
 ) -> MotionDocument:
-    """Every RUN on every data set; `seed` is that of the shuffling, `on_step` hears of each scoring.
+    """The scores of every RUN on every data set; `seed` is that of the shuffling; `on_step` is called at each scoring.
 
     Test people count as read once for each RUN and data set.
     """
-    for embedder in embedders.values():  # what could not be scored is refused before anything is
+    for embedder in embedders.values():  # refuses what cannot be scored before anything is
         frame_places("in_order", embedder.settings.data.frames_per_clip, "", 0)
     for dataset in sets.values():
         check_order(dataset, split)
@@ -78,7 +78,7 @@ def motion(
 
 
 def check_order(dataset: Dataset, split: ScoredSplit) -> None:
-    """Refuses data whose frames have no order, and protocols of several trials, whose mean has no single queries."""
+    """Refuses data whose frames have no order, and protocols of several trials, which cannot be paired by query."""
     if all(len(tracklet) == 1 for tracklet in tracklets_of(dataset, split)):
         raise DataError(
             f"{dataset.root} must hold tracks, whose frames have an order; {dataset.name} data are single pictures; "
@@ -87,7 +87,7 @@ def check_order(dataset: Dataset, split: ScoredSplit) -> None:
     trials = dataset.protocol.trials
     if len(trials) > 1:
         raise DataError(
-            f"{dataset.root} must be scored in one trial, for orders are paired query by query; its protocol "
+            f"{dataset.root} must be scored in one trial, since orders are compared query by query; its protocol "
             f"{dataset.protocol.variant} draws {len(trials)}; choose another --protocol or data set"
         )
 
@@ -95,7 +95,7 @@ def check_order(dataset: Dataset, split: ScoredSplit) -> None:
 def evaluate_order(
     embedder: Embedder, dataset: Dataset, order: Order, split: ScoredSplit = "test", seed: int = 0
 ) -> Evaluation:
-    """The data set's own protocol, as `evaluate` scores it, with every clip's frames in this order."""
+    """The evaluation by the data set's own protocol, with the frames of every clip in this order."""
     how = embedder.settings.data.frames_per_clip, seed, embedder.settings.data.sampling
 
     def embed(tracklets: list[Tracklet]) -> Embeddings:
@@ -105,15 +105,15 @@ def evaluate_order(
 
 
 def results_of(run: str, data: str, found: Evaluations, groups: Mapping[int, int] | None) -> list[MotionResult]:
-    """Both directions, and those among twins where there are groups."""
+    """The results of both directions, and those among twins if there are groups."""
     results = []
     for direction in DIRECTIONS:
         everyone = {order: one.scores[direction] for order, one in found.items()}
         results.append(_result(run, data, direction, "everyone", found, everyone))
         if groups:
-            for among, elsewhere in AMONG_TWINS.items():
-                alike = {order: _of_twins(one, direction, groups, elsewhere) for order, one in found.items()}
-                results.append(_result(run, data, direction, among, found, alike))
+            for among, other_cameras in AMONG_TWINS.items():
+                twins = {order: _of_twins(one, direction, groups, other_cameras) for order, one in found.items()}
+                results.append(_result(run, data, direction, among, found, twins))
     return results
 
 
@@ -125,9 +125,9 @@ def _of_twins(
 
 
 def _result(
-    run: str, data: str, direction: Direction, among: Among, found: Evaluations, answers: Mapping[Order, Found]
+    run: str, data: str, direction: Direction, among: Among, found: Evaluations, scores: Mapping[Order, Found]
 ) -> MotionResult:
-    plain = answers["in_order"]
+    plain = scores["in_order"]
     vectors = {order: one.query[direction].embeddings.vectors for order, one in found.items()}
     return MotionResult(
         run=run,
@@ -138,12 +138,12 @@ def _result(
         n_queries=plain.n_queries,
         n_left_out=plain.n_left_out,
         n_people=len(np.unique(plain.query_pids)),
-        orders={order: _scores(one, plain, vectors[order], vectors["in_order"]) for order, one in answers.items()},
+        orders={order: _scores(one, plain, vectors[order], vectors["in_order"]) for order, one in scores.items()},
     )
 
 
 def _scores(one: Found, plain: Found, vectors: Floats, before: Floats) -> OrderScores:
-    """One order beside `plain`, the frames in order; row i of both sides' vectors (q d) is the same query."""
+    """The scores of one order and their differences to `plain`, the frames in order; vectors (q d) are of queries."""
     first, first_plain = ((side.first_hit == 1).astype(np.float64) for side in (one, plain))
     pairs = (first, first_plain), (one.average_precision, plain.average_precision)
     rank1, mean_precision = (estimate(values, one.query_pids) for values, _ in pairs)

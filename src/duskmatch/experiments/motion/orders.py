@@ -1,4 +1,4 @@
-"""The frames of a clip in other orders. Nothing else changes: the same files, read and computed the same way."""
+"""Tracklets whose frames are put in other orders; nothing else about them changes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ORDERS: dict[Order, str] = {
 
 
 def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampling: Sampling = "segments") -> Tracklet:
-    """The tracklet cut down to the T frames it is tested with, in another order.
+    """The tracklet reduced to the T frames that the test draws from it, in another order.
 
-    Of T frames the test takes each once, in their order, so that the embedder needs no change.
+    From exactly T frames every sampling draws each once, in their order, so that the embedder needs no change.
     """
     drawn = SAMPLINGS[sampling](len(tracklet), n_frames, None)
     places = frame_places(order, n_frames, tracklet.tracklet_id or str(tracklet.frames[0]), seed)
@@ -32,10 +32,10 @@ def reordered(tracklet: Tracklet, order: Order, n_frames: int, seed: int, sampli
 
 
 def frame_places(order: Order, n_frames: int, name: str, seed: int) -> list[int]:
-    """The frame, of T, at each place of the clip."""
+    """The index of the frame, of T, at each place of the clip."""
     if n_frames < 2:
         raise SettingsError(
-            f"an order needs clips of 2 frames or more; data.frames_per_clip is {n_frames}; name a RUN with more"
+            f"the motion test needs clips of 2 frames or more; data.frames_per_clip is {n_frames}; name a RUN with more"
         )
     forward = list(range(n_frames))
     if order == "shuffled":
@@ -46,7 +46,7 @@ def frame_places(order: Order, n_frames: int, name: str, seed: int) -> list[int]
 
 
 def shuffled(n_frames: int, name: str, seed: int) -> list[int]:
-    """A permutation that is a function of the tracklet's name and the seed, and never the identity."""
+    """A permutation that depends only on the tracklet's name and the seed, and is never the identity."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     rng = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
     while True:  # ends at once: at most one permutation in two is the identity

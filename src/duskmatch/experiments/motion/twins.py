@@ -1,4 +1,4 @@
-"""Groups of four twins in a Duskwalk set made with `--twins`, and scores within these groups alone."""
+"""Groups of four twins in a Duskwalk set made with `synth --twins`, and scores within these groups."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POOL_NAMES: dict[ScoredSplit, str] = {"test": "test", "validation": "val"}
 
 @dataclass(frozen=True, slots=True)
 class TwinScores:
-    """The part of `Scores` that a search among twins has; arrays hold the scored queries in order."""
+    """The figures of a search among twins, as in `Scores`; arrays hold the scored queries in order."""
 
     first_hit: Ints
     average_precision: npt.NDArray[np.float64]
@@ -35,7 +35,7 @@ class TwinScores:
 
 
 def twin_groups(dataset: Dataset, split: ScoredSplit) -> dict[int, int]:
-    """pid -> number of the group of four, for the people of whole groups; DataError where there is none."""
+    """pid -> number of its group, for people of complete groups of four; DataError if there is none."""
     if not dataset.facts.get("twins"):
         raise DataError(
             f"{dataset.root} must be a set of twins; its duskwalk.json names none; make one with `duskmatch synth "
@@ -53,8 +53,8 @@ def twin_groups(dataset: Dataset, split: ScoredSplit) -> dict[int, int]:
     whole = {pid: group for pid, group in groups.items() if sizes[group] == GROUP}
     if not whole:
         raise DataError(
-            f"{dataset.root}: {split} must hold {GROUP} people who are twins of each other; of {len(pids)} people no "
-            "four are; choose another split or set"
+            f"{dataset.root}: {split} must hold {GROUP} people who are twins of each other; no four of its "
+            f"{len(pids)} people are; choose another split or set"
         )
     return whole
 
@@ -67,17 +67,18 @@ def among_twins(
     *,
     other_cameras: bool = False,
 ) -> TwinScores:
-    """Each query looked for in its own group alone: its person and the three others who are alike.
+    """Scores of each query searched in its own group of four only.
 
-    `other_cameras`: nothing of the query's own camera is in the gallery, whoever it shows. Twins before one camera look
-    most alike of all, so under the rule alone, which takes only the person's own entry, knowing cameras costs hits.
+    `other_cameras`: without gallery entries from the query's camera. The camera rule removes only the person's own
+    entries there; those of the other twins, which look most like the query, then cost hits.
     """
     cameras = [np.unique(query.camids)] if not other_cameras else np.unique(query.camids)[:, None]
-    whose, among = (np.array([groups.get(int(pid), -1) for pid in side.pids]) for side in (query, gallery))
+    of_query, of_gallery = (np.array([groups.get(int(pid), -1) for pid in side.pids]) for side in (query, gallery))
     parts, rows = [], []
     for group, own_cameras in product(sorted(set(groups.values())), cameras):
-        asked = np.flatnonzero((whose == group) & np.isin(query.camids, own_cameras))
-        left = (among == group) & ~(other_cameras & np.isin(gallery.camids, own_cameras[own_cameras != UNKNOWN_CAMID]))
+        asked = np.flatnonzero((of_query == group) & np.isin(query.camids, own_cameras))
+        known = own_cameras[own_cameras != UNKNOWN_CAMID]
+        left = (of_gallery == group) & ~(other_cameras & np.isin(gallery.camids, known))
         own, others = query.take(asked), gallery.take(left)
         table = SamePersonTable(others.pids, others.camids, camera_rule)
         if len(own) and len(others) and table.of(own.pids, own.camids).matches.any():
@@ -85,7 +86,7 @@ def among_twins(
             rows.append(asked[parts[-1].scored])
     if not parts:
         raise EvaluationError("no query has a match among its twins after the camera rule; choose a larger set")
-    order, n_queries = np.argsort(np.concatenate(rows)), int((whose >= 0).sum())
+    order, n_queries = np.argsort(np.concatenate(rows)), int((of_query >= 0).sum())
     return TwinScores(
         np.concatenate([part.first_hit for part in parts])[order],
         np.concatenate([part.average_precision for part in parts])[order],

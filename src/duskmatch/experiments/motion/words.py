@@ -1,4 +1,4 @@
-"""motion.json in words and as a picture."""
+"""motion.json as text and as charts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def motion_table(document: MotionDocument) -> str:
-    """Markdown: a table for each data set, per cent; then what the figures depend on."""
+    """The text of motion.md: a table in per cent for each data set, then everything the figures depend on."""
     parts = ["# Does the model use motion?", origin(document.data), EXPLANATION]
     for data, among in panels(document):
         results = chosen(document, data, among)
@@ -93,17 +93,17 @@ def _rows(document: MotionDocument, result: MotionResult) -> list[Sequence[str]]
 
 
 def _counts(results: Sequence[MotionResult]) -> str:
-    """Numbers of queries and people in each direction; the same for every RUN."""
-    said = {}
+    """The numbers of queries and people in each direction, which are the same for every RUN."""
+    counts = {}
     for one in results:
         left_out = f", {one.n_left_out} of them left out (no match)" if one.n_left_out else ""
         arrow = ARROWS[one.direction]
-        said[arrow] = f"{arrow}: {one.n_queries} queries{left_out}, {one.n_people} people scored"
-    return "; ".join(said.values()) + "."
+        counts[arrow] = f"{arrow}: {one.n_queries} queries{left_out}, {one.n_people} people scored"
+    return "; ".join(counts.values()) + "."
 
 
 def _rule(document: MotionDocument, data: str) -> str:
-    """The camera rule in words; empty where an older document does not give it."""
+    """The camera rule in words; empty for an older document without it."""
     rule = next(one for one in document.data if one.name == data).camera_rule
     return f" Camera rule {rule}: {REMOVED[rule]}." if rule else ""
 

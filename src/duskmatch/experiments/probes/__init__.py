@@ -1,1 +1,1 @@
-"""Linear probes: what the layers know besides the person."""
+"""Linear probes of the layers for camera, view, background and other nuisances."""

@@ -1,4 +1,4 @@
-"""Figures of a layer over people: balanced accuracy of a probe, share of variance between people; with intervals."""
+"""Balanced accuracy of probes, and share of variance between people, with bootstrap intervals over people."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from duskmatch.evaluation.intervals import people_draws, quantiles
 from duskmatch.experiments.document import Difference, Doubles
 from duskmatch.records import Ints
 
-Draws = npt.NDArray[np.integer]  # (r people) how often each person is drawn
+Draws = npt.NDArray[np.integer]  # (r people): how often each person is drawn
 
 
 @dataclass(frozen=True, slots=True)
 class OverPeople:
-    """A figure of a sample of people, with its bootstrap interval; `drawn` gives (r,) the figure of each resample.
+    """A figure of a sample of people, with its bootstrap interval; `drawn` returns the figure of each resample (r,).
 
-    chance: the figure that knowing nothing has, where it follows from the sample's size.
+    chance: the expected figure of vectors without information, if it follows from the sample's size.
     """
 
     n_people: int
@@ -29,22 +29,22 @@ class OverPeople:
 
     @property
     def value(self) -> float:
-        """The figure with every person once."""
+        """The figure of the sample itself."""
         return float(self.drawn(np.ones((1, self.n_people), np.int64))[0])
 
     def interval(self, *, seed: int = 0) -> tuple[float, float]:
-        """The 95 % interval, people drawn with replacement; the probes stay as they are."""
+        """The 95 % interval, with people drawn with replacement; probes are not trained again."""
         return quantiles(self.drawn(people_draws(self.n_people, seed)))
 
-    def less(self, other: OverPeople, *, seed: int = 0) -> Difference:
-        """This less the other of the same people, both resampled alike."""
+    def minus(self, other: OverPeople, *, seed: int = 0) -> Difference:
+        """This figure minus another of the same people, who are resampled alike for both."""
         draws = people_draws(self.n_people, seed)
         low, high = quantiles(self.drawn(draws) - other.drawn(draws))
         return Difference(value=self.value - other.value, low=low, high=high)
 
 
 class Predicted(NamedTuple):
-    """One stratum: each row's label, predicted label and person."""
+    """The predictions in one stratum: each row's label, predicted label and pid."""
 
     labels: Ints
     predicted: Ints
@@ -52,10 +52,10 @@ class Predicted(NamedTuple):
 
 
 def recalls(strata: Sequence[Predicted]) -> OverPeople:
-    """Balanced accuracy over the people of all strata: the mean over strata of the mean recall of their classes.
+    """Balanced accuracy: the mean over strata of the mean recall of their classes.
 
-    `right` and `asked` are correct and all predictions (people cells), a cell is one class of one stratum. A class that
-    nobody drawn has does not count.
+    `right` and `asked` are counts of correct and of all predictions (people cells); a cell is one class of one stratum.
+    Classes without anyone in a resample do not count there.
     """
     people = np.unique(np.concatenate([one.pids for one in strata]))
     cells = [(place, label) for place, one in enumerate(strata) for label in np.unique(one.labels)]
@@ -81,9 +81,9 @@ def recalls(strata: Sequence[Predicted]) -> OverPeople:
 
 
 def scatter(vectors: npt.NDArray[np.floating], pids: Ints) -> OverPeople:
-    """Trace of the scatter between people over the trace of all.
+    """The share of variance between people: the trace of the scatter between people over that of the total scatter.
 
-    Where vectors know nothing of people, the share of p people with n vectors is (p - 1) / (n - 1) on average.
+    For vectors that do not depend on the person, the share of p people with n vectors is (p - 1) / (n - 1) on average.
     """
     _, whose = np.unique(pids, return_inverse=True)
     about = vectors.astype(np.float64)
@@ -99,6 +99,6 @@ def scatter(vectors: npt.NDArray[np.floating], pids: Ints) -> OverPeople:
         between = draws @ (np.square(sums).sum(axis=1) / counts) - common
         total = draws @ squares - common
         shares = between / np.where(total > 0, total, 1.0)
-        return np.asarray(np.clip(shares, 0, 1), np.float64)  # rounding may pass either end
+        return np.asarray(np.clip(shares, 0, 1), np.float64)  # rounding may exceed the range
 
     return OverPeople(len(counts), drawn, chance=(len(counts) - 1) / max(len(pids) - 1, 1))

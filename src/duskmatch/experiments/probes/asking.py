@@ -1,4 +1,4 @@
-"""The questions to all layers, and the answers of linear probes on one layer."""
+"""The questions that probes answer from every layer, and their accuracy on one layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from duskmatch.records import Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The questions to every layer: the samples' people and halves, the questions, and the seed of all draws."""
+    """The questions to every layer, and of n samples: pids, mask of the first half of the people, mask of own ones."""
 
     pids: Ints
     first: Mask
@@ -29,45 +29,45 @@ class Asked:
 
     @property
     def posed(self) -> list[Name]:
-        """The questions that have strata."""
+        """The names of the questions that can be asked, because they have strata."""
         return [question.name for question in self.questions if question.strata]
 
 
 def samples_of(dataset: Dataset, split: ScoredSplit, *, other_places: bool = False) -> list[Sample]:
-    """Everybody of a split with what is true of their walks."""
+    """All tracklets of a split, with the ground truth of their walks."""
     walks = dataset.walks()
     return [Sample(one, walks.get(one.tracklet_id), other_places) for one in tracklets_of(dataset, split)]
 
 
 def prepare(samples: Sequence[Sample], seed: int) -> Asked:
-    """The halves of the people and the questions."""
+    """Draws the halves of the people and makes the questions; DataError if none can be asked."""
     pids = np.array([sample.tracklet.pid for sample in samples], np.int64)
     first = halves(pids, seed)
     own = np.array([not sample.other_places for sample in samples])
     asked = questions(samples, first)
     if not any(question.strata for question in asked):
         raise DataError(
-            f"probes need people of both halves for each class, {2 * LEAST_PEOPLE} people at least; got "
+            f"probes need {LEAST_PEOPLE} people of each class in both halves, so at least {2 * LEAST_PEOPLE}; got "
             f"{len(np.unique(pids))}; choose another split or data set"
         )
     return Asked(pids, first, own, asked, seed)
 
 
 def answers_of(vectors: Floats, asked: Asked, *, n_shuffles: int = 0) -> list[OverPeople]:
-    """The probes' accuracy on one layer, question by question; with `n_shuffles`, on labels shuffled so often."""
+    """The accuracy of each question's probes on one layer; with `n_shuffles`, the mean over shuffles of labels."""
     found = []
     for question in asked.questions:
         strata = list(question.strata)
         if n_shuffles:
-            again = [one for _ in range(n_shuffles) for one in strata]
-            strata = [with_shuffled_labels(one, asked, place) for place, one in enumerate(again)]
+            repeated = [one for _ in range(n_shuffles) for one in strata]
+            strata = [with_shuffled_labels(one, asked, place) for place, one in enumerate(repeated)]
         if strata:
             found.append(recalls([answer(vectors, stratum, asked) for stratum in strata]))
     return found
 
 
 def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
-    """The prediction for every row of a stratum, by a probe not trained on its person."""
+    """The predictions for all rows of a stratum, each by a probe that was not trained on its person."""
     rows, labels = stratum.rows, stratum.labels
     pids, first = asked.pids[rows], asked.first[rows]
     predicted = predict_others(
@@ -77,7 +77,7 @@ def answer(vectors: Floats, stratum: Stratum, asked: Asked) -> Predicted:
 
 
 def with_shuffled_labels(stratum: Stratum, asked: Asked, place: int) -> Stratum:
-    """The same rows with each half's labels permuted at random, so that vectors hold nothing about them."""
+    """The stratum with the labels of each half permuted at random, so that vectors hold no information on them."""
     rng = np.random.Generator(np.random.Philox(key=[asked.seed, 1 + place]))
     labels, first = stratum.labels.copy(), asked.first[stratum.rows]
     for half in (first, ~first):

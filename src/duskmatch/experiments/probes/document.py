@@ -1,4 +1,4 @@
-"""probes.json: its parts. Accuracies are balanced, in fractions of 1; intervals are 95 %, bootstrap over people."""
+"""The parts of probes.json. Accuracies are balanced, fractions of 1; intervals are 95 %, bootstrap over people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 
 class ProbeMethod(Part):
-    """The probes' kind and training."""
+    """How probes are trained and tested."""
 
     probe: str = "ridge regression to one-hot on standardised features, every class weighed alike"
     people: str = "trained on one half, asked about the other, both ways"
@@ -20,7 +20,7 @@ class ProbeMethod(Part):
 
 
 class QuestionFacts(Part):
-    """One probe: classes of each stratum, chance, how many were asked about; `not_run` says why nobody was."""
+    """One probe: classes of each stratum, chance, numbers of tracklets and people; `not_run`: why it was not run."""
 
     name: Name
     words: str
@@ -34,7 +34,7 @@ class QuestionFacts(Part):
 
 
 class LayerResult(Part):
-    """The share of a layer's variance that lies between people; all null where the RUN does not have the layer."""
+    """The share of a layer's variance that lies between people; all null if the RUN lacks the layer."""
 
     run: str
     layer: Layer
@@ -47,7 +47,7 @@ class LayerResult(Part):
 
 
 class ProbeResult(Part):
-    """One layer and one probe: trained, untrained, trained less untrained, and with labels shuffled."""
+    """The accuracy of one probe on one layer: trained, untrained, their difference, and with labels shuffled."""
 
     run: str
     layer: Layer
@@ -62,7 +62,7 @@ class ProbeResult(Part):
 
 
 class AttackResult(Part):
-    """One probe: how much better it reads f^l than f_d of the trained RUN."""
+    """One probe's accuracy on f^l minus that on f_d of the trained RUN."""
 
     run: str
     probe: Name
@@ -70,10 +70,10 @@ class AttackResult(Part):
 
 
 class ProbesDocument(Part):
-    """probes.json as a whole; `synthetic` is true where any of the data are, the first of `data` is the data set.
+    """The whole of probes.json; `synthetic` is true if any of the data are; the first of `data` is the data set.
 
-    `began_with_weights` names the RUNs whose training began with loaded weights (model.weights), so not with what is
-    called untrained here; null in files older than the entry.
+    `began_with_weights`: names of the RUNs whose training started from loaded weights (model.weights), not from the
+    untrained network shown here; null in older files.
     """
 
     schema_version: int

@@ -1,8 +1,8 @@
-"""Does the attack activate what has nothing to do with the person, and does the defense lose it? Linear probes.
+"""Linear probes: does the attack's embedding hold what is not about the person, and does the defense's lose it?
 
-Each layer of each RUN, and of the same network before training, is asked the questions of `nuisances`: a linear probe
-is trained on one half of the people and asked about the other, both ways. Beside them stand chance, the same with
-labels shuffled, and how much of the layer's variance lies between people.
+On each layer of each RUN, and of its network before training, a linear probe for each question of `nuisances` is
+trained on one half of the people and tested on the other, both ways. For comparison there are chance, the accuracy with
+labels shuffled, and the share of the layer's variance that lies between people.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def probes(
     seed: int = 0,
     on_step: Callable[[], None] = lambda: None,
 ) -> ProbesDocument:
-    """Every RUN, given as (trained, untrained), see `embedding.layers.load_whole`.
+    """The results of every RUN, given as (trained, untrained) of `embedding.layers.load_whole`.
 
-    The first of `sets` is the data set; others show its people before other places. `on_step` hears of each layer of
-    each network. Test people count as read once for each RUN and set.
+    The first of `sets` is the data set; the others show its people before other backgrounds. `on_step` is called after
+    each layer of a RUN. Test people count as read once for each RUN and set.
     """
     facts = {name: set_facts(name, dataset, split) for name, dataset in sets.items()}
     samples = [samples_of(dataset, split, other_places=place > 0) for place, dataset in enumerate(sets.values())]
@@ -88,7 +88,7 @@ def probes(
 
 
 def features(embedder: Embedder, samples: Sequence[Sequence[Sample]]) -> Features:
-    """For each layer the vectors of all sets, one below the other."""
+    """For each layer the vectors of all samples, set after set."""
     found = [layer_vectors(embedder, [sample.tracklet for sample in own]) for own in samples]
     return {layer: np.concatenate([one[layer].vectors for one in found]) for layer in found[0]}
 
@@ -108,24 +108,24 @@ def probe_results(
             interval=after.interval(),
             untrained=start.value,
             untrained_interval=start.interval(),
-            gain=after.less(start),
-            shuffled=dealt.value,
-            shuffled_interval=dealt.interval(),
+            gain=after.minus(start),
+            shuffled=random.value,
+            shuffled_interval=random.interval(),
         )
-        for name, after, start, dealt in zip(asked.posed, answers, before, shuffled, strict=True)
+        for name, after, start, random in zip(asked.posed, answers, before, shuffled, strict=True)
     ]
 
 
 def attack_results(run: str, asked: Asked, answers: Mapping[Layer, list[OverPeople]]) -> list[AttackResult]:
-    """f^l less f_d, question by question; nothing where the RUN has no attack."""
+    """The difference of f^l to f_d for each question; empty if the RUN has no attack."""
     if "attack" not in answers:
         return []
     both = zip(asked.posed, answers["attack"], answers["defense"], strict=True)
-    return [AttackResult(run=run, probe=name, difference=attack.less(defense)) for name, attack, defense in both]
+    return [AttackResult(run=run, probe=name, difference=attack.minus(defense)) for name, attack, defense in both]
 
 
 def layer_result(run: str, layer: Layer, trained: Features, untrained: Features, asked: Asked) -> LayerResult:
-    """The share of a layer's variance that lies between people; nothing but its name where the RUN lacks it."""
+    """The share of a layer's variance that lies between people; only its name if the RUN lacks the layer."""
     if layer not in trained:
         return LayerResult(run=run, layer=layer)
     pids = asked.pids[asked.own]

@@ -4,12 +4,12 @@
 |---|---|---|
 | `camera` | each modality | the tracklet's camera |
 | `view` | each modality | direction of walking in eight sectors of 45 degrees, the first about 0 (toward the lens) |
-| `occluder`, `truncated` | each modality | whether something is in front; whether the box misses feet or head |
-| `background` | each camera and modality | which place stands behind, among sets filmed with `--vary background` |
+| `occluder`, `truncated` | each modality | "yes" if something is in front; if the box cuts off feet or head |
+| `background` | each camera and modality | the place behind, in sets made with `synth --vary background` |
 | `modality` | everybody | visible or infrared |
 
-Within a modality, so that cameras of one modality alone are not told apart by it; at one camera, so that the place is
-all that differs.
+Asking within a modality ensures that cameras are not told apart by it; asking at one camera, that only the place
+differs.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ WITHIN: dict[Name, str] = {
     "background": "within each camera and modality",
     "modality": "of everybody",
 }
-LEAST_PEOPLE = 2  # of each half who must have a class for it to be asked
+LEAST_PEOPLE = 2  # in each half who must have a class, or it is left out
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One tracklet, what is true of its walk, and whether it is of the data set itself or of one with other places."""
+    """A tracklet and the ground truth of its walk; `other_places`: from a set with other backgrounds."""
 
     tracklet: Tracklet
     truth: Mapping[str, str] | None
@@ -64,7 +64,7 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to every layer; `reason` says why nothing is, where there are no strata."""
+    """One question to every layer; `reason`: why it cannot be asked, if there are no strata."""
 
     name: Name
     strata: Sequence[Stratum]
@@ -78,7 +78,7 @@ class Question:
 
 
 def questions(samples: Sequence[Sample], first: Mask) -> list[Question]:
-    """Every probe of these samples; `first` says which of them are of the first half of the people."""
+    """The questions about these samples; `first` is the mask of the first half of the people."""
     no_truth = None if any(s.truth for s in samples) else "the data set does not say (no info/walks.csv)"
     no_places = (
         None if any(s.other_places for s in samples) else "needs --backgrounds, the same walks before other places"
@@ -106,7 +106,7 @@ def _question(
     within: Callable[[Sample], str | None],
     reason: str | None = None,
 ) -> Question:
-    """The strata of one probe; classes that too few people of either half have are left out and counted."""
+    """The strata of one probe; samples of classes with too few people in either half are left out and counted."""
     if reason:
         return Question(name, (), reason=reason)
     groups: dict[str, list[tuple[int, str]]] = {}
@@ -148,7 +148,7 @@ def _by_camera(sample: Sample) -> str | None:
 
 
 def _truth_of(sample: Sample, column: str) -> str | None:
-    """A column of the walk's truth; None where it is missing or empty."""
+    """A column of the walk's ground truth; None if missing or empty."""
     return (sample.truth or {}).get(column) or None
 
 

@@ -1,4 +1,4 @@
-"""The same walks before other places: which sets belong to a Duskwalk set, filmed with `synth --vary background`."""
+"""Checks that sets made with `synth --vary background` show the walks of a given Duskwalk set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from duskmatch.errors import DataError, SettingsError
 from duskmatch.evaluation.protocol import ScoredSplit
 from duskmatch.synthetic import PRESETS
 
-# In duskwalk.json: then the walks are the same, and seen as large.
+# Keys of duskwalk.json that must agree for walks and sizes of pictures to be the same.
 SAME = ("name", "data_version", "preset", "seed", "twins", "size")
 
 
 def with_places(sets: dict[str, Dataset], split: ScoredSplit) -> dict[str, Dataset]:
-    """The sets to look at, the data set first: the others must show its test people's walks before other places.
+    """The data set and those that show its test people's walks before other places; any other set is refused.
 
-    Severity 0 is the data set itself, picture for picture, and is left out.
+    A set of severity 0 has the data set's own pictures and is left out.
     """
     base, *others = sets.values()
     if others and split != "test":
@@ -35,7 +35,7 @@ def with_places(sets: dict[str, Dataset], split: ScoredSplit) -> dict[str, Datas
 
 
 def _severity(base: Dataset, other: Dataset) -> int:
-    """By how many steps the places differ."""
+    """The severity of `other`, which must be `base` with other backgrounds."""
     if other.facts.get("vary") != "background":
         raise DataError(
             f"--backgrounds {other.root} must be made with `duskmatch synth --vary background`; its duskwalk.json "

@@ -1,7 +1,7 @@
-"""A linear probe: ridge regression to one-hot in closed form, every class weighed alike.
+"""A linear probe: ridge regression to one-hot labels in closed form, with equal weight for every class.
 
-Ridge and not logistic regression: it has a closed form, so that nothing has to converge, and one line to check it by.
-Classes weigh alike because the figure is balanced accuracy: without it a probe of a rare label says "no" to everybody.
+Unlike logistic regression, ridge has a closed form, so nothing has to converge. Classes have equal weight because the
+figure is balanced accuracy; without it a probe of a rare label would answer "no" for everybody.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from duskmatch.records import Ints
 
 Mask = npt.NDArray[np.bool_]
 
-# Shrinkage in units of the number of features, which is what a standardised vector's squared length is on average.
+# Shrinkage in units of the number of features, the mean squared length of a standardised vector.
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
@@ -38,11 +38,11 @@ class Probe:
 def fit(vectors: Doubles, labels: Ints, n_classes: int, strength: float) -> Probe:
     """The probe of standardised features: min over B, b of sum_i w_i |x_i B + b - y_i|^2 + strength d |B|^2.
 
-    w_i is the same for each class in sum. Solved in its dual form, an n x n system: features are often more than
+    The w_i of each class have the same sum. Solved in the dual form, an n x n system, as features often outnumber
     tracklets.
     """
     mean, spread = vectors.mean(axis=0), vectors.std(axis=0)
-    spread = np.where(spread > 1e-6 * np.abs(mean) + 1e-12, spread, 1.0)  # one that never changes stays at 0
+    spread = np.where(spread > 1e-6 * np.abs(mean) + 1e-12, spread, 1.0)  # a constant feature becomes 0
     x, y = (vectors - mean) / spread, np.eye(n_classes)[labels]
     counts = np.bincount(labels, minlength=n_classes)
     weights = (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels]
@@ -55,14 +55,14 @@ def fit(vectors: Doubles, labels: Ints, n_classes: int, strength: float) -> Prob
 
 
 def fit_chosen(vectors: Doubles, labels: Ints, pids: Ints, n_classes: int, seed: int) -> Probe:
-    """The probe with the strength that does best from one half of these people to their other half."""
+    """The probe with the strength that is most accurate when trained on half of these people and tested on the rest."""
     first = halves(pids, seed)
 
     def inner(strength: float) -> float:
         probe = fit(vectors[first], labels[first], n_classes, strength)
         return balanced_accuracy(probe.predict(vectors[~first]), labels[~first])
 
-    best = max(reversed(STRENGTHS), key=inner)  # of equals the strongest
+    best = max(reversed(STRENGTHS), key=inner)  # of equal ones the strongest
     return fit(vectors, labels, n_classes, best)
 
 
@@ -86,5 +86,5 @@ def halves(pids: Ints, seed: int) -> Mask:
 
 
 def balanced_accuracy(predicted: Ints, labels: Ints) -> float:
-    """The mean over the classes that are there of the share predicted right."""
+    """The mean recall of the classes in `labels`."""
     return float(np.mean([(predicted[labels == one] == one).mean() for one in np.unique(labels)]))

@@ -1,4 +1,4 @@
-"""probes.json in words and as a picture."""
+"""probes.json as text and as charts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ NOT_THERE = "not there"
 
 
 def probes_table(document: ProbesDocument) -> str:
-    """Markdown: a table for each probe, per cent; f^l beside f_d; variance between people; RUNs and data."""
+    """The text of probes.md: a table for each probe, f^l beside f_d, variance between people, RUNs and data."""
     word = " (SYNTHETIC)" if document.synthetic else ""
-    parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _begun(document)]
+    parts = ["# What the layers know besides the person", origin(document.data), EXPLANATION + _note(document)]
     for question in document.questions:
         parts.append(f"## {question.words.capitalize()}{word}")
         if question.not_run:
             parts.append(f"Not run: {question.not_run}.")
             continue
         rows = [_row(document, question.name, one) for one in by_layer(document)]
-        parts += [_said_of(question), markdown(COLUMNS, rows)]
+        parts += [_counts(question), markdown(COLUMNS, rows)]
     parts += [f"## The attack beside the defense{word}", ATTACK, attack_table(document)]
     parts += [f"## Variance between people{word}", BETWEEN, people_table(document)]
     parts += facts_tables(document.runs, document.data, document.split)
@@ -35,7 +35,7 @@ def probes_table(document: ProbesDocument) -> str:
 
 
 def attack_table(document: ProbesDocument) -> str:
-    """f^l less f_d, a row for each probe that was run, a column for each RUN."""
+    """A table of f^l minus f_d: a row for each probe that was run, a column for each RUN."""
     runs = [run.name for run in document.runs]
     rows = []
     for question in document.questions:
@@ -48,29 +48,29 @@ def attack_table(document: ProbesDocument) -> str:
 
 
 def people_table(document: ProbesDocument) -> str:
-    """The share of each layer's variance that lies between people; a layer that the RUN lacks says so."""
+    """A table of the share of each layer's variance that lies between people."""
     rows = [
         [
-            document.layer_words[one.layer], one.run, _there(one.width, str), _there(one.between_people, percent),
-            _there(one.interval, interval), _there(one.untrained, percent), _there(one.untrained_interval, interval),
-            _there(one.chance, percent),
+            document.layer_words[one.layer], one.run, _cell(one.width, str), _cell(one.between_people, percent),
+            _cell(one.interval, interval), _cell(one.untrained, percent), _cell(one.untrained_interval, interval),
+            _cell(one.chance, percent),
         ]
         for one in by_layer(document)
     ]  # fmt: skip
     return markdown(["layer", "run", "width", "between people", "95 %", "untrained", "95 %", "by chance"], rows)
 
 
-def _there(value: Any, in_words: Callable[[Any], str]) -> str:
+def _cell(value: Any, in_words: Callable[[Any], str]) -> str:
     return NOT_THERE if value is None else in_words(value)
 
 
 def by_layer(document: ProbesDocument) -> list[LayerResult]:
-    """The layers of all RUNs, the RUNs side by side."""
+    """The layers of all RUNs, sorted by layer."""
     order = list(document.layer_words)
     return sorted(document.layers, key=lambda one: order.index(one.layer))
 
 
-# In the key alone.
+# Series without dots, which appear in the key only.
 MARKS = [
     Dots("untrained", INK, [], filled=False, beside=True),
     Dots("labels shuffled", INK, [], marker="x", beside=True),
@@ -117,7 +117,7 @@ def _dot(value: float, ends: Interval) -> Dot:
 
 
 def _row(document: ProbesDocument, probe: str, layer: LayerResult) -> list[str]:
-    """One layer of one RUN; a layer that the RUN lacks says so."""
+    """The table row of one layer of one RUN, which may lack the layer."""
     name = [document.layer_words[layer.layer], layer.run]
     if layer.width is None:
         return [*name, *[NOT_THERE] * (len(COLUMNS) - len(name))]
@@ -130,7 +130,7 @@ def _row(document: ProbesDocument, probe: str, layer: LayerResult) -> list[str]:
     ]  # fmt: skip
 
 
-def _said_of(question: QuestionFacts) -> str:
+def _counts(question: QuestionFacts) -> str:
     classes = sorted(set(question.n_classes))
     among = f"{classes[0]}" if len(classes) == 1 else f"{classes[0]} to {classes[-1]}"
     left_out = question.n_left_out
@@ -141,7 +141,7 @@ def _said_of(question: QuestionFacts) -> str:
     )
 
 
-def _begun(document: ProbesDocument) -> str:
+def _note(document: ProbesDocument) -> str:
     """A note on RUNs whose training began with loaded weights; empty where there are none."""
     loaded = ", ".join(document.began_with_weights or [])
     return f" Untrained is the start of a RUN's seed; {loaded} began with loaded weights instead." if loaded else ""
