@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from duskmatch.config import Settings
 from duskmatch.embedding.embedder import Embedder
@@ -26,7 +26,7 @@ from duskmatch.embedding.graphs import read_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
 from duskmatch.embedding.torch_engine import TorchEngine
-from duskmatch.errors import CheckpointError, SettingsError
+from duskmatch.errors import CheckpointError, SettingsError, first_fault
 from duskmatch.files import file_hash
 from duskmatch.machine import pick_device
 from duskmatch.models import Network
@@ -87,11 +87,9 @@ def read_export(folder: Path) -> Export:
     path = folder / FILE
     try:
         return Export.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+    except ValueError as error:
         raise CheckpointError(
-            f"{path} is not an export.json of this version: {key}: {first['msg']}; export again"
+            f"{path} is not an export.json of this version: {first_fault(error)}; export again"
         ) from error
 
 

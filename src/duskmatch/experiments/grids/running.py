@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from duskmatch.config import Settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding import load_embedder
+from duskmatch.errors import CheckpointError
 from duskmatch.evaluation import dataset_facts, direction_scores
 from duskmatch.evaluation.trials import pooled
 from duskmatch.experiments.grids.cells import (
@@ -113,7 +115,8 @@ def trained(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, 
     begun = _begun(run, settings)
     stage0 = None if valid_steps(run) else shared_stage0(cell, settings, scoring, dataset, on_step)
     watcher = _watcher(on_step)
-    return train(settings, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_of=stage0)
+    with named_for_deletion(run):
+        return train(settings, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_of=stage0)
 
 
 def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> Path | None:
@@ -131,8 +134,18 @@ def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dat
     run, watcher = folder / "run", _watcher(on_step)
     with only_writer(folder, busy=None):
         begun = _begun(run, baseline)
-        train(baseline, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_only=True)
+        with named_for_deletion(run):
+            train(baseline, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_only=True)
     return run
+
+
+@contextmanager
+def named_for_deletion(run: Path) -> Iterator[None]:
+    """Says of a checkpoint that cannot be resumed what to delete: a cell has no other command that trains it."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; to train from the beginning delete {run}") from error
 
 
 def _begun(run: Path, settings: Settings) -> bool:

@@ -36,6 +36,11 @@ def publish_study(study: Study, failed: Mapping[str, str], curves: Curves = lamb
     return document
 
 
+def file_names(name: str) -> list[str]:
+    """Of all files that a study may write."""
+    return [f"{name}.{kind}" for kind in ("json", "md", "csv", "html", "png")] + [f"{name}_curves.png"]
+
+
 def grid_files(name: str, document: GridDocument, curves: Sequence[Chart] = ()) -> dict[str, Content]:
     """NAME.md, .csv, .html, once a cell is done .png, and the curves where there are any."""
     drawn, rows = grid_charts(document), csv_rows(document)
