@@ -35,7 +35,6 @@ class OnceLoader(yaml.SafeLoader):
         return node
 
 
-
 def load_yaml(text: str) -> Any:
     """The value of a YAML text; raises yaml.YAMLError or SettingsError where it is not valid."""
     loader = OnceLoader(text)

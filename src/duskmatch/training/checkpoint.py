@@ -172,7 +172,9 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
     if step != steps[-1]:
-        raise CheckpointError(f"{path / 'progress.json'} is of iteration {step}, not of its folder's; {without(run, path)}")
+        raise CheckpointError(
+            f"{path / 'progress.json'} is of iteration {step}, not of its folder's; {without(run, path)}"
+        )
     return Checkpoint(path, progress)
 
 

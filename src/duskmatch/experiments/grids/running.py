@@ -150,7 +150,7 @@ def named_for_deletion(run: Path) -> Iterator[None]:
 
 def _begun(run: Path, settings: Settings) -> bool:
     """True where training was begun there; refused where that was with other settings."""
-    begun = (run / "settings.yaml").is_file()
+    begun = (run / "settings.yaml").exists() or bool(valid_steps(run))
     if begun:
         check_same_settings(run, settings)
     return begun
