@@ -18,7 +18,7 @@ from duskmatch.files import write_csv
 from duskmatch.pictures.charts import Chart, as_svg, save_png
 from duskmatch.pictures.dots import save_dots
 from duskmatch.pictures.headline import facts_list, notice
-from duskmatch.pictures.html import Html, element, table
+from duskmatch.pictures.html import Html, breakable, element, table
 from duskmatch.pictures.report import page
 
 SHOWN = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "rank20": "rank-20", "mAP": "mAP"}
@@ -89,6 +89,7 @@ HOW_TO_READ = (
     "in five. A difference below it gets no verdict."
 )
 STUDENT = "Intervals are Student's t: two or three seeds show their own spread badly, which makes an interval wide."
+COLUMNS_SAID = "±: deviation from seed to seed; M: million; GFLOP: of one tracklet; s: seconds of training."
 ONE_SEED = "'One seed': the luck of the training seed is not in the interval; another seed may say otherwise."
 
 
@@ -108,8 +109,11 @@ def html_page(document: GridDocument, curves: Sequence[Html] = ()) -> str:
     sections["Scores"] = [element("div", *grid_svgs(document), class_="columns")]
     for direction, arrow in ARROWS.items():
         found = figures_table(document, direction)
-        sections["Scores"].append(table(found.head, found.rows, caption=f"{arrow}, per cent{document.word}"))
+        caption = f"{arrow}, per cent{document.word}. {COLUMNS_SAID}"
+        rows = [[breakable(name), *cells] for name, *cells in found.rows]
+        sections["Scores"].append(table(found.head, rows, caption=caption))
     _, head, rows = differences_table(document)
+    rows = [[breakable(name), breakable(against), *cells] for name, against, *cells in rows]
     left_out = not_comparable(document)
     if rows or left_out:
         halves = (table([*head[:3], *head[i : i + 4]], [[*r[:3], *r[i : i + 4]] for r in rows]) for i in (3, 7))
