@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -11,7 +12,9 @@ from duskmatch.config import load_settings
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.experiments.grids.cells import Cell, Scoring, find_result
 from duskmatch.experiments.grids.earlier import check_same_settings
-from duskmatch.experiments.grids.running import _begun, named_for_deletion
+from duskmatch.experiments.grids.running import _begun, in_words_of_a_grid
+from duskmatch.files import refusal
+from duskmatch.training.checkpoint import RESUME
 from tests.experiments.grids.cells import result
 
 ONE = "infrared_to_visible"
@@ -112,7 +115,7 @@ def test_several_trials_need_not_agree_with_all_their_queries(cell, scoring):
     assert found(cell, scoring).directions[ONE].rank1 == 0.7
 
 
-def test_a_run_whose_settings_are_gone_is_named_for_deletion(cell):
+def test_a_run_whose_settings_are_gone_is_in_words_of_a_grid(cell):
     run = cell.folder / "run"
     (run / "state" / "000000002").mkdir(parents=True)
     with pytest.raises(OutputError) as error:
@@ -125,6 +128,13 @@ def test_a_run_whose_settings_are_gone_is_named_for_deletion(cell):
 
 
 def test_a_checkpoint_that_cannot_be_resumed_says_what_to_delete(tmp_path):
-    with pytest.raises(CheckpointError) as error, named_for_deletion(tmp_path):
+    with pytest.raises(CheckpointError) as error, in_words_of_a_grid(tmp_path):
         raise CheckpointError("model.safetensors is damaged")
     assert str(error.value) == f"model.safetensors is damaged; to train from the beginning delete {tmp_path}"
+
+
+def test_a_full_disk_in_a_cell_names_no_flag_that_a_grid_has_not(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutputError) as error, in_words_of_a_grid(tmp_path):
+        raise refusal(tmp_path / "log.csv", full, RESUME)
+    assert str(error.value).endswith("; free some space there, then run the same command again")

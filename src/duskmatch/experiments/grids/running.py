@@ -13,7 +13,7 @@ import numpy as np
 from duskmatch.config import Settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding import load_embedder
-from duskmatch.errors import CheckpointError
+from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.evaluation import dataset_facts, direction_scores
 from duskmatch.evaluation.trials import pooled
 from duskmatch.experiments.grids.cells import (
@@ -33,7 +33,7 @@ from duskmatch.health import Health, read_health
 from duskmatch.machine import describe, pick_device, set_threads, versions
 from duskmatch.records import DIRECTIONS, Scores
 from duskmatch.training import Watcher, train
-from duskmatch.training.checkpoint import valid_steps
+from duskmatch.training.checkpoint import RESUME, valid_steps
 from duskmatch.training.loop import settle_precision
 from duskmatch.training.monitor import read_log
 from duskmatch.training.schedule import stage_frames
@@ -115,7 +115,7 @@ def trained(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, 
     begun = _begun(run, settings)
     stage0 = None if valid_steps(run) else shared_stage0(cell, settings, scoring, dataset, on_step)
     watcher = _watcher(on_step)
-    with named_for_deletion(run):
+    with in_words_of_a_grid(run):
         return train(settings, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_of=stage0)
 
 
@@ -134,18 +134,20 @@ def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dat
     run, watcher = folder / "run", _watcher(on_step)
     with only_writer(folder, busy=None):
         begun = _begun(run, baseline)
-        with named_for_deletion(run):
+        with in_words_of_a_grid(run):
             train(baseline, dataset, run, resume=begun, device=scoring.device, watcher=watcher, stage0_only=True)
     return run
 
 
 @contextmanager
-def named_for_deletion(run: Path) -> Iterator[None]:
-    """Says of a checkpoint that cannot be resumed what to delete: a cell has no other command that trains it."""
+def in_words_of_a_grid(run: Path) -> Iterator[None]:
+    """Training's errors with what to do in a grid, whose commands have neither --resume nor --overwrite."""
     try:
         yield
     except CheckpointError as error:
         raise CheckpointError(f"{error}; to train from the beginning delete {run}") from error
+    except OutputError as error:
+        raise OutputError(str(error).replace(RESUME, "run the same command again")) from error
 
 
 def _begun(run: Path, settings: Settings) -> bool:

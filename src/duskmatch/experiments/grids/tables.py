@@ -110,10 +110,11 @@ def html_page(document: GridDocument, curves: Sequence[Html] = ()) -> str:
     for direction, arrow in ARROWS.items():
         found = figures_table(document, direction)
         caption = f"{arrow}, per cent{document.word}. {COLUMNS_SAID}"
-        rows = [[breakable(name), *cells] for name, *cells in found.rows]
-        sections["Scores"].append(table(found.head, rows, caption=caption))
-    _, head, rows = differences_table(document)
-    rows = [[breakable(name), breakable(against), *cells] for name, against, *cells in rows]
+        named = [[breakable(name), *cells] for name, *cells in found.rows]
+        sections["Scores"].append(table(found.head, named, caption=caption))
+    compared = differences_table(document)
+    head = compared.head
+    rows = [[breakable(name), breakable(against), *cells] for name, against, *cells in compared.rows]
     left_out = not_comparable(document)
     if rows or left_out:
         halves = (table([*head[:3], *head[i : i + 4]], [[*r[:3], *r[i : i + 4]] for r in rows]) for i in (3, 7))
