@@ -1,6 +1,7 @@
 """Verdicts by hand, words, and RUN/health.json read."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,11 @@ def test_health_is_read_as_it_was_written_and_none_where_there_is_none(tmp_path)
     [
         ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
         ('{"schema_version": 1}', "checkpoint: Field required"),
+        (json.dumps({**document(), "schema_version": 9}), "schema_version: Input should be 1"),
+        (
+            json.dumps({**document(), "validation": {"n_people": 1, "embedding": "x", "mAP": math.nan, "without": []}}),
+            "validation.mAP: Input should be a finite number",
+        ),
         (
             json.dumps({**document(), "parts": [{"part": "LSTM_mot", "state": "well"}]}),
             "parts.0.state: Input should be",

@@ -32,6 +32,7 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=10_000)]  # of a clip: one far beyond any memory ends the process without a word
 
 
 class Section(BaseModel):
@@ -56,16 +57,16 @@ AnySection = TypeVar("AnySection", bound=Section)
 class DataSettings(Section):
     """Choice, size and normalisation of the frames."""
 
-    height: Count = 288
+    height: Size = 288
     """pixels; with last stride 1 a multiple of 16 times `model.n_parts`"""
-    width: Count = 144
+    width: Size = 144
     """pixels"""
-    frames_per_clip: Count = 6
+    frames_per_clip: Size = 6
     """frames in a clip, T"""
     sampling: Literal["segments", "uniform"] = "segments"
     """which T frames: `segments`, one of each of T equal segments (the first at test); `uniform`, even steps from
     the first at test, in training T drawn among all, in order of time"""
-    train_frames_per_clip: Count | None = None
+    train_frames_per_clip: Size | None = None
     """T in training; null: the same as at test. Fewer frames allow more clips in the same time"""
     grey: bool = False
     """visible clips are reduced to their brightness, in training and at test"""

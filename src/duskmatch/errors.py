@@ -56,6 +56,15 @@ def nearest(word: str, known: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
+def first_fault(error: ValueError) -> str:
+    """The first thing wrong with a record that was read, and where: "seconds: Input should be a finite number"."""
+    faults = getattr(error, "errors", None)  # of pydantic's ValidationError
+    if faults is None:
+        return str(error)
+    first = faults()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))))
+
+
 def by_likeness(word: str, known: Iterable[str]) -> list[str]:
     """The known names, the most similar first."""
     return sorted(sorted(known), key=lambda name: -difflib.SequenceMatcher(None, word, name).ratio())

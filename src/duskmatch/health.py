@@ -10,14 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from duskmatch.errors import CheckpointError
+from duskmatch.errors import CheckpointError, first_fault
 
 FILE = "health.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 LEAST_ROWS = 3  # of the log; with fewer a part is not judged
 
 State = Literal["alive", "dead", "idle", "not judged", "not in this run"]
@@ -142,7 +142,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 class Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Figure(Entry):
@@ -185,7 +185,7 @@ class Validation(Entry):
 class Health(Entry):
     """RUN/health.json; without `validation`, `not_measured` gives the reason."""
 
-    schema_version: int
+    schema_version: Literal[1]
     checkpoint: str
     parts: list[Verdict]
     validation: Validation | None
@@ -265,10 +265,11 @@ def read_health(run: Path) -> dict[str, Any] | None:
         return None
     try:
         return Health.model_validate_json(path.read_text(encoding="utf-8")).model_dump(mode="json")
-    except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".strip(": ") if first else str(error)
-        raise CheckpointError(f"{path} is damaged: {why}; `duskmatch train --resume` makes it again") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}; change its owner or mode") from error
+    except ValueError as error:
+        again = "`duskmatch train --resume` makes it again"
+        raise CheckpointError(f"{path} is damaged: {first_fault(error)}; {again}") from error
 
 
 def in_short(health: Mapping[str, Any] | None) -> str:

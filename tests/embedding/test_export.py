@@ -11,6 +11,8 @@ from duskmatch.cli import main
 from duskmatch.data import Dataset
 from duskmatch.embedding import engines, export
 from duskmatch.embedding.exported import read_export
+from duskmatch.embedding.graphs import read_openvino
+from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.quantisation import around_the_convolutions
 from duskmatch.errors import CheckpointError, SettingsError
 from duskmatch.evaluation import count_test_reads, load_embeddings
@@ -167,6 +169,55 @@ def test_a_changed_file_is_refused(made, people, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing; export again"):
         load_embedder(folder)
+
+
+def edited(made, folder, **changes):
+    """A copy of the folder whose export.json has these entries in the place of its own."""
+    for file in made("torch", "fp32").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    tree = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps({**tree, **changes}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"batch": 0}, r"batch: Input should be greater than or equal to 1"),
+        ({"batch": 7}, r"input.shape must be \[7, .*, as batch and settings.data say; got \[1, "),
+        ({"n_pids": -1}, "n_pids: "),
+        ({"n_pids": 10**30}, "n_pids: "),
+        ({"flops": 10**400}, "flops: "),
+        ({"parameters": {"training": -1, "test": 5}}, "parameters.training: "),
+        ({"source": {}}, "source must hold the header of the RUN's weights"),
+        ({"embedding": "x"}, "export.json must say embedding .*; got x"),
+        ({"sha256": {}}, "export.json must hold the SHA-256 of model.safetensors and does not; export again"),
+        ({"output": {"name": "x", "shape": [1, 2, 3], "dtype": "float32", "what": ""}}, "output.shape must be "),
+    ],
+)
+def test_an_export_json_that_cannot_be_is_refused(changes, why, made, tmp_path):
+    with pytest.raises(CheckpointError, match=why):
+        load_embedder(edited(made, tmp_path, **changes))
+
+
+def test_other_frames_than_the_graphs_are_refused(made, tmp_path):
+    settings = json.loads((made("torch", "fp32") / "export.json").read_text())["settings"]
+    for frames in (settings["data"]["frames_per_clip"] + 1, 10**9):
+        settings["data"]["frames_per_clip"] = frames
+        with pytest.raises(CheckpointError, match=r"export\.json is not an export.json of this version"):
+            load_embedder(edited(made, tmp_path, settings=settings))
+
+
+@pytest.mark.parametrize("library", ["openvino", "onnxruntime"])
+def test_a_graph_that_its_library_cannot_read_is_refused_by_name(library, tmp_path):
+    pytest.importorskip(library)
+    file = tmp_path / ("visible.xml" if library == "openvino" else "visible.onnx")
+    file.write_bytes(b"<net>")
+    with pytest.raises(CheckpointError, match=rf"{file.name} is damaged or no graph: .*; delete it or export again"):
+        if library == "openvino":
+            read_openvino(lambda: file)
+        else:
+            OnnxEngine({"visible": lambda: file}, "fp32")(np.zeros((1, 1, 3, 8, 8), np.uint8), "visible")
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"schema_version": 2}', "[]"])

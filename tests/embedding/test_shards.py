@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from duskmatch import load_embedder
 from duskmatch.cli import main
@@ -58,6 +59,23 @@ def test_a_second_run_computes_only_what_is_missing_or_damaged(people, whole_run
     rest = len(people.test) % 4 or 4
     assert embedded == [4, rest]
     assert len(again.joined()[0]) == len(people.test)
+
+
+@pytest.mark.parametrize(
+    ("rows", "vectors"),
+    [([0, 1], [[1.0, np.nan], [0, 1]]), ([0], [[1.0, 0], [0, 1]]), ([0, 7], [[1.0, 0], [0, 1]]), ([0, 1], [1.0, 0])],
+    ids=["NaN", "fewer rows", "a row beyond the block", "one vector"],
+)
+def test_a_block_that_cannot_be_is_no_block(rows, vectors, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards_module, "work_key", lambda *_: "key")
+    shards = Shards(None, [None] * 4, tmp_path / "out.safetensors")  # type: ignore[arg-type, list-item]
+    shards.folder.mkdir()
+    header = {"key": "key", "bad": "{}"}
+    good = {"rows": np.array([0, 1]), "vectors": np.array([[1.0, 0], [0, 1]])}
+    save_file(good, shards.file(0), metadata=header)
+    assert shards.read(0) is not None
+    save_file({"rows": np.array(rows), "vectors": np.array(vectors)}, shards.file(0), metadata=header)
+    assert shards.read(0) is None
 
 
 def test_blocks_of_an_earlier_run_are_not_taken_for_other_weights_rules_or_pictures(people, whole_run, tmp_path):

@@ -79,7 +79,7 @@ def test_each_runs_health_has_its_table(compared, tmp_path):
     assert [figures["health"] for figures in outcome["runs"]] == [health_document(DEAD), None]
     words = " ".join(" ".join(Reader((tmp_path / "compare.html").read_text("utf-8")).words).split())
     assert "test split. Baseline part is figure (its limit) iterations why LSTM_mot dead" in words
-    assert "test split. Baseline, validation people (30 people, sequence)" in words
+    assert "test split. Baseline, validation people (30 people, embedding: sequence)" in words
     assert "test split. full. health of the parts: not known (no health.json" in words
 
 

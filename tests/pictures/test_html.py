@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duskmatch.pictures.html import Html, element, joined, table
+from duskmatch.pictures.html import Html, breakable, element, joined, table
 
 
 @given(st.text(), st.text())
@@ -36,3 +36,9 @@ def test_markup_is_kept_and_lists_are_joined():
 def test_tables_name_their_rows():
     made = table(["", "k"], [["<a>", "1"]], caption="c")
     assert '<th scope="row">&lt;a&gt;</th><td>1</td>' in made and "<caption>c</caption>" in made
+
+
+def test_a_long_name_may_be_broken_behind_each_plus_and_a_long_heading_at_its_blanks() -> None:
+    assert breakable("A+<B>+C") == "A+<wbr>&lt;B&gt;+<wbr>C" and breakable("plain") == "plain"
+    drawn = table(["row", "rank-1", "M parameters (at test)"], [["a", "1", "2"]])
+    assert '<th scope="col" class="long">M parameters (at test)</th>' in drawn and drawn.count("long") == 1

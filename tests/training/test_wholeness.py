@@ -67,6 +67,81 @@ def test_a_damaged_state_is_refused_by_name(content, settings, dataset, run):
         train(settings, dataset, run, resume=True)
 
 
+WHOLE = {"step": 6, "fingerprint": "x", "numerics": {}, "n_clipped": 0, "defense_accuracy": 0.5, "seconds": 1,
+         "best": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"step": 5}, "is of iteration 5, not of its folder's"),
+        ({"step": True}, "is damaged: step: "),
+        ({"n_clipped": -1}, "is damaged: n_clipped: "),
+        ({"seconds": float("nan")}, "is damaged: seconds: "),
+        ({"best": {"mAP": 1}}, "is damaged: best.step: "),
+        ({"dead": [1]}, "is damaged: dead.0: "),
+    ],
+)
+def test_progress_that_cannot_be_is_refused(changes, why, tmp_path):
+    path = tmp_path / "state" / "000000006" / "progress.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(WHOLE))
+    (tmp_path / "state" / "²").mkdir()  # a digit, and no number
+    assert checkpoint.newest_checkpoint(tmp_path).progress == WHOLE
+    path.write_text(json.dumps({**WHOLE, **changes}))
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.newest_checkpoint(tmp_path)
+    assert str(error.value).startswith(f"{path} {why}") and str(error.value).endswith("; train again")
+    (tmp_path / "state" / "000000004").mkdir()
+    with pytest.raises(CheckpointError, match=f"delete {path.parent}, the run goes on from the checkpoint before it"):
+        checkpoint.newest_checkpoint(tmp_path)
+
+
+def stepped(optimizer_of):
+    model = torch.nn.Linear(2, 1)
+    optimizer = optimizer_of(model.parameters(), lr=0.1)
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda memory: memory.clear(), "it holds nothing"),
+        (lambda memory: memory.pop("bias/exp_avg"), "lacks bias/exp_avg"),
+        (lambda memory: memory.update({"bias/momentum_buffer": torch.ones(1)}), "holds bias/momentum_buffer"),
+        (lambda memory: memory["bias/exp_avg"].fill_(torch.nan), "bias/exp_avg holds NaN or infinity"),
+        (lambda memory: memory.update({"bias/exp_avg": torch.tensor(0.0)}), r"bias/exp_avg must be \(1,\); got \(\)"),
+        (lambda memory: memory.update({"bias/step": torch.ones(1)}), r"bias/step must be \(\); got \(1,\)"),
+    ],
+    ids=["empty", "one gone", "one more", "NaN", "scalar", "counter"],
+)
+def test_an_optimisers_memory_that_cannot_be_is_refused(change, why, tmp_path):
+    model, optimizer = stepped(torch.optim.AdamW)
+    memory, path = checkpoint.optimizer_tensors(model, optimizer), tmp_path / "optimizer.safetensors"
+    save_file(memory, path)
+    checkpoint.fill_optimizer(model, optimizer, path)
+    change(memory)
+    save_file(memory, path)
+    with pytest.raises(CheckpointError, match=why):
+        checkpoint.fill_optimizer(model, optimizer, path)
+
+
+def test_the_memory_of_another_optimiser_is_refused(tmp_path):
+    model, optimizer = stepped(torch.optim.AdamW)
+    save_file(checkpoint.optimizer_tensors(model, optimizer), tmp_path / "optimizer.safetensors")
+    with pytest.raises(CheckpointError, match=r"lacks bias/momentum_buffer; it was made for another train\.optimizer"):
+        checkpoint.fill_optimizer(*stepped(torch.optim.SGD), tmp_path / "optimizer.safetensors")
+
+
+def test_weights_of_another_iteration_are_refused(tmp_path):
+    file = tmp_path / "000000006" / "model.safetensors"
+    checkpoint.check_step({"step": 6}, file)
+    with pytest.raises(CheckpointError, match="is of iteration 4, not of its folder's"):
+        checkpoint.check_step({"step": 4}, file)
+
+
 def test_other_people_are_other_data_not_other_settings(settings, run, tmp_path):
     people = {"train": range(1, 7), "test": (8, 9)}
     root = Tree(tmp_path / "other", people=people, lengths=(12,), size=(96, 48), duskwalk=True).write()

@@ -86,7 +86,8 @@ def run_grid(
     from duskmatch.cli import check_at_once, console
     from duskmatch.experiments.grids.cells import Scoring
     from duskmatch.experiments.grids.grid import make_grid, plan_study
-    from duskmatch.experiments.grids.tables import in_markdown, publish_study
+    from duskmatch.experiments.grids.tables import file_names, in_markdown, publish_study
+    from duskmatch.experiments.publish import check_place
     from duskmatch.machine import pick_device
 
     if args.seed is not None:
@@ -96,6 +97,7 @@ def run_grid(
     grid = make_grid(rows, seeds_of(args.seeds), base, args.out)
     scoring = Scoring(args.data, args.split, args.selection, args.device, args.threads or 1)
     study = plan_study(name, grid, scoring, args.out)
+    check_place(args.out, file_names(name), overwrite=True)
     waiting = [] if args.table_only else study.waiting(mix_machines=args.mix_machines)
     publish = partial(publish_study, study, curves=curves or (lambda _: []))
     failed = run_waiting(waiting, study, args.at_once, on_end=lambda: publish({})) if waiting else {}

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from duskmatch.config import Settings
 from duskmatch.embedding.embedder import Embedder
@@ -26,7 +26,7 @@ from duskmatch.embedding.graphs import read_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
 from duskmatch.embedding.torch_engine import TorchEngine
-from duskmatch.errors import CheckpointError, SettingsError
+from duskmatch.errors import CheckpointError, SettingsError, first_fault
 from duskmatch.files import file_hash
 from duskmatch.machine import pick_device
 from duskmatch.models import Network
@@ -45,12 +45,16 @@ RUNS: dict[Format, tuple[EngineName, ...]] = {
 ENDING: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
 
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=1, lt=2**31)]
+
+
 class Tensor(BaseModel):
     """The input or output of the graph; a size of null is open."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
-    shape: list[int | None]
+    shape: list[Size | None]
     dtype: str
     what: str
 
@@ -62,7 +66,7 @@ class Export(BaseModel):
     schema_version: Literal[1] = 1
     format: Format
     precision: Precision
-    batch: int | None
+    batch: Size | None
     input: Tensor
     output: Tensor
     verified: bool
@@ -70,13 +74,25 @@ class Export(BaseModel):
     verification: dict[str, Any]
     sha256: dict[str, str]
     source: dict[str, Any]  # the RUN's weights: SHA-256 and header
-    n_pids: int
+    n_pids: Size
     embedding: str
-    parameters: dict[str, int]
-    flops: int
+    parameters: dict[str, Count]
+    flops: Count
     test_time_extras: list[str] = []  # steps at test beside one forward of the clip
     settings: Settings
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        data = self.settings.data
+        wanted = [self.batch, data.frames_per_clip, 3, data.height, data.width]
+        if self.input.shape != wanted:
+            raise ValueError(f"input.shape must be {wanted}, as batch and settings.data say; got {self.input.shape}")
+        if len(self.output.shape) != 2 or self.output.shape[0] != self.batch or self.output.shape[1] is None:
+            raise ValueError(f"output.shape must be [{self.batch}, numbers in a vector]; got {self.output.shape}")
+        if not isinstance(self.source.get("header"), dict):
+            raise ValueError("source must hold the header of the RUN's weights")
+        return self
 
 
 def is_exported(folder: Path) -> bool:
@@ -87,11 +103,9 @@ def read_export(folder: Path) -> Export:
     path = folder / FILE
     try:
         return Export.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+    except ValueError as error:
         raise CheckpointError(
-            f"{path} is not an export.json of this version: {key}: {first['msg']}; export again"
+            f"{path} is not an export.json of this version: {first_fault(error)}; export again"
         ) from error
 
 
@@ -146,12 +160,16 @@ def graph_engine(name: EngineName, files: Mapping[Modality, Callable[[], Path]],
 def folded_model(export: Export, file: Path) -> Any:
     with torch.device("meta"), NoRandomStart():
         model = at_test(build_model(export.settings, export.n_pids))
+    if model.embedding != export.embedding:
+        raise CheckpointError(f"{file.parent / FILE} must say embedding {model.embedding}; got {export.embedding}")
     fill_model(model, read_weights(file).tensors, file)
     return model
 
 
 def checked(folder: Path, export: Export, name: str) -> Path:
     """The file, if it is the one that was verified."""
+    if name not in export.sha256:
+        raise CheckpointError(f"{folder / FILE} must hold the SHA-256 of {name} and does not; export again")
     for part in [n for n in export.sha256 if Path(n).stem == Path(name).stem]:
         path = folder / Path(part).name
         if not path.is_file() or file_hash(path) != export.sha256[part]:

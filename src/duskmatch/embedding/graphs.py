@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from duskmatch.config import DataSettings
 from duskmatch.embedding.engines import quiet_import
+from duskmatch.errors import CheckpointError
 from duskmatch.models import Network
 from duskmatch.pixels import normalise
 from duskmatch.records import Modality
@@ -60,7 +61,18 @@ def write_openvino(graph: Any, file: Path) -> None:
 
 
 def read_openvino(file: Callable[[], Path]) -> Any:
-    return quiet_import("openvino").Core().read_model(str(file()))
+    """The graph in a file; CheckpointError where it is damaged."""
+    core, path = quiet_import("openvino").Core(), file()
+    try:
+        return core.read_model(str(path))
+    except RuntimeError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """The error for a graph that its library cannot read; its last line says why."""
+    why = str(error).strip().splitlines()[-1:]
+    return CheckpointError(f"{path} is damaged or no graph: {' '.join(why)[:200]}; delete it or export again")
 
 
 def write_onnx(path: WholePath, file: Path, batch: int | None) -> None:

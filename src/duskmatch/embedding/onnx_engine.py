@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from duskmatch.embedding.engines import Frames, Precision, Vectors, in_batches, n_threads, quiet_import
+from duskmatch.embedding.graphs import damaged
 from duskmatch.records import Modality
 
 
@@ -40,5 +41,8 @@ class OnnxEngine:
             options.intra_op_num_threads = n_threads()
             options.log_severity_level = 3
             file = self._files[modality]()
-            self._sessions[modality] = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            try:
+                self._sessions[modality] = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            except Exception as error:  # its classes have no other base in common
+                raise damaged(file, error) from error
         return self._sessions[modality]

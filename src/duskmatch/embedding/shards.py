@@ -115,7 +115,10 @@ class Shards:
                 if header.get("key") != self.key:
                     return None
                 rows, bad = file.get_tensor("rows"), BadFrames(**json.loads(header["bad"]))
-                return Rows(rows, file.get_tensor("vectors"), Account(bad, len(rows)))
+                vectors = file.get_tensor("vectors")
+                whole = vectors.ndim == 2 and len(vectors) == len(rows) and bool(np.isfinite(vectors).all())
+                within = bool(((rows >= 0) & (rows < min(BLOCK, len(self.tracklets) - start))).all())
+                return Rows(rows, vectors, Account(bad, len(rows))) if whole and within else None
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             return None
 

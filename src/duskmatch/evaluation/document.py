@@ -5,24 +5,23 @@ from __future__ import annotations
 import typing
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
     model_validator,
 )
 
-from duskmatch.errors import EvaluationError
+from duskmatch.errors import EvaluationError, first_fault
 from duskmatch.evaluation.intervals import map_interval, rank1_interval
 from duskmatch.evaluation.protocol import Evaluation
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
 from duskmatch.evaluation.trials import mean_of_trials, pooled
-from duskmatch.files import file_hash
+from duskmatch.files import file_hash, read_regular
 from duskmatch.health import Health
 from duskmatch.machine import versions
 from duskmatch.records import (
@@ -37,19 +36,19 @@ from duskmatch.records import (
     Scores,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 PROTOCOL = HITSZ_VCM.name
 
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[Fraction, Fraction]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Part(BaseModel):
     """A part of a JSON document; entries named in `may_be_absent` are left out if they are None."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     may_be_absent: ClassVar[tuple[str, ...]] = ()
 
     @model_serializer(mode="wrap")
@@ -163,7 +162,7 @@ class ScoresDocument(Part):
     """
 
     may_be_absent = (*BothDirections.may_be_absent, "trials", "health")
-    schema_version: int
+    schema_version: Literal[1]
     synthetic: bool | None
     infrared_to_visible: DirectionScores | None = None
     visible_to_infrared: DirectionScores | None = None
@@ -299,11 +298,9 @@ def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int
 def read_scores(path: str | Path) -> dict[str, Any]:
     """The content of a scores.json; EvaluationError if it is unreadable or does not fit the schema."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return ScoresDocument.model_validate_json(text).model_dump(mode="json")
+        return ScoresDocument.model_validate_json(read_regular(Path(path))).model_dump(mode="json")
     except (OSError, ValueError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        why = first_fault(error) if isinstance(error, ValueError) else error
         raise EvaluationError(f"{path} is not a scores.json of this version: {why}; evaluate again") from error
 
 

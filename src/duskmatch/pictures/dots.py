@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from duskmatch.pictures.charts import INK, add_keys, drawn, save_figure
 
+APART = (0.0, 0.3, -0.3)  # in lines
 ROW_HEIGHT, PANEL_WIDTH, MARGIN = 0.18, 4.4, 1.3  # inches: of one dot, of one panel, of title and axis
 TITLE_LETTERS, ROW_LETTERS = 36, 22  # in a line of the title, and of a row's name
 
@@ -30,7 +31,7 @@ class Dot(NamedTuple):
 class Dots:
     """One series: a dot or None for each row of the chart; without a label it is not in the key.
 
-    beside: drawn on the same line as the series before it, not one line below.
+    beside: on the same line as the series before it, a little higher or lower so that both intervals can be seen.
     """
 
     label: str
@@ -71,6 +72,11 @@ def lines_of(chart: DotChart) -> list[int]:
     return found
 
 
+def shifted(lines: Sequence[int]) -> list[float]:
+    """The lines, each series beside another a little away from it: below, then above."""
+    return [line + APART[lines[:place].count(line) % len(APART)] for place, line in enumerate(lines)]
+
+
 def save_dots(charts: Sequence[DotChart], path: Path, *, columns: int = 2) -> None:
     """The panels as a picture file."""
     save_figure(lambda: dots_figure(charts, columns=columns), path)
@@ -85,7 +91,7 @@ def draw_dots(chart: DotChart, axes: Axes) -> None:
     """Draws one panel."""
     lines = lines_of(chart)
     step = 1 / (max(lines, default=0) + 2)
-    for place, series in zip(lines, chart.series, strict=True):
+    for place, series in zip(shifted(lines), chart.series, strict=True):
         there = [(row, dot) for row, dot in enumerate(series.dots) if dot is not None]
         axes.errorbar(
             [dot.value for _, dot in there],

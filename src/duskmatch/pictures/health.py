@@ -58,7 +58,7 @@ def knock_outs(health: Health, caption: str) -> list[Html]:
     rows: list[list[Child]] = [["as it is", percent(validation["mAP"]), ""]]
     for one in validation["without"]:
         rows.append([f"{one['part']} fixed", percent(one["mAP"]), f"{100 * one['difference']:+.2f}"])
-    title = f"{caption} ({validation['n_people']} people, {validation['embedding']})"
+    title = f"{caption} ({validation['n_people']} people, embedding: {validation['embedding']})"
     return [table(["", "mAP, %", "points"], rows, caption=title)]
 
 

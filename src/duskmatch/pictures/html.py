@@ -14,7 +14,8 @@ class Html(str):
 
 
 Child: TypeAlias = "str | Html | Iterable[Child] | None"
-VOID = {"img", "meta", "link", "br"}
+LONG = 14  # letters of a column's heading that stay in one line
+VOID = {"img", "meta", "link", "br", "wbr"}
 
 
 def element(tag: str, *children: Child, **attributes: object) -> Html:
@@ -40,6 +41,12 @@ def joined(children: Child) -> Html:
     return Html("".join(joined(child) for child in children))
 
 
+def breakable(name: str) -> Html:
+    """A name that may go on in the next line behind each plus: "ASAM+ADM+FRM-STIG" is wider than many columns."""
+    first, *others = name.split("+")
+    return joined([first, *(["+", element("wbr"), other] for other in others)])
+
+
 def table(
     head: Sequence[Child], rows: Iterable[Iterable[Child]], *, caption: Child = None, sentences: bool = False
 ) -> Html:
@@ -61,9 +68,14 @@ def table(
         element(
             "table",
             element("caption", caption) if caption else None,
-            element("thead", element("tr", *(element("th", cell, scope="col") for cell in head))),
+            element("thead", element("tr", *(element("th", cell, scope="col", class_=_long(cell)) for cell in head))),
             element("tbody", *body),
         ),
         class_="scroll sentences" if sentences else "scroll",
         tabindex="0",
     )
+
+
+def _long(head: Child) -> str | None:
+    """The class of a heading that may go on in the next line where the table is wider than its place."""
+    return "long" if isinstance(head, str) and len(head) > LONG else None

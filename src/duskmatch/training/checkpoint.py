@@ -12,27 +12,45 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from duskmatch.errors import CheckpointError, TrainingError
+from duskmatch.errors import CheckpointError, TrainingError, first_fault
 from duskmatch.files import read_regular, refusal, sync, write_bytes, write_whole
 from duskmatch.weights import HEADER_KEY, fill_model, read_weights
 
-# The content of progress.json that resuming needs.
-PROGRESS: dict[str, type | tuple[type, ...]] = {
-    "step": int,
-    "fingerprint": str,
-    "numerics": dict,
-    "n_clipped": int,
-    "defense_accuracy": float,
-    "seconds": (int, float),
-    "best": (dict, NoneType),
-}
+# What the optimisers keep of a parameter.
+COUNTER = "step"  # Adam's, a scalar that stays on the CPU
+SLOTS = {torch.optim.AdamW: {COUNTER, "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class Best(Entry):
+    """The best weights on validation people so far."""
+
+    step: NonNegativeInt
+    mAP: float
+    rank1: float
+
+
+class Progress(Entry):
+    """What progress.json must hold for a run to go on; "dead" came later."""
+
+    step: NonNegativeInt
+    fingerprint: str
+    numerics: dict[str, Any]
+    n_clipped: NonNegativeInt
+    defense_accuracy: float
+    seconds: NonNegativeFloat
+    best: Best | None
+    dead: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -135,7 +153,7 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def valid_steps(run: Path) -> list[int]:
     """The iterations of all valid checkpoints, oldest first."""
     folder = run / "state"
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal()) if folder.is_dir() else []
 
 
 def newest_checkpoint(run: Path) -> Checkpoint | None:
@@ -145,13 +163,26 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
         return None
     path = run / "state" / f"{steps[-1]:09d}"
     try:
-        progress = json.loads(read_regular(path / "progress.json"))
+        text = read_regular(path / "progress.json")
+        step = Progress.model_validate_json(text).step
+        progress: dict[str, Any] = json.loads(text)
+    except ValidationError as error:
+        why = first_fault(error)
+        raise CheckpointError(f"{path / 'progress.json'} is damaged: {why}; {without(run, path)}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path / 'progress.json'}: cannot be read: {error}") from error
-    damaged = not isinstance(progress, dict) or not isinstance(progress.get("dead", []), list)  # older ones lack "dead"
-    if damaged or any(not isinstance(progress.get(k), kind) for k, kind in PROGRESS.items()):
-        raise CheckpointError(f"{path / 'progress.json'} must hold {', '.join(PROGRESS)}; it is damaged; train again")
+    if step != steps[-1]:
+        raise CheckpointError(
+            f"{path / 'progress.json'} is of iteration {step}, not of its folder's; {without(run, path)}"
+        )
     return Checkpoint(path, progress)
+
+
+def without(run: Path, path: Path) -> str:
+    """What to do where the newest checkpoint is damaged."""
+    if len(valid_steps(run)) > 1:
+        return f"delete {path}, the run goes on from the checkpoint before it"
+    return "train again"
 
 
 def load_checkpoint(
@@ -160,7 +191,9 @@ def load_checkpoint(
     """Loads the checkpoint in `path` into model, optimiser and average."""
     for file, network in (("model.safetensors", model), ("average.safetensors", average)):
         if network is not None:
-            fill_model(network, read_weights(path / file).tensors, path / file)
+            weights = read_weights(path / file)
+            check_step(weights.header, path / file)
+            fill_model(network, weights.tensors, path / file)
     fill_optimizer(model, optimizer, path / "optimizer.safetensors")
     for leftover in (run / "state").glob("*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -175,19 +208,43 @@ def check_same_data(progress: dict[str, Any], fingerprint: str, run: Path) -> No
         )
 
 
+def check_step(header: dict[str, Any], file: Path) -> None:
+    """Refuses weights of another iteration than their folder's."""
+    step = header.get("step")
+    if step != int(file.parent.name):
+        raise CheckpointError(f"{file} is of iteration {step}, not of its folder's; put the file back that was there")
+
+
 def fill_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> None:
     """Loads the optimiser's state from `path`; that of parameters which are not in it stays."""
-    parameters = dict(model.named_parameters())
-    for key, tensor in read_weights(path).tensors.items():
+    parameters, tensors = dict(model.named_parameters()), read_weights(path).tensors
+    check_slots(tensors, optimizer, path)
+    for key, tensor in tensors.items():
         name, _, slot = key.rpartition("/")
         if name not in parameters:
             raise CheckpointError(f"{path}: holds {key}, which this network lacks; it was made for other settings")
         parameter = parameters[name]
-        if tensor.ndim:  # Adam's counter is a scalar and stays on the CPU
-            if tensor.shape != parameter.shape:
-                raise CheckpointError(f"{path}: {key} must be {tuple(parameter.shape)}; got {tuple(tensor.shape)}")
+        wanted = torch.Size() if slot == COUNTER else parameter.shape
+        if tensor.shape != wanted:
+            raise CheckpointError(f"{path}: {key} must be {tuple(wanted)}; got {tuple(tensor.shape)}")
+        if slot != COUNTER:
             tensor = torch.empty_like(parameter).copy_(tensor)  # in the parameter's memory order
         optimizer.state[parameter][slot] = tensor
+
+
+def check_slots(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """Refuses a memory of another optimiser, one of which a part is gone, and numbers that are not finite."""
+    slots = SLOTS[type(optimizer)]
+    if not tensors and any(group.get("momentum", 1) for group in optimizer.param_groups):
+        raise CheckpointError(f"{path} is damaged: it holds nothing; take an earlier checkpoint or train again")
+    names = {key.rpartition("/")[0] for key in tensors}
+    wanted = {f"{name}/{slot}" for name in names for slot in slots}
+    if wrong := sorted(wanted ^ set(tensors)):
+        thing = f"lacks {wrong[0]}" if wrong[0] in wanted else f"holds {wrong[0]}, which this optimiser has not"
+        raise CheckpointError(f"{path}: {thing}; it was made for another train.optimizer, or is damaged")
+    for key, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path}: {key} holds NaN or infinity; take an earlier checkpoint or train again")
 
 
 def _write(path: Path, data: bytes) -> None:

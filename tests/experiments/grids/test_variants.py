@@ -1,5 +1,6 @@
 """Rows of tables: the paper's, and one's own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,11 @@ def test_rows_from_a_file(tmp_path):
     assert (wide.model.width, wide.train.decay_epochs, wide.seed) == (0.5, (2, 3), 3)
 
 
+MERGES = "a0: &m0 {train.lr: 1}\n" + "".join(
+    f"a{i + 1}: &m{i + 1} {{<<: [{','.join([f'*m{i}'] * 9)}]}}\n" for i in range(9)
+)  # 9**9 values to be merged
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -87,6 +93,17 @@ def test_rows_from_a_file(tmp_path):
         ("a: 3\n", "row a must hold section.key: value; got int"),
         ("a:\nb: {builds_on: c}\n", "row b builds on c, which must be a row above it; there is no such row"),
         ("a: [\n", "cannot be read as rows: "),
+        (
+            '"a\\nb": {}\n',
+            "a row's name must be one line of 1 to 100 characters without blanks at its ends; got 'a\\nb'",
+        ),
+        ("'': {}\n", "a row's name must be one line"),
+        (f"{'n' * 101}: {{}}\n", "a row's name must be one line"),
+        ("a: {seed: 3}\n", "row a: seed must be left out of a row; pass --seeds"),
+        ("a: {preset: small}\n", "row a: preset must be left out of a row; pass --preset, or name the row's method"),
+        (f"a: {{train.lr: 0x{'f' * 6000}}}\n", "row a: a value cannot be written out: "),
+        (MERGES, "cannot be read as rows: aliases (*name) repeat more than 200,000 values"),
+        ("a: &a {<<: *a}\n", "cannot be read as rows: aliases (*name) repeat more than 200,000 values"),
     ],
 )
 def test_a_file_that_holds_no_rows_is_refused(tmp_path, text, why):
@@ -95,6 +112,28 @@ def test_a_file_that_holds_no_rows_is_refused(tmp_path, text, why):
     with pytest.raises(SettingsError) as error:
         read_rows(file)
     assert str(error.value).startswith(f"{file}: {why}")
+
+
+@pytest.mark.parametrize(("one", "other"), [("1", "1.0"), ("true", "yes"), ("16", "0x10")])
+def test_rows_that_are_one_key_are_refused(tmp_path, one, other):
+    file = tmp_path / "rows.yaml"
+    file.write_text(f"{one}: {{}}\n{other}: {{train.lr: 0.5}}\n")
+    with pytest.raises(SettingsError) as error:
+        read_rows(file)
+    assert str(error.value) == f"{file}, line 2: {other} must stand once; line 1 has it already"
+
+
+def test_a_pipe_is_no_file_of_rows(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes here")
+    os.mkfifo(tmp_path / "rows.yaml")
+    with pytest.raises(SettingsError, match="it is a pipe, socket or device and no regular file"):
+        read_rows(tmp_path / "rows.yaml")
+
+
+def test_an_unknown_method_is_refused_before_anything_is_trained():
+    with pytest.raises(SettingsError, match=r"row b: model.name must be one of .*; got nosuch"):
+        settings_of(Row("b", method="nosuch"), 0, Base("tiny"))
 
 
 def test_an_unknown_setting_names_its_row():

@@ -30,6 +30,8 @@ def is_the_run(run: Path, digest: str | None, last: int | None) -> bool:
 def check_same_settings(run: Path, settings: Settings) -> None:
     """Refuses to resume a RUN that was started with other settings."""
     path = run / "settings.yaml"
+    if not path.is_file():
+        raise OutputError(f"{path} must say what {run} was begun with; it is missing or no file; delete {run}")
     try:
         there = values_of(read_settings(path))
     except SettingsError as error:

@@ -18,6 +18,7 @@ from duskmatch.experiments.grids.cells import Cell, CellResult, Scoring, elsewhe
 from duskmatch.experiments.grids.selection import need_validation
 from duskmatch.experiments.grids.variants import Row
 from duskmatch.machine import describe
+from duskmatch.models.building import find_method
 from duskmatch.models.start import check_imagenet
 from duskmatch.records import CameraRule, Ints, Tracklet
 
@@ -123,6 +124,7 @@ def settings_of(row: Row, seed: int, base: Base) -> Settings:
             defaults=base.defaults,
             file_begins_from=base.preset,
         )
+        find_method(settings.model.name)  # an unknown one is refused before anything is trained
     except SettingsError as error:
         raise SettingsError(f"row {row.name}: {error}") from error
     if settings.train.selection != "last":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from duskmatch.config import Settings
 from duskmatch.data import Dataset, open_dataset
 from duskmatch.embedding import load_embedder
+from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.evaluation import dataset_facts, direction_scores
 from duskmatch.evaluation.trials import pooled
 from duskmatch.experiments.grids.cells import (
@@ -31,7 +33,7 @@ from duskmatch.health import Health, read_health
 from duskmatch.machine import describe, pick_device, set_threads, versions
 from duskmatch.records import DIRECTIONS, Scores
 from duskmatch.training import Watcher, train
-from duskmatch.training.checkpoint import valid_steps
+from duskmatch.training.checkpoint import RESUME, valid_steps
 from duskmatch.training.loop import settle_precision
 from duskmatch.training.monitor import read_log
 from duskmatch.training.schedule import stage_frames
@@ -113,7 +115,8 @@ def train_cell(cell: Cell, settings: Settings, scoring: Scoring, dataset: Datase
     started = _is_started(run, settings)
     stage0 = None if valid_steps(run) else shared_stage0(cell, settings, scoring, dataset, on_step)
     watcher = _watcher(on_step)
-    return train(settings, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_of=stage0)
+    with in_words_of_a_grid(run):
+        return train(settings, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_of=stage0)
 
 
 def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dataset, on_step: OnStep) -> Path | None:
@@ -131,13 +134,25 @@ def shared_stage0(cell: Cell, settings: Settings, scoring: Scoring, dataset: Dat
     run, watcher = folder / "run", _watcher(on_step)
     with only_writer(folder, busy=None):
         started = _is_started(run, baseline)
-        train(baseline, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_only=True)
+        with in_words_of_a_grid(run):
+            train(baseline, dataset, run, resume=started, device=scoring.device, watcher=watcher, stage0_only=True)
     return run
+
+
+@contextmanager
+def in_words_of_a_grid(run: Path) -> Iterator[None]:
+    """Adds to training's errors the next step in a grid, whose commands have neither --resume nor --overwrite."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; to train from the beginning delete {run}") from error
+    except OutputError as error:
+        raise OutputError(str(error).replace(RESUME, "run the same command again")) from error
 
 
 def _is_started(run: Path, settings: Settings) -> bool:
     """True if training was started there; refused if that was with other settings."""
-    started = (run / "settings.yaml").is_file()
+    started = (run / "settings.yaml").exists() or bool(valid_steps(run))
     if started:
         check_same_settings(run, settings)
     return started

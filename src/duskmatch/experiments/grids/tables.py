@@ -18,7 +18,7 @@ from duskmatch.files import write_csv
 from duskmatch.pictures.charts import Chart, as_svg, save_png
 from duskmatch.pictures.dots import save_dots
 from duskmatch.pictures.headline import facts_list, notice
-from duskmatch.pictures.html import Html, element, table
+from duskmatch.pictures.html import Html, breakable, element, table
 from duskmatch.pictures.report import page
 
 SHOWN = {"rank1": "rank-1", "rank5": "rank-5", "rank10": "rank-10", "rank20": "rank-20", "mAP": "mAP"}
@@ -34,6 +34,11 @@ def publish_study(study: Study, failed: Mapping[str, str], curves: Curves = lamb
     document = grid_document(study, failed)
     publish(study.out, study.name, document, grid_files(study.name, document, curves(document)))
     return document
+
+
+def file_names(name: str) -> list[str]:
+    """Of all files that a study may write."""
+    return [f"{name}.{kind}" for kind in ("json", "md", "csv", "html", "png")] + [f"{name}_curves.png"]
 
 
 def grid_files(name: str, document: GridDocument, curves: Sequence[Chart] = ()) -> dict[str, Content]:
@@ -84,6 +89,7 @@ HOW_TO_READ = (
     "in five. A difference below it gets no verdict."
 )
 STUDENT = "Intervals are Student's t: two or three seeds show their own spread badly, which makes an interval wide."
+COLUMNS_SAID = "±: deviation from seed to seed; M: million; GFLOP: of one tracklet; s: seconds of training."
 ONE_SEED = "'One seed': the luck of the training seed is not in the interval; another seed may say otherwise."
 
 
@@ -103,8 +109,12 @@ def html_page(document: GridDocument, curves: Sequence[Html] = ()) -> str:
     sections["Scores"] = [element("div", *grid_svgs(document), class_="columns")]
     for direction, arrow in ARROWS.items():
         found = figures_table(document, direction)
-        sections["Scores"].append(table(found.head, found.rows, caption=f"{arrow}, per cent{document.word}"))
-    _, head, rows = differences_table(document)
+        caption = f"{arrow}, per cent{document.word}. {COLUMNS_SAID}"
+        named = [[breakable(name), *cells] for name, *cells in found.rows]
+        sections["Scores"].append(table(found.head, named, caption=caption))
+    compared = differences_table(document)
+    head = compared.head
+    rows = [[breakable(name), breakable(against), *cells] for name, against, *cells in compared.rows]
     left_out = not_comparable(document)
     if rows or left_out:
         halves = (table([*head[:3], *head[i : i + 4]], [[*r[:3], *r[i : i + 4]] for r in rows]) for i in (3, 7))

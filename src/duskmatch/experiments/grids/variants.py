@@ -13,9 +13,11 @@ from typing import Any
 import yaml
 
 from duskmatch.errors import SettingsError, nearest
+from duskmatch.files import read_regular
 from duskmatch.records import DIRECTIONS, Direction
-from duskmatch.yaml_text import load_yaml
+from duskmatch.yaml_text import load_yaml, shortened
 
+LONGEST_NAME = 100  # of a row
 FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP")
 
 
@@ -106,7 +108,7 @@ def read_rows(path: Path) -> list[Row]:
     Without `builds_on` a row is compared with the first only; with `method` it starts from that method's preset.
     """
     try:
-        tree = load_yaml(path.read_text(encoding="utf-8"))
+        tree = load_yaml(read_regular(path).decode())
     except SettingsError as error:
         raise SettingsError(f"{path}, {error}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -117,8 +119,19 @@ def read_rows(path: Path) -> list[Row]:
     for name, changes in tree.items():
         if not isinstance(changes, Mapping | None):
             raise SettingsError(f"{path}: row {name} must hold section.key: value; got {type(changes).__name__}")
-        rows.append(_row(path, str(name), dict(changes or {}), rows))
+        rows.append(_row(path, _name(path, name), dict(changes or {}), rows))
     return rows
+
+
+def _name(path: Path, name: Any) -> str:
+    """A row's name as text that stands in one line of a table."""
+    text = shortened(name) if isinstance(name, int) else str(name)
+    if not text or len(text) > LONGEST_NAME or text != text.strip() or not text.isprintable():
+        raise SettingsError(
+            f"{path}: a row's name must be one line of 1 to {LONGEST_NAME} characters without blanks at its ends; "
+            f"got {shortened(text)}"
+        )
+    return text
 
 
 def _row(path: Path, name: str, changes: dict[Any, Any], before: Sequence[Row]) -> Row:
@@ -127,7 +140,13 @@ def _row(path: Path, name: str, changes: dict[Any, Any], before: Sequence[Row]) 
     if base is not None and base not in {row.name for row in before}:
         raise SettingsError(f"{path}: row {name} builds on {base}, which must be a row above it; there is no such row")
     method = changes.pop("method", None)
-    overrides = tuple(f"{key}={_flow(value)}" for key, value in changes.items())
+    for key, instead in (("seed", "pass --seeds"), ("preset", "pass --preset, or name the row's method")):
+        if key in changes:
+            raise SettingsError(f"{path}: row {name}: {key} must be left out of a row; {instead}")
+    try:
+        overrides = tuple(f"{key}={_flow(value)}" for key, value in changes.items())
+    except ValueError as error:  # Python writes out no whole number of thousands of digits
+        raise SettingsError(f"{path}: row {name}: a value cannot be written out: {error}") from error
     return Row(name, overrides, base, None if method is None else str(method))
 
 
