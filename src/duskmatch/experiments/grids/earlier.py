@@ -33,14 +33,14 @@ def check_same_settings(run: Path, settings: Settings) -> None:
     if not path.is_file():
         raise OutputError(f"{path} must say what {run} was begun with; it is missing or no file; delete {run}")
     try:
-        there = values_of(read_settings(path))
+        saved = values_of(read_settings(path))
     except SettingsError as error:
         raise OutputError(f"{path}: cannot be resumed: {error}; delete {run} or choose another --out") from error
     now = values_of(settings)
-    other = next((key for key in now if there[key] != now[key]), None)
+    other = next((key for key in now if saved[key] != now[key]), None)
     if other is not None:
         raise OutputError(
-            f"{run} was started with {other} {there[other]}; this command has {now[other]}; pass the same settings and "
+            f"{run} was started with {other} {saved[other]}; this command has {now[other]}; pass the same settings and "
             "--selection, or choose another --out"
         )
 
