@@ -126,6 +126,18 @@ def test_known_keys_are_the_settings():
     assert parse_settings(tree) == Settings()
 
 
+def test_aliases_that_stand_for_billions_of_values_are_refused(tmp_path) -> None:
+    lists = "".join(f"    - &l{i + 1} [{', '.join([f'*l{i}'] * 9)}]\n" for i in range(9))
+    (tmp_path / "s.yaml").write_text(f"train:\n  lr:\n    - &l0 [1, 1]\n{lists}")
+    with pytest.raises(SettingsError, match=r"aliases .* repeat more than 200,000 values"):
+        load_settings("tiny", file=tmp_path / "s.yaml")
+
+
+def test_a_clip_beyond_any_memory_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"data\.frames_per_clip must be less than or equal to 10000"):
+        load_settings("tiny", overrides=["data.frames_per_clip=1000000000"])
+
+
 def test_a_number_that_python_cannot_write_out_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"train\.lr .*; got a number of thousands of digits"):
         load_settings("tiny", overrides=["train.lr=0x" + "f" * 5000])

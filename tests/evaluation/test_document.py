@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,17 @@ def test_perfect_scores_are_one_to_the_digit(people):
         scores = document[direction]
         assert [scores[k] for k in ("rank1", "rank20", "mAP", "mINP")] == [1.0] * 4
         assert scores["rank1_interval"] == scores["mAP_interval"] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [("schema_version", 9, "schema_version: Input should be 1"), ("seed", math.nan, "seed: ")],
+)
+def test_a_document_of_another_version_or_without_numbers_is_refused(key, value, why, people, tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps({**document_of(people), key: value}))
+    with pytest.raises(EvaluationError, match=why):
+        read_scores(path)
 
 
 def test_a_document_that_breaks_the_schema_is_refused(people, tmp_path):

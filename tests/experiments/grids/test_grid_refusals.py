@@ -249,3 +249,11 @@ def test_a_seed_is_finished_on_the_machine_it_was_begun_on(tmp_path):
         SettingsError, match=r"seed 0 was started on another machine: row a on .* AVX512; this is .* AVX2"
     ):
         check_machine([other_seed, second], {("a", 0): there}, "2 cores, x86_64, AVX2")
+
+
+def test_a_folder_that_has_a_documents_name_is_refused_before_anything_is_trained(tree, tmp_path, capsys):
+    (tmp_path / "table1.png").mkdir()
+    assert main(words_of(["reproduce", "table1"], tree, tmp_path, *FLAGS)) == 2
+    place = tmp_path / "table1.png"
+    assert capsys.readouterr().err == f"duskmatch: {place} must be a file's name; a folder has it; choose another\n"
+    assert not (tmp_path / "cells").exists()
