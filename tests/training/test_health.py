@@ -177,7 +177,7 @@ def test_a_checkpoint_from_before_there_were_verdicts_is_gone_on_with_and_a_dama
     path.write_text(json.dumps({key: value for key, value in progress.items() if key != "dead"}))
     assert train(settings, dataset, tmp_path / "run", resume=True)["steps"] == 6
     path.write_text(json.dumps({**progress, "dead": 3}))
-    with pytest.raises(CheckpointError, match="is damaged: dead: Input should be a valid list; train again"):
+    with pytest.raises(CheckpointError, match="is damaged: dead: Input should be a valid array; train again"):
         train(settings, dataset, tmp_path / "run", resume=True)
 
 

@@ -240,7 +240,7 @@ def check_slots(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, pa
     names = {key.rpartition("/")[0] for key in tensors}
     wanted = {f"{name}/{slot}" for name in names for slot in slots}
     if wrong := sorted(wanted ^ set(tensors)):
-        thing = f"lacks {wrong[0]}" if wrong[0] in wanted else f"holds {wrong[0]}, which this optimiser has not"
+        thing = f"lacks {wrong[0]}" if wrong[0] in wanted else f"holds {wrong[0]}, which this optimiser lacks"
         raise CheckpointError(f"{path}: {thing}; it was made for another train.optimizer, or is damaged")
     for key, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):

@@ -12,7 +12,7 @@ from duskmatch.config import load_settings
 from duskmatch.errors import CheckpointError, OutputError
 from duskmatch.experiments.grids.cells import Cell, Scoring, find_result
 from duskmatch.experiments.grids.earlier import check_same_settings
-from duskmatch.experiments.grids.running import _begun, in_words_of_a_grid
+from duskmatch.experiments.grids.running import _is_started, in_words_of_a_grid
 from duskmatch.files import refusal
 from duskmatch.training.checkpoint import RESUME
 from tests.experiments.grids.cells import result
@@ -119,7 +119,7 @@ def test_a_run_whose_settings_are_gone_is_in_words_of_a_grid(cell):
     run = cell.folder / "run"
     (run / "state" / "000000002").mkdir(parents=True)
     with pytest.raises(OutputError) as error:
-        _begun(run, cell.settings)
+        _is_started(run, cell.settings)
     assert str(error.value) == (
         f"{run / 'settings.yaml'} must say what {run} was begun with; it is missing or no file; delete {run}"
     )

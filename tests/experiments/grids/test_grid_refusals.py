@@ -120,7 +120,10 @@ def test_the_people_that_checkpoints_are_chosen_on_are_looked_at_too(tree, tmp_p
             "row Baseline: train.selection must be left out of a grid; got validation; pass --selection validation",
         ),
         (["--seed", "3"], "--seed is not used by a grid of runs; got 3; pass --seeds 3"),
-        (["--selection", "test_best_legacy", "--split", "validation"], "--selection test_best_legacy is a choice on"),
+        (
+            ["--selection", "test_best_legacy", "--split", "validation"],
+            "--selection test_best_legacy chooses on test people",
+        ),
     ],
 )
 @pytest.mark.parametrize("table", ["table1", "table2"])

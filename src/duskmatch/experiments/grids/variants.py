@@ -111,7 +111,9 @@ def read_rows(path: Path) -> list[Row]:
         tree = load_yaml(read_regular(path).decode())
     except SettingsError as error:
         raise SettingsError(f"{path}, {error}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read as rows: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as rows: {' '.join(str(error).split())}") from error
     if not isinstance(tree, Mapping) or not tree:
         raise SettingsError(f"{path}: must hold rows, `name: {{section.key: value}}`; got {type(tree).__name__}")
