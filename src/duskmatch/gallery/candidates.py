@@ -19,7 +19,8 @@ from duskmatch.gallery.products import Kernel, Loops
 from duskmatch.records import Floats
 
 PIECE_ROWS = 1 << 15  # multiplied in one call
-Longs, Doubles = npt.NDArray[np.int64], npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
 Selected = tuple[Longs, Doubles, Doubles]  # rows or their places, lower and upper bounds, each (c,)
 Columns = tuple[Doubles, Floats, Floats]  # scale, norm and residual of rows, each (m,)
 Select = Callable[[npt.NDArray[Any], Columns, float, float, float, int], Selected]

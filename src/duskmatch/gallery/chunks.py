@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int32, Int64
 
-from duskmatch.gallery.facts import Array
+from duskmatch.gallery.facts import Array, Facts
 
 CHUNK_ROWS = 1 << 16
 # Of one row; `row` is the store's number for it, `alive` is False once it is removed.
@@ -34,9 +34,13 @@ class Chunk:
         self._arrays: dict[str, Array] = {name: np.zeros(n_rows, dtype) for name, dtype in COLUMNS.items()}
         self._arrays["codes"] = np.zeros((n_rows, width), np.int8)
 
-    def __getitem__(self, column: str) -> npt.NDArray[np.generic]:
+    def __getitem__(self, column: str) -> Array:
         """The rows in use: (n d) of "codes", (n,) of the others."""
         return self._arrays[column][: self.n]
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(*(self[name] for name in ("modality", "camera", "begin_s", "end_s", "pid")))
 
     @property
     def room(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Float64, Int8, Int64
 
 from duskmatch.records import MODALITIES, Modality
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,17 @@ class Filter:
     between: tuple[float, float] | None = None  # seen at some time from the first to the second, both included
     pids: Collection[int] | None = None
 
-    def of(self, facts: Mapping[str, Array]) -> Bool[np.ndarray, " n"] | None:
+    def of(self, facts: Facts) -> Bool[np.ndarray, " n"] | None:
         """True for the entries let through; None where every filter is None."""
         parts = []
         if self.modality is not None:
-            parts.append(facts["modality"] == MODALITIES.index(self.modality))
+            parts.append(facts.modality == MODALITIES.index(self.modality))
         if self.cameras is not None:
-            parts.append(np.isin(facts["camera"], _listed(self.cameras)))
+            parts.append(np.isin(facts.camera, _listed(self.cameras)))
         if self.between is not None:
-            parts.append(_overlaps(facts["begin_s"], facts["end_s"], *self.between))
+            parts.append(_overlaps(facts.begin_s, facts.end_s, *self.between))
         if self.pids is not None:
-            parts.append(np.isin(facts["pid"], _listed(self.pids)))
+            parts.append(np.isin(facts.pid, _listed(self.pids)))
         return np.logical_and.reduce(parts) if parts else None
 
 

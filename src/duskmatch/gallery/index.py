@@ -90,7 +90,7 @@ class Index:
         wanted = Filter(modality, cameras, between, pids)
         if wanted == Filter():
             return None
-        parts = [wanted.of(chunk) for chunk in self._chunks]
+        parts = [wanted.of(chunk.facts) for chunk in self._chunks]
         return np.concatenate([np.zeros(0, np.bool_), *(part for part in parts if part is not None)])
 
     def search(
