@@ -16,13 +16,12 @@ from jaxtyping import Bool, Float64, Int32, Int64
 from duskmatch.gallery.chunks import Chunk
 from duskmatch.gallery.coding import CodedQueries
 from duskmatch.gallery.products import Kernel, Loops
-from duskmatch.records import Floats
 
 PIECE_ROWS = 1 << 15  # multiplied in one call
 Longs = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 Selected = tuple[Longs, Doubles, Doubles]  # rows or their places, lower and upper bounds, each (c,)
-Columns = tuple[Doubles, Floats, Floats]  # scale, norm and residual of rows, each (m,)
+Columns = tuple[Doubles, npt.NDArray[Any], npt.NDArray[Any]]  # scale, norm and residual of rows, each (m,)
 Select = Callable[[npt.NDArray[Any], Columns, float, float, float, int], Selected]
 
 
