@@ -14,10 +14,10 @@ from duskmatch.gallery import products
 @pytest.fixture(autouse=True)
 def fresh() -> Any:
     """What was found out about this machine is found out again."""
-    compiled = products.compiled
+    known = products.int_mm_pays, products.compiled
     yield
-    products.int_mm_pays.cache_clear()
-    compiled.cache_clear()
+    for function in known:
+        function.cache_clear()
 
 
 @pytest.mark.parametrize("width", (1, 31, 512, 2048))
@@ -55,13 +55,15 @@ def test_slow_products_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not products.int_mm_pays(32)
 
 
-def test_numba_is_taken_for_few_queries_of_a_large_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_kernel_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "int_mm_pays", lambda width: width == 64)
     monkeypatch.setattr(products, "compiled", dict)
-    assert products.choose(1, 1000, 32) is not products.NUMBA
-    monkeypatch.setattr(products, "compiled", lambda: {"multiply": None})
-    assert products.choose(1, 1000, 32) is not products.NUMBA
-    assert products.choose(1, 1 << 20, 32) is products.NUMBA
-    assert products.choose(64, 1 << 20, 32) is not products.NUMBA
+    assert products.choose(1, 1 << 20, 32) is products.FP32
+    monkeypatch.setattr(products, "compiled", lambda: {"multiply_one": None})
+    assert products.choose(1, 1000, 32) is products.FP32
+    assert products.choose(1, 1 << 20, 64) is products.NUMBA
+    assert products.choose(64, 1 << 20, 32) is products.NUMBA
+    assert products.choose(64, 1 << 20, 64) is products.INT_MM
 
 
 def test_numba_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def _by_candidates(
         if candidates.too_many or len(rows) > most:
             streamed.append(i)
             continue
-        left = ~np.isin(rows, excluded[i])
+        left = _without(rows, excluded[i])
         _read_best(queries[i], rows[left], scale * upper[left], read, firsts[i])
     return streamed
 
@@ -102,7 +102,7 @@ def _stream(
         lengths = np.sqrt(np.einsum("md,md->m", vectors, vectors, dtype=np.float64))
         rough = queries.astype(np.float64) @ vectors.astype(np.float64).T  # (q m)
         for i, first in enumerate(firsts):
-            left = np.flatnonzero(~np.isin(some, excluded[i]))
+            left = _without(some, excluded[i])
             near = left[_reaching(rough[i, left], lengths[left], queries[i], first)]
             first.add(some[near], dots(vectors[near], queries[i]), [ids[place] for place in near])
 
@@ -116,6 +116,11 @@ def _reaching(rough: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], 
     ones, zeros = np.ones(len(rough)), np.zeros(len(rough), np.float32)
     length = float(np.linalg.norm(query.astype(np.float64)))
     return select_plain(rough, (ones, lengths, zeros), 2.0**-34 * length, 0.0, first.least, first.k)[0]
+
+
+def _without(rows: Ints, excluded: Ints) -> Ints:
+    """The places of the rows that are not excluded."""
+    return np.flatnonzero(~np.isin(rows, excluded)) if len(excluded) else np.arange(len(rows))
 
 
 def _found(firsts: Sequence[First], top: int) -> Found:
