@@ -78,8 +78,16 @@ def test_numbers_that_are_not_finite_are_refused(entries: Entries, value: float)
 
 def test_other_widths_and_counts_are_refused(entries: Entries) -> None:
     ours = entries.index()
-    with pytest.raises(DataError, match=r"the queries must have width 8, as the gallery; got \(1, 9\)"):
-        ours.search(np.ones((1, 9), np.float32), 1, entries.read)
+    with pytest.raises(
+        DataError, match=r"the queries must be float32 rows of width 8, as the gallery; got float64 \(1, 8\)"
+    ):
+        ours.search(np.ones((1, 8)), 1, entries.read)
+    with pytest.raises(
+        DataError, match=r"the entries must be float32 rows of width 8, as the gallery; got float32 \(1, 9\)"
+    ):
+        ours.add(np.array([200]), np.ones((1, 9), np.float32), plain_facts(1))
+    with pytest.raises(DataError, match="own must be as long as the 1 queries; got 2"):
+        ours.search(entries.vectors[:1], 1, entries.read, own=[set(), set()])
     with pytest.raises(DataError, match="rows and facts must be as many as the 1 vectors"):
         ours.add(np.array([200, 201]), entries.vectors[:1], plain_facts(2))
     with pytest.raises(DataError, match="top must be at least 1; got 0"):
@@ -106,10 +114,10 @@ FACTS = Facts(
         ({"cameras": (1, 2)}, [0, 1, 3]),
         ({"cameras": ()}, []),
         ({"pids": [5]}, [0, 2]),
-        ({"between": (15, 20)}, [0, 1]),  # both ends are included, one time stands for both
-        ({"between": (16, 19)}, []),
-        ({"between": (0, 100)}, [0, 1, 3]),  # an entry without a time is never let through
-        ({"between": (35, 36), "modality": "infrared", "cameras": {1}, "pids": {6, 7}}, [3]),
+        ({"between": (15.0, 20.0)}, [0, 1]),  # both ends are included, one time stands for both
+        ({"between": (16.0, 19.0)}, []),
+        ({"between": (0.0, 100.0)}, [0, 1, 3]),  # an entry without a time is never let through
+        ({"between": (35.0, 36.0), "modality": "infrared", "cameras": {1}, "pids": {6, 7}}, [3]),
     ),
 )
 def test_filters(wanted: dict[str, Any], through: list[int]) -> None:

@@ -27,15 +27,15 @@ WAYS = {
 
 
 @contextmanager
-def set_up(kernel: str, way: str = "candidates", **sizes: int) -> Iterator[None]:
-    """Searches with one kernel and way of reading, in chunks, pieces and blocks of a few rows."""
+def set_up(kernel: str, way: str = "candidates", n_rows: int = 5) -> Iterator[None]:
+    """Searches with one kernel and way of reading, in chunks, pieces and blocks of about n_rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "choose", lambda *_: KERNELS[kernel])
         patch.setattr(products, "WORTH", 0 if kernel == "numba" else 1 << 60)
-        for name, value in {**WAYS[way], "READ_ROWS": 5, "QUERIES": 2}.items():
+        for name, value in {**WAYS[way], "READ_ROWS": n_rows, "QUERIES": 2}.items():
             patch.setattr(search, name, value)
-        patch.setattr(index, "CHUNK_ROWS", 16)
-        patch.setattr(candidates, "PIECE_ROWS", 7)
+        patch.setattr(index, "CHUNK_ROWS", 3 * n_rows + 1)
+        patch.setattr(candidates, "PIECE_ROWS", n_rows + 2)
         yield
 
 
@@ -82,9 +82,9 @@ def test_near_duplicates_are_found_in_their_order(kernel: str) -> None:
     """3,000 within rounding of each other, where the first 200 by codes are not the first 50 of fp32."""
     entries = Entries(random_vectors(4000, 24))
     entries.vectors[500:3500] = entries.vectors[0] + 1e-5 * entries.vectors[500:3500]
-    with set_up(kernel):
+    with set_up(kernel, n_rows=500):
         found = entries.index().search(entries.vectors[:2], 50, entries.read)
-    with set_up(kernel, "either"):
+    with set_up(kernel, "either", n_rows=500):
         again = entries.index().search(entries.vectors[:2], 50, entries.read)
     assert_same(found, entries, entries.vectors[:2], 50, [set(), set()])
     assert found.ids == again.ids
