@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float64, Int32, Int64
 
 from duskmatch.gallery.chunks import Chunk
 from duskmatch.gallery.coding import CodedQueries
-from duskmatch.gallery.products import Kernel, Loops
+from duskmatch.gallery.products import Kernel
+from duskmatch.machine_code import Loops
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ def pieces_of(chunks: Iterable[Chunk], allowed: Bool[np.ndarray, " n"] | None) -
 
 
 def scan(
-    coded: CodedQueries, pieces: Sequence[Piece], kernel: Kernel, loops: Loops, found: Sequence[Candidates]
+    coded: CodedQueries, pieces: Sequence[Piece], kernel: Kernel, loops: Loops | None, found: Sequence[Candidates]
 ) -> None:
     """Adds to each query's candidates those of all pieces."""
     select = partial(select_compiled, loops["select"]) if loops else select_plain
