@@ -100,6 +100,16 @@ def test_few_rows_are_read(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert entries.n_read < 60
 
 
+@pytest.mark.parametrize("value", (0, 3))
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_equal_entries_come_by_id(kernel: str, value: int) -> None:
+    """Zero vectors have bounds of no width: all of them are tied with the last of the first k."""
+    entries = Entries(np.full((40, 5), value, np.float32))
+    with set_up(kernel):
+        found = entries.index().search(np.ones((1, 5), np.float32), 12, entries.read)
+    assert found.ids[0] == sorted(entries.ids)[:12]
+
+
 def test_an_answer_does_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = Entries(random_vectors(300, 16))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
