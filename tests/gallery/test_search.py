@@ -21,7 +21,8 @@ KERNELS = {"numba": products.NUMBA, "int_mm": products.INT_MM, "fp32": products.
 # How rows are read: the candidates of each query, all rows in order, or what a query with many candidates gets.
 WAYS = {
     "candidates": {"FEW": 0, "STREAM_SHARE": 1.0},
-    "streamed": {"FEW": 1 << 30},
+    "candidates in order": {"FEW": 0, "STREAM_SHARE": 0.0},
+    "all in order": {"FEW": 1 << 30},
     "either": {"FEW": 0, "STREAM_SHARE": 0.3, "KEPT": 4},
 }
 
