@@ -1,0 +1,1 @@
+"""The gallery: entries that last, found by exact search."""
