@@ -1,0 +1,1 @@
+"""The gallery: people kept safely, searched exactly and fast."""

@@ -1,0 +1,131 @@
+"""What one snapshot of a gallery's database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from duskmatch.errors import GalleryError
+from duskmatch.gallery.entries import Entry
+from duskmatch.records import Floats, Ints
+
+if TYPE_CHECKING:
+    import apsw
+
+AT_ONCE = 8192  # entries read together
+ENTRY = "row, id, tracklet, source, camera, modality, begin_s, end_s, clock, pid, note, added_s, n_thumbnails"
+
+
+class State(NamedTuple):
+    """The change sequence: it differs between two snapshots where an entry was added or deleted between them."""
+
+    last_row: int
+    last_deletion: int
+
+
+class Facts(NamedTuple):
+    """What all entries of a gallery share. model: None until the first are added, "" where it is not named."""
+
+    width: int
+    normalisation: str
+    model: str | None
+    created_s: float
+    erasure_pending: bool
+
+
+class Stored(NamedTuple):
+    """An entry, its row, the bytes of its vector and the checksum it was stored with."""
+
+    row: int
+    entry: Entry
+    vector: bytes
+    checksum: bytes
+
+
+class Snapshot:
+    """Reads within one transaction: what others write meanwhile is not seen."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self.db = db
+        self.facts = read_facts(db)
+
+    def state(self) -> State:
+        counts = dict(self.db.execute("SELECT name, seq FROM sqlite_sequence"))
+        return State(counts.get("entries", 0), counts.get("deletions", 0))
+
+    def __len__(self) -> int:
+        return int(self.db.execute("SELECT count(*) FROM entries").get)
+
+    def ids(self) -> list[str]:
+        """Every id, in the order they were added."""
+        return [id for (id,) in self.db.execute("SELECT id FROM entries ORDER BY row")]
+
+    def rows(self, where: str = "", values: Sequence[Any] = ()) -> list[int]:
+        """The rows that a condition of this package's own holds for, ascending."""
+        return [row for (row,) in self.db.execute(f"SELECT row FROM entries {where} ORDER BY row", tuple(values))]
+
+    def rows_of(self, ids: Iterable[str]) -> list[int]:
+        """The row of each id, in their order; GalleryError where one is not there."""
+        ids = list(ids)
+        found = [self.db.execute("SELECT row FROM entries WHERE id = ?", (id,)).get for id in ids]
+        missing = [id for id, row in zip(ids, found, strict=True) if row is None]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise GalleryError(f"no entry has the id {missing[0]!r}{more}; list the ids with `duskmatch gallery list`")
+        return found
+
+    def entries(self, rows: Iterable[int]) -> list[Entry]:
+        """The entries of these rows, their pictures too, in their order."""
+        model = self.facts.model or ""
+        found = (self.db.execute(f"SELECT {ENTRY} FROM entries WHERE row = ?", (row,)).fetchone() for row in rows)
+        return [_entry(cells, self.thumbnails(cells[0]) if cells[12] else (), model) for cells in found]
+
+    def thumbnails(self, row: int) -> tuple[bytes, ...]:
+        cells = self.db.execute("SELECT picture FROM thumbnails WHERE row = ? ORDER BY place", (row,))
+        return tuple(picture for (picture,) in cells)
+
+    def vectors(self, rows: Ints) -> tuple[Floats, list[str]]:
+        """The vectors (m d) of rows that are there, and their ids, in their order."""
+        query = "SELECT vector, id FROM vectors JOIN entries USING (row) WHERE row = ?"
+        found = [self.db.execute(query, (row,)).fetchone() for row in rows.tolist()]
+        data = b"".join(vector for vector, _ in found)
+        return np.frombuffer(data, "<f4").reshape(len(found), self.facts.width), [id for _, id in found]
+
+    def after(self, row: int) -> Iterator[list[tuple[Any, ...]]]:
+        """(row, vector, modality, camera, begin_s, end_s, clock, pid) of the entries above `row`, some at a time."""
+        cursor = self.db.execute(
+            "SELECT row, vector, modality, camera, begin_s, end_s, clock, pid FROM entries JOIN vectors USING (row) "
+            "WHERE row > ? ORDER BY row",
+            (row,),
+        )
+        while some := list(islice(cursor, AT_ONCE)):
+            yield some
+
+    def deleted_after(self, sequence: int) -> list[int]:
+        """The rows that were deleted after this place in the change sequence."""
+        return [row for (row,) in self.db.execute("SELECT row FROM deletions WHERE sequence > ?", (sequence,))]
+
+    def stored(self) -> Iterator[Stored]:
+        """Every entry with its vector's bytes and its checksum, by row; DataError where a value breaks a rule."""
+        query = f"SELECT {ENTRY}, checksum, vector FROM entries JOIN vectors USING (row) ORDER BY row"
+        for cells in self.db.execute(query):
+            pictures = self.thumbnails(cells[0]) if cells[12] else ()
+            yield Stored(cells[0], _entry(cells, pictures, self.facts.model or ""), cells[14], cells[13])
+
+
+def read_facts(db: apsw.Connection) -> Facts:
+    """What all entries share; GalleryError where the row that says it is missing."""
+    cells = db.execute("SELECT width, normalisation, model, created_s, erasure_pending FROM gallery").fetchone()
+    if cells is None:
+        raise GalleryError("the gallery's database does not say its width; restore a backup")
+    return Facts(*cells[:4], bool(cells[4]))
+
+
+def _entry(cells: Sequence[Any], thumbnails: tuple[bytes, ...], model: str) -> Entry:
+    id, tracklet, source, camera, modality, begin_s, end_s, clock, pid, note, added_s = cells[1:12]
+    return Entry(
+        id, camera, modality, tracklet, source, begin_s, end_s, clock, pid, note, thumbnails, model, added_s
+    )  # fmt: skip
