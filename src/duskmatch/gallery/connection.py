@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duskmatch.errors import GalleryError
 from duskmatch.files import refusal
@@ -58,6 +58,14 @@ def connect(path: Path) -> apsw.Connection:
     for name, value in SETTINGS:
         db.execute(f"PRAGMA {name} = {value}")
     return db
+
+
+def one(db: apsw.Connection, query: str, *values: apsw.SQLiteValue) -> tuple[Any, ...]:
+    """The only row of a query; GalleryError where there is none."""
+    row = db.execute(query, values).fetchone()
+    if row is None:
+        raise GalleryError(f"the gallery's database lacks a row ({query.split(' WHERE')[0]}); restore a backup")
+    return row
 
 
 def new_file(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError, ErasurePending, GalleryError
-from duskmatch.gallery.connection import BUSY_MS
+from duskmatch.gallery.connection import BUSY_MS, one
 
 if TYPE_CHECKING:
     import apsw
@@ -62,7 +62,7 @@ def cut_log(db: apsw.Connection) -> bool:
     """Whether the log was copied into the database, synced and cut to nothing."""
     db.set_busy_timeout(0)
     try:
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        busy, _, _ = one(db, "PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         db.set_busy_timeout(BUSY_MS)
     return not busy

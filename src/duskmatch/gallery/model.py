@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from duskmatch.errors import GalleryError
 from duskmatch.gallery.reading import Facts
@@ -64,7 +65,7 @@ def unit(vectors: Floats) -> Floats:
     lengths = _lengths(vectors)
     if len(zero := np.flatnonzero(lengths == 0)):
         raise GalleryError(f"a zero vector has no direction; row {zero[0]} is one; leave it out")
-    return (vectors / lengths[:, None]).astype(np.float32)
+    return np.asarray(vectors / lengths[:, None], np.float32)
 
 
 def _check_unit(vectors: Floats, role: str) -> None:
@@ -77,5 +78,5 @@ def _check_unit(vectors: Floats, role: str) -> None:
         )
 
 
-def _lengths(vectors: Floats) -> np.ndarray:
-    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+def _lengths(vectors: Floats) -> npt.NDArray[np.float64]:
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from duskmatch.errors import GalleryError
+from duskmatch.gallery.connection import one
 from duskmatch.gallery.entries import Entry
 from duskmatch.records import Floats, Ints
 
 if TYPE_CHECKING:
     import apsw
 
+# row, vector, modality, camera, begin_s, end_s, clock, pid
+AddedRow = tuple[int, bytes, str, int, float | None, float | None, str, int]
 AT_ONCE = 8192  # entries read together
 ENTRY = "row, id, tracklet, source, camera, modality, begin_s, end_s, clock, pid, note, added_s, n_thumbnails"
 
@@ -80,7 +83,7 @@ class Snapshot:
     def entries(self, rows: Iterable[int]) -> list[Entry]:
         """The entries of these rows, their pictures too, in their order."""
         model = self.facts.model or ""
-        found = (self.db.execute(f"SELECT {ENTRY} FROM entries WHERE row = ?", (row,)).fetchone() for row in rows)
+        found = (one(self.db, f"SELECT {ENTRY} FROM entries WHERE row = ?", row) for row in rows)
         return [_entry(cells, self.thumbnails(cells[0]) if cells[12] else (), model) for cells in found]
 
     def thumbnails(self, row: int) -> tuple[bytes, ...]:
@@ -90,12 +93,12 @@ class Snapshot:
     def vectors(self, rows: Ints) -> tuple[Floats, list[str]]:
         """The vectors (m d) of rows that are there, and their ids, in their order."""
         query = "SELECT vector, id FROM vectors JOIN entries USING (row) WHERE row = ?"
-        found = [self.db.execute(query, (row,)).fetchone() for row in rows.tolist()]
+        found = [one(self.db, query, row) for row in rows.tolist()]
         data = b"".join(vector for vector, _ in found)
         return np.frombuffer(data, "<f4").reshape(len(found), self.facts.width), [id for _, id in found]
 
-    def after(self, row: int) -> Iterator[list[tuple[Any, ...]]]:
-        """(row, vector, modality, camera, begin_s, end_s, clock, pid) of the entries above `row`, some at a time."""
+    def after(self, row: int) -> Iterator[list[AddedRow]]:
+        """What an index holds of the entries above `row`, some at a time."""
         cursor = self.db.execute(
             "SELECT row, vector, modality, camera, begin_s, end_s, clock, pid FROM entries JOIN vectors USING (row) "
             "WHERE row > ? ORDER BY row",
@@ -117,11 +120,10 @@ class Snapshot:
 
 
 def read_facts(db: apsw.Connection) -> Facts:
-    """What all entries share; GalleryError where the row that says it is missing."""
-    cells = db.execute("SELECT width, normalisation, model, created_s, erasure_pending FROM gallery").fetchone()
-    if cells is None:
-        raise GalleryError("the gallery's database does not say its width; restore a backup")
-    return Facts(*cells[:4], bool(cells[4]))
+    """What all entries share."""
+    query = "SELECT width, normalisation, model, created_s, erasure_pending FROM gallery"
+    width, normalisation, model, created_s, erasure_pending = one(db, query)
+    return Facts(width, normalisation, model, created_s, bool(erasure_pending))
 
 
 def _entry(cells: Sequence[Any], thumbnails: tuple[bytes, ...], model: str) -> Entry:

@@ -1,0 +1,184 @@
+"""The gallery as users see it: what lasts is in its store, what is searched is in its index."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.errors import DuskmatchError
+from duskmatch.gallery.adding import Circumstances, batch_of
+from duskmatch.gallery.asking import Question
+from duskmatch.gallery.current import AnyIndex, CurrentIndex
+from duskmatch.gallery.entries import Clock, Entry
+from duskmatch.gallery.model import check_comparable
+from duskmatch.gallery.own import without_own
+from duskmatch.gallery.reading import Facts, Snapshot
+from duskmatch.gallery.store import GalleryStore, SqliteStore, create
+from duskmatch.gallery.watch import Watch
+from duskmatch.gallery.writing import OnDuplicate
+from duskmatch.records import Embeddings, Modality
+
+if TYPE_CHECKING:
+    from duskmatch.gallery.search import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """For each query its nearest entries, best first: ids (q k) of text, similarity (q k); "" and NaN at the end."""
+
+    ids: npt.NDArray[np.object_]
+    similarity: npt.NDArray[np.float64]
+
+
+class Gallery:
+    """People in a folder on this machine, searched exactly; a context manager.
+
+    Threads may share one, any number of processes may open the same folder. What another process adds or deletes is in
+    the next search. Every method raises GalleryError or OutputError where the gallery or its disk refuses.
+    """
+
+    def __init__(self, store: GalleryStore) -> None:
+        self._store = store
+        self._current = CurrentIndex(_index)
+        self._watch: Watch | None = None
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, *, width: int, model: str | None = None, normalisation: str = "unit"
+    ) -> Gallery:
+        """A new gallery for vectors of `width` numbers, of the model of the first that are added unless one is named.
+
+        normalisation: "unit" takes vectors of length 1 alone, "none" any; then similarity is the dot product.
+        """
+        create(Path(folder), width, model=model, normalisation=normalisation)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Gallery:
+        """A gallery that is there; erasure that was pending is finished."""
+        return cls(SqliteStore(Path(folder)))
+
+    def add(
+        self,
+        embeddings: Embeddings,
+        *,
+        namespace: str = "",
+        origin: str | Sequence[str] = "",
+        clock: Clock = "unix",
+        notes: Sequence[str] = (),
+        thumbnails: Sequence[Sequence[bytes]] = (),
+        on_duplicate: OnDuplicate = "refuse",
+    ) -> list[str]:
+        """The id of each row, which is on the disk when this returns; a killed call adds all rows or none.
+
+        The id is `namespace`/its name in `sources`, else its origin, else new. An id that is there with the same
+        content is skipped; with other content it is refused, or `on_duplicate` "skip" or "replace".
+        """
+        model = check_comparable(embeddings, self.facts, "entries")
+        given = Circumstances(namespace, origin, clock, notes, thumbnails)
+        return self._store.add(batch_of(embeddings, given, model), on_duplicate)
+
+    def search(
+        self,
+        queries: Embeddings,
+        *,
+        top: int = 50,
+        modality: Modality | None = None,
+        cameras: Collection[int] | None = None,
+        between: tuple[float, float] | None = None,
+        pids: Collection[int] | None = None,
+        origin: str = "",
+    ) -> Hits:
+        """The `top` most similar entries of each query, exactly; entries of the query's own tracklet are left out.
+
+        between: seen at some time from the first to the second, Unix seconds; entries without such times are left out.
+        origin: where the queries' tracklets lie, as it was given to `add`.
+        """
+        wanted = Question(top, modality, cameras, between, pids)
+        with self._store.snapshot() as snapshot:
+            check_comparable(queries, snapshot.facts, "queries")
+            index = self._up_to_date(snapshot)
+            allowed = wanted.allowed(index)
+
+            def look(k: int, own: Sequence[set[int]]) -> Found:
+                return index.search(queries.vectors, k, snapshot.vectors, allowed=allowed, own=own)
+
+            found = without_own(look, queries, origin, snapshot, top)
+        ids = np.empty((len(queries), top), object)
+        for i, line in enumerate(found.ids):
+            ids[i] = line
+        return Hits(ids, found.similarity)
+
+    def ids(self) -> list[str]:
+        """Every id, in the order they were added."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.ids()
+
+    def entries(self, ids: Iterable[str] | None = None) -> list[Entry]:
+        """The entries with these ids, in their order, or all; GalleryError where one is not there."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.entries(snapshot.rows() if ids is None else snapshot.rows_of(ids))
+
+    def delete(self, ids: Iterable[str] = (), *, pid: int | None = None) -> int:
+        """How many entries were deleted: those with these ids, and those of a person.
+
+        When it returns no search finds them and no file of the gallery holds their bytes. Raises ErasurePending where
+        they are deleted but a reader keeps the bytes for now, GalleryError, with nothing deleted, for unknown ids.
+        """
+        chosen = [ids] if isinstance(ids, str) else list(ids)
+
+        def rows(snapshot: Snapshot) -> list[int]:
+            of_pid = [] if pid is None else snapshot.rows("WHERE pid = ?", (pid,))
+            return sorted({*snapshot.rows_of(chosen), *of_pid})
+
+        return self._store.delete(rows)
+
+    @property
+    def facts(self) -> Facts:
+        """Width, normalisation, model and what else all entries share."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.facts
+
+    def __len__(self) -> int:
+        with self._store.snapshot() as snapshot:
+            return len(snapshot)
+
+    def catch_up(self) -> None:
+        """Forgets what other processes have deleted, and finishes erasure that is pending where nobody prevents it."""
+        with self._store.snapshot() as snapshot:
+            self._current.at(snapshot)
+        if snapshot.facts.erasure_pending:
+            with suppress(DuskmatchError):
+                self._store.erase(0, lock_wait_s=0)
+
+    def close(self) -> None:
+        if self._watch:
+            self._watch.stop()
+        self._store.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _up_to_date(self, snapshot: Snapshot) -> AnyIndex:
+        index = self._current.at(snapshot)
+        self._watch = self._watch or Watch(self)
+        return index
+
+
+def _index(width: int) -> AnyIndex:
+    """The fast index; torch, which it needs, is loaded at the first search."""
+    from duskmatch.gallery.index import Index
+
+    return Index(width)
