@@ -1,0 +1,75 @@
+"""Rows of a gallery in memory, in chunks of a fixed number: growing copies nothing, and no copy doubles the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Bool, Int32, Int64
+
+from duskmatch.gallery.facts import Array
+
+CHUNK_ROWS = 1 << 16
+# Of one row; `row` is the store's number for it, `alive` is False once it is removed.
+COLUMNS: dict[str, npt.DTypeLike] = {
+    "row": np.int64,
+    "alive": np.bool_,
+    "scale": np.float64,
+    "norm": np.float32,
+    "residual": np.float32,
+    "modality": np.int8,
+    "camera": np.int64,
+    "begin_s": np.float64,
+    "end_s": np.float64,
+    "pid": np.int64,
+}
+
+
+class Chunk:
+    """Room for CHUNK_ROWS rows, of which the first n are in use; memory that was never written to costs nothing."""
+
+    def __init__(self, width: int, n_rows: int = CHUNK_ROWS) -> None:
+        self.n = 0
+        self._arrays: dict[str, Array] = {name: np.zeros(n_rows, dtype) for name, dtype in COLUMNS.items()}
+        self._arrays["codes"] = np.zeros((n_rows, width), np.int8)
+
+    def __getitem__(self, column: str) -> npt.NDArray[np.generic]:
+        """The rows in use: (n d) of "codes", (n,) of the others."""
+        return self._arrays[column][: self.n]
+
+    @property
+    def room(self) -> int:
+        return len(self._arrays["row"]) - self.n
+
+    def append(self, columns: Mapping[str, Array]) -> int:
+        """How many of the rows there was room for."""
+        taken = min(self.room, len(columns["row"]))
+        for name, values in columns.items():
+            self._arrays[name][self.n : self.n + taken] = values[:taken]
+        self.n += taken
+        return taken
+
+    def erase(self, rows: Int64[np.ndarray, " m"]) -> int:
+        """How many of these rows were held; all that is known of them is now 0, but for their numbers."""
+        places = np.searchsorted(self["row"], rows)
+        held = places < self.n
+        slots = places[held]
+        slots = slots[(self["row"][slots] == rows[held]) & self["alive"][slots]]
+        for name, values in self._arrays.items():
+            if name != "row":
+                values[slots] = 0
+        return len(slots)
+
+    def living(self) -> dict[str, Array]:
+        """A copy of the rows that were not removed."""
+        return {name: self[name][self["alive"]] for name in self._arrays}
+
+    def wipe(self) -> None:
+        for values in self._arrays.values():
+            values[: self.n] = 0
+
+    def slots(self, allowed: Bool[np.ndarray, " n"] | None) -> Int32[np.ndarray, " m"]:
+        """Where the rows are that were not removed and that a filter allows."""
+        alive = self["alive"]
+        return np.flatnonzero(alive if allowed is None else alive & allowed).astype(np.int32)

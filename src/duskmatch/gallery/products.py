@@ -1,0 +1,166 @@
+"""Three ways to multiply coded queries with coded rows, and which one a search takes.
+
+| kernel | products | taken for |
+|---|---|---|
+| numba | int16 x int8, int32 sums, one pass over memory | fewer than MANY queries of a large gallery |
+| int_mm | int8 x int8, int32 sums, `torch._int_mm` | many, where it is right and faster than fp32 |
+| fp32 | whole numbers in fp32, a rounding error in the bound | the rest |
+
+The answers of a search do not depend on the kernel (`coding`). oneDNN may add pairs of products in 16 bits that
+saturate where the CPU has no VNNI, and torch multiplies in plain loops where oneDNN has no int8: `int_mm` is tried
+before it is used. DUSKMATCH_COMPILED=off switches numba off.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from duskmatch.evaluation.compiled import switched_off
+from duskmatch.gallery import kernels
+from duskmatch.gallery.coding import ROW_LEVELS, query_levels
+
+log = logging.getLogger("duskmatch")
+
+MANY = 4  # queries from which a matrix product is faster than a pass of the compiled loop
+WORTH = 1 << 22  # codes from which compiled loops are worth the half second that importing numba takes
+BLOCK_ROWS = 2048  # of a matrix product: the rows that are copied for it stay in the cache
+Codes = npt.NDArray[np.int8]  # (n d)
+Slots = npt.NDArray[np.int32]  # (m,)
+QueryCodes = npt.NDArray[np.int16]  # (q d)
+Products = npt.NDArray[Any]  # (q m) int32, or whole numbers in float32
+
+
+Loops = dict[str, Callable[..., Any]] | None  # of `kernels`, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A way to multiply: the products of queries (q d) with the rows in `slots` (m,), within rounding |b| |c|."""
+
+    name: str
+    multiply: Callable[[Codes, Slots, QueryCodes], Products]
+    levels: Callable[[int], int]  # of the queries' codes, by width
+    rounding: Callable[[int], float]  # rho, by width
+    threads: bool  # True: one thread a call, so pieces of a gallery run side by side
+
+
+def choose(n_queries: int, n_rows: int, width: int) -> Kernel:
+    """The fastest kernel that is here."""
+    if n_queries < MANY and loops_for(n_rows, width):
+        return NUMBA
+    return INT_MM if int_mm_pays(width) else FP32
+
+
+def loops_for(n_rows: int, width: int) -> Loops:
+    """The compiled loops where they pay for so many rows."""
+    return compiled() if n_rows * width >= WORTH else None
+
+
+@cache
+def compiled() -> Loops:
+    """The loops as machine code, or None where numba is off, missing or broken."""
+    if switched_off():
+        return None
+    try:
+        import numba
+    except Exception as error:  # one that does not fit this NumPy raises what it likes
+        log.debug("numba is not used in searches: %s", error)
+        return None
+    if getattr(numba.config, "DISABLE_JIT", False):
+        return None
+    for keep in (True, False):  # no folder to keep it in, or a full disk: then without keeping
+        try:
+            jit = numba.njit(nogil=True, cache=keep, fastmath={"nnan"})
+            return _tried({f.__name__: jit(f) for f in (kernels.multiply, kernels.select)})
+        except Exception as error:
+            log.debug("numba is not used in searches with cache=%s: %s", keep, error)
+    return None
+
+
+def _tried(loops: dict[str, Callable[..., Any]]) -> Loops:
+    """The same, called once: whatever stops the compiler or the folder it keeps code in shows now."""
+    slots, products, one = np.zeros(1, np.int32), np.zeros((1, 1), np.int32), np.zeros(1)
+    loops["multiply"](np.zeros((1, 1), np.int8), slots, np.zeros((1, 1), np.int16), products)
+    singles, bounds = np.zeros((2, 1), np.float32), np.zeros((3, 1))
+    loops["select"](products[0], one, *singles, 0.0, 0.0, 0.0, *bounds[:1], np.zeros(1, np.int64), *bounds[1:])
+    return loops
+
+
+def multiply_compiled(codes: Codes, slots: Slots, queries: QueryCodes) -> Products:
+    out = np.empty((len(queries), len(slots)), np.int32)
+    (compiled() or {})["multiply"](codes, slots, queries, out)
+    return out
+
+
+def multiply_bytes(codes: Codes, slots: Slots, queries: QueryCodes) -> Products:
+    out = np.empty((len(queries), len(slots)), np.int32)
+    left = torch.from_numpy(queries.astype(np.int8))
+    for start in range(0, len(slots), BLOCK_ROWS):
+        block = slots[start : start + BLOCK_ROWS]
+        out[:, start : start + len(block)] = torch._int_mm(left, torch.from_numpy(codes[block]).T).numpy()
+    return out
+
+
+def multiply_fp32(codes: Codes, slots: Slots, queries: QueryCodes) -> Products:
+    out = np.empty((len(queries), len(slots)), np.float32)
+    right = queries.astype(np.float32).T
+    for start in range(0, len(slots), BLOCK_ROWS):
+        block = slots[start : start + BLOCK_ROWS]
+        out[:, start : start + len(block)] = (codes[block].astype(np.float32) @ right).T  # (block q)
+    return out
+
+
+def gamma(width: int) -> float:
+    """The relative error of an fp32 sum of so many products: gamma_d in `coding`."""
+    return width * 2.0**-24 / (1 - width * 2.0**-24)
+
+
+@cache
+def int_mm_pays(width: int) -> bool:
+    """Whether `torch._int_mm` is right for the largest codes of this width, and faster than fp32."""
+    try:
+        return int_mm_is_right(width) and _seconds(multiply_bytes, width) < _seconds(multiply_fp32, width)
+    except (RuntimeError, AttributeError) as error:
+        log.debug("torch._int_mm is not used in searches: %s", error)
+        return False
+
+
+def int_mm_is_right(width: int) -> bool:
+    """The self-test: rows and queries of +-127 in each combination of signs by turns."""
+    signs = [np.resize(pair, width) for pair in itertools.product((-ROW_LEVELS, ROW_LEVELS), repeat=2)]
+    codes = np.array(signs, np.int8)
+    exact = codes.astype(np.int64) @ codes.T.astype(np.int64)
+    found = multiply_bytes(
+        np.tile(codes, (8, 1)), np.arange(32, dtype=np.int32), np.tile(codes.astype(np.int16), (4, 1))
+    )
+    return np.array_equal(found, np.tile(exact, (4, 8)))
+
+
+def _seconds(multiply: Callable[[Codes, Slots, QueryCodes], Products], width: int) -> float:
+    """The shortest of three small products."""
+    codes, slots, queries = (
+        np.ones((256, width), np.int8),
+        np.arange(256, dtype=np.int32),
+        np.ones((16, width), np.int16),
+    )
+    seconds = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        multiply(codes, slots, queries)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
+
+
+NUMBA = Kernel("numba", multiply_compiled, query_levels, lambda width: 0.0, threads=True)
+INT_MM = Kernel("int_mm", multiply_bytes, lambda width: ROW_LEVELS, lambda width: 0.0, threads=False)
+FP32 = Kernel("fp32", multiply_fp32, query_levels, gamma, threads=False)
