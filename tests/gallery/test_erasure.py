@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import ErasurePending
-from duskmatch.gallery.store import SqliteStore, create
+from duskmatch.gallery.making import create
+from duskmatch.gallery.store import SqliteStore
 from tests.gallery.making import WIDTH, all_bytes, batch, names
 
 

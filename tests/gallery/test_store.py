@@ -12,8 +12,9 @@ import pytest
 
 from duskmatch.errors import DuskmatchError, GalleryError, OutputError
 from duskmatch.gallery import place
+from duskmatch.gallery.making import create
 from duskmatch.gallery.reading import Snapshot, State
-from duskmatch.gallery.store import SqliteStore, create
+from duskmatch.gallery.store import SqliteStore
 from duskmatch.gallery.writing import Batch
 from tests.gallery.making import WIDTH, batch, entry, names, unit
 

@@ -1,7 +1,8 @@
 """The gallery: people kept safely, searched exactly and fast.
 
-Reading order: entries, schema, place, connection, reading, writing, erasure, store; model, adding, current, asking,
-own, watch, gallery.
+Reading order: entries, schema, place, connection, reading, erasure, writing, making, store (what lasts); facts, coding,
+chunks, kernels, products, candidates, exact, search, index (what is searched); model, adding, current, asking, own,
+watch; verify, copies, retention, person, reembed, stats; gallery.
 """
 
 from duskmatch.gallery.entries import Entry

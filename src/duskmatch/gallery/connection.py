@@ -65,7 +65,7 @@ def one(db: apsw.Connection, query: str, *values: apsw.SQLiteValue) -> tuple[Any
     row = db.execute(query, values).fetchone()
     if row is None:
         raise GalleryError(f"the gallery's database lacks a row ({query.split(' WHERE')[0]}); restore a backup")
-    return row
+    return tuple(row)
 
 
 def new_file(path: Path) -> None:
@@ -93,6 +93,13 @@ def refusing(folder: Path) -> Iterator[None]:
         raise _disk_error(folder, error) from error
     except apsw.Error as error:
         raise GalleryError(f"{folder}: the database refuses: {error}; run `duskmatch gallery verify`") from error
+
+
+def damaged() -> tuple[type[Exception], ...]:
+    """SQLite's errors about a file whose bytes are not what was written."""
+    import apsw
+
+    return apsw.CorruptError, apsw.NotADBError
 
 
 def damage(folder: Path, error: Exception) -> str:

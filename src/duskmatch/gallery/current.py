@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.gallery.facts import Facts
-from duskmatch.gallery.reading import AddedRow, Snapshot, State
+from duskmatch.gallery.reading import AddedRow, Snapshot, State, as_array
 from duskmatch.records import MODALITIES, Floats, Ints, Modality
 
 if TYPE_CHECKING:
@@ -80,9 +80,8 @@ def arrays(some: Sequence[AddedRow], width: int) -> tuple[Ints, Floats, Facts]:
     """Rows, vectors and facts as arrays; times that no filter may compare are NaN."""
     columns: list[tuple[Any, ...]] = list(zip(*some, strict=True))
     row, vector, modality, camera, begin_s, end_s, clock, pid = columns
-    vectors = np.frombuffer(b"".join(vector), "<f4").reshape(len(row), width)
     video = np.array([word != "unix" for word in clock])
     times = [np.where(video, np.nan, np.array(column, np.float64)) for column in (begin_s, end_s)]  # None is NaN
     seen_by = np.array([MODALITIES.index(word) for word in modality], np.int8)
     facts = Facts(seen_by, np.array(camera, np.int64), *times, np.array(pid, np.int64))
-    return np.array(row, np.int64), vectors, facts
+    return np.array(row, np.int64), as_array(vector, width), facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,20 +13,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from duskmatch.errors import DuskmatchError
+from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.gallery.adding import Circumstances, batch_of
 from duskmatch.gallery.asking import Question
+from duskmatch.gallery.copies import backup, copy, restore
 from duskmatch.gallery.current import AnyIndex, CurrentIndex
 from duskmatch.gallery.entries import Clock, Entry
+from duskmatch.gallery.making import GalleryStore, create
 from duskmatch.gallery.model import check_comparable
 from duskmatch.gallery.own import without_own
+from duskmatch.gallery.person import export_person
 from duskmatch.gallery.reading import Facts, Snapshot
-from duskmatch.gallery.store import GalleryStore, SqliteStore, create
+from duskmatch.gallery.retention import seen_before
+from duskmatch.gallery.stats import Stats, stats
+from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.verify import Verdict, verify
 from duskmatch.gallery.watch import Watch
 from duskmatch.gallery.writing import OnDuplicate
 from duskmatch.records import Embeddings, Modality
 
 if TYPE_CHECKING:
+    from duskmatch.embedding import Embedder
+    from duskmatch.gallery.reembed import Reembedded
     from duskmatch.gallery.search import Found
 
 
@@ -139,6 +148,54 @@ class Gallery:
             return sorted({*snapshot.rows_of(chosen), *of_pid})
 
         return self._store.delete(rows)
+
+    def expire(self, older_than_s: float) -> int:
+        """How many entries were deleted: of those last seen longer ago, or, without a time of day, added longer ago."""
+        if not older_than_s >= 0:
+            raise GalleryError(f"older_than_s must be 0 seconds or more; got {older_than_s!r}")
+        before_s = time.time() - older_than_s
+        return self._store.delete(lambda snapshot: seen_before(snapshot, before_s))
+
+    def verify(self) -> Verdict:
+        """Whether everything is as it was stored: `.whole`, `.problems` in words, `.n_entries`."""
+        with self._store.long_snapshot() as snapshot:
+            return verify(snapshot)
+
+    def backup(self, file: str | Path, *, overwrite: bool = False) -> None:
+        """Writes one moment of the gallery into one file; see `copies.backup`."""
+        backup(self.folder, Path(file), overwrite=overwrite)
+
+    def copy(self, target: str | Path) -> Gallery:
+        """Another gallery of the same entries, opened; what was deleted from this one is not in it."""
+        copy(self.folder, Path(target))
+        return Gallery.open(target)
+
+    @classmethod
+    def restore(cls, folder: str | Path, file: str | Path) -> Gallery:
+        """A new gallery out of a backup, every entry verified, opened."""
+        restore(Path(folder), Path(file))
+        return cls.open(folder)
+
+    def export_person(self, pid: int, out: str | Path) -> int:
+        """Writes everything held of one person into a new folder, and says of how many entries."""
+        with self._store.long_snapshot() as snapshot:
+            return export_person(snapshot, pid, Path(out))
+
+    def reembed(self, target: str | Path, embedder: Embedder) -> Reembedded:
+        """A new gallery of another model's vectors, made from the pictures that are still there."""
+        from duskmatch.gallery.reembed import reembed  # with torch
+
+        with self._store.long_snapshot() as snapshot:
+            return reembed(snapshot, Path(target), embedder)
+
+    def stats(self) -> Stats:
+        """How many entries there are of each kind, when they were seen and what they take on the disk."""
+        with self._store.long_snapshot() as snapshot:
+            return stats(snapshot, self.folder)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._store.name)
 
     @property
     def facts(self) -> Facts:

@@ -60,7 +60,7 @@ class Snapshot:
         return State(counts.get("entries", 0), counts.get("deletions", 0))
 
     def __len__(self) -> int:
-        return int(self.db.execute("SELECT count(*) FROM entries").get)
+        return self.number("SELECT count(*) FROM entries")
 
     def ids(self) -> list[str]:
         """Every id, in the order they were added."""
@@ -94,8 +94,7 @@ class Snapshot:
         """The vectors (m d) of rows that are there, and their ids, in their order."""
         query = "SELECT vector, id FROM vectors JOIN entries USING (row) WHERE row = ?"
         found = [one(self.db, query, row) for row in rows.tolist()]
-        data = b"".join(vector for vector, _ in found)
-        return np.frombuffer(data, "<f4").reshape(len(found), self.facts.width), [id for _, id in found]
+        return as_array([vector for vector, _ in found], self.facts.width), [id for _, id in found]
 
     def after(self, row: int) -> Iterator[list[AddedRow]]:
         """What an index holds of the entries above `row`, some at a time."""
@@ -111,12 +110,24 @@ class Snapshot:
         """The rows that were deleted after this place in the change sequence."""
         return [row for (row,) in self.db.execute("SELECT row FROM deletions WHERE sequence > ?", (sequence,))]
 
-    def stored(self) -> Iterator[Stored]:
-        """Every entry with its vector's bytes and its checksum, by row; DataError where a value breaks a rule."""
-        query = f"SELECT {ENTRY}, checksum, vector FROM entries JOIN vectors USING (row) ORDER BY row"
-        for cells in self.db.execute(query):
-            pictures = self.thumbnails(cells[0]) if cells[12] else ()
-            yield Stored(cells[0], _entry(cells, pictures, self.facts.model or ""), cells[14], cells[13])
+    def stored(self, row: int) -> Stored:
+        """An entry as it lies there; DataError where a value breaks its rule."""
+        query = f"SELECT {ENTRY}, checksum, vector FROM entries LEFT JOIN vectors USING (row) WHERE row = ?"
+        cells = one(self.db, query, row)
+        entry = _entry(cells, self.thumbnails(row), self.facts.model or "")
+        return Stored(row, entry, cells[14] or b"", cells[13])
+
+    def number(self, query: str) -> int:
+        """The only number that a query of this package's own answers."""
+        return int(one(self.db, query)[0])
+
+
+def as_array(vectors: Sequence[bytes], width: int) -> Floats:
+    """Stored vectors (m d); GalleryError where one has another width than the gallery's."""
+    data = b"".join(vectors)
+    if len(data) != 4 * width * len(vectors):
+        raise GalleryError("the gallery is damaged: a vector has another width; run `duskmatch gallery verify`")
+    return np.frombuffer(data, "<f4").reshape(len(vectors), width)
 
 
 def read_facts(db: apsw.Connection) -> Facts:

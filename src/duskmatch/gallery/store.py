@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.gallery import erasure, schema
-from duskmatch.gallery.connection import connect, new_file, refusing
-from duskmatch.gallery.place import DATABASE, LOCK_WAIT_S, check_local, locked, staged, sweep
+from duskmatch.gallery.connection import connect, refusing
+from duskmatch.gallery.place import DATABASE, LOCK_WAIT_S, check_local, locked, sweep
 from duskmatch.gallery.reading import Snapshot
 from duskmatch.gallery.writing import Batch, OnDuplicate, delete_rows, insert
 
 if TYPE_CHECKING:
     import apsw
-
-LARGEST_WIDTH = 65536
-NORMALISATIONS = ("unit", "none")  # unit: every vector has length 1, and similarity is the cosine
-
-
-class GalleryStore(Protocol):
-    """What a gallery asks of the place that keeps its entries."""
-
-    name: str
-
-    def snapshot(self) -> AbstractContextManager[Snapshot]: ...
-    def add(self, batch: Batch, on_duplicate: OnDuplicate = "refuse") -> list[str]: ...
-    def delete(self, choose: Callable[[Snapshot], list[int]]) -> int: ...
-    def erase(self, wait_s: float, lock_wait_s: float = LOCK_WAIT_S) -> None: ...
-    def close(self) -> None: ...
-
-
-def create(folder: Path, width: int, *, model: str | None = None, normalisation: str = "unit") -> None:
-    """An empty gallery in a folder that is not there yet.
-
-    Raises GalleryError for an impossible width and on a network file system, OutputError where the folder is there.
-    """
-    if type(width) is not int or not 1 <= width <= LARGEST_WIDTH:
-        raise GalleryError(f"a gallery's width must be a whole number from 1 to {LARGEST_WIDTH}; got {width!r}")
-    if normalisation not in NORMALISATIONS:
-        raise GalleryError(f"normalisation must be {' or '.join(NORMALISATIONS)}; got {normalisation!r}")
-    with staged(folder) as part:
-        new_file(part / DATABASE)
-        with refusing(folder):
-            db = connect(part / DATABASE)
-            db.execute(f"PRAGMA page_size = {schema.PAGE_BYTES}")
-            db.execute("BEGIN IMMEDIATE")
-            schema.create(db)
-            db.execute("INSERT INTO gallery VALUES (1, ?, ?, ?, ?, 0)", (width, normalisation, model, time.time()))
-            db.execute("COMMIT")
-            db.close()
 
 
 class SqliteStore:
@@ -184,8 +147,3 @@ def _read(db: apsw.Connection) -> Iterator[Snapshot]:
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
-
-
-def open_store(folder: Path) -> GalleryStore:
-    """The store of a gallery that is there."""
-    return SqliteStore(folder)
