@@ -35,7 +35,7 @@ class Question:
         if self.modality is not None and self.modality not in MODALITIES:
             raise GalleryError(f"modality must be visible or infrared; got {self.modality!r}")
         for name in ("cameras", "pids"):
-            _check_numbers(name, getattr(self, name))
+            check_numbers(name, getattr(self, name))
         if self.between is not None:
             _check_interval(self.between)
 
@@ -44,7 +44,8 @@ class Question:
         return index.allowed(modality=self.modality, cameras=self.cameras, between=self.between, pids=self.pids)
 
 
-def _check_numbers(name: str, values: object) -> None:
+def check_numbers(name: str, values: object) -> None:
+    """Refuses what is no list of whole numbers that 64 bits hold; None is no list and no fault."""
     if values is None:
         return
     if isinstance(values, str) or not isinstance(values, Collection):

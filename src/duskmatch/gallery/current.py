@@ -81,7 +81,7 @@ def arrays(some: Sequence[AddedRow], width: int) -> tuple[Ints, Floats, Facts]:
     columns: list[tuple[Any, ...]] = list(zip(*some, strict=True))
     row, vector, modality, camera, begin_s, end_s, clock, pid = columns
     video = np.array([word != "unix" for word in clock])
-    times = [np.where(video, np.nan, np.array(column, np.float64)) for column in (begin_s, end_s)]  # None is NaN
+    begins, ends = (np.where(video, np.nan, np.array(times, np.float64)) for times in (begin_s, end_s))  # None is NaN
     seen_by = np.array([MODALITIES.index(word) for word in modality], np.int8)
-    facts = Facts(seen_by, np.array(camera, np.int64), *times, np.array(pid, np.int64))
+    facts = Facts(seen_by, np.array(camera, np.int64), begins, ends, np.array(pid, np.int64))
     return np.array(row, np.int64), as_array(vector, width), facts

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.gallery.adding import Circumstances, batch_of
-from duskmatch.gallery.asking import Question
+from duskmatch.gallery.asking import Question, check_numbers
 from duskmatch.gallery.copies import backup, copy, restore
 from duskmatch.gallery.current import AnyIndex, CurrentIndex
 from duskmatch.gallery.entries import Clock, Entry
@@ -142,6 +142,7 @@ class Gallery:
         they are deleted but a reader keeps the bytes for now, GalleryError, with nothing deleted, for unknown ids.
         """
         chosen = [ids] if isinstance(ids, str) else list(ids)
+        check_numbers("pid", None if pid is None else [pid])
 
         def rows(snapshot: Snapshot) -> list[int]:
             of_pid = [] if pid is None else snapshot.rows("WHERE pid = ?", (pid,))
@@ -178,6 +179,7 @@ class Gallery:
 
     def export_person(self, pid: int, out: str | Path) -> int:
         """Writes everything held of one person into a new folder, and says of how many entries."""
+        check_numbers("pid", [pid])
         with self._store.long_snapshot() as snapshot:
             return export_person(snapshot, pid, Path(out))
 

@@ -59,8 +59,8 @@ def _is_of(entry: Entry, queries: Embeddings, i: int, origin: str) -> bool:
 def _dropped(found: Found, own: Sequence[set[int]], top: int) -> Found:
     """Each query's hits without its own row, of which there is at most one, and without those behind the first."""
     keep = np.ones(found.rows.shape, bool)
-    for i, rows in enumerate(own):
-        place = np.flatnonzero(np.isin(found.rows[i], list(rows))) if rows else [found.rows.shape[1] - 1]
+    for i, left_out in enumerate(own):
+        place = np.flatnonzero(np.isin(found.rows[i], list(left_out))) if left_out else [found.rows.shape[1] - 1]
         keep[i, place] = False
     rows, similarity = (array[keep].reshape(len(own), top) for array in (found.rows, found.similarity))
     ids = [list(compress(line, kept)) for line, kept in zip(found.ids, keep, strict=True)]

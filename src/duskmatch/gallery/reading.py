@@ -73,12 +73,19 @@ class Snapshot:
     def rows_of(self, ids: Iterable[str]) -> list[int]:
         """The row of each id, in their order; GalleryError where one is not there."""
         ids = list(ids)
-        found = [self.db.execute("SELECT row FROM entries WHERE id = ?", (id,)).get for id in ids]
+        found = [self._row_of(id) for id in ids]
         missing = [id for id, row in zip(ids, found, strict=True) if row is None]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise GalleryError(f"no entry has the id {missing[0]!r}{more}; list the ids with `duskmatch gallery list`")
-        return found
+        return [row for row in found if row is not None]
+
+    def _row_of(self, id: str) -> int | None:
+        """None also for what no entry can be called by: no text, or text with halves of characters."""
+        if not isinstance(id, str) or any(0xD800 <= ord(c) < 0xE000 for c in id):
+            return None
+        cells = self.db.execute("SELECT row FROM entries WHERE id = ?", (id,)).fetchone()
+        return None if cells is None else int(cells[0])
 
     def entries(self, rows: Iterable[int]) -> list[Entry]:
         """The entries of these rows, their pictures too, in their order."""

@@ -57,9 +57,10 @@ def reembed(snapshot: Snapshot, target: Path, embedder: Embedder) -> Reembedded:
 def _found(snapshot: Snapshot, outcome: Reembedded) -> Iterator[tuple[list[int], list[Tracklet]]]:
     """Rows with their tracklets, some at a time; entries without are named in the outcome."""
     query = "SELECT source, tracklet, row, id FROM entries ORDER BY source, row"
-    for source, lines in groupby(snapshot.db.execute(query).fetchall(), key=lambda cells: cells[0]):
+    everything: list[tuple[str, str, int, str]] = snapshot.db.execute(query).fetchall()
+    for source, lines in groupby(everything, key=lambda cells: cells[0]):
         there, reason = _tracklets(source)
-        known = []
+        known: list[tuple[int, Tracklet]] = []
         for _, name, row, id in lines:
             if name in there:
                 known.append((row, there[name]))

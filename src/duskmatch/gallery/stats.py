@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from duskmatch.gallery.connection import one
 from duskmatch.gallery.reading import Snapshot
@@ -56,5 +57,5 @@ def stats(snapshot: Snapshot, folder: Path) -> Stats:
     )
 
 
-def _counts(snapshot: Snapshot, column: str) -> dict[str, int]:
+def _counts(snapshot: Snapshot, column: str) -> dict[Any, int]:
     return dict(snapshot.db.execute(f"SELECT {column}, count(*) FROM entries GROUP BY {column} ORDER BY {column}"))

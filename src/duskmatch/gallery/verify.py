@@ -64,7 +64,10 @@ def _of_counts(snapshot: Snapshot, n_entries: int) -> Iterator[str]:
 def _of_entry(snapshot: Snapshot, row: int) -> Iterator[str]:
     try:
         stored = snapshot.stored(row)
-    except (DuskmatchError, *damaged()) as error:
+    except DuskmatchError as error:
+        yield f"row {row}: {error}"
+        return
+    except damaged() as error:
         yield f"row {row}: {error}"
         return
     if digest(stored.entry, stored.vector, stored.entry.added_s) != stored.checksum:
