@@ -144,7 +144,7 @@ def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
 
 def videos_apart(query: str, gallery: str) -> str | None:
     """A sentence where both sides were cut out of videos, and not of the same one: their pids are track numbers."""
-    ways = [_ingested(query), _ingested(gallery)]
+    ways = [ingested(query), ingested(gallery)]
     if None in ways or ways[0] == ways[1]:
         return None
     return (
@@ -153,7 +153,7 @@ def videos_apart(query: str, gallery: str) -> str | None:
     )
 
 
-def _ingested(spec: str) -> str | None:
+def ingested(spec: str) -> str | None:
     """The account that `ingest` left beside TRACKLETS (its halves lie one folder below); None where there is none."""
     from duskmatch.data import split_spec
 

@@ -22,7 +22,7 @@ from duskmatch.gallery.entries import Clock, Entry
 from duskmatch.gallery.making import GalleryStore, create
 from duskmatch.gallery.model import check_comparable
 from duskmatch.gallery.own import without_own
-from duskmatch.gallery.person import export_person
+from duskmatch.gallery.person import embeddings_of, export_person
 from duskmatch.gallery.reading import Facts, Snapshot
 from duskmatch.gallery.retention import seen_before
 from duskmatch.gallery.stats import Stats, stats
@@ -134,6 +134,20 @@ class Gallery:
         """The entries with these ids, in their order, or all; GalleryError where one is not there."""
         with self._store.snapshot() as snapshot:
             return snapshot.entries(snapshot.rows() if ids is None else snapshot.rows_of(ids))
+
+    def some_entries(self, limit: int, *, pid: int | None = None) -> list[Entry]:
+        """The first `limit` entries in the order they were added, of one person where a pid is given."""
+        check_numbers("pid", None if pid is None else [pid])
+        with self._store.snapshot() as snapshot:
+            rows = snapshot.rows() if pid is None else snapshot.rows("WHERE pid = ?", (pid,))
+            return snapshot.entries(rows[:limit])
+
+    def embeddings(self, ids: Iterable[str]) -> Embeddings:
+        """The stored vectors of these entries, to search with: each entry's own is left out of its hits."""
+        with self._store.snapshot() as snapshot:
+            rows = snapshot.rows_of(ids)
+            vectors, names = snapshot.vectors(np.array(rows, np.int64))
+            return embeddings_of(snapshot.entries(rows), vectors, names)
 
     def delete(self, ids: Iterable[str] = (), *, pid: int | None = None) -> int:
         """How many entries were deleted: those with these ids, and those of a person.

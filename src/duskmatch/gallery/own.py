@@ -45,14 +45,16 @@ def _own_rows(found: Found, i: int, queries: Embeddings, origin: str, snapshot: 
 
 
 def _is_of(entry: Entry, queries: Embeddings, i: int, origin: str) -> bool:
-    """Whether an entry is of the query's tracklet: all that is known of both is the same."""
-    times = [(list(t)[i] if t else None) for t in (queries.begin_s, queries.end_s)]
-    pairs = [(entry.source, origin), *zip((entry.begin_s, entry.end_s), times, strict=True)]
+    """Whether an entry is of the query's tracklet: of the same place, or, where one is unknown, alike in all facts."""
+    if queries.sources[i] not in (entry.id, entry.tracklet):
+        return False
+    if entry.source and origin:
+        return entry.source == origin
+    times = [list(known)[i] if known else None for known in (queries.begin_s, queries.end_s)]
     return (
-        entry.tracklet == queries.sources[i]
-        and entry.camera == queries.camids[i]
+        entry.camera == queries.camids[i]
         and entry.modality == queries.modalities[i]
-        and all(one == other for one, other in pairs if one not in (None, "") and other not in (None, ""))
+        and all(None in pair or pair[0] == pair[1] for pair in zip((entry.begin_s, entry.end_s), times, strict=True))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ def export_person(snapshot: Snapshot, pid: int, out: Path) -> int:
 
     Raises GalleryError where the person has none, OutputError where the folder holds files.
     """
+    from duskmatch.evaluation import save_embeddings  # with torch
+
     rows = snapshot.rows("WHERE pid = ?", (pid,))
     if not rows:
         raise GalleryError(f"no entry is of person {pid}; list the people with `duskmatch gallery list`")
@@ -29,8 +32,8 @@ def export_person(snapshot: Snapshot, pid: int, out: Path) -> int:
     vectors, ids = snapshot.vectors(np.array(rows))
     with claimed(out, overwrite=False):
         out.chmod(0o700)
-        named = [_write_pictures(out, number, entry) for number, entry in enumerate(entries, start=1)]
-        _save(out / "embeddings.safetensors", entries, vectors, ids)
+        named = [write_pictures(out, number, entry) for number, entry in enumerate(entries, start=1)]
+        save_embeddings(out / "embeddings.safetensors", embeddings_of(entries, vectors, ids))
         write_json(
             out / "entries.json", [plain(entry, pictures) for entry, pictures in zip(entries, named, strict=True)]
         )
@@ -43,7 +46,8 @@ def plain(entry: Entry, pictures: list[str] | None = None) -> dict[str, Any]:
     return {**facts, "thumbnails": len(entry.thumbnails) if pictures is None else pictures}
 
 
-def _write_pictures(out: Path, number: int, entry: Entry) -> list[str]:
+def write_pictures(out: Path, number: int, entry: Entry) -> list[str]:
+    """Writes an entry's pictures as NUMBER-1.jpg and so on; their names."""
     names = []
     for place, picture in enumerate(entry.thumbnails, start=1):
         ending = next((ending for head, ending in ENDINGS if picture.startswith(head)), ".bin")
@@ -52,17 +56,15 @@ def _write_pictures(out: Path, number: int, entry: Entry) -> list[str]:
     return names
 
 
-def _save(path: Path, entries: list[Entry], vectors: Floats, ids: list[str]) -> None:
-    from duskmatch.evaluation import save_embeddings  # with torch
-
-    embeddings = Embeddings(
+def embeddings_of(entries: Sequence[Entry], vectors: Floats, names: Sequence[str]) -> Embeddings:
+    """Stored entries as embeddings, called by these names."""
+    return Embeddings(
         vectors,
-        np.array([entry.pid for entry in entries]),
-        np.array([entry.camera for entry in entries]),
+        np.array([entry.pid for entry in entries], np.int64),
+        np.array([entry.camera for entry in entries], np.int64),
         [entry.modality for entry in entries],
-        ids,
-        {"model": entries[0].model},
+        names,
+        {"model": entries[0].model} if entries else {},
         [entry.begin_s for entry in entries],
         [entry.end_s for entry in entries],
     )
-    save_embeddings(path, embeddings)

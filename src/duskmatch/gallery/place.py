@@ -47,6 +47,12 @@ def locked(folder: Path, wait_s: float = LOCK_WAIT_S, name: str = LOCK) -> Itera
         lock.release()
 
 
+def check_free(folder: Path) -> None:
+    """Refuses a place where something is already."""
+    if folder.is_symlink() or folder.exists():
+        raise OutputError(f"{folder} must not be there yet; choose another name for the gallery")
+
+
 def check_local(folder: Path) -> None:
     """Refuses a folder on a network file system, where locks and the order of writes cannot be relied on."""
     kind = file_system(folder)
@@ -80,8 +86,7 @@ def staged(folder: Path) -> Iterator[Path]:
 
     Raises OutputError where something is there already, GalleryError on a network file system.
     """
-    if folder.is_symlink() or folder.exists():
-        raise OutputError(f"{folder} must not be there yet; choose another name for the gallery")
+    check_free(folder)
     check_local(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duskmatch.data import open_tracklets
 from duskmatch.errors import DuskmatchError, GalleryError
@@ -57,7 +57,7 @@ def reembed(snapshot: Snapshot, target: Path, embedder: Embedder) -> Reembedded:
 def _found(snapshot: Snapshot, outcome: Reembedded) -> Iterator[tuple[list[int], list[Tracklet]]]:
     """Rows with their tracklets, some at a time; entries without are named in the outcome."""
     query = "SELECT source, tracklet, row, id FROM entries ORDER BY source, row"
-    everything: list[tuple[str, str, int, str]] = snapshot.db.execute(query).fetchall()
+    everything: list[Any] = snapshot.db.execute(query).fetchall()
     for source, lines in groupby(everything, key=lambda cells: cells[0]):
         there, reason = _tracklets(source)
         known: list[tuple[int, Tracklet]] = []
