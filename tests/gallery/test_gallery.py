@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from duskmatch.errors import DataError, GalleryError
+from duskmatch.errors import DataError, ErasurePending, GalleryError
 from duskmatch.gallery import Gallery, watch
 from duskmatch.gallery import gallery as public
 from duskmatch.gallery.entries import new_uuid
@@ -200,6 +200,26 @@ def test_an_idle_gallery_forgets_what_another_process_deletes(
     while len(gallery._current._index) > 1 and time.monotonic() < until:  # type: ignore[arg-type]
         time.sleep(0.02)
     assert len(gallery._current._index) == 1  # type: ignore[arg-type]
+
+
+def test_an_idle_gallery_finishes_an_erasure_that_a_reader_prevented(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch.Watch.__init__, "__defaults__", (0.05,))
+    monkeypatch.setattr(public, "_index", SlowIndex)
+    with Gallery.create(folder, width=WIDTH) as gallery, Gallery.open(folder) as other:
+        ids = gallery.add(people(3))
+        gallery.search(people(1, seed=1), top=1)
+        other._store.erasure_wait_s = 0.1  # type: ignore[attr-defined]
+        with gallery._store.long_snapshot() as reader:
+            assert len(reader) == 3
+            with pytest.raises(ErasurePending):
+                other.delete(ids[:1])
+            assert other.stats().erasure_pending
+        until = time.monotonic() + 5
+        while other.stats().erasure_pending and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not other.stats().erasure_pending
 
 
 def test_threads_share_one(gallery: Gallery) -> None:

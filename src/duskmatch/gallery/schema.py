@@ -88,9 +88,10 @@ def check_tables(db: apsw.Connection, name: object) -> None:
         raise GalleryError(f"{name} has other tables than a gallery ({', '.join(strange)}); restore a backup")
 
 
-def migrate(db: apsw.Connection, version: int) -> None:
+def migrate(db: apsw.Connection, version: int, name: object) -> None:
     """Brings an older layout to this one; the caller holds the transaction."""
     for older in range(version, VERSION):
         for statement in MIGRATIONS[older]:
             db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")
+    check_tables(db, name)

@@ -50,7 +50,7 @@ class SqliteStore:
             with locked(self.folder):
                 self.db.execute("PRAGMA journal_mode = WAL")
                 with self._transaction():
-                    schema.migrate(self.db, schema.check(self.db, self.folder))
+                    schema.migrate(self.db, schema.check(self.db, self.folder), self.folder)
         if erasure.pending(self.db):
             with suppress(DuskmatchError):  # others read, or write: the next open tries again
                 self.erase(wait_s=1.0, lock_wait_s=1.0)
