@@ -177,13 +177,15 @@ def test_times_of_a_video_are_marked_or_moved(place: Path, run: list[str], tmp_p
     frames = open_tracklets(f"{place / 'data'}:query")[0].frames
     for frame in frames:
         shutil.copy(frame, film)
-    write_tracklets(film, [Tracklet(tuple(film / f.name for f in frames), -1, 2, "infrared", "0001", 3.0, 5.0)])
+    write_tracklets(film, [Tracklet(tuple(film / f.name for f in frames), 1, 2, "infrared", "0001", 3.0, 5.0)])
     said(capsys, "create", tmp_path / "g", *run)
     add = ["add", tmp_path / "g", film, *run]
     assert "no time of day since 1973; pass --clock video, or --video-start" in refused(capsys, *add)
     assert said(capsys, *add, "--clock", "video")["clock"] == "video"
+    assert said(capsys, "show", tmp_path / "g", "0001")["pid"] == 1
     (film / "ingest.json").write_text("{}")
-    assert said(capsys, *add)["clock"] == "video"
+    assert said(capsys, *add, "--on-duplicate", "replace")["clock"] == "video"
+    assert said(capsys, "show", tmp_path / "g", "0001")["pid"] == -1  # a track's number is no person
     said(capsys, *add, "--namespace", "timed", "--video-start", "2026-11-27T18:00:00")
     entry = said(capsys, "show", tmp_path / "g", "timed/0001")
     assert (entry["begin_s"], entry["clock"]) == (1795802403.0, "unix")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
@@ -194,6 +197,31 @@ def test_a_closed_store_says_so(store: SqliteStore) -> None:
     store.close()
     with pytest.raises(GalleryError, match="is closed; open it again"):
         store.add(batch(["a"]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_must_open_it_again(store: SqliteStore) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            store.add(batch(["a"]))
+        except GalleryError as error:
+            os._exit(0 if "was opened before this process was forked; open it again here" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert store.add(batch(["a"])) == ["a"]
+
+
+def test_without_apsw_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apsw", None)
+    with pytest.raises(GalleryError, match=r"a gallery needs apsw: pip install 'duskmatch\[gallery\]'"):
+        SqliteStore(folder)
+
+
+def test_an_sqlite_with_the_wal_reset_bug_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apsw, "sqlitelibversion", lambda: "3.51.2")
+    with pytest.raises(GalleryError, match=r"needs SQLite 3\.51\.3 or newer; apsw has 3\.51\.2"):
+        SqliteStore(folder)
 
 
 def test_a_failed_transaction_leaves_the_store_usable(store: SqliteStore) -> None:

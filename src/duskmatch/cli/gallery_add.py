@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def run_add(args: argparse.Namespace) -> None:
     with opened(args) as gallery:
         before = len(gallery)
         given = _embedded(args) if args.features is None else _loaded(args)
-        embeddings, clock = timed(given.embeddings, args, ingested=args.tracklets and _was_ingested(args.tracklets))
+        embeddings, clock = timed(given.embeddings, args, ingested=args.tracklets and was_ingested(args.tracklets))
         ids: list[str] = []
         for start in console.track(range(0, len(embeddings), AT_ONCE), "adding, thousands"):
             some = slice(start, start + AT_ONCE)
@@ -87,13 +88,11 @@ def run_add(args: argparse.Namespace) -> None:
 
 def timed(embeddings: Embeddings, args: argparse.Namespace, *, ingested: object) -> tuple[Embeddings, Clock]:
     """The embeddings with their times as they are to be kept, and what these count from."""
-    from dataclasses import replace
-
-    known = [time for times in (embeddings.begin_s, embeddings.end_s) for time in times if time is not None]
+    known = [time for times in _times(embeddings) for time in times if time is not None]
     if args.video_start is not None:
         start = moment(args.video_start)
-        moved = {n: [None if t is None else t + start for t in getattr(embeddings, n)] for n in ("begin_s", "end_s")}
-        return replace(embeddings, **moved), "unix"
+        begin_s, end_s = ([None if t is None else t + start for t in times] for times in _times(embeddings))
+        return replace(embeddings, begin_s=begin_s, end_s=end_s), "unix"
     clock: Clock = args.clock or ("video" if ingested else "unix")
     if clock == "unix" and known and min(known) < BEFORE_S and args.clock is None:
         raise SettingsError(
@@ -101,6 +100,10 @@ def timed(embeddings: Embeddings, args: argparse.Namespace, *, ingested: object)
             "or --video-start TIME"
         )
     return embeddings, clock
+
+
+def _times(embeddings: Embeddings) -> tuple[Sequence[float | None], Sequence[float | None]]:
+    return embeddings.begin_s, embeddings.end_s
 
 
 def moment(text: str) -> float:
@@ -121,7 +124,7 @@ def _embedded(args: argparse.Namespace) -> Given:
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.embedder import source_of
 
-    tracklets = tracklets_of(args.tracklets)
+    tracklets = people_of(args.tracklets, tracklets_of(args.tracklets))
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
@@ -159,7 +162,12 @@ def _thumbnails(tracklet: Tracklet, n: int) -> list[bytes]:
     return [jpeg(thumbnail(tracklet.frames[place])) for place in dict.fromkeys(places)]
 
 
-def _was_ingested(spec: str) -> bool:
+def people_of(spec: str, tracklets: list[Tracklet]) -> list[Tracklet]:
+    """The tracklets, of unknown people where `ingest` cut them: a track's number says nothing outside its video."""
+    return [replace(tracklet, pid=-1) for tracklet in tracklets] if was_ingested(spec) else tracklets
+
+
+def was_ingested(spec: str) -> bool:
     from duskmatch.cli.rank import ingested
 
     return ingested(spec) is not None

@@ -40,12 +40,13 @@ def add_search(parser: argparse.ArgumentParser) -> None:
 
 
 class Sought(NamedTuple):
-    """Queries with their pictures, by the names in `sources`, and where they lie."""
+    """Queries with their pictures, by the names in `sources`, where they lie, and what of it is generated."""
 
     embeddings: Embeddings
     pictures: dict[str, list[bytes] | Tracklet]
-    origin: str
-    synthetic: bool
+    origin: str = ""
+    synthetic: bool = False
+    trained_on_synthetic: bool | None = None  # None: of stored vectors it is not known
 
 
 def run_search(args: argparse.Namespace) -> None:
@@ -76,6 +77,7 @@ def run_search(args: argparse.Namespace) -> None:
         "queries": len(sought.embeddings),
         "entries": searched,
         "synthetic": sought.synthetic,
+        "trained_on_synthetic": sought.trained_on_synthetic,
     }
     if args.out:
         outcome |= {"out": str(args.out), "pictures": _written(args, sought, hits, entries, rows)}
@@ -108,25 +110,26 @@ def _row(queries: Embeddings, q: int, place: int, entry: Entry, similarity: floa
 
 def _embedded(args: argparse.Namespace) -> Sought:
     from duskmatch.cli.embed import embed_with_progress
-    from duskmatch.cli.gallery_add import origin_of
+    from duskmatch.cli.gallery_add import origin_of, people_of
     from duskmatch.cli.rank import side_of
     from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.embedder import source_of
 
-    tracklets = side_of(args.query, args.query_modality, "--query-modality")
+    tracklets = people_of(args.query, side_of(args.query, args.query_modality, "--query-modality"))
     embedder = load_embedder(
         args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
     )
     embeddings, _ = embed_with_progress(embedder, tracklets)
     pictures: dict[str, list[bytes] | Tracklet] = {source_of(tracklet): tracklet for tracklet in tracklets}
-    return Sought(embeddings, pictures, origin_of(args.query), is_synthetic(args.query))
+    generated = bool((embedder.header.get("data") or {}).get("synthetic"))
+    return Sought(embeddings, pictures, origin_of(args.query), is_synthetic(args.query), generated)
 
 
 def _stored(gallery: Gallery, ids: list[str]) -> Sought:
     """Entries of the gallery as queries, with the pictures that are kept of them."""
     pictures: dict[str, list[bytes] | Tracklet] = {e.id: [*e.thumbnails] for e in gallery.entries(ids)}
-    return Sought(gallery.embeddings(ids), pictures, "", False)
+    return Sought(gallery.embeddings(ids), pictures)
 
 
 def _written(
@@ -162,6 +165,7 @@ def _words(outcome: dict[str, Any]) -> str:
 
     lines = [f"{outcome['queries']} queries among {outcome['entries']} entries of {outcome['gallery']}"]
     lines += ["SYNTHETIC data: generated people"] if outcome["synthetic"] else []
+    lines += ["the model was trained on synthetic people"] if outcome["trained_on_synthetic"] else []
     for row in outcome["hits"]:
         if row["rank"] == 1:
             lines.append(f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})")

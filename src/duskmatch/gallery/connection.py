@@ -49,9 +49,14 @@ def sqlite() -> type[apsw.Connection]:
 
 def connect(path: Path) -> apsw.Connection:
     """A connection to a database that is there."""
+    connection = sqlite()
     import apsw
 
-    db = sqlite()(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    from duskmatch.gallery import clean
+
+    clean.disk()
+    db = connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=clean.NAME)
+    db.execute(f"PRAGMA max_page_count = {clean.MOST_PAGES}")
     db.set_busy_timeout(BUSY_MS)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # a checkpoint needs the gallery's lock
@@ -76,7 +81,8 @@ def new_file(path: Path) -> None:
 
 @contextmanager
 def refusing(folder: Path) -> Iterator[None]:
-    """SQLite's errors as duskmatch's, in one line each."""
+    """SQLite's errors as duskmatch's, in one line each; GalleryError where apsw is missing."""
+    sqlite()
     import apsw
 
     try:

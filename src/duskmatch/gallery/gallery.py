@@ -155,7 +155,7 @@ class Gallery:
         When it returns no search finds them and no file of the gallery holds their bytes. Raises ErasurePending where
         they are deleted but a reader keeps the bytes for now, GalleryError, with nothing deleted, for unknown ids.
         """
-        chosen = [ids] if isinstance(ids, str) else list(ids)
+        chosen = ids if isinstance(ids, str) else list(ids)
         check_numbers("pid", None if pid is None else [pid])
 
         def rows(snapshot: Snapshot) -> list[int]:

@@ -72,7 +72,7 @@ class Snapshot:
 
     def rows_of(self, ids: Iterable[str]) -> list[int]:
         """The row of each id, in their order; GalleryError where one is not there."""
-        ids = list(ids)
+        ids = [ids] if isinstance(ids, str) else list(ids)
         found = [self._row_of(id) for id in ids]
         missing = [id for id, row in zip(ids, found, strict=True) if row is None]
         if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,7 +31,7 @@ class SqliteStore:
 
     def __init__(self, folder: Path, *, erasure_wait_s: float = erasure.WAIT_S) -> None:
         self.folder, self.name, self.erasure_wait_s = folder, str(folder), erasure_wait_s
-        self._turn = threading.RLock()
+        self._turn, self._process = threading.RLock(), os.getpid()
         if not (folder / DATABASE).is_file():
             raise GalleryError(f"{folder} is no gallery; create it with `duskmatch gallery create {folder} --width N`")
         check_local(folder)
@@ -59,6 +60,8 @@ class SqliteStore:
     def db(self) -> apsw.Connection:
         if self._db is None:
             raise GalleryError(f"{self.folder} is closed; open it again")
+        if self._process != os.getpid():  # SQLite's locks do not follow a fork
+            raise GalleryError(f"{self.folder} was opened before this process was forked; open it again here")
         return self._db
 
     @contextmanager
