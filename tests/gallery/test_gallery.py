@@ -17,7 +17,7 @@ from duskmatch.gallery import gallery as public
 from duskmatch.gallery.entries import new_uuid
 from duskmatch.records import Embeddings
 from tests.gallery.making import WIDTH, modality, names, unit
-from tests.oracle.gallery import SlowIndex
+from tests.oracle.gallery_index import SlowIndex
 
 
 def people(n: int, seed: int = 0, width: int = WIDTH, **facts: object) -> Embeddings:

@@ -16,7 +16,7 @@ from duskmatch.gallery import Gallery
 from duskmatch.gallery import gallery as public
 from duskmatch.records import Embeddings
 from tests.gallery.making import WIDTH, unit
-from tests.oracle.gallery import SlowIndex
+from tests.oracle.gallery_index import SlowIndex
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOSTILE = [

@@ -1,67 +1,32 @@
-"""The index of a gallery by definition: every fp64 dot of every fp32 row, the order by similarity and id."""
+"""Search as a loop: every dot by halves, every entry sorted."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
+from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
-from duskmatch.gallery.facts import Facts, Filter
-from duskmatch.gallery.search import Found, Read
-from duskmatch.records import Floats, Ints, Modality
+Vector = npt.NDArray[np.float32]
 
 
-class SlowIndex:
-    """Holds numbers of rows alone and reads all vectors at each search."""
+def dot(query: Vector, row: Vector) -> float:
+    """The sum of the products in fp64, the second half added to the first until one number is left."""
+    terms = [float(a) * float(b) for a, b in zip(query, row, strict=True)]
+    while len(terms) > 1:
+        half = (len(terms) + 1) // 2
+        terms = [term + (terms[half + i] if half + i < len(terms) else 0.0) for i, term in enumerate(terms[:half])]
+    return terms[0]
 
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.rows = np.zeros(0, np.int64)
-        self.facts = {name: np.zeros(0) for name in Facts.__dataclass_fields__}
 
-    def __len__(self) -> int:
-        return len(self.rows)
+def true_dot(query: Vector, row: Vector) -> Fraction:
+    return sum((Fraction(float(a)) * Fraction(float(b)) for a, b in zip(query, row, strict=True)), Fraction())
 
-    def add(self, rows: Ints, vectors: Floats, facts: Facts) -> None:
-        assert vectors.shape == (len(rows), self.width) and (np.diff([*self.rows[-1:], *rows]) > 0).all()
-        self.rows = np.append(self.rows, rows)
-        self.facts = {name: np.append(self.facts[name], values) for name, values in facts.columns().items()}
 
-    def remove(self, rows: Ints) -> None:
-        keep = ~np.isin(self.rows, rows)
-        self.rows, self.facts = self.rows[keep], {name: values[keep] for name, values in self.facts.items()}
-
-    def allowed(
-        self,
-        *,
-        modality: Modality | None = None,
-        cameras: Collection[int] | None = None,
-        between: tuple[float, float] | None = None,
-        pids: Collection[int] | None = None,
-    ) -> np.ndarray | None:
-        return Filter(modality, cameras, between, pids).of(self.facts)
-
-    def search(
-        self,
-        queries: Floats,
-        top: int,
-        read: Read,
-        *,
-        allowed: np.ndarray | None = None,
-        own: Sequence[Collection[int]] | None = None,
-    ) -> Found:
-        vectors, ids = read(self.rows)
-        lines = []
-        for i, query in enumerate(queries):
-            left_out = own[i] if own else ()
-            places = [
-                (-float(np.dot(vector.astype(np.float64), query.astype(np.float64))), id, int(row))
-                for vector, id, row, wanted in zip(
-                    vectors, ids, self.rows, np.ones(len(ids), bool) if allowed is None else allowed, strict=True
-                )
-                if wanted and row not in left_out
-            ]
-            lines.append([*sorted(places), *[(np.nan, "", -1)] * top][:top])
-        rows = np.array([[row for _, _, row in line] for line in lines], np.int64).reshape(len(queries), top)
-        similarity = -np.array([[minus for minus, _, _ in line] for line in lines]).reshape(len(queries), top)
-        return Found(rows, similarity, [[id for _, id, _ in line] for line in lines])
+def first(
+    query: Vector, vectors: Vector, ids: Sequence[str], top: int, left_out: Set[int]
+) -> list[tuple[int, float, str]]:
+    """(place, similarity, id) of the first `top` places that are not left out."""
+    found = [(i, dot(query, vectors[i]), ids[i]) for i in range(len(vectors)) if i not in left_out]
+    return sorted(found, key=lambda entry: (-entry[1], entry[2]))[:top]

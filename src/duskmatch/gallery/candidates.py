@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,16 @@ from jaxtyping import Bool, Float64, Int32, Int64
 
 from duskmatch.gallery.chunks import Chunk
 from duskmatch.gallery.coding import CodedQueries
-from duskmatch.gallery.products import Kernel, Loops
-from duskmatch.records import Floats
+from duskmatch.gallery.products import Kernel
+from duskmatch.machine_code import Loops
+
+T = TypeVar("T")
 
 PIECE_ROWS = 1 << 15  # multiplied in one call
-Longs, Doubles = npt.NDArray[np.int64], npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
 Selected = tuple[Longs, Doubles, Doubles]  # rows or their places, lower and upper bounds, each (c,)
-Columns = tuple[Doubles, Floats, Floats]  # scale, norm and residual of rows, each (m,)
+Columns = tuple[Doubles, npt.NDArray[Any], npt.NDArray[Any]]  # scale, norm and residual of rows, each (m,)
 Select = Callable[[npt.NDArray[Any], Columns, float, float, float, int], Selected]
 
 
@@ -37,8 +40,8 @@ class Piece:
         return self.of("row")
 
     def of(self, column: str) -> npt.NDArray[Any]:
-        whole = self.chunk[column]
-        return whole if len(self.slots) == len(whole) else whole[self.slots]
+        whole, first, n = self.chunk[column], self.slots[0], len(self.slots)
+        return whole[first : first + n] if self.slots[-1] - first == n - 1 else whole[self.slots]
 
 
 class Candidates:
@@ -85,14 +88,23 @@ def pieces_of(chunks: Iterable[Chunk], allowed: Bool[np.ndarray, " n"] | None) -
 
 
 def scan(
-    coded: CodedQueries, pieces: Sequence[Piece], kernel: Kernel, loops: Loops, found: Sequence[Candidates]
+    coded: CodedQueries, pieces: Sequence[Piece], kernel: Kernel, loops: Loops | None, found: Sequence[Candidates]
 ) -> None:
     """Adds to each query's candidates those of all pieces."""
     select = partial(select_compiled, loops["select"]) if loops else select_plain
-    with ThreadPoolExecutor(torch.get_num_threads() if kernel.threads else 1) as pool:
-        for parts in pool.map(partial(_scan_piece, coded, kernel, select, found), pieces):
-            for candidates, part in zip(found, parts, strict=True):
-                candidates.add(*part)
+    n_threads = min(torch.get_num_threads(), sum(len(piece.slots) for piece in pieces) // PIECE_ROWS)
+    for parts in _mapped(partial(_scan_piece, coded, kernel, select, found), pieces, n_threads * kernel.threads):
+        for candidates, part in zip(found, parts, strict=True):
+            candidates.add(*part)
+
+
+def _mapped(work: Callable[[Piece], T], pieces: Sequence[Piece], n_threads: int) -> Iterator[T]:
+    """The work of each piece, in order; a pool for one thread would only cost."""
+    if n_threads < 2:
+        yield from map(work, pieces)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        yield from pool.map(work, pieces)
 
 
 def _scan_piece(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int32, Int64
 
-from duskmatch.gallery.facts import Array
+from duskmatch.gallery.facts import Array, Facts
 
 CHUNK_ROWS = 1 << 16
 # Of one row; `row` is the store's number for it, `alive` is False once it is removed.
@@ -30,13 +31,17 @@ class Chunk:
     """Room for CHUNK_ROWS rows, of which the first n are in use; memory that was never written to costs nothing."""
 
     def __init__(self, width: int, n_rows: int = CHUNK_ROWS) -> None:
-        self.n = 0
+        self.n = self.n_dead = 0
         self._arrays: dict[str, Array] = {name: np.zeros(n_rows, dtype) for name, dtype in COLUMNS.items()}
         self._arrays["codes"] = np.zeros((n_rows, width), np.int8)
 
-    def __getitem__(self, column: str) -> npt.NDArray[np.generic]:
+    def __getitem__(self, column: str) -> Array:
         """The rows in use: (n d) of "codes", (n,) of the others."""
         return self._arrays[column][: self.n]
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(*(self[name] for name in ("modality", "camera", "begin_s", "end_s", "pid")))
 
     @property
     def room(self) -> int:
@@ -59,6 +64,7 @@ class Chunk:
         for name, values in self._arrays.items():
             if name != "row":
                 values[slots] = 0
+        self.n_dead += len(slots)
         return len(slots)
 
     def living(self) -> dict[str, Array]:
@@ -71,5 +77,12 @@ class Chunk:
 
     def slots(self, allowed: Bool[np.ndarray, " n"] | None) -> Int32[np.ndarray, " m"]:
         """Where the rows are that were not removed and that a filter allows."""
+        if allowed is None and not self.n_dead:
+            return _numbers(self.n)
         alive = self["alive"]
         return np.flatnonzero(alive if allowed is None else alive & allowed).astype(np.int32)
+
+
+@lru_cache(maxsize=2)
+def _numbers(n: int) -> Int32[np.ndarray, " n"]:
+    return np.arange(n, dtype=np.int32)

@@ -37,7 +37,7 @@ from jaxtyping import Float32, Float64, Int8, Int16
 ROW_LEVELS = 127
 MOST_WIDTH = 1 << 17  # the proof above ends here
 SLACK = 2.0**-20
-BLOCK_ROWS = 256  # coded at a time: the fp64 copies stay in the cache
+BLOCK_ENTRIES = 1 << 15  # coded at a time: the allocator gives larger fp64 copies back, and each is new memory
 Doubles = npt.NDArray[np.float64]
 
 
@@ -71,8 +71,9 @@ def code_rows(vectors: Float32[np.ndarray, "n d"]) -> CodedRows:
     codes = np.empty(vectors.shape, np.int8)
     scale = np.empty(len(vectors))
     norm, residual = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
+    n_rows = max(1, BLOCK_ENTRIES // vectors.shape[1])
+    for start in range(0, len(vectors), n_rows):
+        block = slice(start, start + n_rows)
         codes[block], scale[block], norm[block], residual[block] = _coded(vectors[block], ROW_LEVELS)
     return CodedRows(codes, scale, norm, residual)
 

@@ -47,6 +47,6 @@ class First:
         ids = [*self.ids, *ids]
         enough = len(rows) - self.k
         least = np.partition(similarity, enough)[enough] if enough > 0 else -np.inf
-        some = np.flatnonzero(similarity >= least)
-        order = sorted(some.tolist(), key=lambda i: (-similarity[i], ids[i]))[: self.k]
+        keys = {int(i): (-similarity[i], ids[i]) for i in np.flatnonzero(similarity >= least)}
+        order = sorted(keys, key=keys.__getitem__)[: self.k]
         self.rows, self.similarity, self.ids = rows[order], similarity[order], [ids[i] for i in order]

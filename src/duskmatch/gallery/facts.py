@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ from jaxtyping import Bool, Float64, Int8, Int64
 
 from duskmatch.records import MODALITIES, Modality
 
-Array = npt.NDArray[np.generic]
+FEW = 4  # values that are faster compared one by one
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,27 @@ class Filter:
     between: tuple[float, float] | None = None  # seen at some time from the first to the second, both included
     pids: Collection[int] | None = None
 
-    def of(self, facts: Mapping[str, Array]) -> Bool[np.ndarray, " n"] | None:
+    def of(self, facts: Facts) -> Bool[np.ndarray, " n"] | None:
         """True for the entries let through; None where every filter is None."""
         parts = []
         if self.modality is not None:
-            parts.append(facts["modality"] == MODALITIES.index(self.modality))
+            parts.append(facts.modality == MODALITIES.index(self.modality))
         if self.cameras is not None:
-            parts.append(np.isin(facts["camera"], _listed(self.cameras)))
+            parts.append(_among(facts.camera, self.cameras))
         if self.between is not None:
-            parts.append(_overlaps(facts["begin_s"], facts["end_s"], *self.between))
+            parts.append(_overlaps(facts.begin_s, facts.end_s, *self.between))
         if self.pids is not None:
-            parts.append(np.isin(facts["pid"], _listed(self.pids)))
+            parts.append(_among(facts.pid, self.pids))
         return np.logical_and.reduce(parts) if parts else None
 
 
-def _listed(values: Collection[int]) -> Int64[np.ndarray, " m"]:
-    return np.fromiter(values, np.int64, len(values))
+def _among(values: Array, wanted: Collection[int]) -> Bool[np.ndarray, " n"]:
+    found: npt.NDArray[np.bool_]
+    if 1 <= len(wanted) <= FEW:
+        found = np.logical_or.reduce([values == one for one in wanted])
+    else:
+        found = np.isin(values, np.fromiter(wanted, np.int64, len(wanted)))
+    return found
 
 
 def _overlaps(begin_s: Array, end_s: Array, first: float, last: float) -> Bool[np.ndarray, " n"]:

@@ -22,7 +22,7 @@ DEAD_SHARE = 0.25  # of the room held by removed rows, from which the others mov
 class Index:
     """Rows of width d and what is known of them; one lock of the caller's guards every call.
 
-    Memory: d + 57 bytes a row, and less than two chunks besides.
+    Memory: d + 58 bytes a row, and less than two chunks besides.
     """
 
     def __init__(self, width: int) -> None:
@@ -90,7 +90,7 @@ class Index:
         wanted = Filter(modality, cameras, between, pids)
         if wanted == Filter():
             return None
-        parts = [wanted.of(chunk) for chunk in self._chunks]
+        parts = [wanted.of(chunk.facts) for chunk in self._chunks]
         return np.concatenate([np.zeros(0, np.bool_), *(part for part in parts if part is not None)])
 
     def search(
@@ -110,12 +110,15 @@ class Index:
         n_places = sum(chunk.n for chunk in self._chunks)
         if allowed is not None and len(allowed) != n_places:
             raise DataError(f"allowed must come from this index as it is: {n_places} places; got {len(allowed)}")
+        if own is not None and len(own) != len(queries):
+            raise DataError(f"own must be as long as the {len(queries)} queries; got {len(own)}")
         pieces = pieces_of(self._chunks, allowed)
         return search(queries, top, pieces, read, own if own is not None else [set()] * len(queries))
 
     def _check_shape(self, vectors: Floats, role: str) -> None:
-        if vectors.ndim != 2 or vectors.shape[1] != self.width:
-            raise DataError(f"the {role} must have width {self.width}, as the gallery; got {vectors.shape}")
+        if vectors.ndim != 2 or vectors.shape[1] != self.width or vectors.dtype != np.float32:
+            got = f"{vectors.dtype} {vectors.shape}"
+            raise DataError(f"the {role} must be float32 rows of width {self.width}, as the gallery; got {got}")
 
 
 def _refuse_not_finite(vectors: Floats, role: str) -> None:

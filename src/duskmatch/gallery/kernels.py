@@ -7,24 +7,40 @@ import numpy.typing as npt
 
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-GROUP = 64  # rows whose largest bound is looked at first
+GROUP = 64  # rows that are passed over together where none reaches the bar
 
 
-def multiply(
+def multiply_one(
     codes: npt.NDArray[np.int8], slots: npt.NDArray[np.int32], queries: npt.NDArray[np.int16],
     out: npt.NDArray[np.int32],
 ) -> None:  # fmt: skip
-    """Fills in out[p, i], the product of query p (q d) with the codes in slot i of `slots` (m,), in int32.
+    """Fills in out[0, i], the product of the one query (1 d) with the codes in slot i of `slots` (m,), in int32.
 
-    LLVM makes two multiplications and an addition of 16 bits each into one instruction of it (vpmaddwd).
+    LLVM makes two products of 16 bits and their sum into one instruction (vpmaddwd).
     """
-    narrow = np.int32
+    narrow, query = np.int32, queries[0]
+    for i in range(len(slots)):
+        row, total = codes[slots[i]], narrow(0)
+        for j in range(len(row)):
+            total = narrow(total + narrow(row[j]) * narrow(query[j]))
+        out[0, i] = total
+
+
+def multiply_many(
+    codes: npt.NDArray[np.int8], slots: npt.NDArray[np.int32], queries: npt.NDArray[np.int16],
+    out: npt.NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Fills in out[p, i] for each query p (q d): a row is made 16 bits wide once for all of them."""
+    narrow, width = np.int32, codes.shape[1]
+    wide = np.empty(width, np.int16)
     for i in range(len(slots)):
         row = codes[slots[i]]
+        for j in range(width):
+            wide[j] = row[j]
         for p in range(len(queries)):
             query, total = queries[p], narrow(0)
-            for j in range(len(row)):
-                total = narrow(total + narrow(row[j]) * narrow(query[j]))
+            for j in range(width):
+                total = narrow(total + narrow(wide[j]) * narrow(query[j]))
             out[p, i] = total
 
 
@@ -35,17 +51,17 @@ def select(
 ) -> int:  # fmt: skip
     """How many of the m rows reach `least` and the k-th largest lower bound before them; fills in which, and bounds.
 
-    `best` (k,) holds the k largest lower bounds, rising. Rows are passed over a group at a time, by the largest upper
-    bound of a group, which LLVM computes in vectors.
+    `best` (k,) holds the k largest lower bounds, rising. First the rows of a group that reach the bar are counted,
+    which LLVM does in vectors (not so a maximum, nor arrays that are not sliced); most groups have none.
     """
     m, n = len(products), 0
     for first in range(0, m, GROUP):
         last = min(first + GROUP, m)
-        largest = -np.inf
-        for i in range(first, last):
-            reach = scale[i] * (products[i] + (of_norm * norm[i] + of_residual * residual[i]))
-            largest = max(largest, reach)
-        if largest < max(least, best[0]):
+        bar, n_near = max(least, best[0]), 0
+        p, s, c, r = products[first:last], scale[first:last], norm[first:last], residual[first:last]
+        for i in range(len(p)):
+            n_near += s[i] * (p[i] + (of_norm * c[i] + of_residual * r[i])) >= bar
+        if n_near == 0:
             continue
         for i in range(first, last):
             width = of_norm * norm[i] + of_residual * residual[i]

@@ -2,8 +2,8 @@
 
 | kernel | products | taken for |
 |---|---|---|
-| numba | int16 x int8, int32 sums, one pass over memory | fewer than MANY queries of a large gallery |
-| int_mm | int8 x int8, int32 sums, `torch._int_mm` | many, where it is right and faster than fp32 |
+| int_mm | int8 x int8, int32 sums, `torch._int_mm` | MANY queries or more, where it is right and fast |
+| numba | int16 x int8, int32 sums, one pass over memory | a large gallery otherwise |
 | fp32 | whole numbers in fp32, a rounding error in the bound | the rest |
 
 The answers of a search do not depend on the kernel (`coding`). oneDNN may add pairs of products in 16 bits that
@@ -25,22 +25,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from duskmatch.evaluation.compiled import switched_off
+from duskmatch import machine_code
 from duskmatch.gallery import kernels
 from duskmatch.gallery.coding import ROW_LEVELS, query_levels
+from duskmatch.machine_code import Loops
 
 log = logging.getLogger("duskmatch")
 
-MANY = 4  # queries from which a matrix product is faster than a pass of the compiled loop
-WORTH = 1 << 22  # codes from which compiled loops are worth the half second that importing numba takes
+MANY = 4  # queries from which a matrix product is faster than compiled loops
+LOOPS = (kernels.multiply_one, kernels.multiply_many, kernels.select)
+WORTH = 1 << 22  # codes from which importing numba and trying int_mm, half a second, are worth it
 BLOCK_ROWS = 2048  # of a matrix product: the rows that are copied for it stay in the cache
 Codes = npt.NDArray[np.int8]  # (n d)
 Slots = npt.NDArray[np.int32]  # (m,)
 QueryCodes = npt.NDArray[np.int16]  # (q d)
 Products = npt.NDArray[Any]  # (q m) int32, or whole numbers in float32
-
-
-Loops = dict[str, Callable[..., Any]] | None  # of `kernels`, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,49 +55,36 @@ class Kernel:
 
 def choose(n_queries: int, n_rows: int, width: int) -> Kernel:
     """The fastest kernel that is here."""
-    if n_queries < MANY and loops_for(n_rows, width):
-        return NUMBA
-    return INT_MM if int_mm_pays(width) else FP32
+    if n_rows * width < WORTH:
+        return FP32
+    if n_queries >= MANY and int_mm_pays(width):
+        return INT_MM
+    return NUMBA if compiled() else FP32
 
 
-def loops_for(n_rows: int, width: int) -> Loops:
+def loops_for(n_rows: int, width: int) -> Loops | None:
     """The compiled loops where they pay for so many rows."""
     return compiled() if n_rows * width >= WORTH else None
 
 
 @cache
-def compiled() -> Loops:
+def compiled() -> Loops | None:
     """The loops as machine code, or None where numba is off, missing or broken."""
-    if switched_off():
-        return None
-    try:
-        import numba
-    except Exception as error:  # one that does not fit this NumPy raises what it likes
-        log.debug("numba is not used in searches: %s", error)
-        return None
-    if getattr(numba.config, "DISABLE_JIT", False):
-        return None
-    for keep in (True, False):  # no folder to keep it in, or a full disk: then without keeping
-        try:
-            jit = numba.njit(nogil=True, cache=keep, fastmath={"nnan"})
-            return _tried({f.__name__: jit(f) for f in (kernels.multiply, kernels.select)})
-        except Exception as error:
-            log.debug("numba is not used in searches with cache=%s: %s", keep, error)
-    return None
+    return machine_code.compiled(LOOPS, _call_once, fastmath={"nnan"})
 
 
-def _tried(loops: dict[str, Callable[..., Any]]) -> Loops:
-    """The same, called once: whatever stops the compiler or the folder it keeps code in shows now."""
+def _call_once(loops: Loops) -> None:
     slots, products, one = np.zeros(1, np.int32), np.zeros((1, 1), np.int32), np.zeros(1)
-    loops["multiply"](np.zeros((1, 1), np.int8), slots, np.zeros((1, 1), np.int16), products)
+    for name in ("multiply_one", "multiply_many"):
+        loops[name](np.zeros((1, 1), np.int8), slots, np.zeros((1, 1), np.int16), products)
     singles, bounds = np.zeros((2, 1), np.float32), np.zeros((3, 1))
     loops["select"](products[0], one, *singles, 0.0, 0.0, 0.0, *bounds[:1], np.zeros(1, np.int64), *bounds[1:])
-    return loops
 
 
 def multiply_compiled(codes: Codes, slots: Slots, queries: QueryCodes) -> Products:
     out = np.empty((len(queries), len(slots)), np.int32)
-    (compiled() or {})["multiply"](codes, slots, queries, out)
+    name = "multiply_one" if len(queries) == 1 else "multiply_many"
+    (compiled() or {})[name](codes, slots, queries, out)
     return out
 
 

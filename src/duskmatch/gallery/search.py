@@ -1,8 +1,9 @@
 """Exact search: candidates by their bounds, fp32 rows of the candidates, the order by their fp64 dots.
 
 A query with few candidates reads their rows, the most promising first, until the next one cannot be among the first k.
-One with many (more than STREAM_SHARE of the rows searched, as among thousands of near-duplicates) reads all rows in
-blocks, together with all other such queries. Both give the same answer: rows by `exact.dots`, equal ones by id.
+One with many (more than STREAM_SHARE of the rows searched, as among thousands of near-duplicates) reads them in blocks
+in the order they lie in, together with all other such queries; where even their number is too large to keep, all rows.
+Each way gives the same answer: rows by `exact.dots`, equal ones by id.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from duskmatch.records import Floats, Ints
 
 # fp32 rows and ids of these rows, in the same order and from one snapshot.
 Read = Callable[[Int64[np.ndarray, " m"]], tuple[Float32[np.ndarray, "m d"], Sequence[str]]]
-STREAM_SHARE = 0.02  # candidates beyond this share of the rows searched: all rows are read, in order
+Streamed = dict[int, Ints | None]  # queries and the rows they need, None for all
+STREAM_SHARE = 0.02  # candidates beyond this share of the rows searched are read in order
 FEW = 8  # times k: so many candidates are read as such, however small the gallery
-KEPT = 1 << 17  # candidates kept of a query while the scan can still find better ones
+KEPT = 1 << 17  # candidates kept of a query; beyond, all rows are read
 QUERIES = 64  # scanned together
 READ_ROWS = 4096  # read in one call
 
@@ -45,32 +47,35 @@ def search(
     firsts = [First(top) for _ in queries]
     excluded = [np.fromiter(rows, np.int64, len(rows)) for rows in own]
     n_rows = sum(len(piece.slots) for piece in pieces)
-    streamed = list(range(len(queries)))
+    streamed: Streamed = dict.fromkeys(range(len(queries)))
     if n_rows > FEW * top:
         starts = range(0, len(queries), QUERIES)
-        streamed = [i for s in starts for i in _by_candidates(queries, s, pieces, read, excluded, firsts)]
+        parts = [_by_candidates(queries, start, pieces, read, excluded, firsts) for start in starts]
+        streamed = {i: rows for part in parts for i, rows in part.items()}
     if streamed:
-        _stream(queries[streamed], pieces, read, [excluded[i] for i in streamed], [firsts[i] for i in streamed])
+        rows, some = _rows_of(streamed, pieces), list(streamed)
+        _stream(queries[some], rows, read, [excluded[i] for i in some], [firsts[i] for i in some])
     return _found(firsts, top)
 
 
 def _by_candidates(
     queries: Floats, start: int, pieces: Sequence[Piece], read: Read, excluded: Sequence[Ints], firsts: Sequence[First]
-) -> list[int]:
-    """Fills in the first k of QUERIES queries; returns those with too many candidates instead."""
+) -> Streamed:
+    """Fills in the first k of QUERIES queries but for those with too many candidates, which it returns."""
     some, width = range(start, min(start + QUERIES, len(queries))), queries.shape[1]
     n_rows, top = sum(len(piece.slots) for piece in pieces), firsts[start].k
     kernel = choose(len(some), n_rows, width)
     coded = code_queries(queries[start : some.stop], kernel.levels(width), kernel.rounding(width))
     found = [Candidates(min(top + len(excluded[i]), n_rows), KEPT) for i in some]
     scan(coded, pieces, kernel, loops_for(n_rows, width), found)
-    streamed, most = [], max(FEW * top, int(STREAM_SHARE * n_rows))
+    streamed: Streamed = {}
+    most = max(FEW * top, int(STREAM_SHARE * n_rows))
     for i, candidates, scale in zip(some, found, coded.scale, strict=True):
         rows, _, upper = candidates.pruned()
         if candidates.too_many or len(rows) > most:
-            streamed.append(i)
+            streamed[i] = None if candidates.too_many else rows
             continue
-        left = ~np.isin(rows, excluded[i])
+        left = _without(rows, excluded[i])
         _read_best(queries[i], rows[left], scale * upper[left], read, firsts[i])
     return streamed
 
@@ -91,18 +96,23 @@ def _add(query: Floats, rows: Ints, read: Read, first: First) -> None:
     first.add(rows, dots(vectors, query), ids)
 
 
-def _stream(
-    queries: Floats, pieces: Sequence[Piece], read: Read, excluded: Sequence[Ints], firsts: Sequence[First]
-) -> None:
-    """Fills in the first k of queries (q d) from all rows, READ_ROWS at a time."""
-    rows = np.concatenate([piece.rows for piece in pieces]) if pieces else np.empty(0, np.int64)
+def _rows_of(streamed: Streamed, pieces: Sequence[Piece]) -> Ints:
+    """The candidates of all these queries, rising; all rows where one query's are not known."""
+    known = [rows for rows in streamed.values() if rows is not None]
+    if len(known) == len(streamed):
+        return np.unique(np.concatenate(known))
+    return np.concatenate([np.empty(0, np.int64), *(piece.rows for piece in pieces)])
+
+
+def _stream(queries: Floats, rows: Ints, read: Read, excluded: Sequence[Ints], firsts: Sequence[First]) -> None:
+    """Fills in the first k of queries (q d) from these rows, READ_ROWS at a time."""
     for start in range(0, len(rows), READ_ROWS):
         some = rows[start : start + READ_ROWS]
         vectors, ids = read(some)
         lengths = np.sqrt(np.einsum("md,md->m", vectors, vectors, dtype=np.float64))
         rough = queries.astype(np.float64) @ vectors.astype(np.float64).T  # (q m)
         for i, first in enumerate(firsts):
-            left = np.flatnonzero(~np.isin(some, excluded[i]))
+            left = _without(some, excluded[i])
             near = left[_reaching(rough[i, left], lengths[left], queries[i], first)]
             first.add(some[near], dots(vectors[near], queries[i]), [ids[place] for place in near])
 
@@ -116,6 +126,11 @@ def _reaching(rough: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], 
     ones, zeros = np.ones(len(rough)), np.zeros(len(rough), np.float32)
     length = float(np.linalg.norm(query.astype(np.float64)))
     return select_plain(rough, (ones, lengths, zeros), 2.0**-34 * length, 0.0, first.least, first.k)[0]
+
+
+def _without(rows: Ints, excluded: Ints) -> Ints:
+    """The places of the rows that are not excluded."""
+    return np.flatnonzero(~np.isin(rows, excluded)) if len(excluded) else np.arange(len(rows))
 
 
 def _found(firsts: Sequence[First], top: int) -> Found:
