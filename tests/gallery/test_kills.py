@@ -10,7 +10,7 @@ import pytest
 from tests.gallery import together
 from tests.gallery.killing import KINDS, Gallery
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")]
 
 
 def test_killed_processes_lose_nothing_and_leave_nothing_half_done(tmp_path: Path) -> None:

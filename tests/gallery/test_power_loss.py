@@ -40,6 +40,7 @@ say("delete b1")
 store.add(batch(names(4, "b3"), seed=3))
 say("add b3")
 """
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 BATCHES = [f"b{n}" for n in range(4)]
 
@@ -51,9 +52,8 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call]]:
         pytest.skip("needs strace (apt install strace)")
     root = tmp_path_factory.mktemp("traced").resolve()
     log = tmp_path_factory.mktemp("log") / "log"
-    done = subprocess.run(
-        [*STRACE, str(log), sys.executable, "-c", WORK, str(root)], env=os.environ, capture_output=True
-    )
+    command = [*STRACE, str(log), sys.executable, "-c", WORK, str(root)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if not log.is_file() or b"ptrace" in done.stderr.lower():
         pytest.skip("strace may not trace here")
     assert done.returncode == 0, done.stderr.decode()
@@ -68,9 +68,8 @@ def said(call: Call) -> str:
 
 def crash_points(trace: list[Call]) -> set[int]:
     """Behind each fsync and acknowledgement, and before it."""
-    ends = [
-        i for i, call in enumerate(trace) if call.name in ("fsync", "fdatasync", "ftruncate", "rename") or said(call)
-    ]
+    telling = ("fsync", "fdatasync", "ftruncate", "rename")
+    ends = [i for i, call in enumerate(trace) if call.name in telling or said(call)]
     return {place for i in ends for place in (i, i + 1)}
 
 
