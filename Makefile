@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint types contracts docs clean
+.PHONY: demo test soak bench lint types contracts docs clean
 demo: .venv/.installed
 	$(BIN)/duskmatch demo --overwrite $(ARGS)
 
@@ -11,6 +11,10 @@ demo: .venv/.installed
 test: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# By hand: 200 processes that are killed while they write to a gallery, ten minutes of writers and a reader together.
+soak: .venv/.installed-dev
+	$(BIN)/python -m tests.gallery.soak $(ARGS)
 
 # Each work in turns with its alternative; then docs/performance.md and its picture.
 bench: .venv/.installed-dev
@@ -33,7 +37,7 @@ docs: .venv/.installed-dev
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; } # half an environment would stop the next try
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pretrained,speed]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pretrained,speed,gallery]'
 	touch $@
 
 .venv/.installed-dev: .venv/bin/python pyproject.toml

@@ -80,7 +80,7 @@ def test_commands_in_text_name_a_command_and_its_flags(line: str) -> None:
         return
     assert command in COMMANDS
     parser = below(build_parser(command), "command").choices[command]
-    if command == "reproduce":
+    if command in ("reproduce", "gallery") and words:
         parser = below(parser, "what").choices[words[0]]
     known = {flag for action in parser._actions for flag in action.option_strings}
     assert {word.split("=")[0] for word in words if word.startswith("-")} <= known

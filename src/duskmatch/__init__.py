@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from duskmatch.data import open_dataset
     from duskmatch.embedding import load_embedder
     from duskmatch.evaluation import rank, score
+    from duskmatch.gallery import Gallery
     from duskmatch.records import Clip, Embeddings, Ranking, Scores, Tracklet
 
 # Name -> module, loaded at first use: `duskmatch --help` must not wait for torch.
@@ -19,6 +20,7 @@ _LAZY = {
     "load_embedder": "duskmatch.embedding",
     "score": "duskmatch.evaluation",
     "rank": "duskmatch.evaluation",
+    "Gallery": "duskmatch.gallery",
     "Clip": "duskmatch.records",
     "Embeddings": "duskmatch.records",
     "Ranking": "duskmatch.records",
@@ -29,6 +31,7 @@ _LAZY = {
 __all__ = [
     "Clip",
     "Embeddings",
+    "Gallery",
     "Ranking",
     "Scores",
     "Tracklet",

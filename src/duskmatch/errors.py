@@ -7,6 +7,8 @@ DuskmatchError              caught by the command line: one line, exit status 2
 ├── CheckpointError         a RUN or weights file that is missing, damaged, hostile or made for something else
 ├── EvaluationError         features or a protocol that cannot be scored
 ├── TrainingError           training that cannot continue: non-finite loss, a changed machine on resume
+├── GalleryError            a gallery that is missing, damaged, foreign or in use, and entries it cannot take
+│   └── ErasurePending      deleted entries that no search finds, whose bytes are still in the gallery's files
 └── OutputError             a place that cannot be written: not empty, full, forbidden
 
 Each message holds the thing, the rule, the value and the next step.
@@ -44,6 +46,14 @@ class EvaluationError(DuskmatchError):
 
 class TrainingError(DuskmatchError):
     """Training that cannot continue."""
+
+
+class GalleryError(DuskmatchError):
+    """A gallery that is missing, damaged, foreign or in use, and entries it cannot take."""
+
+
+class ErasurePending(GalleryError):
+    """Deleted entries that no search finds, whose bytes are still in the gallery's files."""
 
 
 class OutputError(DuskmatchError):

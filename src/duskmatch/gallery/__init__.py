@@ -1,1 +1,11 @@
-"""The gallery: entries that last, found by exact search."""
+"""The gallery: people kept safely, searched exactly and fast.
+
+Reading order, what lasts: entries, schema, place, clean, connection, reading, erasure, writing, making, store; what is
+searched: facts, coding, chunks, kernels, products, candidates, exact, search, index; both: model, adding, current,
+asking, own, watch, verify, copies, retention, person, reembed, stats, gallery.
+"""
+
+from duskmatch.gallery.entries import Entry
+from duskmatch.gallery.gallery import Gallery, Hits
+
+__all__ = ["Entry", "Gallery", "Hits"]

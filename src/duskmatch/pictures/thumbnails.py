@@ -43,11 +43,16 @@ def middle_frame(tracklet: Tracklet) -> Path:
     return tracklet.frames[len(tracklet) // 2]
 
 
-def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    """The picture as a data: URI of a JPEG."""
+def jpeg(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """The picture as the bytes of a JPEG file."""
     whole, encoded = cv2.imencode(
         ".jpg", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )
     if not whole:
         raise FrameError(f"a picture of {picture.shape} could not be encoded as JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+    return encoded.tobytes()
+
+
+def data_uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """The picture as a data: URI of a JPEG."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(picture)).decode()

@@ -1,0 +1,177 @@
+"""`duskmatch gallery search G --query TRACKLETS --run RUN`, or `--id ID`: who is nearest, as a table and strips."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from duskmatch.errors import SettingsError
+
+if TYPE_CHECKING:
+    from duskmatch.gallery import Entry, Gallery, Hits
+    from duskmatch.records import Embeddings, Tracklet
+
+COLUMNS = (
+    "query", "query_pid", "query_camera", "query_modality", "rank", "id", "similarity", "pid", "camera", "modality",
+    "begin_s", "end_s", "clock", "tracklet", "source", "note",
+)  # fmt: skip
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    from duskmatch.cli.embed import engine_arguments
+    from duskmatch.records import MODALITIES
+
+    parser.add_argument("--query", metavar="TRACKLETS", help="whom to look for, or pictures of one person")
+    parser.add_argument("--query-modality", choices=MODALITIES, help="of pictures without a table")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="the model that embeds --query")
+    parser.add_argument("--id", nargs="+", metavar="ID", help="look for these entries of the gallery instead")
+    parser.add_argument("--top", type=int, default=10, metavar="K", help="how many hits for each query (default 10)")
+    parser.add_argument("--modality", choices=MODALITIES, help="only entries of it")
+    parser.add_argument("--camera", type=int, nargs="+", metavar="N", help="only entries of these cameras")
+    parser.add_argument("--pid", type=int, nargs="+", metavar="N", help="only entries of these people")
+    parser.add_argument(
+        "--between", nargs=2, metavar="TIME", help="only entries seen at some time between, like 2026-11-27T18:00"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for ranking.csv, ranking.json and strips")
+    engine_arguments(parser)
+    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
+    parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
+
+
+class Sought(NamedTuple):
+    """Queries with their pictures, by the names in `sources`, where they lie, and what of it is generated."""
+
+    embeddings: Embeddings
+    pictures: dict[str, list[bytes] | Tracklet]
+    origin: str = ""
+    synthetic: bool = False
+    trained_on_synthetic: bool | None = None  # None: of stored vectors it is not known
+
+
+def run_search(args: argparse.Namespace) -> None:
+    from duskmatch.cli import console
+    from duskmatch.cli.gallery import opened
+    from duskmatch.cli.gallery_add import moment
+    from duskmatch.machine import set_threads
+
+    _check(args)
+    set_threads(args.threads)
+    with opened(args) as gallery:
+        sought = _stored(gallery, args.id) if args.id else _embedded(args)
+        hits = gallery.search(
+            sought.embeddings,
+            top=args.top,
+            modality=args.modality,
+            cameras=args.camera,
+            between=None if args.between is None else (moment(args.between[0]), moment(args.between[1])),
+            pids=args.pid,
+            origin=sought.origin,
+        )
+        found = list(dict.fromkeys(id for line in hits.ids for id in line if id))
+        entries = dict(zip(found, gallery.entries(found), strict=True))
+        searched = len(gallery)
+    rows = table(sought.embeddings, hits, entries)
+    outcome: dict[str, Any] = {
+        "gallery": str(args.gallery),
+        "queries": len(sought.embeddings),
+        "entries": searched,
+        "synthetic": sought.synthetic,
+        "trained_on_synthetic": sought.trained_on_synthetic,
+    }
+    if args.out:
+        outcome |= {"out": str(args.out), "pictures": _written(args, sought, hits, entries, rows)}
+    console.result({**outcome, "hits": rows}, _words)
+
+
+def table(queries: Embeddings, hits: Hits, entries: dict[str, Entry]) -> list[dict[str, Any]]:
+    """One row for each query and hit, best first."""
+    return [
+        _row(queries, q, place, entries[id], float(hits.similarity[q, place]))
+        for q, line in enumerate(hits.ids)
+        for place, id in enumerate(line)
+        if id
+    ]
+
+
+def _row(queries: Embeddings, q: int, place: int, entry: Entry, similarity: float) -> dict[str, Any]:
+    facts = {name: getattr(entry, name) for name in COLUMNS[7:]}
+    return {
+        "query": queries.sources[q],
+        "query_pid": int(queries.pids[q]),
+        "query_camera": int(queries.camids[q]),
+        "query_modality": queries.modalities[q],
+        "rank": place + 1,
+        "id": entry.id,
+        "similarity": round(similarity, 6),
+        **facts,
+    }
+
+
+def _embedded(args: argparse.Namespace) -> Sought:
+    from duskmatch.cli.embed import embed_with_progress
+    from duskmatch.cli.gallery_add import origin_of, people_of
+    from duskmatch.cli.rank import side_of
+    from duskmatch.data import is_synthetic
+    from duskmatch.embedding import load_embedder
+    from duskmatch.embedding.embedder import source_of
+
+    tracklets = people_of(args.query, side_of(args.query, args.query_modality, "--query-modality"))
+    embedder = load_embedder(
+        args.run, device=args.device, on_bad_frame=args.on_bad_frame, engine=args.engine, precision=args.precision
+    )
+    embeddings, _ = embed_with_progress(embedder, tracklets)
+    pictures: dict[str, list[bytes] | Tracklet] = {source_of(tracklet): tracklet for tracklet in tracklets}
+    generated = bool((embedder.header.get("data") or {}).get("synthetic"))
+    return Sought(embeddings, pictures, origin_of(args.query), is_synthetic(args.query), generated)
+
+
+def _stored(gallery: Gallery, ids: list[str]) -> Sought:
+    """Entries of the gallery as queries, with the pictures that are kept of them."""
+    pictures: dict[str, list[bytes] | Tracklet] = {e.id: [*e.thumbnails] for e in gallery.entries(ids)}
+    return Sought(gallery.embeddings(ids), pictures)
+
+
+def _written(
+    args: argparse.Namespace, sought: Sought, hits: Hits, entries: dict[str, Entry], rows: list[dict[str, Any]]
+) -> list[str]:
+    """Writes the table, the strips and the JSON document last; the paths of the strips."""
+    from duskmatch.cli.gallery_strips import strips
+    from duskmatch.files import claimed, write_csv, write_json
+
+    title = f"{'SYNTHETIC data: ' if sought.synthetic else ''}nearest entries of {args.gallery.resolve().name}"
+    with claimed(args.out, overwrite=args.overwrite) as out:
+        write_csv(out / "ranking.csv", rows, COLUMNS)
+        pages = strips(out, sought.embeddings, sought.pictures, hits, entries, title[0].upper() + title[1:])
+        write_json(out / "ranking.json", {"gallery": str(args.gallery), "synthetic": sought.synthetic, "hits": rows})
+    return [str(page) for page in pages]
+
+
+def _check(args: argparse.Namespace) -> None:
+    if bool(args.query) == bool(args.id):
+        raise SettingsError(
+            "gallery search takes --query TRACKLETS --run RUN or --id ID; got both or neither; name one"
+        )
+    if args.query and not args.run:
+        raise SettingsError("--query TRACKLETS needs --run RUN, the model that embeds them; name one")
+    if args.id and args.run:
+        raise SettingsError("--id names entries with vectors; --run has no use there; leave it out")
+    if args.overwrite and not args.out:
+        raise SettingsError("--overwrite is for --out DIR, which is not there; name one or leave it out")
+
+
+def _words(outcome: dict[str, Any]) -> str:
+    from duskmatch.cli.gallery import when
+
+    lines = [f"{outcome['queries']} queries among {outcome['entries']} entries of {outcome['gallery']}"]
+    lines += ["SYNTHETIC data: generated people"] if outcome["synthetic"] else []
+    lines += ["the model was trained on synthetic people"] if outcome["trained_on_synthetic"] else []
+    for row in outcome["hits"]:
+        if row["rank"] == 1:
+            lines.append(f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})")
+        person = "person unknown" if row["pid"] < 0 else f"person {row['pid']}"
+        seen = f"{person}, {row['modality']}, camera {row['camera']}, {when(row['begin_s'], row['clock'])}"
+        lines.append(f"  {row['rank']:>2}  {row['similarity']:.3f}  {row['id']}  {seen}")
+    if "out" in outcome:
+        lines.append(f"{outcome['out']}: ranking.csv, ranking.json and strips (pages: {len(outcome['pictures'])})")
+    return "\n".join(lines)

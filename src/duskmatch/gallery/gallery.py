@@ -1,0 +1,257 @@
+"""The gallery as users see it: what lasts is in its store, what is searched is in its index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from duskmatch.errors import DuskmatchError, GalleryError
+from duskmatch.gallery.adding import Circumstances, batch_of
+from duskmatch.gallery.asking import Question, check_numbers
+from duskmatch.gallery.copies import backup, copy, restore
+from duskmatch.gallery.current import AnyIndex, CurrentIndex
+from duskmatch.gallery.entries import Clock, Entry
+from duskmatch.gallery.making import GalleryStore, create
+from duskmatch.gallery.model import check_comparable
+from duskmatch.gallery.own import without_own
+from duskmatch.gallery.person import embeddings_of, export_person
+from duskmatch.gallery.reading import Facts, Snapshot
+from duskmatch.gallery.retention import seen_before
+from duskmatch.gallery.stats import Stats, stats
+from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.verify import Verdict, verify
+from duskmatch.gallery.watch import Watch
+from duskmatch.gallery.writing import OnDuplicate
+from duskmatch.records import Embeddings, Modality
+
+if TYPE_CHECKING:
+    from duskmatch.embedding import Embedder
+    from duskmatch.gallery.reembed import Reembedded
+    from duskmatch.gallery.search import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """For each query its nearest entries, best first: ids (q k) of text, similarity (q k); "" and NaN at the end."""
+
+    ids: npt.NDArray[np.object_]
+    similarity: npt.NDArray[np.float64]
+
+
+class Gallery:
+    """People in a folder on this machine, searched exactly; a context manager.
+
+    Threads may share one, any number of processes may open the same folder. What another process adds or deletes is in
+    the next search. Every method raises GalleryError or OutputError where the gallery or its disk refuses.
+    """
+
+    def __init__(self, store: GalleryStore) -> None:
+        self._store = store
+        self._current = CurrentIndex(_index)
+        self._watch: Watch | None = None
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, *, width: int, model: str | None = None, normalisation: str = "unit"
+    ) -> Gallery:
+        """A new gallery for vectors of `width` numbers, of the model of the first that are added unless one is named.
+
+        normalisation: "unit" takes vectors of length 1 alone, "none" any; then similarity is the dot product.
+        """
+        create(Path(folder), width, model=model, normalisation=normalisation)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Gallery:
+        """A gallery that is there; erasure that was pending is finished."""
+        return cls(SqliteStore(Path(folder)))
+
+    def add(
+        self,
+        embeddings: Embeddings,
+        *,
+        namespace: str = "",
+        origin: str | Sequence[str] = "",
+        clock: Clock = "unix",
+        notes: Sequence[str] = (),
+        thumbnails: Sequence[Sequence[bytes]] = (),
+        on_duplicate: OnDuplicate = "refuse",
+    ) -> list[str]:
+        """The id of each row, which is on the disk when this returns; a killed call adds all rows or none.
+
+        The id is `namespace`/its name in `sources`, else its origin, else new. An id that is there with the same
+        content is skipped; with other content it is refused, or `on_duplicate` "skip" or "replace".
+        """
+        model = check_comparable(embeddings, self.facts, "entries")
+        given = Circumstances(namespace, origin, clock, notes, thumbnails)
+        return self._store.add(batch_of(embeddings, given, model), on_duplicate)
+
+    def search(
+        self,
+        queries: Embeddings,
+        *,
+        top: int = 50,
+        modality: Modality | None = None,
+        cameras: Collection[int] | None = None,
+        between: tuple[float, float] | None = None,
+        pids: Collection[int] | None = None,
+        origin: str = "",
+    ) -> Hits:
+        """The `top` most similar entries of each query, exactly; entries of the query's own tracklet are left out.
+
+        between: seen at some time from the first to the second, Unix seconds; entries without such times are left out.
+        origin: where the queries' tracklets lie, as it was given to `add`.
+        """
+        wanted = Question(top, modality, cameras, between, pids)
+        with self._store.snapshot() as snapshot:
+            check_comparable(queries, snapshot.facts, "queries")
+            index = self._up_to_date(snapshot)
+            allowed = wanted.allowed(index)
+
+            def look(k: int, own: Sequence[set[int]]) -> Found:
+                return index.search(queries.vectors, k, snapshot.vectors, allowed=allowed, own=own)
+
+            found = without_own(look, queries, origin, snapshot, top)
+        ids = np.empty((len(queries), top), object)
+        for i, line in enumerate(found.ids):
+            ids[i] = line
+        return Hits(ids, found.similarity)
+
+    def ids(self) -> list[str]:
+        """Every id, in the order they were added."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.ids()
+
+    def entries(self, ids: Iterable[str] | None = None) -> list[Entry]:
+        """The entries with these ids, in their order, or all; GalleryError where one is not there."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.entries(snapshot.rows() if ids is None else snapshot.rows_of(ids))
+
+    def some_entries(self, limit: int, *, pid: int | None = None) -> list[Entry]:
+        """The first `limit` entries in the order they were added, of one person where a pid is given."""
+        check_numbers("pid", None if pid is None else [pid])
+        with self._store.snapshot() as snapshot:
+            rows = snapshot.rows() if pid is None else snapshot.rows("WHERE pid = ?", (pid,))
+            return snapshot.entries(rows[:limit])
+
+    def embeddings(self, ids: Iterable[str]) -> Embeddings:
+        """The stored vectors of these entries, to search with: each entry's own is left out of its hits."""
+        with self._store.snapshot() as snapshot:
+            rows = snapshot.rows_of(ids)
+            vectors, names = snapshot.vectors(np.array(rows, np.int64))
+            return embeddings_of(snapshot.entries(rows), vectors, names)
+
+    def delete(self, ids: Iterable[str] = (), *, pid: int | None = None) -> int:
+        """How many entries were deleted: those with these ids, and those of a person.
+
+        When it returns no search finds them and no file of the gallery holds their bytes. Raises ErasurePending where
+        they are deleted but a reader keeps the bytes for now, GalleryError, with nothing deleted, for unknown ids.
+        """
+        chosen = ids if isinstance(ids, str) else list(ids)
+        check_numbers("pid", None if pid is None else [pid])
+
+        def rows(snapshot: Snapshot) -> list[int]:
+            of_pid = [] if pid is None else snapshot.rows("WHERE pid = ?", (pid,))
+            return sorted({*snapshot.rows_of(chosen), *of_pid})
+
+        return self._store.delete(rows)
+
+    def expire(self, older_than_s: float) -> int:
+        """How many entries were deleted: of those last seen longer ago, or, without a time of day, added longer ago."""
+        if not older_than_s >= 0:
+            raise GalleryError(f"older_than_s must be 0 seconds or more; got {older_than_s!r}")
+        before_s = time.time() - older_than_s
+        return self._store.delete(lambda snapshot: seen_before(snapshot, before_s))
+
+    def verify(self) -> Verdict:
+        """Whether everything is as it was stored: `.whole`, `.problems` in words, `.n_entries`."""
+        with self._store.long_snapshot() as snapshot:
+            return verify(snapshot)
+
+    def backup(self, file: str | Path, *, overwrite: bool = False) -> None:
+        """Writes one moment of the gallery into one file; see `copies.backup`."""
+        backup(self.folder, Path(file), overwrite=overwrite)
+
+    def copy(self, target: str | Path) -> Gallery:
+        """Another gallery of the same entries, opened; what was deleted from this one is not in it."""
+        copy(self.folder, Path(target))
+        return Gallery.open(target)
+
+    @classmethod
+    def restore(cls, folder: str | Path, file: str | Path) -> Gallery:
+        """A new gallery out of a backup, every entry verified, opened."""
+        restore(Path(folder), Path(file))
+        return cls.open(folder)
+
+    def export_person(self, pid: int, out: str | Path) -> int:
+        """Writes everything held of one person into a new folder, and says of how many entries."""
+        check_numbers("pid", [pid])
+        with self._store.long_snapshot() as snapshot:
+            return export_person(snapshot, pid, Path(out))
+
+    def reembed(self, target: str | Path, embedder: Embedder) -> Reembedded:
+        """A new gallery of another model's vectors, made from the pictures that are still there."""
+        from duskmatch.gallery.reembed import reembed  # with torch
+
+        with self._store.long_snapshot() as snapshot:
+            return reembed(snapshot, Path(target), embedder)
+
+    def stats(self) -> Stats:
+        """How many entries there are of each kind, when they were seen and what they take on the disk."""
+        with self._store.long_snapshot() as snapshot:
+            return stats(snapshot, self.folder)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._store.name)
+
+    @property
+    def facts(self) -> Facts:
+        """Width, normalisation, model and what else all entries share."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.facts
+
+    def __len__(self) -> int:
+        with self._store.snapshot() as snapshot:
+            return len(snapshot)
+
+    def catch_up(self) -> None:
+        """Forgets what other processes have deleted, and finishes erasure that is pending where nobody prevents it."""
+        with self._store.snapshot() as snapshot:
+            self._current.at(snapshot)
+        if snapshot.facts.erasure_pending:
+            with suppress(DuskmatchError):
+                self._store.erase(0, lock_wait_s=0)
+
+    def close(self) -> None:
+        if self._watch:
+            self._watch.stop()
+        self._store.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _up_to_date(self, snapshot: Snapshot) -> AnyIndex:
+        index = self._current.at(snapshot)
+        self._watch = self._watch or Watch(self)
+        return index
+
+
+def _index(width: int) -> AnyIndex:
+    """The fast index; torch, which it needs, is loaded at the first search."""
+    from duskmatch.gallery.index import Index
+
+    return Index(width)

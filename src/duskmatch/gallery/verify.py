@@ -1,0 +1,76 @@
+"""Whether a gallery is whole: the database's own check, and the checksum of each entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from duskmatch.errors import DuskmatchError
+from duskmatch.gallery.connection import damaged
+from duskmatch.gallery.entries import digest
+from duskmatch.gallery.reading import Snapshot
+
+if TYPE_CHECKING:
+    import apsw
+
+MOST_PROBLEMS = 100  # named; more are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many entries were read, and what is wrong with the gallery, in words; nothing where it is whole."""
+
+    n_entries: int
+    problems: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.problems
+
+
+def verify(snapshot: Snapshot) -> Verdict:
+    """Reads everything; a page that cannot be read is a problem like any other."""
+    problems, n_entries = [*_of_database(snapshot.db)], 0
+    try:
+        rows = snapshot.rows()
+        n_entries = len(rows)
+        problems += _of_counts(snapshot, n_entries)
+        problems += [problem for row in rows for problem in _of_entry(snapshot, row)]
+    except damaged() as error:
+        problems.append(f"the database: {error}")
+    hidden = len(problems) - MOST_PROBLEMS
+    return Verdict(n_entries, (*problems[:MOST_PROBLEMS], *([f"and {hidden} more"] if hidden > 0 else [])))
+
+
+def _of_database(db: apsw.Connection) -> Iterator[str]:
+    try:
+        for (line,) in db.execute("PRAGMA integrity_check"):
+            if line != "ok":
+                yield f"the database: {' '.join(str(line).split())}"
+    except damaged() as error:
+        yield f"the database: {error}"
+
+
+def _of_counts(snapshot: Snapshot, n_entries: int) -> Iterator[str]:
+    """Vectors and pictures without an entry would be found by nobody, and erased by nobody."""
+    n_vectors = snapshot.number("SELECT count(*) FROM vectors")
+    if n_vectors != n_entries:
+        yield f"{n_entries} entries have {n_vectors} vectors"
+    if strays := snapshot.number("SELECT count(*) FROM thumbnails WHERE row NOT IN (SELECT row FROM entries)"):
+        yield f"{strays} pictures belong to no entry"
+
+
+def _of_entry(snapshot: Snapshot, row: int) -> Iterator[str]:
+    try:
+        stored = snapshot.stored(row)
+    except DuskmatchError as error:
+        yield f"row {row}: {error}"
+        return
+    except damaged() as error:
+        yield f"row {row}: {error}"
+        return
+    if digest(stored.entry, stored.vector, stored.entry.added_s) != stored.checksum:
+        yield f"entry {stored.entry.id!r} (row {row}) is not what was stored: its checksum differs"
+    elif len(stored.vector) != 4 * snapshot.facts.width:
+        yield f"entry {stored.entry.id!r} (row {row}) has a vector of {len(stored.vector)} bytes"
