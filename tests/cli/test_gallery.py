@@ -15,8 +15,8 @@ import pytest
 
 from duskmatch.cli import main
 from duskmatch.cli.gallery import ACTIONS, when
-from duskmatch.cli.gallery_add import moment
 from duskmatch.cli.gallery_delete import age
+from duskmatch.cli.gallery_sources import moment
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset, open_tracklets, write_tracklets
 from duskmatch.errors import SettingsError

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,6 +191,26 @@ def test_what_is_no_gallery_of_ours_is_refused_in_one_line(folder: Path, spoil: 
     with pytest.raises(DuskmatchError, match=message) as refused:
         SqliteStore(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_processes_that_open_it_at_once_wait_for_each_other(folder: Path) -> None:
+    """The first of them may hold the database alone for a moment."""
+    failed: list[Exception] = []
+
+    def open_it(number: int) -> None:
+        try:
+            store = SqliteStore(folder)
+            store.add(batch([f"{number}"], seed=number))
+            store.close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_it, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed and len(everything(SqliteStore(folder))[0]) == 6
 
 
 def test_a_closed_store_says_so(store: SqliteStore) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duskmatch.errors import SettingsError
 
 if TYPE_CHECKING:
+    from duskmatch.gallery import Gallery
     from duskmatch.gallery.entries import Clock
     from duskmatch.records import Embeddings, Tracklet
 
 AT_ONCE = 1000  # entries added together
-BEFORE_S = 1e8  # 1973: a time below it counts from the beginning of a video
 
 
 def add_add(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +59,7 @@ class Given:
 def run_add(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.gallery import opened
+    from duskmatch.cli.gallery_sources import timed, was_ingested
     from duskmatch.machine import set_threads
 
     _check(args)
@@ -69,58 +68,35 @@ def run_add(args: argparse.Namespace) -> None:
         before = len(gallery)
         given = _embedded(args) if args.features is None else _loaded(args)
         embeddings, clock = timed(given.embeddings, args, ingested=args.tracklets and was_ingested(args.tracklets))
-        ids: list[str] = []
-        for start in console.track(range(0, len(embeddings), AT_ONCE), "adding, thousands"):
-            some = slice(start, start + AT_ONCE)
-            part = embeddings.take(list(range(len(embeddings)))[some])
-            ids += gallery.add(
-                part,
-                namespace=args.namespace,
-                origin=given.origin if isinstance(given.origin, str) else given.origin[some],
-                clock=clock,
-                notes=[args.note] * len(part) if args.note else (),
-                thumbnails=given.thumbnails[some],
-                on_duplicate=args.on_duplicate,
-            )
+        ids = _added(gallery, replace(given, embeddings=embeddings), clock, args)
         outcome = {"gallery": str(args.gallery), "ids": ids, "entries": len(gallery), "before": before, "clock": clock}
     console.result(outcome, _words)
 
 
-def timed(embeddings: Embeddings, args: argparse.Namespace, *, ingested: object) -> tuple[Embeddings, Clock]:
-    """The embeddings with their times as they are to be kept, and what these count from."""
-    known = [time for times in _times(embeddings) for time in times if time is not None]
-    if args.video_start is not None:
-        start = moment(args.video_start)
-        begin_s, end_s = ([None if t is None else t + start for t in times] for times in _times(embeddings))
-        return replace(embeddings, begin_s=begin_s, end_s=end_s), "unix"
-    clock: Clock = args.clock or ("video" if ingested else "unix")
-    if clock == "unix" and known and min(known) < BEFORE_S and args.clock is None:
-        raise SettingsError(
-            f"the tracklets' times begin at {min(known):g} s, which is no time of day since 1973; pass --clock video, "
-            "or --video-start TIME"
+def _added(gallery: Gallery, given: Given, clock: Clock, args: argparse.Namespace) -> list[str]:
+    """Every id; so many at a time are durable together."""
+    from duskmatch.cli import console
+
+    ids: list[str] = []
+    n = len(given.embeddings)
+    for start in console.track(range(0, n, AT_ONCE), "adding, thousands"):
+        some = slice(start, start + AT_ONCE)
+        part = given.embeddings.take(list(range(n))[some])
+        ids += gallery.add(
+            part,
+            namespace=args.namespace,
+            origin=given.origin if isinstance(given.origin, str) else given.origin[some],
+            clock=clock,
+            notes=[args.note] * len(part) if args.note else (),
+            thumbnails=given.thumbnails[some],
+            on_duplicate=args.on_duplicate,
         )
-    return embeddings, clock
-
-
-def _times(embeddings: Embeddings) -> tuple[Sequence[float | None], Sequence[float | None]]:
-    return embeddings.begin_s, embeddings.end_s
-
-
-def moment(text: str) -> float:
-    """Unix seconds of an ISO 8601 time (UTC where it names no zone) or of a number."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"a time must be like 2026-11-27T18:00:00+00:00 or Unix seconds; got {text!r}") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return ids
 
 
 def _embedded(args: argparse.Namespace) -> Given:
     from duskmatch.cli.embed import embed_with_progress, tracklets_of
+    from duskmatch.cli.gallery_sources import origin_of, people_of
     from duskmatch.embedding import load_embedder
     from duskmatch.embedding.embedder import source_of
 
@@ -145,32 +121,12 @@ def _loaded(args: argparse.Namespace) -> Given:
     return Given(embeddings, [f"{with_escapes(args.features.name)}#{i}" for i in range(len(embeddings))], [])
 
 
-def origin_of(spec: str) -> str:
-    """Where TRACKLETS lie, as a text that finds them again from any folder."""
-    from duskmatch.data import split_spec
-    from duskmatch.files import with_escapes
-
-    folder, side = split_spec(spec)
-    return with_escapes(f"{folder.resolve()}{f':{side}' if side else ''}")
-
-
 def _thumbnails(tracklet: Tracklet, n: int) -> list[bytes]:
     """Pictures at even steps, of one the middle."""
     from duskmatch.pictures.thumbnails import jpeg, thumbnail
 
     places = [(2 * i + 1) * len(tracklet) // (2 * n) for i in range(n)]
     return [jpeg(thumbnail(tracklet.frames[place])) for place in dict.fromkeys(places)]
-
-
-def people_of(spec: str, tracklets: list[Tracklet]) -> list[Tracklet]:
-    """The tracklets, of unknown people where `ingest` cut them: a track's number says nothing outside its video."""
-    return [replace(tracklet, pid=-1) for tracklet in tracklets] if was_ingested(spec) else tracklets
-
-
-def was_ingested(spec: str) -> bool:
-    from duskmatch.cli.rank import ingest_account
-
-    return ingest_account(spec) is not None
 
 
 def _check(args: argparse.Namespace) -> None:

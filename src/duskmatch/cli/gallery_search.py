@@ -52,22 +52,13 @@ class Sought(NamedTuple):
 def run_search(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.cli.gallery import opened
-    from duskmatch.cli.gallery_add import moment
     from duskmatch.machine import set_threads
 
     _check(args)
     set_threads(args.threads)
     with opened(args) as gallery:
         sought = _stored(gallery, args.id) if args.id else _embedded(args)
-        hits = gallery.search(
-            sought.embeddings,
-            top=args.top,
-            modality=args.modality,
-            cameras=args.camera,
-            between=None if args.between is None else (moment(args.between[0]), moment(args.between[1])),
-            pids=args.pid,
-            origin=sought.origin,
-        )
+        hits = _hits(gallery, sought, args)
         found = list(dict.fromkeys(id for line in hits.ids for id in line if id))
         entries = dict(zip(found, gallery.entries(found), strict=True))
         searched = len(gallery)
@@ -82,6 +73,20 @@ def run_search(args: argparse.Namespace) -> None:
     if args.out:
         outcome |= {"out": str(args.out), "pictures": _written(args, sought, hits, entries, rows)}
     console.result({**outcome, "hits": rows}, _words)
+
+
+def _hits(gallery: Gallery, sought: Sought, args: argparse.Namespace) -> Hits:
+    from duskmatch.cli.gallery_sources import moment
+
+    return gallery.search(
+        sought.embeddings,
+        top=args.top,
+        modality=args.modality,
+        cameras=args.camera,
+        between=None if args.between is None else (moment(args.between[0]), moment(args.between[1])),
+        pids=args.pid,
+        origin=sought.origin,
+    )
 
 
 def table(queries: Embeddings, hits: Hits, entries: dict[str, Entry]) -> list[dict[str, Any]]:
@@ -110,7 +115,7 @@ def _row(queries: Embeddings, q: int, place: int, entry: Entry, similarity: floa
 
 def _embedded(args: argparse.Namespace) -> Sought:
     from duskmatch.cli.embed import embed_with_progress
-    from duskmatch.cli.gallery_add import origin_of, people_of
+    from duskmatch.cli.gallery_sources import origin_of, people_of
     from duskmatch.cli.rank import side_of
     from duskmatch.data import is_synthetic
     from duskmatch.embedding import load_embedder

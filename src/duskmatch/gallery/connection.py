@@ -56,8 +56,8 @@ def connect(path: Path) -> apsw.Connection:
 
     clean.disk()
     db = connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=clean.NAME)
+    db.set_busy_timeout(BUSY_MS)  # before the first statement, which another process may keep waiting
     db.execute(f"PRAGMA max_page_count = {clean.MOST_PAGES}")
-    db.set_busy_timeout(BUSY_MS)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # a checkpoint needs the gallery's lock
     for name, value in SETTINGS:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery import schema
+from duskmatch.gallery import erasure, schema
 from duskmatch.gallery.connection import connect, new_file, refusing
 from duskmatch.gallery.place import DATABASE, LOCK_WAIT_S, staged
 from duskmatch.gallery.reading import Snapshot
@@ -51,8 +51,10 @@ def initialise(folder: Path, width: int, model: str | None, normalisation: str) 
     with refusing(folder):
         db = connect(folder / DATABASE)
         db.execute(f"PRAGMA page_size = {schema.PAGE_BYTES}")
+        db.execute("PRAGMA journal_mode = WAL")  # now, while nobody else has it open
         db.execute("BEGIN IMMEDIATE")
         schema.create(db)
         db.execute("INSERT INTO gallery VALUES (1, ?, ?, ?, ?, 0)", (width, normalisation, model, time.time()))
         db.execute("COMMIT")
+        erasure.cut_log(db)
         db.close()
