@@ -41,7 +41,8 @@ class Question:
 
     def allowed(self, index: AnyIndex) -> npt.NDArray[np.bool_] | None:
         """Which places of the index may be looked at; None where all may."""
-        return index.allowed(modality=self.modality, cameras=self.cameras, between=self.between, pids=self.pids)
+        between = None if self.between is None else (float(self.between[0]), float(self.between[1]))
+        return index.allowed(modality=self.modality, cameras=self.cameras, between=between, pids=self.pids)
 
 
 def check_numbers(name: str, values: object) -> None:
