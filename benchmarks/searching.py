@@ -49,7 +49,9 @@ class Subject:
         return self.flat.search(self.queries[:n_queries], TOP)
 
     def filtered(self) -> Any:
-        return self.ours(1, allowed=self.index.allowed(cameras=(7,)))
+        from duskmatch.gallery.facts import Filter
+
+        return self.ours(1, allowed=self.index.allowed(Filter(cameras=(7,))))
 
     def read(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, list[str]]:
         return self.rows[rows], [str(row) for row in rows]

@@ -17,10 +17,11 @@ import torch
 from benchmarks.harness import Goal, Numbers, Work, meter
 from torch import Tensor
 
+from duskmatch import machine_code
 from duskmatch.config import Settings, load_settings
 from duskmatch.data import open_dataset
 from duskmatch.machine import fast_bf16, keep_memory
-from duskmatch.models import SelfAttackDefense, fast_layers
+from duskmatch.models import SelfAttackDefense
 from duskmatch.models.algorithm1 import Forward, SubStep, sub_steps
 from duskmatch.models.building import build_model
 from duskmatch.synthetic import PRESETS, generate
@@ -75,7 +76,7 @@ class LiteIteration(Iteration):
 def lite(*, plain: bool) -> Numbers:
     """fp32, channels last; `plain`: by torch's own layers, and memory goes back to the system as glibc likes it."""
     if plain:
-        os.environ[fast_layers.VARIABLE] = "off"
+        os.environ[machine_code.VARIABLE] = "off"
     else:
         keep_memory()
     it = LiteIteration()

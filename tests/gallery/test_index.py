@@ -9,7 +9,7 @@ import pytest
 
 from duskmatch.errors import DataError
 from duskmatch.gallery import index
-from duskmatch.gallery.facts import Facts
+from duskmatch.gallery.facts import Facts, Filter
 from duskmatch.gallery.index import Index
 from tests.gallery.examples import Entries, plain_facts, random_vectors
 
@@ -123,13 +123,13 @@ FACTS = Facts(
 def test_filters(wanted: dict[str, Any], through: list[int]) -> None:
     entries = Entries(random_vectors(4, 8))
     ours = entries.index(FACTS)
-    allowed = ours.allowed(**wanted)
+    allowed = ours.allowed(Filter(**wanted))
     assert allowed is not None
     assert np.flatnonzero(allowed).tolist() == through
     assert found_rows(ours, entries, allowed=allowed) == {3 * place + 3 for place in through}
 
 
 def test_no_filter_is_none_and_an_empty_index_has_no_places() -> None:
-    assert Index(8).allowed() is None
-    allowed = Index(8).allowed(modality="visible")
+    assert Index(8).allowed(Filter()) is None
+    allowed = Index(8).allowed(Filter(modality="visible"))
     assert allowed is not None and allowed.shape == (0,)

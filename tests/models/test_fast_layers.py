@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from duskmatch import machine_code
 from duskmatch.machine import numerics
 from duskmatch.models import fast_layers
 from duskmatch.models.efficientnet import EPSILON, LiteStages, LiteStem
@@ -139,10 +140,10 @@ def test_a_whole_networks_gradients_are_torchs(monkeypatch):
 
 def test_switched_off_by_the_variable(monkeypatch):
     monkeypatch.setattr(fast_layers, "compiled", COMPILED.__wrapped__)  # it reads the variable once in a process
-    monkeypatch.setenv(fast_layers.VARIABLE, "off")
-    assert fast_layers.switched_off() and fast_layers.state() == numerics(fast_layers.state())["kernels"] == "off"
-    monkeypatch.setenv(fast_layers.VARIABLE, "on")
-    assert not fast_layers.switched_off() and fast_layers.state() == numerics(fast_layers.state())["kernels"] != "off"
+    monkeypatch.setenv(machine_code.VARIABLE, "off")
+    assert fast_layers.state() == numerics(fast_layers.state())["kernels"] == "off"
+    monkeypatch.setenv(machine_code.VARIABLE, "on")
+    assert fast_layers.state() == numerics(fast_layers.state())["kernels"] != "off"
 
 
 def test_kernels_that_cannot_be_compiled_are_not_said_to_run(monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 
 from duskmatch.gallery.facts import Facts, Filter
 from duskmatch.gallery.search import Found, Read
-from duskmatch.records import Floats, Ints, Modality
+from duskmatch.records import Floats, Ints
 from tests.oracle.gallery import first
 
 
@@ -34,15 +34,8 @@ class SlowIndex:
         keep = ~np.isin(self.rows, rows)
         self.rows, self.columns = self.rows[keep], {name: values[keep] for name, values in self.columns.items()}
 
-    def allowed(
-        self,
-        *,
-        modality: Modality | None = None,
-        cameras: Collection[int] | None = None,
-        between: tuple[float, float] | None = None,
-        pids: Collection[int] | None = None,
-    ) -> np.ndarray | None:
-        return Filter(modality, cameras, between, pids).of(Facts(**self.columns)) if len(self) else None
+    def allowed(self, wanted: Filter) -> np.ndarray | None:
+        return wanted.of(Facts(**self.columns)) if len(self) else None
 
     def search(
         self,

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 # What -> what it does, and the module that has add_WHAT(parser) and run_WHAT(args).
 ACTIONS = {
-    "create": ("make an empty gallery", "gallery_create"),
+    "create": ("create an empty gallery", "gallery_create"),
     "add": ("add tracklets, or vectors made by any program", "gallery_add"),
     "search": ("find the entries that are nearest to each query", "gallery_search"),
-    "show": ("everything about one entry", "gallery_show"),
-    "list": ("the entries, in the order they were added", "gallery_show"),
-    "stats": ("counts, times and size", "gallery_show"),
+    "show": ("show everything about one entry", "gallery_show"),
+    "list": ("list the entries, in the order they were added", "gallery_show"),
+    "stats": ("show counts, times and size", "gallery_show"),
     "delete": ("delete entries so that no byte of them is left", "gallery_delete"),
     "expire": ("delete entries that were last seen too long ago", "gallery_delete"),
     "verify": ("check every entry and the database", "gallery_keep"),
     "backup": ("write a gallery into one file", "gallery_keep"),
-    "restore": ("make a gallery out of a backup", "gallery_keep"),
-    "copy": ("make another gallery of the same entries", "gallery_keep"),
+    "restore": ("create a gallery from a backup", "gallery_keep"),
+    "copy": ("create another gallery of the same entries", "gallery_keep"),
     "export": ("write everything about one person as files", "gallery_keep"),
-    "reembed": ("make a new gallery with the vectors of another model", "gallery_create"),
+    "reembed": ("create a gallery with the vectors of another model", "gallery_create"),
 }
 EXAMPLES = {
     "create": "duskmatch gallery create people --run run",
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="what", metavar="WHAT", required=True, parser_class=Parser)
     for name, (summary, _) in ACTIONS.items():
         sub = add_command(kinds, name, summary, EXAMPLES[name], common)
-        sub.add_argument("gallery", type=Path, metavar="G", help="the gallery's folder")
+        sub.add_argument("gallery", type=Path, metavar="G", help="folder of the gallery")
         getattr(_module(name), f"add_{name}")(sub)
 
 

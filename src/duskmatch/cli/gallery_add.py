@@ -18,38 +18,50 @@ AT_ONCE = 1000  # entries added together
 
 
 def add_add(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.embed import engine_arguments
+    from duskmatch.cli.embed import bad_frame_argument, engine_arguments
     from duskmatch.gallery.writing import ON_DUPLICATE
 
     parser.add_argument(
-        "tracklets", nargs="?", metavar="TRACKLETS", help="a folder with tracklets.csv, or DATASET:query"
+        "tracklets", nargs="?", metavar="TRACKLETS", help="folder with a tracklets.csv, or DATASET:query"
     )
-    parser.add_argument("--run", type=Path, metavar="RUN", help="the model that embeds TRACKLETS")
-    parser.add_argument("--features", type=Path, metavar="FILE", help="vectors: what `duskmatch embed` wrote, or .npz")
-    parser.add_argument("--namespace", default="", metavar="NAME", help="put before each id: the camera or the video")
+    parser.add_argument(
+        "--run", type=Path, metavar="RUN", help="folder of the trained run or export that embeds TRACKLETS"
+    )
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="embeddings to add instead: a file of `duskmatch embed`, or .npz"
+    )
+    parser.add_argument(
+        "--namespace", default="", metavar="NAME", help="first part of each id, such as the camera or the video"
+    )
     parser.add_argument(
         "--clock",
         choices=("unix", "video"),
-        help="what the tracklets' times count from (default: video for what `ingest` cut, else unix)",
+        help="origin of the tracklets' times: unix, seconds since 1970 (UTC), or video, seconds of their video "
+        "(default: video for tracklets that `ingest` cut, else unix)",
     )
     parser.add_argument(
-        "--video-start", metavar="TIME", help="when the video began, like 2026-11-27T18:00:00+00:00: makes times unix"
+        "--video-start",
+        metavar="TIME",
+        help="time at which the video began, like 2026-11-27T18:00:00+00:00; turns its times into times of day",
     )
-    parser.add_argument("--note", default="", metavar="TEXT", help="kept with every entry that is added")
-    parser.add_argument("--thumbnails", type=int, default=1, metavar="N", help="pictures kept of each (default 1)")
+    parser.add_argument("--note", default="", metavar="TEXT", help="text to keep with every entry that is added")
+    parser.add_argument(
+        "--thumbnails", type=int, default=1, metavar="N", help="pictures to keep of each tracklet, 0 to 16 (default 1)"
+    )
     parser.add_argument(
         "--on-duplicate",
         choices=ON_DUPLICATE,
         default="refuse",
-        help="what to do with an id that is there with other content (default refuse; the same content is skipped)",
+        help="for an id that is there with other content: refuse it, skip it, or replace the old one (default refuse; "
+        "the same content is always skipped)",
     )
     engine_arguments(parser)
-    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
+    bad_frame_argument(parser)
 
 
 @dataclass
 class Given:
-    """What is added: embeddings, where each came from, and the pictures kept of it."""
+    """Embeddings to add, the origin of each, and the pictures kept of it."""
 
     embeddings: Embeddings
     origin: str | list[str]
@@ -67,7 +79,9 @@ def run_add(args: argparse.Namespace) -> None:
     with opened(args) as gallery:
         before = len(gallery)
         given = _embedded(args) if args.features is None else _loaded(args)
-        embeddings, clock = timed(given.embeddings, args, ingested=args.tracklets and was_ingested(args.tracklets))
+        embeddings, clock = timed(
+            given.embeddings, args, ingested=bool(args.tracklets) and was_ingested(args.tracklets)
+        )
         ids = _added(gallery, replace(given, embeddings=embeddings), clock, args)
         outcome = {"gallery": str(args.gallery), "ids": ids, "entries": len(gallery), "before": before, "clock": clock}
     console.result(outcome, _words)

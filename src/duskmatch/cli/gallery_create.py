@@ -12,21 +12,34 @@ if TYPE_CHECKING:
 
 def add_create(parser: argparse.ArgumentParser) -> None:
     kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--width", type=int, metavar="N", help="numbers of a vector; its model is that of the first")
-    kind.add_argument("--run", type=Path, metavar="RUN", help="a trained run or exported folder: its width and name")
+    kind.add_argument(
+        "--width", type=int, metavar="N", help="numbers in a vector; the model is that of the first vectors added"
+    )
+    kind.add_argument(
+        "--run", type=Path, metavar="RUN", help="folder of a trained run or export: take width and model from it"
+    )
     parser.add_argument(
         "--normalisation",
         choices=("unit", "none"),
         default="unit",
-        help="unit takes vectors of length 1 alone, and similarity is the cosine (default unit)",
+        help="unit: only vectors of length 1, similarity is their cosine; none: any vectors, similarity is their dot "
+        "product (default unit)",
     )
 
 
 def add_reembed(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import engine_arguments
 
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="the model of the new gallery")
-    parser.add_argument("--out", type=Path, required=True, metavar="NEW", help="the new gallery's folder")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        help="folder of the trained run or export that embeds the new gallery",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="NEW", help="folder of the new gallery; must not exist"
+    )
     engine_arguments(parser)
 
 

@@ -11,7 +11,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def add_delete(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", nargs="*", metavar="ID", help="the entries")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="ids of entries")
     parser.add_argument("--pid", type=int, metavar="N", help="all entries of this person")
 
 
@@ -20,7 +20,7 @@ def add_expire(parser: argparse.ArgumentParser) -> None:
         "--older-than",
         required=True,
         metavar="AGE",
-        help="like 30d (s, m, h, d, w): since they were last seen, or added where they have no time of day",
+        help="age since an entry was last seen, or added if it has no time of day: number and s, m, h, d or w, as 30d",
     )
 
 

@@ -14,21 +14,21 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def add_backup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the file to write, better on another disk")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+    parser.add_argument("file", type=Path, metavar="FILE", help="file to write, best on another disk")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def add_restore(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="what `duskmatch gallery backup` wrote")
+    parser.add_argument("file", type=Path, metavar="FILE", help="file that `duskmatch gallery backup` wrote")
 
 
 def add_copy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", type=Path, metavar="G2", help="the new gallery's folder")
+    parser.add_argument("target", type=Path, metavar="G2", help="folder of the new gallery; must not exist")
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pid", type=int, required=True, metavar="N", help="the person")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--pid", type=int, required=True, metavar="N", help="pid of the person")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write; must be new or empty")
 
 
 def run_verify(args: argparse.Namespace) -> None:

@@ -19,28 +19,39 @@ COLUMNS = (
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.cli.embed import engine_arguments
+    from duskmatch.cli.embed import bad_frame_argument, engine_arguments
     from duskmatch.records import MODALITIES
 
-    parser.add_argument("--query", metavar="TRACKLETS", help="whom to look for, or pictures of one person")
-    parser.add_argument("--query-modality", choices=MODALITIES, help="of pictures without a table")
-    parser.add_argument("--run", type=Path, metavar="RUN", help="the model that embeds --query")
-    parser.add_argument("--id", nargs="+", metavar="ID", help="look for these entries of the gallery instead")
-    parser.add_argument("--top", type=int, default=10, metavar="K", help="how many hits for each query (default 10)")
-    parser.add_argument("--modality", choices=MODALITIES, help="only entries of it")
+    parser.add_argument(
+        "--query", metavar="TRACKLETS", help="tracklets to search for, or a picture or folder of pictures of one person"
+    )
+    parser.add_argument(
+        "--query-modality", choices=MODALITIES, help="modality of --query where it has no tracklets.csv"
+    )
+    parser.add_argument(
+        "--run", type=Path, metavar="RUN", help="folder of the trained run or export that embeds --query"
+    )
+    parser.add_argument("--id", nargs="+", metavar="ID", help="entries of the gallery to search for instead")
+    parser.add_argument("--top", type=int, default=10, metavar="K", help="hits for each query (default 10)")
+    parser.add_argument("--modality", choices=MODALITIES, help="only entries of this modality")
     parser.add_argument("--camera", type=int, nargs="+", metavar="N", help="only entries of these cameras")
     parser.add_argument("--pid", type=int, nargs="+", metavar="N", help="only entries of these people")
     parser.add_argument(
-        "--between", nargs=2, metavar="TIME", help="only entries seen at some time between, like 2026-11-27T18:00"
+        "--between",
+        nargs=2,
+        metavar="TIME",
+        help="only entries seen between two times (both included), like 2026-11-27T18:00; UTC unless they name a zone",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for ranking.csv, ranking.json and strips")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write ranking.csv, ranking.json and strips of pictures into"
+    )
     engine_arguments(parser)
-    parser.add_argument("--on-bad-frame", choices=("stop", "skip"), default="stop", help="(default stop)")
-    parser.add_argument("--overwrite", action="store_true", help="empty DIR first")
+    bad_frame_argument(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace the results in DIR")
 
 
 class Sought(NamedTuple):
-    """Queries with their pictures, by the names in `sources`, where they lie, and what of it is generated."""
+    """Queries, their pictures by the names in `sources`, their place, and whether data or model are synthetic."""
 
     embeddings: Embeddings
     pictures: dict[str, list[bytes] | Tracklet]

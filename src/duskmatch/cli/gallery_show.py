@@ -1,4 +1,4 @@
-"""`duskmatch gallery show`, `list` and `stats`: what a gallery holds."""
+"""`duskmatch gallery show`, `list` and `stats`: the contents of a gallery."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from duskmatch.errors import SettingsError
 
 
 def add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="the entry")
-    parser.add_argument("--pictures", type=Path, metavar="DIR", help="a new folder to write its pictures into")
+    parser.add_argument("id", metavar="ID", help="id of the entry")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="folder to write its pictures into; must be new or empty"
+    )
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pid", type=int, metavar="N", help="of this person alone")
-    parser.add_argument("--limit", type=int, default=1000, metavar="N", help="at most so many (default 1000)")
+    parser.add_argument("--pid", type=int, metavar="N", help="only entries of this person")
+    parser.add_argument("--limit", type=int, default=1000, metavar="N", help="most entries to list (default 1000)")
 
 
 def add_stats(parser: argparse.ArgumentParser) -> None:

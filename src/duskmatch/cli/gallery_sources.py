@@ -1,4 +1,4 @@
-"""Where tracklets lie, whose they are and when they were seen, before they go into a gallery."""
+"""Origin, people and times of tracklets before they go into a gallery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BEFORE_S = 1e8  # 1973: a time below it counts from the beginning of a video
 
 
-def timed(embeddings: Embeddings, args: argparse.Namespace, *, ingested: object) -> tuple[Embeddings, Clock]:
+def timed(embeddings: Embeddings, args: argparse.Namespace, *, ingested: bool) -> tuple[Embeddings, Clock]:
     """The embeddings with their times as they are to be kept, and what these count from."""
     known = [time for times in _times(embeddings) for time in times if time is not None]
     if args.video_start is not None:
@@ -51,7 +51,7 @@ def moment(text: str) -> float:
 
 
 def origin_of(spec: str) -> str:
-    """Where TRACKLETS lie, as a text that finds them again from any folder."""
+    """The place of TRACKLETS, as a text that finds them again from any folder."""
     from duskmatch.data import split_spec
     from duskmatch.files import with_escapes
 

@@ -1,13 +1,10 @@
 """The counting of `counting.py`, compiled by numba if that is installed (`pip install 'duskmatch[speed]'`).
 
-numba is imported at the first large matrix, not before. Compiled code is cached beside this file or in the user's
-cache; if neither can be written, each process compiles anew. DUSKMATCH_COMPILED=off switches it off.
+numba is imported at the first large matrix, not before; see `machine_code` for its cache and how it is switched off.
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-log = logging.getLogger("duskmatch")
+from duskmatch import machine_code
 
-VARIABLE = "DUSKMATCH_COMPILED"
-OFF = ("off", "0", "no", "false")
 LEAST_ENTRIES = (
     1 << 22
 )  # of a matrix; with fewer, compiled code does not save the half second that importing numba takes
@@ -31,7 +26,7 @@ _lock = threading.Lock()
 
 def kernel(dtype: np.dtype[Any], entries: int) -> Kernel | None:
     """The compiled `count_rows` for this dtype; None if switched off, not installed, or the matrix is too small."""
-    if entries < LEAST_ENTRIES or switched_off():
+    if entries < LEAST_ENTRIES or machine_code.switched_off():
         return None
     with _lock:
         return _kernel(np.dtype(dtype).name)
@@ -39,8 +34,8 @@ def kernel(dtype: np.dtype[Any], entries: int) -> Kernel | None:
 
 def state() -> str:
     """The state of compiled scoring in words: in use, off, not installed or broken."""
-    if switched_off():
-        return f"off ({VARIABLE}={os.environ[VARIABLE]})"
+    if machine_code.switched_off():
+        return f"off ({machine_code.VARIABLE}={os.environ[machine_code.VARIABLE]})"
     try:
         import numba
     except Exception as error:
@@ -50,30 +45,16 @@ def state() -> str:
     )
 
 
-def switched_off() -> bool:
-    return os.environ.get(VARIABLE, "on").strip().lower() in OFF
-
-
 @cache
 def _kernel(dtype: str) -> Kernel | None:
-    """Compiles and tries it once. If that fails, None, and the reason is only logged: NumPy gives the same numbers."""
-    try:
-        import numba
+    """Compiles and tries it once. If that fails, None: NumPy gives the same numbers."""
 
-        if getattr(numba.config, "DISABLE_JIT", False):  # Python loops would be slower than NumPy by far
-            return None
-    except Exception as error:  # one that does not fit this NumPy may raise anything
-        log.debug("numba is not used: %s", error)
-        return None
-    for keep in (True, False):  # without a cache if it cannot be written
-        try:
-            compiled: Kernel = numba.njit(nogil=True, cache=keep)(inspect.unwrap(count_rows))
-            one = np.zeros((1, 1), dtype)
-            compiled(one, one, *(np.zeros(shape, np.int64) for shape in (1, (1, 1), (1, 1))))
-            return compiled
-        except Exception as error:
-            log.debug("numba is not used with cache=%s: %s", keep, error)
-    return None
+    def call_once(loops: machine_code.Loops) -> None:
+        one = np.zeros((1, 1), dtype)
+        loops["count_rows"](one, one, *(np.zeros(shape, np.int64) for shape in (1, (1, 1), (1, 1))))
+
+    loops = machine_code.compiled([count_rows], call_once)
+    return None if loops is None else loops["count_rows"]
 
 
 def count_rows(dist, values, n, below, up_to):  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ log = logging.getLogger("duskmatch")
 
 
 def count_test_reads(fingerprint: str) -> int | None:
-    """How often this user account scored these test people; None if the count cannot be read."""
+    """The number of times this user account scored these test people; None if the count cannot be read."""
     try:
         path = user_folder("state") / FILE
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -98,7 +98,7 @@ def protocol_in_words(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _special_rules(protocol: Mapping[str, Any]) -> dict[str, str]:
-    """How CMC counts, the trials and the pairs, if they differ from HITSZ-VCM's."""
+    """The CMC counting, the trials and the pairs, if they differ from HITSZ-VCM's."""
     found = {}
     if protocol.get("cmc") not in (None, "entries"):
         found["CMC counts"] = COUNTED[protocol["cmc"]]

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What embeddings do not say of the entries that they become.
+    """Facts of entries that their embeddings lack.
 
     namespace: put before each tracklet's name in its id. origin: where all tracklets lie, or a place for each.
     clock: what their times count from. notes, thumbnails: one for each, or none.

@@ -1,4 +1,4 @@
-"""What a search asks for besides its vectors, validated before anything is read."""
+"""The question of a search besides its vectors, validated before anything is read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.current import AnyIndex
+from duskmatch.gallery.facts import Filter
 from duskmatch.records import MODALITIES, Modality
 
 MOST = 10_000  # hits of a query
@@ -18,9 +17,9 @@ MOST = 10_000  # hits of a query
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How many hits, and among which entries; a filter that is None lets all through.
+    """The number of hits, and filters on entries; a filter that is None lets all through.
 
-    Raises GalleryError where a value has the wrong type or is out of range.
+    GalleryError if a value has the wrong type or is out of range.
     """
 
     top: int
@@ -39,10 +38,10 @@ class Question:
         if self.between is not None:
             _check_interval(self.between)
 
-    def allowed(self, index: AnyIndex) -> npt.NDArray[np.bool_] | None:
-        """Which places of the index may be looked at; None where all may."""
+    @property
+    def filter(self) -> Filter:
         between = None if self.between is None else (float(self.between[0]), float(self.between[1]))
-        return index.allowed(modality=self.modality, cameras=self.cameras, between=between, pids=self.pids)
+        return Filter(self.modality, self.cameras, between, self.pids)
 
 
 def check_numbers(name: str, values: object) -> None:

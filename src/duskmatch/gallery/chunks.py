@@ -48,7 +48,7 @@ class Chunk:
         return len(self._arrays["row"]) - self.n
 
     def append(self, columns: Mapping[str, Array]) -> int:
-        """How many of the rows there was room for."""
+        """Takes as many of the rows as there is room for; their number."""
         taken = min(self.room, len(columns["row"]))
         for name, values in columns.items():
             self._arrays[name][self.n : self.n + taken] = values[:taken]
@@ -56,7 +56,7 @@ class Chunk:
         return taken
 
     def erase(self, rows: Int64[np.ndarray, " m"]) -> int:
-        """How many of these rows were held; all that is known of them is now 0, but for their numbers."""
+        """Overwrites these rows with zeros but for their numbers; the number of those that were held."""
         places = np.searchsorted(self["row"], rows)
         held = places < self.n
         slots = places[held]
@@ -76,7 +76,7 @@ class Chunk:
             values[: self.n] = 0
 
     def slots(self, allowed: Bool[np.ndarray, " n"] | None) -> Int32[np.ndarray, " m"]:
-        """Where the rows are that were not removed and that a filter allows."""
+        """The places of the rows that were not removed and that a filter allows."""
         if allowed is None and not self.n_dead:
             return _numbers(self.n)
         alive = self["alive"]

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from duskmatch.gallery.facts import Facts
+from duskmatch.gallery.facts import Facts, Filter
 from duskmatch.gallery.reading import AddedRow, Snapshot, State, as_array
-from duskmatch.records import MODALITIES, Floats, Ints, Modality
+from duskmatch.records import MODALITIES, Floats, Ints
 
 if TYPE_CHECKING:
     from duskmatch.gallery.search import Found, Read
 
 
 class AnyIndex(Protocol):
-    """What holds the vectors in memory; `Index`, or a slow one that tests compare it with."""
+    """The vectors in memory: `Index`, or a slow one that tests compare it with."""
 
     def __len__(self) -> int: ...
     def add(self, rows: Ints, vectors: Floats, facts: Facts) -> None: ...
     def remove(self, rows: Ints) -> None: ...
-    def allowed(
-        self,
-        *,
-        modality: Modality | None,
-        cameras: Collection[int] | None,
-        between: tuple[float, float] | None,
-        pids: Collection[int] | None,
-    ) -> npt.NDArray[np.bool_] | None: ...
+    def allowed(self, wanted: Filter) -> npt.NDArray[np.bool_] | None: ...
     def search(
         self,
         queries: Floats,
@@ -51,10 +44,6 @@ class CurrentIndex:
         self._make = make
         self._index: AnyIndex | None = None
         self._state = State(0, 0)
-
-    @property
-    def in_use(self) -> bool:
-        return self._index is not None
 
     def at(self, snapshot: Snapshot) -> AnyIndex:
         """The index with the snapshot's entries; what is half brought up to date is not kept."""

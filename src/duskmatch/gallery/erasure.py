@@ -31,9 +31,9 @@ def pending(db: apsw.Connection) -> bool:
 
 
 def step(db: apsw.Connection) -> bool:
-    """Whether nothing is left to erase: cuts the log where something is, and takes the mark away.
+    """Cuts the log if something is left to erase, and takes the mark away; True if nothing is left.
 
-    The caller holds the gallery's lock and no transaction. False where a reader that began earlier prevents it.
+    The caller holds the gallery's lock and no transaction. False if a reader that began earlier prevents it.
     """
     if not pending(db):
         return True
@@ -59,7 +59,7 @@ def finish(one_step: Callable[[], bool], name: str, wait_s: float) -> None:
 
 
 def cut_log(db: apsw.Connection) -> bool:
-    """Whether the log was copied into the database, synced and cut to nothing."""
+    """Copies the log into the database, syncs it and cuts the log to nothing; False if a reader prevents it."""
     db.set_busy_timeout(0)
     try:
         busy, _, _ = one(db, "PRAGMA wal_checkpoint(TRUNCATE)")

@@ -39,7 +39,7 @@ class First:
 
     @property
     def least(self) -> float:
-        """What an entry must reach to be among the first k."""
+        """The similarity that an entry must reach to be among the first k."""
         return float(self.similarity[-1]) if len(self.rows) == self.k else -np.inf
 
     def add(self, rows: Longs, similarity: Float64[np.ndarray, " m"], ids: Sequence[str]) -> None:

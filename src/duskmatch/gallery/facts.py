@@ -1,4 +1,4 @@
-"""What is known of entries besides their vectors, and the filters on it."""
+"""Facts of entries besides their vectors, and the filters on them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which entries a search may return; a field that is None lets all through, an empty one nothing."""
+    """The entries that a search may return; a field that is None lets all through, an empty one nothing."""
 
     modality: Modality | None = None
     cameras: Collection[int] | None = None
@@ -44,7 +44,7 @@ class Filter:
     pids: Collection[int] | None = None
 
     def of(self, facts: Facts) -> Bool[np.ndarray, " n"] | None:
-        """True for the entries let through; None where every filter is None."""
+        """True for the entries let through; None if every filter is None."""
         parts = []
         if self.modality is not None:
             parts.append(facts.modality == MODALITIES.index(self.modality))
@@ -67,6 +67,6 @@ def _among(values: Array, wanted: Collection[int]) -> Bool[np.ndarray, " n"]:
 
 
 def _overlaps(begin_s: Array, end_s: Array, first: float, last: float) -> Bool[np.ndarray, " n"]:
-    """Whether an entry's time meets the interval; where one of its times is NaN, the other stands for both."""
+    """True if an entry's time meets the interval; if one of its times is NaN, the other stands for both."""
     found: npt.NDArray[np.bool_] = (np.fmin(begin_s, end_s) <= last) & (np.fmax(begin_s, end_s) >= first)
     return found

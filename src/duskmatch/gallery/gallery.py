@@ -1,4 +1,4 @@
-"""The gallery as users see it: what lasts is in its store, what is searched is in its index."""
+"""The gallery as users see it: a store on the disk that lasts, and an index in memory that is searched."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from duskmatch.gallery.making import GalleryStore, create
 from duskmatch.gallery.model import check_comparable
 from duskmatch.gallery.own import without_own
 from duskmatch.gallery.person import embeddings_of, export_person
-from duskmatch.gallery.reading import Facts, Snapshot
+from duskmatch.gallery.reading import SharedFacts, Snapshot
 from duskmatch.gallery.retention import seen_before
 from duskmatch.gallery.stats import Stats, stats
 from duskmatch.gallery.store import SqliteStore
@@ -114,7 +114,7 @@ class Gallery:
         with self._store.snapshot() as snapshot:
             check_comparable(queries, snapshot.facts, "queries")
             index = self._up_to_date(snapshot)
-            allowed = wanted.allowed(index)
+            allowed = index.allowed(wanted.filter)
 
             def look(k: int, own: Sequence[set[int]]) -> Found:
                 return index.search(queries.vectors, k, snapshot.vectors, allowed=allowed, own=own)
@@ -150,7 +150,7 @@ class Gallery:
             return embeddings_of(snapshot.entries(rows), vectors, names)
 
     def delete(self, ids: Iterable[str] = (), *, pid: int | None = None) -> int:
-        """How many entries were deleted: those with these ids, and those of a person.
+        """Deletes the entries with these ids, and those of a person; their number.
 
         When it returns no search finds them and no file of the gallery holds their bytes. Raises ErasurePending where
         they are deleted but a reader keeps the bytes for now, GalleryError, with nothing deleted, for unknown ids.
@@ -165,14 +165,14 @@ class Gallery:
         return self._store.delete(rows)
 
     def expire(self, older_than_s: float) -> int:
-        """How many entries were deleted: of those last seen longer ago, or, without a time of day, added longer ago."""
+        """Deletes entries last seen longer ago, or, without a time of day, added longer ago; their number."""
         if not older_than_s >= 0:
             raise GalleryError(f"older_than_s must be 0 seconds or more; got {older_than_s!r}")
         before_s = time.time() - older_than_s
         return self._store.delete(lambda snapshot: seen_before(snapshot, before_s))
 
     def verify(self) -> Verdict:
-        """Whether everything is as it was stored: `.whole`, `.problems` in words, `.n_entries`."""
+        """Checks that everything is as it was stored: `.whole`, `.problems` in words, `.n_entries`."""
         with self._store.long_snapshot() as snapshot:
             return verify(snapshot)
 
@@ -192,7 +192,7 @@ class Gallery:
         return cls.open(folder)
 
     def export_person(self, pid: int, out: str | Path) -> int:
-        """Writes everything held of one person into a new folder, and says of how many entries."""
+        """Writes everything held of one person into a new folder; the number of entries."""
         check_numbers("pid", [pid])
         with self._store.long_snapshot() as snapshot:
             return export_person(snapshot, pid, Path(out))
@@ -205,7 +205,7 @@ class Gallery:
             return reembed(snapshot, Path(target), embedder)
 
     def stats(self) -> Stats:
-        """How many entries there are of each kind, when they were seen and what they take on the disk."""
+        """The number of entries of each kind, when they were seen and what they take on the disk."""
         with self._store.long_snapshot() as snapshot:
             return stats(snapshot, self.folder)
 
@@ -214,7 +214,7 @@ class Gallery:
         return Path(self._store.name)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SharedFacts:
         """Width, normalisation, model and what else all entries share."""
         with self._store.snapshot() as snapshot:
             return snapshot.facts

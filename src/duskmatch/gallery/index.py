@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Sequence, Set
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -13,7 +13,7 @@ from duskmatch.gallery.chunks import CHUNK_ROWS, Chunk
 from duskmatch.gallery.coding import MOST_WIDTH, code_rows
 from duskmatch.gallery.facts import Array, Facts, Filter
 from duskmatch.gallery.search import Found, Read, search
-from duskmatch.records import Floats, Modality
+from duskmatch.records import Floats
 
 ADDED_ROWS = 4096  # coded before they are put in their chunk
 DEAD_SHARE = 0.25  # of the room held by removed rows, from which the others move together
@@ -78,16 +78,8 @@ class Index:
             self._append(chunk.living())
             chunk.wipe()
 
-    def allowed(
-        self,
-        *,
-        modality: Modality | None = None,
-        cameras: Collection[int] | None = None,
-        between: tuple[float, float] | None = None,
-        pids: Collection[int] | None = None,
-    ) -> Bool[np.ndarray, " n"] | None:
-        """Which places a search may look at, for `search` before the next change; None where all are allowed."""
-        wanted = Filter(modality, cameras, between, pids)
+    def allowed(self, wanted: Filter) -> Bool[np.ndarray, " n"] | None:
+        """True for the places that a search may look at, until the next change; None if all are allowed."""
         if wanted == Filter():
             return None
         parts = [wanted.of(chunk.facts) for chunk in self._chunks]

@@ -49,7 +49,7 @@ def select(
     of_norm: float, of_residual: float, least: float, best: Doubles,
     places: npt.NDArray[np.int64], lower: Doubles, upper: Doubles,
 ) -> int:  # fmt: skip
-    """How many of the m rows reach `least` and the k-th largest lower bound before them; fills in which, and bounds.
+    """Fills in the rows that reach `least` and the k-th largest lower bound before them, their bounds; their number.
 
     `best` (k,) holds the k largest lower bounds, rising. First the rows of a group that reach the bar are counted,
     which LLVM does in vectors (not so a maximum, nor arrays that are not sliced); most groups have none.

@@ -1,4 +1,4 @@
-"""An empty gallery, and what a gallery asks of any store that keeps its entries."""
+"""Creating an empty gallery, and the protocol of the stores that keep entries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NORMALISATIONS = ("unit", "none")  # unit: every vector has length 1, and simila
 
 
 class GalleryStore(Protocol):
-    """What a gallery asks of the place that keeps its entries."""
+    """The methods that `Gallery` needs of a store."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""What makes vectors comparable: the network that made them, their width and their length."""
+"""Comparable vectors: made by the same network, of one width and length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.reading import Facts
+from duskmatch.gallery.reading import SharedFacts
 from duskmatch.records import Embeddings, Floats
 
 # Of the header of a RUN's weights, what two different networks differ in.
@@ -21,7 +21,7 @@ SHOWN = 12  # hexadecimal digits of the hash
 
 
 def fingerprint(meta: Mapping[str, Any]) -> str:
-    """The name of the network that made vectors, method and hash; "" where their facts do not say it.
+    """The name of the network that made vectors, method and hash; "" if their facts do not say it.
 
     `meta` is that of Embeddings, or the header of a RUN's weights. Other programs may name theirs under "model".
     """
@@ -34,10 +34,10 @@ def fingerprint(meta: Mapping[str, Any]) -> str:
     return f"{method}-{hashlib.sha256(facts.encode()).hexdigest()[:SHOWN]}"
 
 
-def check_comparable(embeddings: Embeddings, facts: Facts, role: str) -> str:
-    """The fingerprint of vectors that may stand in a gallery, or be looked for in it.
+def check_comparable(embeddings: Embeddings, facts: SharedFacts, role: str) -> str:
+    """The fingerprint of vectors that may be added to a gallery, or searched for in it.
 
-    Raises GalleryError where they are of another width, normalisation or model.
+    GalleryError if they are of another width, normalisation or model.
     """
     if embeddings.vectors.shape[1] != facts.width:
         raise GalleryError(
@@ -47,25 +47,18 @@ def check_comparable(embeddings: Embeddings, facts: Facts, role: str) -> str:
     if facts.normalisation == "unit":
         _check_unit(embeddings.vectors, role)
     model = fingerprint(embeddings.meta)
-    if facts.model is not None and model != facts.model:
-        raise GalleryError(
-            f"{role} must be of the gallery's model, {named(facts.model)}; got {named(model)}; embed them with the "
-            "same RUN, or make a gallery of this model with `duskmatch gallery reembed`"
-        )
+    check_model(model, facts.model, role)
     return model
 
 
-def named(model: str) -> str:
-    """A fingerprint in words."""
-    return model or "one without a name"
-
-
-def unit(vectors: Floats) -> Floats:
-    """The vectors at length 1; GalleryError where one is zero."""
-    lengths = _lengths(vectors)
-    if len(zero := np.flatnonzero(lengths == 0)):
-        raise GalleryError(f"a zero vector has no direction; row {zero[0]} is one; leave it out")
-    return np.asarray(vectors / lengths[:, None], np.float32)
+def check_model(model: str, of_gallery: str | None, role: str) -> None:
+    """Refuses another model than the gallery's; one that has no entries yet takes any."""
+    if of_gallery is not None and model != of_gallery:
+        expected, got = (name or "one without a name" for name in (of_gallery, model))
+        raise GalleryError(
+            f"{role} must be of the gallery's model, {expected}; got {got}; embed them with the same RUN, or make a "
+            "gallery of this model with `duskmatch gallery reembed`"
+        )
 
 
 def _check_unit(vectors: Floats, role: str) -> None:

@@ -45,7 +45,7 @@ def _own_rows(found: Found, i: int, queries: Embeddings, origin: str, snapshot: 
 
 
 def _is_of(entry: Entry, queries: Embeddings, i: int, origin: str) -> bool:
-    """Whether an entry is of the query's tracklet: of the same place, or, where one is unknown, alike in all facts."""
+    """True if an entry is of the query's tracklet: of the same place, or, if one is unknown, alike in all facts."""
     if queries.sources[i] not in (entry.id, entry.tracklet):
         return False
     if entry.source and origin:

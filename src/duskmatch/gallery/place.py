@@ -1,4 +1,4 @@
-"""Where a gallery lies: a folder of one user, on a disk with locks, that is whole or not there."""
+"""A gallery's folder: of one user, on a disk with locks, whole or not there."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def gamma(width: int) -> float:
 
 @cache
 def int_mm_pays(width: int) -> bool:
-    """Whether `torch._int_mm` is right for the largest codes of this width, and faster than fp32."""
+    """True if `torch._int_mm` is right for the largest codes of this width, and faster than fp32."""
     try:
         return int_mm_is_right(width) and _seconds(multiply_bytes, width) < _seconds(multiply_fp32, width)
     except (RuntimeError, AttributeError) as error:

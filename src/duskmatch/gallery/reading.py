@@ -1,4 +1,4 @@
-"""What one snapshot of a gallery's database holds."""
+"""Reading one snapshot of a gallery's database."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class State(NamedTuple):
     last_deletion: int
 
 
-class Facts(NamedTuple):
-    """What all entries of a gallery share. model: None until the first are added, "" where it is not named."""
+class SharedFacts(NamedTuple):
+    """Facts that all entries of a gallery share. model: None until the first are added, "" if it has no name."""
 
     width: int
     normalisation: str
@@ -114,7 +114,7 @@ class Snapshot:
         return [tuple(rest) for rest in found] if len(found) == len(rows) else None
 
     def after(self, row: int) -> Iterator[list[AddedRow]]:
-        """What an index holds of the entries above `row`, some at a time."""
+        """The entries above `row`, as an index holds them, some at a time."""
         cursor = self.db.execute(
             "SELECT row, vector, modality, camera, begin_s, end_s, clock, pid FROM entries JOIN vectors USING (row) "
             "WHERE row > ? ORDER BY row",
@@ -147,11 +147,11 @@ def as_array(vectors: Sequence[bytes], width: int) -> Floats:
     return np.frombuffer(data, "<f4").reshape(len(vectors), width)
 
 
-def read_facts(db: apsw.Connection) -> Facts:
-    """What all entries share."""
+def read_facts(db: apsw.Connection) -> SharedFacts:
+    """The facts that all entries share."""
     query = "SELECT width, normalisation, model, created_s, erasure_pending FROM gallery"
     width, normalisation, model, created_s, erasure_pending = one(db, query)
-    return Facts(width, normalisation, model, created_s, bool(erasure_pending))
+    return SharedFacts(width, normalisation, model, created_s, bool(erasure_pending))
 
 
 def _entry(cells: Sequence[Any], thumbnails: tuple[bytes, ...], model: str) -> Entry:

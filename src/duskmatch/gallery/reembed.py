@@ -26,7 +26,7 @@ AT_ONCE = 256  # tracklets embedded and added together
 
 @dataclass
 class Reembedded:
-    """How many entries the new gallery has, and which ids are not in it, each with the reason."""
+    """The number of entries of the new gallery, and the ids that are not in it, each with the reason."""
 
     n_entries: int = 0
     missing: dict[str, str] = field(default_factory=dict)

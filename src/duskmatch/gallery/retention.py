@@ -1,4 +1,4 @@
-"""Which entries have been kept for long enough."""
+"""The entries that have been kept for long enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gallery holds, counted."""
+"""Counts of what a gallery holds."""
 
 from __future__ import annotations
 

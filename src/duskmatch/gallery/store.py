@@ -94,7 +94,7 @@ class SqliteStore:
         return outcome.ids
 
     def delete(self, choose: Callable[[Snapshot], list[int]]) -> int:
-        """How many entries were deleted: the rows that `choose` names in a snapshot that nobody else changes.
+        """Deletes the rows that `choose` names in a snapshot that nobody else changes; their number.
 
         Raises ErasurePending where they are deleted and a reader keeps their bytes in the files.
         """

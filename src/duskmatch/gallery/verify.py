@@ -1,4 +1,4 @@
-"""Whether a gallery is whole: the database's own check, and the checksum of each entry."""
+"""The check of a whole gallery: the database's own, and the checksum of each entry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_PROBLEMS = 100  # named; more are counted
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many entries were read, and what is wrong with the gallery, in words; nothing where it is whole."""
+    """The number of entries that were read, and a sentence for each problem; none if the gallery is whole."""
 
     n_entries: int
     problems: tuple[str, ...]

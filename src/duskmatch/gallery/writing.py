@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from duskmatch.errors import DataError, GalleryError
 from duskmatch.gallery import erasure
 from duskmatch.gallery.entries import Entry, digest
-from duskmatch.gallery.model import named
+from duskmatch.gallery.model import check_model
 from duskmatch.gallery.reading import read_facts
 from duskmatch.records import Floats
 
@@ -37,7 +37,7 @@ class Batch:
 
 
 class Fresh(NamedTuple):
-    """An entry that is to be stored, and when."""
+    """An entry that is to be stored, and the time of it."""
 
     entry: Entry
     vector: bytes
@@ -47,7 +47,7 @@ class Fresh(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What became of a batch: every id in its order, and how many entries were there and were replaced."""
+    """The ids of a batch in its order, and the number of entries that were replaced."""
 
     ids: list[str] = field(default_factory=list)
     replaced: int = 0
@@ -101,7 +101,7 @@ def _there(db: apsw.Connection, id: str) -> _There | None:
 
 
 def _same(there: _There, new: Fresh) -> bool:
-    """Whether what is stored differs from the new entry in nothing but the time at which it was added."""
+    """True if the stored entry and the new one differ at most in the time at which they were added."""
     return digest(new.entry, new.vector, there.added_s) == there.checksum
 
 
@@ -114,11 +114,7 @@ def _check_model(db: apsw.Connection, batch: Batch) -> None:
     model = read_facts(db).model
     if model is None:
         db.execute("UPDATE gallery SET model = ?", (batch.model,))
-    elif batch.model != model:
-        raise GalleryError(
-            f"entries must be of the gallery's model, {named(model)}; got {named(batch.model)}; embed them with the "
-            "same RUN, or make a gallery of this model with `duskmatch gallery reembed`"
-        )
+    check_model(batch.model, model, "entries")
 
 
 def _store(db: apsw.Connection, fresh: Sequence[Fresh]) -> None:

@@ -12,10 +12,6 @@ conditions do not hold (evaluation, bf16, a GPU, many threads, another layout, n
 
 from __future__ import annotations
 
-import inspect
-import logging
-import os
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -26,11 +22,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from duskmatch import machine_code
+from duskmatch.machine_code import Loops
 from duskmatch.models import kernels
 
-log = logging.getLogger("duskmatch")
-
-VARIABLE = "DUSKMATCH_COMPILED"
 MANY = 8192  # weights of a 1x1 convolution from which on a matrix product is faster than oneDNN
 MOST_THREADS = 2  # the kernels use one thread; with more, torch is faster
 
@@ -39,35 +34,14 @@ KERNELS = (kernels.normalise_rows, kernels.normalise_rows_backward, kernels.dept
 
 
 @cache
-def compiled() -> dict[str, Callable[..., None]] | None:
+def compiled() -> Loops | None:
     """The kernels as machine code; None if numba is off, missing or broken: then torch's layers are used."""
-    if switched_off():
-        return None
-    try:
-        import numba
-    except Exception as error:  # one that does not fit this NumPy may raise anything
-        log.debug("numba is not used in training: %s", error)
-        return None
-    if getattr(numba.config, "DISABLE_JIT", False):
-        return None
-    for keep in (True, False):  # without a cache if there is no folder for it, or the disk is full
-        try:
-            return {
-                f.__name__: numba.njit(nogil=True, cache=keep, fastmath={"contract"})(inspect.unwrap(f))
-                for f in KERNELS
-            }
-        except Exception as error:
-            log.debug("numba is not used in training with cache=%s: %s", keep, error)
-    return None
+    return machine_code.compiled(KERNELS, fastmath={"contract"})
 
 
 def state() -> str:
     """The version of the kernels, recorded in the RUN: another one gives other last bits."""
     return "off" if compiled() is None else f"numba {version('numba')}"
-
-
-def switched_off() -> bool:
-    return os.environ.get(VARIABLE, "on").strip().lower() in ("off", "0", "no", "false")
 
 
 def run(name: str, *arguments: Any) -> None:

@@ -41,7 +41,7 @@ class Best(Entry):
 
 
 class Progress(Entry):
-    """What progress.json must hold for a run to go on; "dead" came later."""
+    """The content of progress.json that resuming needs; older files lack "dead"."""
 
     step: NonNegativeInt
     fingerprint: str
@@ -179,7 +179,7 @@ def newest_checkpoint(run: Path) -> Checkpoint | None:
 
 
 def without(run: Path, path: Path) -> str:
-    """What to do where the newest checkpoint is damaged."""
+    """The next step, in words, if the newest checkpoint is damaged."""
     if len(valid_steps(run)) > 1:
         return f"delete {path}, the run goes on from the checkpoint before it"
     return "train again"

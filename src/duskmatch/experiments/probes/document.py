@@ -11,7 +11,7 @@ SCHEMA_VERSION = 1
 
 
 class ProbeMethod(Part):
-    """How probes are trained and tested."""
+    """Training and testing of probes."""
 
     probe: str = "ridge regression to one-hot on standardised features, every class weighed alike"
     people: str = "trained on one half, asked about the other, both ways"
