@@ -76,7 +76,7 @@ def test_a_gallery_is_made_for_a_run_or_a_width(run: list[str], tmp_path: Path, 
     made = said(capsys, "create", tmp_path / "one", *run)
     assert made["model"].startswith("self_attack-") and made["width"] > 8
     assert said(capsys, "create", tmp_path / "two", "--width", 32)["model"] is None
-    assert "must not be there yet" in refused(capsys, "create", tmp_path / "two", "--width", 32)
+    assert "already exists" in refused(capsys, "create", tmp_path / "two", "--width", 32)
 
 
 def test_adding_again_changes_nothing(people: Path, place: Path, run: list[str], capsys: Capture) -> None:

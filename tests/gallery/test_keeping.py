@@ -155,7 +155,7 @@ def test_nothing_is_restored_or_copied_over_a_gallery(folder: Path, tmp_path: Pa
     with Gallery.open(folder) as gallery:
         gallery.backup(tmp_path / "kept")
         for refused in (lambda: gallery.copy(folder), lambda: Gallery.restore(folder, tmp_path / "kept")):
-            with pytest.raises(OutputError, match="must not be there yet"):
+            with pytest.raises(OutputError, match="already exists"):
                 refused()
 
 

@@ -119,7 +119,7 @@ def test_a_snapshot_does_not_see_what_is_written_meanwhile(store: SqliteStore, f
 
 
 def test_a_gallery_is_made_once(folder: Path) -> None:
-    with pytest.raises(OutputError, match="must not be there yet"):
+    with pytest.raises(OutputError, match="already exists"):
         create(folder, WIDTH)
 
 

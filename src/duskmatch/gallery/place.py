@@ -50,7 +50,7 @@ def locked(folder: Path, wait_s: float = LOCK_WAIT_S, name: str = LOCK) -> Itera
 def check_free(folder: Path) -> None:
     """Refuses a place where something is already."""
     if folder.is_symlink() or folder.exists():
-        raise OutputError(f"{folder} must not be there yet; choose another name for the gallery")
+        raise OutputError(f"{folder} already exists; choose another name for the gallery")
 
 
 def check_local(folder: Path) -> None:
