@@ -36,17 +36,18 @@ def test_a_gallery_of_layout_1_is_read(backup: Path, tmp_path: Path) -> None:
 def test_an_older_layout_is_brought_on_in_one_transaction(
     backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The way that the first change of the layout will take, with a table that nobody needs."""
+    """A migration that fails half way leaves the file as it was."""
     Gallery.restore(tmp_path / "people", backup).close()
     later = "CREATE TABLE later (x INTEGER) STRICT"
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: (later, "no SQL")})
+    version = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", version + 1)
+    monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, version: (later, "no SQL")})
     with pytest.raises(GalleryError, match="the database refuses"):
         Gallery.open(tmp_path / "people")
     db = apsw.Connection(str(tmp_path / "people" / "gallery.sqlite"))
-    assert db.pragma("user_version") == 1 and db.table_exists("main", "later") is False
+    assert db.pragma("user_version") == version and db.table_exists("main", "later") is False
     db.close()
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: (later,)})
+    monkeypatch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, version: (later,)})
     monkeypatch.setattr(schema, "TABLES", {**schema.TABLES, "later": later})
     for _ in range(2):
         with Gallery.open(tmp_path / "people") as gallery:

@@ -10,8 +10,35 @@ if TYPE_CHECKING:
     import apsw
 
 APPLICATION_ID = 0x6475736B  # "dusk", in the header of the file
-VERSION = 1
+VERSION = 2
 PAGE_BYTES = 16384  # seven vectors of 512 numbers to a page; 4096 would hold one and waste half of it
+
+# Of layout 2. calibration: what turns this gallery's similarities into probabilities. people, members: who the entries
+# are linked to. decisions: a person's word on entries, never changed but for `undone`, which the next run obeys.
+SINCE_2 = {
+    "calibration": """CREATE TABLE calibration (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  document TEXT NOT NULL
+) STRICT""",
+    "people": """CREATE TABLE people (
+  person INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL
+) STRICT""",
+    "members": """CREATE TABLE members (
+  row INTEGER PRIMARY KEY,
+  person INTEGER NOT NULL,
+  reasons TEXT NOT NULL
+) STRICT""",
+    "decisions": """CREATE TABLE decisions (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  row INTEGER NOT NULL,
+  other INTEGER,
+  name TEXT NOT NULL,
+  made_s REAL NOT NULL,
+  undone INTEGER NOT NULL DEFAULT 0
+) STRICT""",
+}
 
 # row: never used twice, so it tells what is new. deletions: rows that are gone, in order, so that each process learns
 # of them. Vectors lie apart from facts: lists and retention read facts alone.
@@ -51,10 +78,11 @@ TABLES = {
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   row INTEGER NOT NULL
 ) STRICT""",
+    **SINCE_2,
 }
 
 # Version -> the statements that bring it to the next.
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: tuple(SINCE_2.values())}
 
 
 def create(db: apsw.Connection) -> None:
