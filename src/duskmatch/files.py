@@ -9,7 +9,6 @@ import io
 import itertools
 import json
 import logging
-import math
 import os
 import re
 import shutil
@@ -90,17 +89,6 @@ def as_json(value: Any) -> str:
     """JSON text that every reader accepts, even if a name holds bytes that are not UTF-8."""
     text = json.dumps(value, indent=2, allow_nan=False)
     return json.dumps(_escaped_inside(value), indent=2, allow_nan=False) if "\\udc" in text else text
-
-
-def strict_json(text: str | bytes) -> Any:
-    """The value of JSON text; ValueError for NaN and infinity too, which Python's own reader accepts."""
-
-    def number(word: str) -> float:
-        if not math.isfinite(value := float(word)):
-            raise ValueError(f"{word[:40]} is no number")
-        return value
-
-    return json.loads(text, parse_float=number, parse_constant=number)
 
 
 def with_escapes(text: str) -> str:

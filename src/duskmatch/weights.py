@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from duskmatch.errors import CheckpointError
-from duskmatch.files import strict_json
+from duskmatch.json_text import strict_json
 
 HEADER_KEY = "duskmatch"
 

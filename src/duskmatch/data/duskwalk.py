@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from duskmatch.data.dataset import Dataset, open_layout
 from duskmatch.data.problems import Problem, Report
 from duskmatch.errors import first_fault
-from duskmatch.files import read_regular, strict_json
+from duskmatch.files import read_regular
+from duskmatch.json_text import strict_json
 from duskmatch.records import HITSZ_VCM, Protocol
 
 MARKER = "duskwalk.json"
