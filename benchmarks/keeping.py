@@ -21,6 +21,11 @@ from benchmarks.searching import BATCH, N_CAMERAS, N_PEOPLE, ROWS, TOP, WIDTH, F
 ADDED = 50_000
 
 
+def place() -> Path:
+    PLACE.mkdir(parents=True, exist_ok=True)
+    return PLACE
+
+
 def batches(n_rows: int) -> Iterator[Any]:
     """Embeddings of BATCH tracklets each, named by their number, from a hundred cameras."""
     from duskmatch.records import Embeddings
@@ -41,9 +46,8 @@ def made(n_rows: int) -> Path:
     """A gallery of so many entries."""
     import duskmatch
 
-    folder, part = PLACE / f"gallery_{n_rows}", PLACE / f"gallery_{n_rows}_part_{os.getpid()}"
+    folder, part = place() / f"gallery_{n_rows}", place() / f"gallery_{n_rows}_part_{os.getpid()}"
     if not folder.is_dir():
-        PLACE.mkdir(parents=True, exist_ok=True)
         with duskmatch.Gallery.create(part, width=WIDTH) as gallery:
             for batch in batches(n_rows):
                 gallery.add(batch)
@@ -53,9 +57,8 @@ def made(n_rows: int) -> Path:
 
 def made_array(n_rows: int) -> Path:
     """The same vectors in numpy's own file."""
-    path = PLACE / f"vectors_{n_rows}.npy"
+    path = place() / f"vectors_{n_rows}.npy"
     if not path.is_file():
-        PLACE.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.npy")
         rows = np.lib.format.open_memmap(part, "w+", np.float32, (n_rows, WIDTH))
         for start, batch in zip(range(0, n_rows, BATCH), batches(n_rows), strict=True):
@@ -70,8 +73,8 @@ def add_ours() -> Numbers:
 
     given = list(batches(ADDED))
     with (
-        tempfile.TemporaryDirectory(dir=PLACE) as place,
-        duskmatch.Gallery.create(f"{place}/g", width=WIDTH) as gallery,
+        tempfile.TemporaryDirectory(dir=place()) as folder,
+        duskmatch.Gallery.create(f"{folder}/g", width=WIDTH) as gallery,
     ):
         with meter(ADDED) as numbers:
             for batch in given:
@@ -83,8 +86,8 @@ def add_ours() -> Numbers:
 def add_plain() -> Numbers:
     """Python's own SQLite, a table, one transaction a batch that is on the disk when it returns."""
     given = list(batches(ADDED))
-    with tempfile.TemporaryDirectory(dir=PLACE) as place:
-        connection = sqlite3.connect(f"{place}/g.db", isolation_level=None)
+    with tempfile.TemporaryDirectory(dir=place()) as folder:
+        connection = sqlite3.connect(f"{folder}/g.db", isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("CREATE TABLE people (id TEXT PRIMARY KEY, camera, modality, pid, vector BLOB)")
@@ -119,11 +122,11 @@ def open_ours(n_rows: int) -> Numbers:
     """From the folder to the first answer, in a program that has searched another gallery before."""
     import duskmatch
 
-    folder, small = made(n_rows), made(10)
+    folder, small, query = made(n_rows), made(10), question()
     with duskmatch.Gallery.open(small) as gallery:
-        gallery.search(question(), top=TOP)
+        gallery.search(query, top=TOP)
     with meter() as numbers, duskmatch.Gallery.open(folder) as gallery:
-        gallery.search(question(), top=TOP)
+        gallery.search(query, top=TOP)
     return numbers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from duskmatch.errors import CheckpointError
+from duskmatch.json_text import strict_json
 
 HEADER_KEY = "duskmatch"
 
@@ -38,8 +38,8 @@ def read_weights(path: Path) -> Weights:
             raise CheckpointError(f"{path} cannot be read: no permission; change its owner or mode") from error
         raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from error
     try:
-        header = json.loads(metadata.get(HEADER_KEY, "{}"))
-    except (json.JSONDecodeError, RecursionError) as error:
+        header = strict_json(metadata.get(HEADER_KEY, "{}"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: its header must be a JSON object; got {type(header).__name__}")

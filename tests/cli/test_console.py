@@ -197,3 +197,9 @@ def test_a_short_run_says_one_line_at_its_end_and_a_quiet_one_none(shown: Any, m
 def test_a_refusal_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "a\x1b[2Jb\0c", "-q"]) == 2
     assert capsys.readouterr().err.startswith("duskmatch: a\\x1b[2Jb\\x00c must be a folder")
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(capsys) -> None:
+    console.setup(quiet=False, verbose=False, as_json=False)
+    console.result({"name": "a\x1b[31mb\u202ec"}, lambda value: f"{value['name']}\n\tsecond line é")
+    assert capsys.readouterr().out == "a\\x1b[31mb\\u202ec\n\tsecond line é\n"

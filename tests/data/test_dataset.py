@@ -380,6 +380,27 @@ def test_a_duskwalk_file_of_any_content_is_named(content: str, tree: Tree) -> No
         open_dataset(tree.root)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"data_version": 2}', "it is damaged: data_version: Input should be a valid string"),
+        ('{"data_version": "2", "seed": 1e999}', "it must be JSON with a data_version and is damaged"),
+        ('{"data_version": "2", "seed": NaN}', "it must be JSON with a data_version and is damaged"),
+        ('{"data_version": "2", "seed": "7"}', "it is damaged: seed: Input should be a valid integer"),
+        ('{"data_version": "2", "size": [96]}', "it is damaged: size: List should have at least 2 items"),
+        (
+            '{"data_version": "2", "severity": -1}',
+            "it is damaged: severity: Input should be greater",
+        ),
+        ('{"data_version": "2", "pools": {"train": {"people": "x"}}}', "it is damaged: pools.train.people: "),
+    ],
+)
+def test_a_duskwalk_file_with_impossible_facts_is_named(content: str, message: str, tree: Tree) -> None:
+    (tree.root / "duskwalk.json").write_text(content)
+    with pytest.raises(DataError, match=f"duskwalk.json: {message}.*write the set again"):
+        open_dataset(tree.root)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["duskwalk.json", "info/track_test_info.txt"])

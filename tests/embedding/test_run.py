@@ -160,6 +160,11 @@ def test_a_header_that_asks_for_a_huge_network_is_refused_by_its_shapes(run):
         (lambda t, h: h.pop("settings"), "its header lacks 'settings'; not made by duskmatch"),
         (lambda t, h: h["settings"]["model"].update(backbone="evil"), "its header does not hold settings"),
         (lambda t, h: h.update(n_pids="many"), "its header does not hold settings"),
+        (lambda t, h: h.update(data="people"), "its header is damaged: data: Input should be a valid dictionary"),
+        (lambda t, h: h["data"].update(name=5), "its header is damaged: data.name: Input should be a valid string"),
+        (lambda t, h: h.update(selection=["last"]), "its header is damaged: selection: Input should be a valid string"),
+        (lambda t, h: h.update(note=float("nan")), "its header is not JSON: NaN is no number"),
+        (lambda t, h: h["data"].update(note=[float("-inf")]), "its header is not JSON: -Infinity is no number"),
     ],
 )  # fmt: skip
 def test_a_header_or_tensor_that_does_not_fit_is_refused(run, change, message):

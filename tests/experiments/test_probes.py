@@ -199,10 +199,11 @@ def test_too_few_people_are_refused(plain_run: Path, tmp_path: Path, refused) ->
 
 
 def test_a_damaged_truth_is_refused_by_name(plain_run: Path, tmp_path: Path, refused) -> None:
-    wrong = write_set(tmp_path / "wrong", seed="seven")
+    wrong = write_set(tmp_path / "wrong")
+    marker = wrong / "duskwalk.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "seed": "seven"}))
     assert refused("probes", plain_run, "--data", wrong, "--out", tmp_path / "p") == (
-        f"{wrong}/duskwalk.json: seed must be a valid integer, unable to parse string as an integer; got 'seven'; "
-        "write the set again"
+        f"{wrong}: duskwalk.json: it is damaged: seed: Input should be a valid integer; write the set again"
     )
 
 

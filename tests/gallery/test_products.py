@@ -14,7 +14,7 @@ from duskmatch.gallery import products
 @pytest.fixture(autouse=True)
 def fresh() -> Any:
     """What was found out about this machine is found out again."""
-    known = products.int_mm_pays, products.compiled
+    known = products.fastest, products.compiled
     yield
     for function in known:
         function.cache_clear()
@@ -41,29 +41,43 @@ def saturating(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return (pairs.sum(1) - 128 * right.int().sum(0)).int()
 
 
+def best(name: str) -> Any:
+    """Seconds of a kernel for which the named one is the fastest."""
+    return lambda kernel, width: float(kernel.name != name)
+
+
 def test_products_that_saturate_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_seconds", lambda multiply, width: float(multiply is products.multiply_fp32))
-    assert products.int_mm_pays(32)
-    products.int_mm_pays.cache_clear()
+    monkeypatch.setattr(products, "seconds", best("int_mm"))
+    assert products.fastest(32) is products.INT_MM
+    products.fastest.cache_clear()
     monkeypatch.setattr(torch, "_int_mm", saturating)
-    assert not products.int_mm_pays(32)
-
-
-def test_slow_products_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "_seconds", lambda multiply, width: float(multiply is products.multiply_bytes))
-    assert not products.int_mm_pays(32)
+    assert products.fastest(32) is products.FP32
 
 
 def test_the_fastest_kernel_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "int_mm_pays", lambda width: width == 64)
+    monkeypatch.setattr(products, "seconds", best("numba"))
     monkeypatch.setattr(products, "compiled", dict)
     assert products.choose(1, 1 << 20, 32) is products.FP32
+    assert products.choose(64, 1 << 20, 32) is products.FP32
+    products.fastest.cache_clear()
     monkeypatch.setattr(products, "compiled", lambda: {"multiply_one": None})
     assert products.choose(1, 1000, 32) is products.FP32
     assert products.choose(1, 1 << 20, 64) is products.NUMBA
     assert products.choose(64, 1 << 20, 32) is products.NUMBA
-    assert products.choose(64, 1 << 20, 64) is products.INT_MM
     assert products.choose(64, 1000, 64) is products.FP32
+    products.fastest.cache_clear()
+    monkeypatch.setattr(products, "seconds", best("int_mm"))
+    assert products.choose(64, 1 << 20, 32) is products.INT_MM
+    assert products.choose(1, 1 << 20, 32) is products.NUMBA
+
+
+def test_a_kernel_of_one_thread_a_call_is_tried_as_a_search_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of a gallery run side by side in as many threads; the clock counts calls here."""
+    ticks = iter(range(100))
+    monkeypatch.setattr(products.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert products.seconds(products.FP32, 8) == 1.0
+    assert products.seconds(products.NUMBA, 8) == 0.25
 
 
 def test_numba_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -29,6 +30,8 @@ from duskmatch.files import as_json
 T = TypeVar("T")
 
 _state = {"quiet": False, "json": False}
+# Control characters but tab and line break, and those that turn the direction of text around.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -43,12 +46,17 @@ def setup(*, quiet: bool, verbose: bool, as_json: bool) -> None:
 def say(text: str) -> None:
     """A note for the person at the terminal; silent under -q and --json."""
     if not _state["quiet"]:
-        _notes.print(text, markup=False)
+        _notes.print(without_controls(text), markup=False)
 
 
 def result(value: dict[str, Any], show: Callable[[dict[str, Any]], str]) -> None:
     """The command's result: JSON under --json, else the words that `show` makes of it."""
-    print(as_json(value) if _state["json"] else show(value), flush=True)
+    print(as_json(value) if _state["json"] else without_controls(show(value)), flush=True)
+
+
+def without_controls(text: str) -> str:
+    """The text with control characters escaped: those of a file or of its name must not steer the terminal."""
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -25,6 +25,7 @@ from duskmatch.embedding.folding import at_test
 from duskmatch.embedding.graphs import read_openvino
 from duskmatch.embedding.onnx_engine import OnnxEngine
 from duskmatch.embedding.openvino_engine import OpenVINOEngine
+from duskmatch.embedding.run import Header
 from duskmatch.embedding.torch_engine import TorchEngine
 from duskmatch.errors import CheckpointError, SettingsError, first_fault
 from duskmatch.files import file_hash
@@ -92,6 +93,7 @@ class Export(BaseModel):
             raise ValueError(f"output.shape must be [{self.batch}, numbers in a vector]; got {self.output.shape}")
         if not isinstance(self.source.get("header"), dict):
             raise ValueError("source must hold the header of the RUN's weights")
+        Header.model_validate(self.source["header"])
         return self
 
 

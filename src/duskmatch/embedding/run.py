@@ -13,14 +13,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from duskmatch.config import Settings, parse_settings
-from duskmatch.errors import CheckpointError, SettingsError
+from duskmatch.errors import CheckpointError, SettingsError, first_fault
 from duskmatch.models import Network
 from duskmatch.models.building import NoRandomStart, build_model
 from duskmatch.weights import Weights, fill_model, read_weights
 
 LAYOUT_VERSION = "1"
+
+
+class TrainedOn(BaseModel):
+    """The training data in a header; other entries may follow."""
+
+    model_config = ConfigDict(strict=True)
+    name: str | None = None
+    version: str | None = None
+    fingerprint: str | None = None
+    synthetic: bool | None = None
+    protocol: str | None = None
+    seed: int | None = None
+
+
+class Header(BaseModel):
+    """The entries of a header that scores, pages and tables repeat; others may follow."""
+
+    model_config = ConfigDict(strict=True)
+    checkpoint: str | None = None
+    selection: str | None = None
+    data: TrainedOn | None = None
 
 
 def read_run(run: Path) -> tuple[Settings, Weights]:
@@ -33,10 +55,13 @@ def read_run(run: Path) -> tuple[Settings, Weights]:
         settings = parse_settings(weights.header["settings"])
         if int(weights.header["n_pids"]) < 1:
             raise ValueError(f"n_pids must be at least 1; got {weights.header['n_pids']}")
+        Header.model_validate(weights.header)
     except KeyError as error:
         raise CheckpointError(
             f"{run / 'model.safetensors'}: its header lacks {error}; not made by duskmatch"
         ) from error
+    except ValidationError as error:
+        raise CheckpointError(f"{run / 'model.safetensors'}: its header is damaged: {first_fault(error)}") from error
     except (TypeError, ValueError, OverflowError, SettingsError) as error:
         raise CheckpointError(f"{run / 'model.safetensors'}: its header does not hold settings: {error}") from error
     return settings, weights

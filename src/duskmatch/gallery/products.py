@@ -2,13 +2,13 @@
 
 | kernel | products | taken for |
 |---|---|---|
-| int_mm | int8 x int8, int32 sums, `torch._int_mm` | MANY queries or more, where it is right and fast |
+| int_mm | int8 x int8, int32 sums, `torch._int_mm` | MANY queries or more, where it is right and the fastest |
 | numba | int16 x int8, int32 sums, one pass over memory | a large gallery otherwise |
 | fp32 | whole numbers in fp32, a rounding error in the bound | the rest |
 
 The answers of a search do not depend on the kernel (`coding`). oneDNN may add pairs of products in 16 bits that
-saturate where the CPU has no VNNI, and torch multiplies in plain loops where oneDNN has no int8: `int_mm` is tried
-before it is used. DUSKMATCH_COMPILED=off switches numba off.
+saturate where the CPU has no VNNI, and torch multiplies in plain loops where oneDNN has no int8: which kernel takes
+MANY queries is tried once. DUSKMATCH_COMPILED=off switches numba off.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ log = logging.getLogger("duskmatch")
 
 MANY = 4  # queries from which a matrix product is faster than compiled loops
 LOOPS = (kernels.multiply_one, kernels.multiply_many, kernels.select)
-WORTH = 1 << 22  # codes from which importing numba and trying int_mm, half a second, are worth it
+WORTH = 1 << 22  # codes from which importing numba and trying the kernels, half a second, are worth it
 BLOCK_ROWS = 2048  # of a matrix product: the rows that are copied for it stay in the cache
+TRIED, TRIALS = 16, 3  # queries of a trial, and how often it is repeated
 Codes = npt.NDArray[np.int8]  # (n d)
 Slots = npt.NDArray[np.int32]  # (m,)
 QueryCodes = npt.NDArray[np.int16]  # (q d)
@@ -57,8 +58,8 @@ def choose(n_queries: int, n_rows: int, width: int) -> Kernel:
     """The fastest kernel that is here."""
     if n_rows * width < WORTH:
         return FP32
-    if n_queries >= MANY and int_mm_pays(width):
-        return INT_MM
+    if n_queries >= MANY:
+        return fastest(width)
     return NUMBA if compiled() else FP32
 
 
@@ -112,13 +113,15 @@ def gamma(width: int) -> float:
 
 
 @cache
-def int_mm_pays(width: int) -> bool:
-    """True if `torch._int_mm` is right for the largest codes of this width, and faster than fp32."""
+def fastest(width: int) -> Kernel:
+    """The kernel that multiplies many queries in the least time on this machine."""
+    kernels_here = [FP32, *([NUMBA] if compiled() else [])]
     try:
-        return int_mm_is_right(width) and _seconds(multiply_bytes, width) < _seconds(multiply_fp32, width)
+        if int_mm_is_right(width):
+            kernels_here.append(INT_MM)
     except (RuntimeError, AttributeError) as error:
         log.debug("torch._int_mm is not used in searches: %s", error)
-        return False
+    return min(kernels_here, key=lambda kernel: seconds(kernel, width))
 
 
 def int_mm_is_right(width: int) -> bool:
@@ -132,19 +135,16 @@ def int_mm_is_right(width: int) -> bool:
     return np.array_equal(found, np.tile(exact, (4, 8)))
 
 
-def _seconds(multiply: Callable[[Codes, Slots, QueryCodes], Products], width: int) -> float:
-    """The shortest of three small products."""
-    codes, slots, queries = (
-        np.ones((256, width), np.int8),
-        np.arange(256, dtype=np.int32),
-        np.ones((16, width), np.int16),
-    )
-    seconds = []
-    for _ in range(3):
+def seconds(kernel: Kernel, width: int) -> float:
+    """The shortest of TRIALS products of TRIED queries with a block of rows, shared by as many threads as a search."""
+    codes, slots = np.ones((BLOCK_ROWS, width), np.int8), np.arange(BLOCK_ROWS, dtype=np.int32)
+    queries = np.ones((TRIED, width), np.int16)
+    found = []
+    for _ in range(TRIALS):
         begin = time.perf_counter()
-        multiply(codes, slots, queries)
-        seconds.append(time.perf_counter() - begin)
-    return min(seconds)
+        kernel.multiply(codes, slots, queries)
+        found.append(time.perf_counter() - begin)
+    return min(found) / (torch.get_num_threads() if kernel.threads else 1)
 
 
 NUMBA = Kernel("numba", multiply_compiled, query_levels, lambda width: 0.0, threads=True)
