@@ -212,5 +212,9 @@ def test_words_for_times_and_ages() -> None:
     assert moment("1795802403") == moment("2026-11-27T18:00:03Z") == moment("2026-11-27T18:00:03") == 1795802403
     with pytest.raises(SettingsError, match="a time must be like 2026-11-27T18:00:00"):
         moment("yesterday")
+    for text in ("2026", "20261127"):
+        with pytest.raises(SettingsError, match=f"'{text}' could be a date or Unix seconds"):
+            moment(text)
+    assert moment("2026.0") == 2026
     assert when(1795802403.0, "unix") == "2026-11-27 18:00:03 UTC" and when(None, "unix") == "?"
     assert when(3.25, "video") == "3.25 s of its video" and when(1e300, "unix").endswith(" s")

@@ -226,6 +226,13 @@ def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(tmp_path):
     assert note_test_read("a", "x") == 3
 
 
+def test_a_damaged_line_is_passed_over(tmp_path):
+    file = tmp_path / "state" / "test_reads.jsonl"
+    file.parent.mkdir()
+    file.write_text("[" * 200_000 + "\n")
+    assert note_test_read("a", "x") == 1
+
+
 def test_where_readings_cannot_be_kept_the_count_is_null_and_it_is_said(people, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("DUSKMATCH_STATE", str(tmp_path / "file"))

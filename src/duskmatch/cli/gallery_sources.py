@@ -38,7 +38,9 @@ def _times(embeddings: Embeddings) -> tuple[Sequence[float | None], Sequence[flo
 
 
 def moment(text: str) -> float:
-    """Unix seconds of an ISO 8601 time (UTC where it names no zone) or of a number."""
+    """Unix seconds of an ISO 8601 time (UTC where it names no zone) or of a number, but of none that reads as a day."""
+    if text.isdigit() and len(text) in (4, 8):
+        raise SettingsError(f"{text!r} could be a date or Unix seconds; write 2026-11-27, or {text}.0 for seconds")
     try:
         return float(text)
     except ValueError:

@@ -51,8 +51,8 @@ def _append(path: Path, line: str) -> None:
 def _fingerprint(line: str) -> str | None:
     try:
         record = json.loads(line)
-    except ValueError:
-        return None  # cut off by a crash
+    except (ValueError, RecursionError):
+        return None  # cut off by a crash, or damaged
     return record.get("fingerprint") if isinstance(record, dict) else None
 
 
