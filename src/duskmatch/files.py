@@ -52,13 +52,24 @@ def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: boo
     """Makes `path` by `write(temporary)`; synced before it gets the name, so a killed process leaves the old file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
-        _check_no_device(path)
-        if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
+        with writing(path):
+            _check_no_device(path)
+            if make_folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+    finally:
+        with suppress(OSError):  # if the folder is missing, the error above reports it
+            temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system refuses while `path` is written, and a library reports in its own way, becomes an OutputError."""
+    try:
+        yield
     except OSError as error:
         raise refusal(path, error) from error
     except OutputError:
@@ -67,9 +78,6 @@ def write_whole(path: Path, write: Callable[[Path], object], *, make_folder: boo
         if refused := system_error(error):
             raise refusal(path, refused) from error
         raise
-    finally:
-        with suppress(OSError):  # if the folder is missing, the error above reports it
-            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

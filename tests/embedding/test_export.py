@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from duskmatch import load_embedder
 from duskmatch.cli import main
@@ -123,6 +124,15 @@ def test_what_is_beyond_its_tolerance_is_marked_and_not_loaded(whole_run, people
     assert json.loads((out / "export.json").read_text())["verified"] is False
     with pytest.raises(CheckpointError, match="says verified: false; export again, or in a wider number format"):
         load_embedder(out)
+
+
+def test_a_full_disk_is_refused_in_one_line(whole_run, tmp_path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    assert main(["export", str(whole_run), "--format", "torch", "--out", str(tmp_path / "out")]) == 2
+    assert "the disk is full" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("moved", [-0.02, 0.02, float("nan")])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +68,18 @@ def test_copies_and_backups_on_a_full_disk_leave_nothing(disk: Path) -> None:
             work()
     assert [path.name for path in disk.iterdir()] == ["people"]
     store.close()
+
+
+def test_the_command_line_says_one_line_of_a_full_disk(disk: Path) -> None:
+    """SQLite gets over some refused writes by itself; those print no traceback either."""
+    with pytest.raises(OSError, match="No space left"), (disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    os.truncate(disk / "filler", (disk / "filler").stat().st_size - 4096)  # room for a lock, not for the tables
+    words = [sys.executable, "-m", "duskmatch", "gallery", "create", str(disk / "people"), "--width", "64"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "the disk is full" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_read_only_disk_is_refused_in_one_line(disk: Path) -> None:

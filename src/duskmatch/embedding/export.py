@@ -17,7 +17,7 @@ from duskmatch.embedding.graphs import INPUT, OUTPUT, WholePath, to_openvino, wr
 from duskmatch.embedding.quantisation import openvino_nodes, quantise, quantise_onnx
 from duskmatch.embedding.run import load_model
 from duskmatch.errors import SettingsError
-from duskmatch.files import entries, file_hash, write_json
+from duskmatch.files import entries, file_hash, write_json, writing
 from duskmatch.machine import versions
 from duskmatch.models import Network
 from duskmatch.records import MODALITIES, Modality
@@ -60,7 +60,8 @@ def export_run(
     model, settings, header = load_model(run)
     d = settings.data
     parameters, flops = count_parameters(model), count_flops(model, d.frames_per_clip, d.height, d.width)
-    write_network(at_test(model), settings, out, kind, precision, batch, clips)
+    with writing(out):
+        write_network(at_test(model), settings, out, kind, precision, batch, clips)
     export = Export(
         format=kind,
         precision=precision,

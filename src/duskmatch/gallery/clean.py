@@ -8,10 +8,17 @@ pages are thereby clean at all times; the log is cut after each deletion. apsw i
 
 from __future__ import annotations
 
+import logging
 import struct
-from functools import cache
+import sys
+from collections.abc import Callable
+from functools import cache, partial
+from types import CodeType, TracebackType
+from typing import Any
 
 import apsw
+
+log = logging.getLogger("duskmatch")
 
 NAME = "duskmatch"
 HEADER_BYTES = 100  # of the file, at the beginning of its first page
@@ -61,4 +68,22 @@ class CleanDisk(apsw.VFS):
 @cache
 def disk() -> CleanDisk:
     """The only one of this process, which apsw knows by NAME for as long as it is held."""
+    sys.unraisablehook = partial(_not_raised, sys.unraisablehook)
     return CleanDisk()
+
+
+def _not_raised(otherwise: Callable[[Any], object], what: Any) -> None:
+    """Passes on what Python cannot raise, but for writes that the disk refused and that SQLite got over by itself.
+
+    A full disk lets a checkpoint fail after a commit that is safe in the log: nobody has to see a traceback of it.
+    """
+    if isinstance(what.exc_value, apsw.Error) and _last_function(what.exc_traceback) is CleanFile.xWrite.__code__:
+        log.debug("a write was refused, and the database went on without it: %s", what.exc_value)
+    else:
+        otherwise(what)
+
+
+def _last_function(trace: TracebackType | None) -> CodeType | None:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return None if trace is None else trace.tb_frame.f_code
