@@ -23,56 +23,38 @@ PAGE = Path(__file__).parent.parent / "docs" / "compact.md"
 BLOCK = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 WIDTHS = (1024, 512, 256, 128)
 CHOSEN = "within-person, power 0.5"
-Learned = Callable[[Any, int], Any]
+Way = Callable[[Any, int], Any]
 
 
-def ways() -> dict[str, Learned]:
-    """The ways that were tried, each a function of training embeddings and a width."""
+def ways() -> dict[str, Way]:
+    """The ways that were tried, each a function of what was found in training embeddings and of a width."""
+    from duskmatch.embedding.compaction import within_person
+
     return {
-        "principal axes": lambda train, width: principal(train, width, 0.0, 0.0),
-        "whitened, power 0.25, ridge 0.1": lambda train, width: principal(train, width, 0.25, 0.1),
-        "whitened, power 0.5, ridge 10": lambda train, width: principal(train, width, 0.5, 10.0),
-        "whitened, power 1, ridge 0.1": lambda train, width: principal(train, width, 1.0, 0.1),
-        CHOSEN: lambda train, width: within_person(train, width, 0.5),
-        "within-person, power 1": lambda train, width: within_person(train, width, 1.0),
+        "principal axes": lambda found, width: principal(found, width, 0.0, 0.0),
+        "whitened, power 0.25, ridge 0.1": lambda found, width: principal(found, width, 0.25, 0.1),
+        "whitened, power 0.5, ridge 10": lambda found, width: principal(found, width, 0.5, 10.0),
+        "whitened, power 1, ridge 0.1": lambda found, width: principal(found, width, 1.0, 0.1),
+        CHOSEN: lambda found, width: within_person(found, width),
+        "within-person, power 1": lambda found, width: within_person(found, width, 1.0),
     }
 
 
-def scatter_of(train: Any) -> Any:
-    from duskmatch.embedding.compaction import Scatter
+def found_in(train: Any) -> Any:
+    from duskmatch.embedding.compaction import REDUCED, Scatter, found_axes
 
     scatter = Scatter(len(train), train.vectors.shape[1])
     scatter.add(train.vectors, train.pids, train.modalities)
-    return scatter
+    return found_axes(scatter, REDUCED)
 
 
-def principal(train: Any, width: int, power: float, ridge: float) -> Any:
-    """Principal axes, their variances raised to a power."""
+def principal(found: Any, width: int, power: float, ridge: float) -> Any:
+    """Principal axes, their variances raised to a power; the ridge is in mean variances of the kept axes."""
     from duskmatch.embedding.compaction import Projection
 
-    scatter = scatter_of(train)
-    means = scatter.means().float()
-    total = float(
-        sum(np.var(train.take(np.array(train.modalities) == m).vectors, axis=0).mean() for m in MODALITIES) / 2
-    )
-    variances, axes = scatter.principal_axes(width)
-    weight = axes * (variances + ridge * total)[:, None] ** (-power / 2)
-    return Projection(weight.numpy(), means.numpy(), len(axes))
-
-
-def within_person(train: Any, width: int, power: float) -> Any:
-    """The way of `duskmatch compact`, with another power."""
-    from duskmatch.embedding import compaction
-
-    kept = compaction.POWER
-    compaction.POWER = power
-    try:
-        return compaction.learn(scatter_of(train), width)
-    finally:
-        compaction.POWER = kept
-
-
-MODALITIES = ("visible", "infrared")
+    variances = found.variances[:width]
+    weight = found.axes[:width] * (variances + ridge * found.variances.mean())[:, None] ** (-power / 2)
+    return Projection(weight.numpy(), found.means.float().numpy(), len(weight))
 
 
 def scores(query: Any, gallery: Any) -> dict[str, Any]:
@@ -95,7 +77,8 @@ def study(folder: Path, name: str) -> dict[str, Any]:
     found: dict[str, Any] = {"train_people": len(set(train.pids.tolist())), "train_tracklets": len(train)}
     header = train.meta
     found |= {key: header[key] for key in ("checkpoint", "selection", "seed", "precision", "frames_per_clip")}
-    learned = {way: make(train, WIDTHS[0]) for way, make in ways().items()}
+    axes = found_in(train)
+    learned = {way: make(axes, WIDTHS[0]) for way, make in ways().items()}
     for split, names in sides.items():
         if not (folder / f"{name}-{names[0]}.safetensors").is_file():
             continue

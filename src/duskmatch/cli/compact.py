@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from duskmatch.data import Dataset
-    from duskmatch.embedding import Embedder
+    from duskmatch.embedding import Account, Embedder
     from duskmatch.embedding.compaction import Projection
     from duskmatch.evaluation import Evaluation
-    from duskmatch.records import Embeddings
+    from duskmatch.records import Embeddings, Tracklet
 
 FILE = "compact.json"
 WIDTHS = (1024, 512, 256, 128)
@@ -111,13 +112,20 @@ def measured(embedder: Embedder, dataset: Dataset, projection: Projection, width
     if len({tracklet.modality for tracklet in dataset.validation}) < 2:
         return {"not_measured": "the data set has no validation people in both modalities", "widths": []}
     rule = embedder.settings.evaluate.camera_rule
-    whole, account = embed_with_progress(embedder, dataset.validation, "embedding validation people")
+    known: list[tuple[Embeddings, Account]] = []  # of the tracklets in the order in which they are scored
 
-    def scored(embeddings: Embeddings) -> Evaluation:
-        return evaluate_dataset(lambda _: embeddings, dataset, split="validation", camera_rule=rule)
+    def embed_once(tracklets: list[Tracklet]) -> Embeddings:
+        known.append(embed_with_progress(embedder, tracklets, "embedding validation people"))
+        return known[0][0]
 
-    evaluation = scored(whole)
-    narrow = [row(width, scored(projection.narrowed(width)(whole))) for width in widths]
+    evaluation = evaluate_dataset(embed_once, dataset, split="validation", camera_rule=rule)
+    whole, account = known[0]
+    narrow = []
+    for width in widths:
+        shorter = projection.narrowed(width)(whole)
+        narrow.append(
+            row(width, evaluate_dataset(partial(as_given, shorter), dataset, split="validation", camera_rule=rule))
+        )
     document = scores_document(
         evaluation, dataset_facts(dataset, evaluation), synthetic=dataset.synthetic, facts=embedder.facts(account)
     )
@@ -128,6 +136,10 @@ def measured(embedder: Embedder, dataset: Dataset, projection: Projection, width
         "widths": [row(whole.vectors.shape[1], evaluation), *narrow],
         **{key: document[key] for key in kept},
     }
+
+
+def as_given(embeddings: Embeddings, _: list[Tracklet]) -> Embeddings:
+    return embeddings
 
 
 def row(width: int, evaluation: Evaluation) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -68,6 +68,19 @@ class Projection:
 def modality_rows(modalities: Sequence[Modality]) -> Ints:
     """The index of each one in MODALITIES."""
     return np.array([MODALITIES.index(modality) for modality in modalities], np.int64)
+
+
+class Axes(NamedTuple):
+    """L (r) and U (r d), each person's mean about their modality's (p d) and number of embeddings (p), and the means.
+
+    The means are of the modalities (2 d).
+    """
+
+    variances: Tensor
+    axes: Tensor
+    people: Tensor
+    numbers: Tensor
+    means: Tensor
 
 
 class Scatter:
@@ -156,25 +169,36 @@ def largest(matrix: Tensor, most: int, least: float) -> tuple[Tensor, Tensor]:
 
 def learn(scatter: Scatter, width: int) -> Projection:
     """The projection to `width` numbers; axes that the training people do not determine are drawn at random."""
+    return within_person(found_axes(scatter, max(width, REDUCED)), width)
+
+
+def found_axes(scatter: Scatter, most: int) -> Axes:
+    """What `within_person` needs; ends the use of the scatter."""
     people, numbers = scatter.people()
-    variances, axes = scatter.principal_axes(max(width, REDUCED))
+    variances, axes = scatter.principal_axes(most)
     if not len(axes):
         raise DataError("the embeddings of training people are all equal; take a RUN that was trained longer")
-    n_learned, missing = len(axes), max(0, width - len(axes))
-    axes, along = completed(axes, width).double(), torch.nn.functional.pad(variances, (0, missing)).double().diag()
-    centres = people @ axes.T  # (p r)
-    within = along - (centres.T * numbers) @ centres / numbers.sum()
-    whitening = inverse_power(within)
+    return Axes(variances, axes, people, numbers, scatter.means())
+
+
+def within_person(found: Axes, width: int, power: float = POWER, ridge: float = RIDGE) -> Projection:
+    """The projection whose B has this power and ridge."""
+    n_learned, missing = len(found.axes), max(0, width - len(found.axes))
+    axes = completed(found.axes, width).double()
+    along = torch.nn.functional.pad(found.variances, (0, missing)).double().diag()  # L
+    centres = found.people @ axes.T  # (p r)
+    within = along - (centres.T * found.numbers) @ centres / found.numbers.sum()  # S
+    whitening = inverse_power(within, power, ridge)
     turned = torch.linalg.eigh(whitening @ along @ whitening).eigenvectors.flip(1)[:, :width]
     weight = turned.T @ whitening @ axes
-    return Projection(weight.float().numpy(), scatter.means().float().numpy(), min(n_learned, width))
+    return Projection(weight.float().numpy(), found.means.float().numpy(), min(n_learned, width))
 
 
-def inverse_power(within: Tensor) -> Tensor:
-    """B: (S + RIDGE x its mean variance)^(-POWER / 2)."""
+def inverse_power(within: Tensor, power: float, ridge: float) -> Tensor:
+    """B: (S + ridge x its mean variance)^(-power / 2)."""
     values, vectors = torch.linalg.eigh(within)
     values = values.clamp_min(1e-12)  # none differ within a person: rounding can be below 0
-    return (vectors * (values + RIDGE * values.mean()) ** (-POWER / 2)) @ vectors.T
+    return (vectors * (values + ridge * values.mean()) ** (-power / 2)) @ vectors.T
 
 
 def completed(axes: Tensor, width: int) -> Tensor:
