@@ -80,7 +80,7 @@ def study(folder: Path, name: str) -> dict[str, Any]:
     axes = found_in(train)
     learned = {way: make(axes, WIDTHS[0]) for way, make in ways().items()}
     for split, names in sides.items():
-        if not (folder / f"{name}-{names[0]}.safetensors").is_file():
+        if not all((folder / f"{name}-{one}.safetensors").is_file() for one in names):
             continue
         query, gallery = map(side, names)
         full = query.vectors.shape[1]
@@ -146,7 +146,7 @@ def tables(document: dict[str, Any]) -> dict[str, str]:
         word = "SYNTHETIC data" if document["synthetic"] else "Data"
         return (
             f"{word} ({document['data']['name']} {document['data']['version']}, `bench`), preset {document['preset']}, "
-            f"{first['width']} numbers, {len(found)} RUNs ({wholes}; per cent, both directions averaged); "
+            f"{first['width']} numbers, {len(found)} RUN{'s' if len(found) > 1 else ''} ({wholes}; per cent, both directions averaged); "
             f"{first[split]['people']} {split} people, camera rule {document['camera_rule']}, learned from "
             f"{first['train_tracklets']} tracklets of {first['train_people']} training people."
         )
