@@ -146,7 +146,8 @@ def tables(document: dict[str, Any]) -> dict[str, str]:
         word = "SYNTHETIC data" if document["synthetic"] else "Data"
         return (
             f"{word} ({document['data']['name']} {document['data']['version']}, `bench`), preset {document['preset']}, "
-            f"{first['width']} numbers, {len(found)} RUN{'s' if len(found) > 1 else ''} ({wholes}; per cent, both directions averaged); "
+            f"{first['width']} numbers, {len(found)} RUN{'s' if len(found) > 1 else ''} ({wholes}; per cent, "
+            f"both directions averaged); "
             f"{first[split]['people']} {split} people, camera rule {document['camera_rule']}, learned from "
             f"{first['train_tracklets']} tracklets of {first['train_people']} training people."
         )
