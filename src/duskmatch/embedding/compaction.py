@@ -198,7 +198,7 @@ def inverse_power(within: Tensor, power: float, ridge: float) -> Tensor:
     """B: (S + ridge x its mean variance)^(-power / 2)."""
     values, vectors = torch.linalg.eigh(within)
     values = values.clamp_min(1e-12)  # none differ within a person: rounding can be below 0
-    return (vectors * (values + ridge * values.mean()) ** (-power / 2)) @ vectors.T
+    return (vectors * (values + ridge * values.mean()) ** (-power / 2)) @ vectors.T  # type: ignore[no-any-return]
 
 
 def completed(axes: Tensor, width: int) -> Tensor:

@@ -175,7 +175,7 @@ class Network(nn.Module, ABC):
     def finished(self, vectors: Vectors, modality: Modality) -> Float[Tensor, "b d_all"]:
         """The embedding from its `vectors`: centred, and compacted in a compacted network."""
         whole = self.centred(vectors, modality)
-        return whole if self.compaction is None else self.compaction(whole, modality)  # type: ignore[no-any-return]
+        return whole if self.compaction is None else self.compaction(whole, modality)
 
     def compact(self, width: int) -> None:
         """Adds the last layer of a compacted network, with random weights."""
