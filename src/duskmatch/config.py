@@ -203,6 +203,9 @@ class MethodChoice(Section):
     """further settings of the named method, `{name: value}`; [the methods](methods.md) list theirs"""
     weights: str | None = None
     """initial weights of the backbone: a .safetensors file, `imagenet`, `torchvision:NAME` or `timm:NAME`"""
+    compact_width: Count | None = None
+    """width of the embedding after the projection that `duskmatch compact` learned and set here; null: no projection.
+    Training refuses another value"""
 
 
 # Settings that no longer exist, with the value that is now fixed. Older RUNs name them.

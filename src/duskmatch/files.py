@@ -39,7 +39,7 @@ WRITTEN = re.compile(
     r"|ranking\.(csv|json)|strips-\d+\.png"
     r"|duskwalk\.json|film\.json|info|\d{4,}(-\d+)?"
     r"|tracklets\.csv|ingest\.json|first|second"
-    r"|export\.json|(visible|infrared)\.(onnx|onnx\.data|xml|bin)"
+    r"|compact\.json|export\.json|(visible|infrared)\.(onnx|onnx\.data|xml|bin)"
     r"|compare\.(json|html)|side-by-side-[\w-]+\.png|(attention|part-weights|distances|embedding-maps)\.png"
     r"|plan\.json|films|check|embeddings|counterfactual\.\w+|shift\.png|(rank1|mAP)_\w+\.png"
     r"|data|run"

@@ -1,4 +1,4 @@
-"""Weights in safetensors files with a JSON header: read, and filled into a network. Nothing pickled is ever loaded."""
+"""Weights in safetensors files with a JSON header: read, filled into a network, written. Never is a pickle loaded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from duskmatch.errors import CheckpointError
@@ -67,3 +68,9 @@ def fill_model(model: torch.nn.Module, tensors: dict[str, Tensor], source: Path)
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{source}: {name} holds NaN or infinity; take an earlier checkpoint or train again")
     model.load_state_dict(tensors, assign=next(iter(wanted.values())).is_meta)
+
+
+def model_bytes(model: torch.nn.Module, header: dict[str, Any]) -> bytes:
+    """A safetensors file of the model's parameters and buffers with the JSON header."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return save(tensors, metadata={HEADER_KEY: json.dumps(header)})

@@ -68,7 +68,9 @@ def run(args: argparse.Namespace) -> None:
     threads = set_threads(args.threads)
     from duskmatch.data import open_dataset
     from duskmatch.models.start import check_imagenet
+    from duskmatch.training.trainer import check_trainable
 
+    check_trainable(settings)
     check_imagenet(settings.model)
 
     dataset = open_dataset(args.data, **given_protocol(args))

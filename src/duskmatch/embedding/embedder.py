@@ -156,7 +156,7 @@ class Embedder:
             flops = count_flops(self.model, t, h, w)
         return {
             "test_time_extras": list(self.model.test_time_extras),
-            "embedding": self.model.embedding,
+            "embedding": self.model.embedding_name,
             "parameters": count_parameters(self.model),
             "flops": flops,
             **self.recorded,

@@ -162,8 +162,8 @@ def graph_engine(name: EngineName, files: Mapping[Modality, Callable[[], Path]],
 def folded_model(export: Export, file: Path) -> Any:
     with torch.device("meta"), NoRandomStart():
         model = at_test(build_model(export.settings, export.n_pids))
-    if model.embedding != export.embedding:
-        raise CheckpointError(f"{file.parent / FILE} must say embedding {model.embedding}; got {export.embedding}")
+    if model.embedding_name != export.embedding:
+        raise CheckpointError(f"{file.parent / FILE} must say embedding {model.embedding_name}; got {export.embedding}")
     fill_model(model, read_weights(file).tensors, file)
     return model
 

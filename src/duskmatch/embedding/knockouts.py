@@ -100,7 +100,7 @@ class HeadEngine:
                     stack.enter_context(means.adding(len(inputs[0])))
                 elif part == self.without:
                     stack.enter_context(means.replacing(len(inputs[0])))
-            vectors = self.model.centred(self.model.head(inputs), modality)
+            vectors = self.model.finished(self.model.head(inputs), modality)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     def _keep(self, modality: Modality, inputs: list[Tensor]) -> None:

@@ -94,5 +94,7 @@ def load_model(run: Path) -> tuple[Network, Settings, dict[str, Any]]:
             model = build_model(settings, int(weights.header["n_pids"]))
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
         raise CheckpointError(f"{run / 'model.safetensors'}: its header asks for an impossible network") from error
+    except SettingsError as error:
+        raise CheckpointError(f"{run / 'model.safetensors'}: its header does not hold settings: {error}") from error
     fill_model(model, weights.tensors, run / "model.safetensors")
     return model.eval(), settings, weights.header

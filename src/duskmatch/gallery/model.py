@@ -29,7 +29,10 @@ def fingerprint(meta: Mapping[str, Any]) -> str:
         return name
     if not isinstance(settings := meta.get("settings"), dict):
         return ""
-    facts = json.dumps({key: meta.get(key) for key in IDENTITY}, sort_keys=True)
+    known = {key: meta.get(key) for key in IDENTITY}
+    if "compacted" in meta:  # not in IDENTITY: galleries keep the names of RUNs without it
+        known["compacted"] = meta["compacted"]
+    facts = json.dumps(known, sort_keys=True)
     method = (settings.get("model") or {}).get("name", "model")
     return f"{method}-{hashlib.sha256(facts.encode()).hexdigest()[:SHOWN]}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from duskmatch.config import BackboneSettings, ModelSettings, Settings, parse_section
+from duskmatch.config import BackboneSettings, MethodChoice, ModelSettings, Settings, parse_section
 from duskmatch.errors import SettingsError, by_likeness, nearest
 from duskmatch.models import ALONE, MODELS, AllProcesses, Due, Method, Network, SubStep
 
@@ -19,7 +19,10 @@ def build_model(settings: Settings, n_pids: int) -> Network:
     own = settings_of(method, settings.model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return method.network(n_pids, own)
+        model = method.network(n_pids, own)
+        if settings.model.compact_width is not None:
+            model.compact(settings.model.compact_width)
+        return model
 
 
 def find_method(name: str) -> Method:
@@ -34,7 +37,7 @@ def settings_of(method: Method, model: ModelSettings) -> BackboneSettings:
     A setting that the method does not have is refused unless it is at its default.
     """
     taken, shared = method.settings.model_fields, ModelSettings.model_fields
-    for key in sorted(shared.keys() - taken.keys() - {"name", "weights", "options"}):
+    for key in sorted(shared.keys() - taken.keys() - MethodChoice.model_fields.keys()):
         default = shared[key].default
         if getattr(model, key) != default:
             raise SettingsError(f"model.{key} is no setting of model.name {model.name}; leave it at {default}")

@@ -13,8 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from duskmatch.config import LossSettings, Settings
+from duskmatch.errors import SettingsError
 from duskmatch.losses import in_fp32
 from duskmatch.models.backbone import initialise
+from duskmatch.models.compaction import Compaction
 from duskmatch.models.encoder import Encoder
 from duskmatch.models.gauges import Gauge
 from duskmatch.records import MODALITIES, Modality
@@ -71,6 +73,7 @@ class Network(nn.Module, ABC):
     def __init__(self, n_pids: int) -> None:
         super().__init__()
         self.n_pids = n_pids
+        self.compaction: Compaction | None = None
 
     @property
     def channels(self) -> int:
@@ -79,8 +82,18 @@ class Network(nn.Module, ABC):
 
     @property
     def embedding_width(self) -> int:
-        """The length of `embed`'s vectors."""
+        """The length of the embedding that is trained."""
         return self.channels
+
+    @property
+    def final_width(self) -> int:
+        """The length of `embed`'s vectors."""
+        return self.embedding_width if self.compaction is None else self.compaction.width
+
+    @property
+    def embedding_name(self) -> str:
+        """The name of the vector that is searched with, and its width where it was compacted."""
+        return self.embedding if self.compaction is None else f"{self.embedding}, compacted to {self.compaction.width}"
 
     @property
     def unused_at_test(self) -> tuple[str, ...]:
@@ -157,7 +170,21 @@ class Network(nn.Module, ABC):
 
     def embed_maps(self, maps: LastMaps, n_frames: int, modality: Modality) -> Float[Tensor, "b d_all"]:
         """The second half of `embed`: from the maps of `maps_to_pool` to the vector."""
-        return self.centred(self.vectors(maps, n_frames), modality)
+        return self.finished(self.vectors(maps, n_frames), modality)
+
+    def finished(self, vectors: Vectors, modality: Modality) -> Float[Tensor, "b d_all"]:
+        """The embedding from its `vectors`: centred, and compacted in a compacted network."""
+        whole = self.centred(vectors, modality)
+        return whole if self.compaction is None else self.compaction(whole, modality)
+
+    def compact(self, width: int) -> None:
+        """Adds the last layer of a compacted network, with random weights."""
+        if not 1 <= width < self.embedding_width:
+            raise SettingsError(
+                f"model.compact_width must be from 1 to {self.embedding_width - 1}, below the embedding's width; "
+                f"got {width}"
+            )
+        self.compaction = Compaction(self.embedding_width, width)
 
     def initialise(self) -> None:
         """Initialises `backbone_pieces` at random and both centres to zero; called once the other parts exist.

@@ -129,8 +129,8 @@ def _method(run: Compared) -> str:
 
 def _searched_by(run: Compared) -> str:
     words = {"sequence": "j_d", "defense": "f_d", "both": "j_d and f_d", "attack": "f^l"}
-    embedding = str(run.facts["embedding"])
-    return words.get(embedding, embedding)
+    embedding, comma, width = str(run.facts["embedding"]).partition(", ")
+    return words.get(embedding, embedding) + comma + width
 
 
 def _parameters(run: Compared) -> str:

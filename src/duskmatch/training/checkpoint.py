@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from duskmatch.errors import CheckpointError, TrainingError, first_fault
 from duskmatch.files import read_regular, refusal, sync, write_bytes, write_whole
-from duskmatch.weights import HEADER_KEY, fill_model, read_weights
+from duskmatch.weights import fill_model, model_bytes, read_weights
 
 # What the optimisers keep of a parameter.
 COUNTER = "step"  # Adam's, a scalar that stays on the CPU
@@ -127,12 +127,6 @@ def publish(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
     write_whole(target, link)
-
-
-def model_bytes(model: nn.Module, header: dict[str, Any]) -> bytes:
-    """A safetensors file of the model's parameters and buffers with the JSON header."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    return save(tensors, metadata={HEADER_KEY: json.dumps(header)})
 
 
 def write_model(path: Path, model: nn.Module, header: dict[str, Any]) -> None:

@@ -64,8 +64,18 @@ class Trainer:
         return self.average_model or self.model
 
 
+def check_trainable(settings: Settings) -> None:
+    """Refuses the settings of a compacted RUN, whose last layer is no part of training."""
+    if settings.model.compact_width is not None:
+        raise SettingsError(
+            f"model.compact_width must be null in training; got {settings.model.compact_width}; a compacted RUN cannot "
+            "be trained or resumed: train the RUN it was made of and compact it again"
+        )
+
+
 def prepare(settings: Settings, dataset: Dataset, run: Path, *, device: str, watcher: Watcher) -> Trainer:
     """A trainer before the first iteration: model, optimiser, sampler."""
+    check_trainable(settings)
     processes = Processes(pick_device(device), settings.train.precision)
     shares = processes.world * settings.train.micro_batches
     if settings.train.pids_per_batch % shares or settings.train.pids_per_batch < 2 * shares:
