@@ -13,7 +13,7 @@ from duskmatch.pictures.answers import answers_section
 from duskmatch.records import DIRECTIONS, Embeddings
 
 
-def scored(n_people, directions=DIRECTIONS, noise=0.5):
+def scored(n_people, directions=DIRECTIONS, noise=1.3):
     rng = np.random.default_rng(0)
     pids = np.repeat(np.arange(n_people), 3)
     centres = rng.standard_normal((n_people, 12))
@@ -56,7 +56,8 @@ def test_three_charts_are_described_for_screen_readers(forty):
 def test_refused_figures_are_said_with_their_reason_once(forty):
     page = "".join(answers_section(*forty))
     assert "refused" in page
-    assert page.count("FAR 1 % needs 300 people, here are 40") == 1
+    assert page.count("; FAR 1 % needs 300 people, here are 40") + page.count("Refused: FAR 1 % needs") == 1
+    assert "infrared → visible: FPIR 1 % needs" in page and "visible → infrared: FPIR 1 % needs" in page
     assert "FPIR 1 % needs 300 people, here are 40; at 7.5 %, the least they bear, FNIR is" in page
 
 
