@@ -15,6 +15,7 @@ from duskmatch.records import CameraRule, Embeddings, Floats, Ints
 
 FEWEST_BINS, MOST_BINS = 10, 60
 LEAST_RANGE = 1e-6  # of a histogram, if all distances are equal
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,20 @@ def separation(
     query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, bins: int | None = None
 ) -> Separation:
     """The separation of all pairs of query and gallery, without removed entries and unknown people."""
-    return _Pairs(query, gallery, camera_rule, within=False).separation(bins)
+    return PairBands(query, gallery, camera_rule, within=False).separation(bins)
 
 
 def separation_within(side: Embeddings, *, camera_rule: CameraRule, bins: int | None = None) -> Separation:
     """The separation of all pairs within one side, each counted once."""
-    return _Pairs(side, side, camera_rule, within=True).separation(bins)
+    return PairBands(side, side, camera_rule, within=True).separation(bins)
 
 
-class _Pairs:
+def rice_bins(n: int) -> int:
+    """Bins of a histogram of n numbers. Source: Rice's rule."""
+    return int(np.clip(2 * n ** (1 / 3), FEWEST_BINS, MOST_BINS))
+
+
+class PairBands:
     """The counted pairs, by bands of queries: the (q g) matrix is never held, so each pass computes distances anew."""
 
     def __init__(self, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, *, within: bool) -> None:
@@ -68,8 +74,7 @@ class _Pairs:
         low, high = min(low for _, low, _ in found), max(high for _, _, high in found)
         if low > high:  # no pair at all
             low, high = -1.0, 1.0
-        bins = bins or int(np.clip(2 * len(same) ** (1 / 3), FEWEST_BINS, MOST_BINS))  # Source: Rice's rule
-        edges = np.linspace(low, max(high, low + LEAST_RANGE), bins + 1)
+        edges = np.linspace(low, max(high, low + LEAST_RANGE), (bins or rice_bins(len(same))) + 1)
         counted = map_bands(partial(self.against, same, edges), *self.shape)
         others = np.sum([histogram for histogram, _ in counted], axis=0)
         below = sum(n for _, n in counted)
@@ -91,10 +96,15 @@ class _Pairs:
 
     def negated(self, rows: slice) -> tuple[Floats, Floats]:
         """Negated cosines of the band's same-person pairs, and of the others; adding 1 would round small distances."""
+        negated, same, others = self.masks(rows)
+        return negated[same], negated[others]
+
+    def masks(self, rows: slice) -> tuple[Floats, Mask, Mask]:
+        """Negated cosines of the band (rows g), and where same-person pairs and other pairs stand."""
         pids, negated = self.query.pids[rows], self.sim.negated(rows)
         take_away(negated, self.table.of(pids, self.query.camids[rows]))
         kept = np.isfinite(negated) & (pids != UNKNOWN_PID)[:, None]
         if self.within:
             kept &= np.arange(len(self.gallery)) > np.arange(len(self.query))[rows, None]
         same = pids[:, None] == self.gallery.pids
-        return negated[kept & same], negated[kept & ~same]
+        return negated, kept & same, kept & ~same
