@@ -144,7 +144,7 @@ def test_a_gallery_without_calibration_has_no_chances(gallery: Gallery, name: st
 def test_a_rate_too_small_for_the_labelled_people_is_refused_with_the_least(gallery: Gallery) -> None:
     gallery.calibrate(KNOWN)
     message = (
-        r"^false alarms of 0.01 among 12 people cannot be promised after a calibration with 30 people; "
+        r"^false alarms of 0.01 among 6 people cannot be promised after a calibration with 30 people; "
         r"the least that can be promised is 0.1; ask for more, or calibrate with more people$"
     )
     with pytest.raises(GalleryError, match=message):

@@ -64,19 +64,19 @@ def _check_borne(parts: Mapping[Modality, Strangers], sizes: Mapping[Modality, I
     """Refuses a rate that cannot be told from zero, and says which can."""
     if not parts:
         return
-    least = max(1 - np.prod([1 - part.least_rate(sizes[word]) for word, part in parts.items() if beyond(part, sizes)]),
-                max(3 / part.n_queries for part in parts.values()))  # fmt: skip
+    n_labelled = min(part.n_queries for part in parts.values())
+    kept = 1.0  # the chance of no alarm in the parts that are extrapolated, at their least rates
+    for word, part in parts.items():
+        if part.extrapolated(sizes[word]):
+            kept *= 1 - part.least_rate(sizes[word])
+    least = max(3 / n_labelled, 1 - kept)
     if rate < least:
-        n_people, n = min(part.n_queries for part in parts.values()), sum(len(of_them) for of_them in sizes.values())
-        promise = f"the least that can be promised is {_up(float(least))}" if least < 1 else "none can be promised"
+        n_people = max(len(of_them) for of_them in sizes.values())
+        promise = f"the least that can be promised is {_up(least)}" if least < 1 else "none can be promised"
         raise GalleryError(
-            f"false alarms of {rate:g} among {n} people cannot be promised after a calibration with {n_people} people; "
-            f"{promise}; ask for more, or calibrate with more people"
+            f"false alarms of {rate:g} among {n_people} people cannot be promised after a calibration with "
+            f"{n_labelled} people; {promise}; ask for more, or calibrate with more people"
         )
-
-
-def beyond(part: Strangers, sizes: Mapping[Modality, Ints]) -> bool:
-    return part.extrapolated(sizes[part.entries])
 
 
 def _up(rate: float) -> str:

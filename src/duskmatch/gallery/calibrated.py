@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from duskmatch.errors import EvaluationError, GalleryError, first_fault
 from duskmatch.gallery import erasure
@@ -163,8 +163,9 @@ def _parsed(text: str) -> Calibrated:
         strangers = tuple(_strangers(one) for one in document.strangers)
         calibration = Calibration.from_document(document.calibration)
         _Facts.model_validate(calibration.facts)
-    except (ValidationError, EvaluationError, ValueError) as error:
-        raise GalleryError(f"the gallery's calibration is damaged: {first_fault(error)}; {AGAIN}") from error
+    except (EvaluationError, ValueError) as error:
+        fault = first_fault(error) if isinstance(error, ValueError) else str(error)
+        raise GalleryError(f"the gallery's calibration is damaged: {fault}; {AGAIN}") from error
     return Calibrated(calibration, strangers, tuple(document.quality), document.model)
 
 

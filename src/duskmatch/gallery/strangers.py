@@ -50,7 +50,7 @@ class Counts:
         return np.asarray(np.add.reduceat(self.share * values, self.starts))
 
 
-def none_drawn(n_found: Ints, n_people: int, n_drawn: int) -> Doubles:
+def none_drawn(n_found: Ints, n_people: Ints | int, n_drawn: int) -> Doubles:
     """The hypergeometric chance that `n_drawn` of `n_people`, drawn without replacement, holds none of `n_found`."""
     from scipy.special import gammaln
 

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 
 from duskmatch.pictures.charts import INK
 from duskmatch.pictures.sheets import (
-    HEIGHT_PX,
     MARGIN_PX,
     RIGHT,
     SIGN,
@@ -27,7 +26,7 @@ from duskmatch.pictures.sheets import (
     tile,
     write_sheet,
 )
-from duskmatch.pictures.thumbnails import WIDTH_PX, middle_frame, thumbnail
+from duskmatch.pictures.thumbnails import HEIGHT_PX, WIDTH_PX, middle_frame, thumbnail
 from duskmatch.records import Embeddings, Ranking, Tracklet
 
 ROW_PX, HEAD_PX, LEAST_WIDTH_PX = 232, 96, 620  # the least that title and small print need
