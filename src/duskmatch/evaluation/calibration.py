@@ -247,7 +247,8 @@ class SimilarityShares:
             np.add.reduceat(x, starts) for x in (self.same, self.others, both, both * self.similarity)
         )
         with np.errstate(divide="ignore"):
-            return moment / weight, np.clip(np.log(same) - np.log(others), *ends)
+            log_ratio = np.clip(np.log(same) - np.log(others), *ends)
+        return moment / weight, np.maximum.accumulate(log_ratio)  # blocks of equal ratio may differ in the last bit
 
     def platt(self, ends: tuple[float, float], n_same_people: int, n_pairs_of_people: float) -> tuple[Doubles, Doubles]:
         """Knots of the straight line of logistic regression, cut off at `ends`; a falling line becomes flat."""

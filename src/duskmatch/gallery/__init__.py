@@ -1,8 +1,9 @@
 """The gallery: people kept safely, searched exactly and fast.
 
 Reading order, what lasts: entries, schema, place, clean, connection, reading, erasure, writing, making, store; what is
-searched: facts, coding, chunks, kernels, products, candidates, exact, search, index; both: model, adding, current,
-asking, own, watch, verify, copies, retention, person, reembed, stats, gallery.
+searched: facts, coding, chunks, kernels, products, candidates, exact, search, index; chances: strangers, calibrated,
+fitting, population, answers, apart; all: model, adding, current, asking, own, watch, verify, copies, retention, person,
+reembed, stats, gallery.
 """
 
 from duskmatch.gallery.entries import Entry

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError
+from duskmatch.gallery.calibrated import read
 from duskmatch.gallery.connection import damaged
 from duskmatch.gallery.entries import digest
 from duskmatch.gallery.reading import Snapshot
@@ -36,6 +37,7 @@ def verify(snapshot: Snapshot) -> Verdict:
         rows = snapshot.rows()
         n_entries = len(rows)
         problems += _of_counts(snapshot, n_entries)
+        problems += _of_calibration(snapshot)
         problems += [problem for row in rows for problem in _of_entry(snapshot, row)]
     except damaged() as error:
         problems.append(f"the database: {error}")
@@ -59,6 +61,13 @@ def _of_counts(snapshot: Snapshot, n_entries: int) -> Iterator[str]:
         yield f"{n_entries} entries have {n_vectors} vectors"
     if strays := snapshot.number("SELECT count(*) FROM thumbnails WHERE row NOT IN (SELECT row FROM entries)"):
         yield f"{strays} pictures belong to no entry"
+
+
+def _of_calibration(snapshot: Snapshot) -> Iterator[str]:
+    try:
+        read(snapshot)
+    except DuskmatchError as error:
+        yield str(error)
 
 
 def _of_entry(snapshot: Snapshot, row: int) -> Iterator[str]:
