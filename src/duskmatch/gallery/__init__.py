@@ -1,8 +1,9 @@
-"""The gallery: people kept safely, searched exactly and fast.
+"""The gallery: people kept safely, searched exactly and fast, linked across cameras.
 
 Reading order, what lasts: entries, schema, place, clean, connection, reading, erasure, writing, making, store; what is
 searched: facts, coding, chunks, kernels, products, candidates, exact, search, index; both: model, adding, current,
-asking, own, watch, verify, copies, retention, person, reembed, stats, gallery.
+asking, own, watch, verify, copies, retention, person, reembed, stats; who is who: linking, seen, numbering, people,
+decided, decisions, reasons, relink, linked; and gallery.
 """
 
 from duskmatch.gallery.entries import Entry

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from duskmatch.errors import GalleryError
 from duskmatch.gallery import erasure, schema
@@ -15,6 +15,10 @@ from duskmatch.gallery.place import DATABASE, LOCK_WAIT_S, staged
 from duskmatch.gallery.reading import Snapshot
 from duskmatch.gallery.writing import Batch, OnDuplicate
 
+if TYPE_CHECKING:
+    import apsw
+
+T = TypeVar("T")
 LARGEST_WIDTH = 65536
 NORMALISATIONS = ("unit", "none")  # unit: every vector has length 1, and similarity is the cosine
 
@@ -28,6 +32,7 @@ class GalleryStore(Protocol):
     def long_snapshot(self) -> AbstractContextManager[Snapshot]: ...
     def add(self, batch: Batch, on_duplicate: OnDuplicate = "refuse") -> list[str]: ...
     def delete(self, choose: Callable[[Snapshot], list[int]]) -> int: ...
+    def write(self, change: Callable[[apsw.Connection], T]) -> T: ...
     def erase(self, wait_s: float, lock_wait_s: float = LOCK_WAIT_S) -> None: ...
     def close(self) -> None: ...
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.gallery import erasure, schema
@@ -18,6 +18,8 @@ from duskmatch.gallery.writing import Batch, OnDuplicate, delete_rows, insert
 
 if TYPE_CHECKING:
     import apsw
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -105,6 +107,18 @@ class SqliteStore:
             if rows:
                 self._finish_erasure(self.erasure_wait_s)
         return len(rows)
+
+    def write(self, change: Callable[[apsw.Connection], T]) -> T:
+        """What `change` returns; all that it wrote is on the disk then, or nothing. What it deleted is erased.
+
+        Raises ErasurePending where a reader keeps the bytes of what was deleted in the files.
+        """
+        with refusing(self.folder), locked(self.folder):
+            with self._transaction():
+                outcome = change(self.db)
+            if erasure.pending(self.db):
+                self._finish_erasure(self.erasure_wait_s)
+        return outcome
 
     def erase(self, wait_s: float, lock_wait_s: float = LOCK_WAIT_S) -> None:
         """Finishes the erasure of what was deleted, where it is pending; ErasurePending where readers prevent it."""
