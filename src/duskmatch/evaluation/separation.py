@@ -15,6 +15,7 @@ from duskmatch.records import CameraRule, Embeddings, Floats, Ints
 
 FEWEST_BINS, MOST_BINS = 10, 60
 LEAST_RANGE = 1e-6  # of a histogram, if all distances are equal
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,15 @@ def separation(
     query: Embeddings, gallery: Embeddings, *, camera_rule: CameraRule, bins: int | None = None
 ) -> Separation:
     """The separation of all pairs of query and gallery, without removed entries and unknown people."""
-    return _Pairs(query, gallery, camera_rule, within=False).separation(bins)
+    return PairBands(query, gallery, camera_rule, within=False).separation(bins)
 
 
 def separation_within(side: Embeddings, *, camera_rule: CameraRule, bins: int | None = None) -> Separation:
     """The separation of all pairs within one side, each counted once."""
-    return _Pairs(side, side, camera_rule, within=True).separation(bins)
+    return PairBands(side, side, camera_rule, within=True).separation(bins)
 
 
-class _Pairs:
+class PairBands:
     """The counted pairs, by bands of queries: the (q g) matrix is never held, so each pass computes distances anew."""
 
     def __init__(self, query: Embeddings, gallery: Embeddings, camera_rule: CameraRule, *, within: bool) -> None:
@@ -91,10 +92,15 @@ class _Pairs:
 
     def negated(self, rows: slice) -> tuple[Floats, Floats]:
         """Negated cosines of the band's same-person pairs, and of the others; adding 1 would round small distances."""
+        negated, same, others = self.masks(rows)
+        return negated[same], negated[others]
+
+    def masks(self, rows: slice) -> tuple[Floats, Mask, Mask]:
+        """Negated cosines of the band (rows g), and where same-person pairs and other pairs stand."""
         pids, negated = self.query.pids[rows], self.sim.negated(rows)
         take_away(negated, self.table.of(pids, self.query.camids[rows]))
         kept = np.isfinite(negated) & (pids != UNKNOWN_PID)[:, None]
         if self.within:
             kept &= np.arange(len(self.gallery)) > np.arange(len(self.query))[rows, None]
         same = pids[:, None] == self.gallery.pids
-        return negated[kept & same], negated[kept & ~same]
+        return negated, kept & same, kept & ~same

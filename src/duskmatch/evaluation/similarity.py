@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -98,7 +99,17 @@ def map_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int, tile_r
 
     Memory: each thread holds a few arrays of one band, each max(BAND_ENTRIES, tile_rows x g) numbers.
     """
+    return list(in_bands(work, n_queries, n_gallery, tile_rows))
+
+
+def reduce_bands(work: Callable[[slice], T], combine: Callable[[T, T], T], n_queries: int, n_gallery: int) -> T:
+    """The results of `work` combined in order, as `map_bands` but without holding them all; one query or more."""
+    return reduce(combine, in_bands(work, n_queries, n_gallery))
+
+
+def in_bands(work: Callable[[slice], T], n_queries: int, n_gallery: int, tile_rows: int = TILE_ROWS) -> Iterator[T]:
+    """The results of `map_bands` one after the other, so that not all need be held."""
     step = max(1, BAND_ENTRIES // (tile_rows * max(1, n_gallery))) * tile_rows
     bands = [slice(start, min(start + step, n_queries)) for start in range(0, n_queries, step)]
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(bands)))) as pool:
-        return list(pool.map(work, bands))
+        yield from pool.map(work, bands)
