@@ -3,7 +3,7 @@
 Reading order, what lasts: entries, schema, place, clean, connection, reading, erasure, writing, making, store; what is
 searched: facts, coding, chunks, kernels, products, candidates, exact, search, index; both: model, adding, current,
 asking, own, watch, verify, copies, retention, person, reembed, stats; who is who: linking, seen, numbering, people,
-decided, decisions, reasons, relink, linked; and gallery.
+decided, decisions, reasons, ratio, relink, linked, carry; and gallery.
 """
 
 from duskmatch.gallery.entries import Entry
