@@ -363,7 +363,7 @@ def test_reasons_name_no_deleted_entry(folder: Path) -> None:
 
 def test_a_replaced_entry_is_linked_anew(linked: Gallery) -> None:
     linked.name(3, "Carol")
-    linked.add(entries([0], ["a5"]), on_duplicate="replace")
+    linked.add(entries([0], ["a5"], begin_s=[900.0], end_s=[950.0]), on_duplicate="replace")
     assert who(linked) == {1: ["a0", "a1", "a4"], 2: ["a2", "a3"]}
     linked.link()
     assert who(linked)[1] == ["a0", "a1", "a4", "a5"]
@@ -391,14 +391,14 @@ def test_verify_finds_what_belongs_to_nobody(linked: Gallery, damage: str, words
 
 def test_backups_and_copies_carry_people_and_decisions(linked: Gallery, tmp_path: Path) -> None:
     linked.name(1, "Alice")
-    linked.same("a5", "a2")
+    linked.different("a5", "a2")
     linked.backup(tmp_path / "kept")
     with Gallery.restore(tmp_path / "restored", tmp_path / "kept") as one, linked.copy(tmp_path / "copy") as other:
         for gallery in (one, other):
             assert gallery.people() == linked.people()
             gallery.link(again=True)
             assert who(gallery) == who(linked)
-            assert gallery.undo().kind == "same"
+            assert gallery.undo().kind == "different"
 
 
 def test_a_decision_during_a_run_makes_it_begin_anew(linked: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:

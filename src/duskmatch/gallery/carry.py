@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duskmatch.gallery import people
 from duskmatch.gallery.reading import Snapshot
@@ -31,7 +31,8 @@ def carry(old: Snapshot, db: apsw.Connection) -> None:
             for column in columns:
                 cells[column] = row_of[cells[column]]
         _insert(db, table, there)
-    kept = [(_decision_alone(text), row) for row, text in db.execute("SELECT row, reasons FROM members").fetchall()]
+    members: Any = db.execute("SELECT row, reasons FROM members").fetchall()
+    kept = [(_decision_alone(text), row) for row, text in members]
     db.executemany("UPDATE members SET reasons = ? WHERE row = ?", kept)
     people.changed(db)
     people.tidy(db)

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def same(db: apsw.Connection, a: str, b: str) -> Decision:
     homes = [people.person_of(db, row) for row in (one, other)]
     known = sorted({home for home in homes if home is not None})
     if len(known) == 2:
-        _check_one(db, decided, *known, decided.same_as(one) | decided.same_as(other))
+        _check_one(db, decided, known[0], known[1], decided.same_as(one) | decided.same_as(other))
     elif homes[0] != homes[1]:
         fresh = one if homes[0] is None else other
         _check_joins(db, decided, known[0], [fresh], decided.same_as(one) | decided.same_as(other))
@@ -132,18 +132,19 @@ def undo(db: apsw.Connection) -> Decision:
 
     An entry that cannot be the same person as one that was linked with its old person since stays where it is.
     """
-    cells = db.execute("SELECT number, kind, name FROM decisions ORDER BY number DESC LIMIT 1").fetchone()
+    cells: Any = db.execute("SELECT number, kind, name FROM decisions ORDER BY number DESC LIMIT 1").fetchone()
     if cells is None:
         raise GalleryError("no decision is left to undo")
     number, kind, text = cells
-    changed = {person for (person,) in db.execute("SELECT person FROM renamed WHERE number = ?", (number,))}
-    moved = db.execute("SELECT row, person, reasons, into_person FROM moved WHERE number = ?", (number,)).fetchall()
-    names = db.execute("SELECT person, name FROM renamed WHERE number = ?", (number,)).fetchall()
+    moved: Any = db.execute(
+        "SELECT row, person, reasons, into_person FROM moved WHERE number = ?", (number,)
+    ).fetchall()
+    names: Any = db.execute("SELECT person, name FROM renamed WHERE number = ?", (number,)).fetchall()
     for table in ("decided", "moved", "renamed", "decisions"):
         db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))
     decided, now = read_decided(db), people.members(db)
     back = [(row, person, reasons) for row, person, reasons, into in moved if now.get(row) == into]
-    changed |= {into for *_, into in moved}
+    changed = {into for *_, into in moved} | {person for person, _ in names}
     for row, person, reasons in back:
         if person is None:
             db.execute("DELETE FROM members WHERE row = ?", (row,))

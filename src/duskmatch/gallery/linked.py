@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duskmatch.errors import GalleryError
 from duskmatch.gallery import decisions, people, relink
@@ -31,10 +31,11 @@ class Linked:
     def run(self, *, again: bool, prior: float | None, margin: float | None) -> LinkRun:
         """Links entries to people. A run that is killed has changed nothing; others may search and add meanwhile."""
         for _ in range(TRIES):
-            with self._store.long_snapshot() as snapshot:
-                made = relink.plan(
-                    snapshot, ratio_of(snapshot, self._store.name), again=again, prior=prior, margin=margin
-                )
+            with (
+                self._store.snapshot() as snapshot
+            ):  # left before the work begins, which would keep others from erasing
+                known = relink.read(snapshot, ratio_of(snapshot, self._store.name))
+            made = relink.plan(known, again=again, prior=prior, margin=margin)
             if self._store.write(lambda db, made=made: relink.write(db, made)):  # type: ignore[misc]
                 return made.run
         raise GalleryError(
@@ -56,7 +57,7 @@ class Linked:
 
         with self._store.snapshot() as snapshot:
             query = "SELECT members.person, entries.pid FROM members JOIN entries USING (row) ORDER BY row"
-            lines = snapshot.db.execute(query).fetchall()
+            lines: Any = snapshot.db.execute(query).fetchall()
         return score_grouping([person for person, _ in lines], [pid for _, pid in lines])
 
     def same(self, a: str, b: str) -> Decision:

@@ -115,22 +115,19 @@ def people(snapshot: Snapshot, wanted: int | str | None = None) -> list[Person]:
 
 def number_of(db: apsw.Connection, wanted: int | str) -> int:
     """The number of a person that is there, by number or name; GalleryError where there is none."""
-    if isinstance(wanted, str):
-        query, value = "SELECT person FROM people WHERE name = ?", _storable(wanted)
-    elif type(wanted) is int and -(2**63) <= wanted < 2**63:
-        query, value = "SELECT person FROM people WHERE person = ?", wanted
-    else:
-        query, value = "SELECT person FROM people WHERE person = ?", None
-    cells = db.execute(query, (value,)).fetchone()
+    column = "name" if isinstance(wanted, str) else "person"
+    cells = db.execute(f"SELECT person FROM people WHERE {column} = ?", (_storable(wanted),)).fetchone()
     if cells is None:
         what = f"is called {wanted!r}" if isinstance(wanted, str) else f"has the number {wanted!r}"
         raise GalleryError(f"no person {what}; list the people with `duskmatch gallery people`")
     return int(cells[0])
 
 
-def _storable(text: str) -> str | None:
-    """None for text with halves of characters, which nobody can be called."""
-    return None if any(0xD800 <= ord(c) < 0xE000 for c in text) else text
+def _storable(wanted: object) -> int | str | None:
+    """None for what nobody can be: text with halves of characters, too large numbers, other types."""
+    if isinstance(wanted, str):
+        return None if any(0xD800 <= ord(c) < 0xE000 for c in wanted) else wanted
+    return wanted if type(wanted) is int and -(2**63) <= wanted < 2**63 else None
 
 
 def new_person(db: apsw.Connection, name: str = "") -> int:

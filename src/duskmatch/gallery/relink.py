@@ -57,23 +57,38 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run will write. changes: the state it was made from, which must not have changed meanwhile."""
+class Known:
+    """What a run reads, in one moment. changes: the state of who is linked, which must not have changed at its end."""
 
-    placed: list[Placed]
     entries: Seen
     decided: Decided
     ratio: LogRatio
-    run: LinkRun
+    members: dict[int, int]
+    names: dict[int, str]
     changes: int
 
 
-def plan(snapshot: Snapshot, ratio: LogRatio, *, again: bool, prior: float | None, margin: float | None) -> Plan:
-    """What a run would do to a snapshot."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will write."""
+
+    placed: list[Placed]
+    known: Known
+    run: LinkRun
+
+
+def read(snapshot: Snapshot, ratio: LogRatio) -> Known:
+    db = snapshot.db
+    return Known(
+        seen(snapshot), read_decided(db), ratio, people.members(db), people.names(db), people.changes(db)
+    )  # fmt: skip
+
+
+def plan(known: Known, *, again: bool, prior: float | None, margin: float | None) -> Plan:
+    """What a run would do."""
     margin = MARGIN if margin is None else margin
     check(margin, prior)
-    db = snapshot.db
-    entries, decided, before, names = seen(snapshot), read_decided(db), people.members(db), people.names(db)
+    entries, decided, before, names = known.entries, known.decided, known.members, known.names
     groups = _groups(entries, decided, {} if again else before)
     _check_number(len(groups))
     group = _group_of(entries, groups)
@@ -82,7 +97,7 @@ def plan(snapshot: Snapshot, ratio: LogRatio, *, again: bool, prior: float | Non
         _apart_by_decision(entries, decided),
         _named_apart(entries, before, names) if again else _standing_apart(entries, before),
     )
-    total = totals(entries, group, len(groups), ratio, barred)
+    total = totals(entries, group, len(groups), known.ratio, barred)
     sizes = np.array([len(rows) for rows in groups], np.int64)
     grouping = link(total, sizes, margin=margin, prior=prior)
     placed = _placed(entries, group, grouping, before, names, again)
@@ -95,28 +110,26 @@ def plan(snapshot: Snapshot, ratio: LogRatio, *, again: bool, prior: float | Non
         margin=margin,
         again=again,
     )
-    return Plan(placed, entries, decided, ratio, run, people.changes(db))
+    return Plan(placed, known, run)
 
 
 def write(db: apsw.Connection, made: Plan) -> bool:
     """Writes what was planned, inside a transaction; False, with nothing written, if others changed who is linked."""
-    if people.changes(db) != made.changes:
+    known, run = made.known, made.run
+    if people.changes(db) != known.changes:
         return False
     there = {row for (row,) in db.execute("SELECT row FROM entries")}
-    if made.run.again:
+    if run.again:
         db.execute("DELETE FROM members")
     for one in made.placed:
         if new := [row for row in one.new if row in there]:  # some may have been deleted meanwhile
             rows = [row for row in one.rows if row in there]
             number = people.new_person(db) if one.number is None else one.number
-            people.put(db, reasoned(made.entries, number, rows, new, made.decided, made.ratio, _odds(made)))
-    people.changed(db, asdict(made.run))
+            odds = run.log_prior_odds
+            people.put(db, reasoned(known.entries, number, rows, new, known.decided, known.ratio, odds))
+    people.changed(db, asdict(run))
     people.tidy(db)
     return True
-
-
-def _odds(made: Plan) -> float:
-    return made.run.log_prior_odds
 
 
 def _groups(entries: Seen, decided: Decided, standing: dict[int, int]) -> list[Rows]:

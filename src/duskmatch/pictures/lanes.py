@@ -28,7 +28,7 @@ DAY_OR_NIGHT: dict[Modality, str] = {"visible": "visible (day)", "infrared": "in
 MOST_PEOPLE = 12  # on one page
 WIDTH, LANE, HEAD, PANEL, FOOT = 10.0, 0.24, 0.5, 0.45, 0.75  # inches
 LEAST_SHARE = 0.006  # of the axis: a short bar is drawn so wide
-LAST_S = 253402300799.0  # of the year 9999, the last of the calendar
+LAST_S = 2e11  # in the year 8307: with room at the ends, the calendar has 9999
 DAY_S = 86400.0
 
 
@@ -123,9 +123,9 @@ def _draw(axes: Axes, panel: _Panel, by_day: Sequence[tuple[float, float]]) -> N
     if panel.video:
         axes.set_xlabel(f"seconds of {_shortened(panel.video)}", fontsize=8)
     elif spans:
-        locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=9)
+        locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
     else:
         axes.set_xticks([])
 
