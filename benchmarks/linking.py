@@ -1,9 +1,11 @@
 """Linking on people that nothing was chosen on, beside single and plain average linkage; the tables of docs/linking.md.
 
-python -m benchmarks.linking measure FOLDER DEMO   # writes results/linking.json; FOLDER has run52-SEED-query and
-                                                   # run52-SEED-gallery.safetensors, DEMO query and gallery
-python -m benchmarks.linking speed                 # writes results/linking_speed.json
-python -m benchmarks.linking page                  # fills the tables of docs/linking.md
+python -m benchmarks.linking measure CALIBRATE... -- DEMO HELD_OUT...   # writes results/linking.json
+python -m benchmarks.linking speed                                     # writes results/linking_speed.json
+python -m benchmarks.linking page                                      # fills the tables of docs/linking.md
+
+Each is a folder with query.safetensors and gallery.safetensors, which `duskmatch embed RUN DATASET:query` and :gallery
+have written, of the test people of one Duskwalk seed; it is called after the seed. DEMO is of the RUN's own seed.
 """
 
 from __future__ import annotations
@@ -31,21 +33,19 @@ from duskmatch.records import MODALITIES, Embeddings
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "linking.md"
-CALIBRATION, HELD_OUT = (71, 72, 73, 74), {"seeds 75 to 78": (75, 76, 77, 78), "seeds 79 to 82": (79, 80, 81, 82)}
 CAMERA_RULE = "same-pid-same-camera"
 MARGINS = np.round(np.arange(-3, 6.01, 0.25), 2)
 COSINES = np.round(np.arange(0.0, 0.9951, 0.005), 3)
 BETA = 0.5  # of F: precision weighs twice, as a wrong link hurts more than a missing one
-FIGURES = ("precision", "recall", "f1", "ari", "bcubed_f1", "over_merged", "split", "idf1")
 Groups = npt.NDArray[np.int64]
 Cut = Callable[[float], Groups]
 Document = dict[str, Any]
 
 
-def side(query: Path, gallery: Path, offset: int = 0) -> Embeddings:
-    """Both sides of a set as one, pids moved so that sets do not share them."""
-    parts = [load_embeddings(path) for path in (query, gallery)]
-    return joined(parts, [offset, offset])
+def people_of_seed(folder: Path) -> Embeddings:
+    """Both sides of a set as one; pids are moved so that seeds do not share them."""
+    parts = [load_embeddings(folder / f"{name}.safetensors") for name in ("query", "gallery")]
+    return joined(parts, [1000 * int(folder.name)] * len(parts))
 
 
 def joined(parts: Sequence[Embeddings], offsets: Sequence[int]) -> Embeddings:
@@ -56,11 +56,6 @@ def joined(parts: Sequence[Embeddings], offsets: Sequence[int]) -> Embeddings:
         [word for part in parts for word in part.modalities],
         [name for part in parts for name in part.sources],
     )
-
-
-def of_seed(folder: Path, seed: int) -> Embeddings:
-    files = [folder / f"run52-{seed}-{name}.safetensors" for name in ("query", "gallery")]
-    return side(*files, offset=1000 * seed)
 
 
 def as_seen(given: Embeddings) -> Seen:
@@ -115,8 +110,8 @@ def best(cuts: Sequence[Cut], sets: Sequence[Embeddings], values: npt.NDArray[np
     return float(values[int(np.argmax(means))]), means
 
 
-def measure(folder: Path, demo: Path) -> Document:
-    calibrating = [of_seed(folder, seed) for seed in CALIBRATION]
+def measure(to_calibrate: Sequence[Path], demo: Path, held_out: Sequence[Path]) -> Document:
+    calibrating = [people_of_seed(folder) for folder in to_calibrate]
     calibration = fit_calibration(*calibrating, camera_rule=CAMERA_RULE)
     methods: dict[str, Callable[[Embeddings], Cut]] = {
         "ours": lambda given: ours(given, calibration),
@@ -128,22 +123,17 @@ def measure(folder: Path, demo: Path) -> Document:
         values = MARGINS if name == "ours" else COSINES
         chosen[name], curves[name] = best([method(given) for given in calibrating], calibrating, values)
     used = {**chosen, "ours": MARGIN}
-    sets: dict[str, list[Embeddings]] = {"the demo's test people": [demo_people(demo)]}
-    for words, seeds in HELD_OUT.items():
-        if all((folder / f"run52-{seed}.done").is_file() for seed in seeds):
-            each = [of_seed(folder, seed) for seed in seeds]
-            sets[f"{words}, 100 people each"] = each
-            sets[f"{words}, all 400 people together"] = [joined(each, [0] * len(each))]
+    each = [people_of_seed(folder) for folder in (demo, *held_out)]
+    sets = {f"seed {folder.name}": [given] for folder, given in zip((demo, *held_out), each, strict=True)}
+    if held_out:
+        sets["all of these together"] = [joined(each, [0] * len(each))]
     results = {
-        words: {
-            name: mean_scores([(method(given)(used[name]), given) for given in each])
-            for name, method in methods.items()
-        }
-        for words, each in sets.items()
+        words: {name: scores_of(method(given)(used[name]), given) for name, method in methods.items()}
+        for words, (given,) in sets.items()
     }
     return {
         "synthetic": True,
-        "calibration_seeds": list(CALIBRATION),
+        "calibration_seeds": [int(folder.name) for folder in to_calibrate],
         "ratios": {
             pair: {
                 "kind": r.kind,
@@ -162,27 +152,8 @@ def measure(folder: Path, demo: Path) -> Document:
     }
 
 
-def demo_people(demo: Path) -> Embeddings:
-    return side(demo / "query.safetensors", demo / "gallery.safetensors")
-
-
-def mean_scores(cases: Sequence[tuple[Groups, Embeddings]]) -> Document:
-    """The mean of each figure over the sets, and the standard deviation where there are several."""
-    found = [asdict(score_grouping(groups, given.pids)) for groups, given in cases]
-    figures = {name: float(np.mean([scores[name] for scores in found])) for name in FIGURES}
-    spread = (
-        {name: float(np.std([scores[name] for scores in found], ddof=1)) for name in FIGURES}
-        if len(found) > 1
-        else None
-    )
-    return {
-        "n_sets": len(found),
-        "n_entries": sum(scores["n_entries"] for scores in found),
-        "n_people": sum(scores["n_people"] for scores in found),
-        "n_groups": sum(scores["n_groups"] for scores in found),
-        **figures,
-        "spread": spread,
-    }
+def scores_of(groups: Groups, given: Embeddings) -> Document:
+    return asdict(score_grouping(groups, given.pids))
 
 
 def speed(n: int = 10_000, per_person: int = 6, width: int = 512) -> Document:
@@ -233,7 +204,7 @@ NAMES = {"ours": "duskmatch", "plain average": "plain average linkage", "single"
 
 def table(document: Document) -> str:
     """Markdown of every set and method."""
-    lines = ["SYNTHETIC people (Duskwalk), in percent; ± is the standard deviation over seeds.", ""]
+    lines = ["SYNTHETIC people (Duskwalk), in percent.", ""]
     lines += [
         "| people | linked by | people found | " + " | ".join(HEAD.values()) + " |",
         "|" + "---|" * (3 + len(HEAD)),
@@ -241,14 +212,13 @@ def table(document: Document) -> str:
     for words, methods in document["results"].items():
         for name, scores in methods.items():
             cells = [_cell(scores, figure) for figure in HEAD]
-            counts = f"{scores['n_groups']} of {scores['n_people']}"
+            counts = f"{scores['n_groups']} for {scores['n_people']}"
             lines.append("| " + " | ".join([words, NAMES[name], counts, *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _cell(scores: Document, figure: str) -> str:
-    text = f"{100 * scores[figure]:.1f}"
-    return text if scores["spread"] is None else f"{text} ± {100 * scores['spread'][figure]:.1f}"
+    return "–" if math.isnan(scores[figure]) else f"{100 * scores[figure]:.1f}"
 
 
 def speed_words(document: Document) -> str:
@@ -276,7 +246,9 @@ def write(name: str, document: Document) -> None:
 
 def main(words: Sequence[str]) -> None:
     if words[0] == "measure":
-        write("linking", measure(Path(words[1]), Path(words[2])))
+        middle = words.index("--")
+        demo, *held_out = map(Path, words[middle + 1 :])
+        write("linking", measure([Path(word) for word in words[1:middle]], demo, held_out))
     elif words[0] == "speed":
         write("linking_speed", speed())
     else:

@@ -37,6 +37,8 @@ def test_link_says_what_it_did_and_scores_it(people: Path, capsys: Capture) -> N
     assert said(capsys, "link", people)["scores"] is None
     alone = said(capsys, "link", people, "--again", "--margin", 90, "--score")
     assert alone["people"] == 6 and alone["scores"]["precision"] is None
+    text = shown(capsys, "link", people, "--again", "--margin", 90)
+    assert "no link reached the margin: the nearest two have log-odds of" in text and "a link needs 90;" in text
     assert "precision –" in shown(capsys, "people", people, "--score")
 
 

@@ -1,4 +1,4 @@
-"""Scores of a grouping against loops, scikit-learn and TrackEval, a case worked by hand, and what is refused."""
+"""Scores of a grouping against loops, scikit-learn and figures of TrackEval; a case by hand; what is refused."""
 
 from __future__ import annotations
 
@@ -41,23 +41,16 @@ def test_large_groupings_agree_with_scikit_learn() -> None:
     assert score_grouping(groups, pids).ari == pytest.approx(adjusted_rand_score(pids, groups))
 
 
-@pytest.mark.parametrize("seed", range(10))
+# TrackEval 1.3.0, metrics.Identity, with each entry as a time step of its own with one detection of similarity 1.
+TRACKEVAL = (0.5, 0.6166666666666667, 0.55, 0.4666666666666667, 0.5833333333333334, 0.5333333333333333)
+
+
+@pytest.mark.parametrize("seed", range(6))
 def test_idf1_is_that_of_trackeval(seed: int) -> None:
-    trackeval = pytest.importorskip("trackeval")
     rng = np.random.default_rng(seed)
     pids, groups = (np.unique(rng.integers(0, k, 60), return_inverse=True)[1] for k in (12, 15))
-    data = {
-        "num_timesteps": 60,
-        "num_gt_dets": 60,
-        "num_tracker_dets": 60,
-        "num_gt_ids": int(pids.max()) + 1,
-        "num_tracker_ids": int(groups.max()) + 1,
-        "gt_ids": [np.array([p]) for p in pids],
-        "tracker_ids": [np.array([g]) for g in groups],
-        "similarity_scores": [np.ones((1, 1))] * 60,
-    }
-    theirs = trackeval.metrics.Identity({"PRINT_CONFIG": False}).eval_sequence(data)
-    assert score_grouping(groups, pids).idf1 == pytest.approx(theirs["IDF1"])
+    groups = np.where(rng.random(60) < 0.5, pids, groups)
+    assert score_grouping(groups, pids).idf1 == pytest.approx(TRACKEVAL[seed])
 
 
 def test_a_case_worked_by_hand() -> None:

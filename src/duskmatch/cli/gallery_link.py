@@ -132,6 +132,12 @@ def _link_words(outcome: dict[str, Any]) -> str:
         f"{outcome['new_entries']} entries linked{' anew' if outcome['again'] else ''}, "
         f"{outcome['new_people']} people are new"
     ]
+    highest = outcome["highest_log_odds"]
+    if highest is not None and highest < outcome["margin"]:
+        lines.append(
+            f"no link reached the margin: the nearest two have log-odds of {highest:.2f}, a link needs "
+            f"{outcome['margin']:g}; calibrate on more people, or pass another --prior or --margin"
+        )
     return "\n".join([*lines, *_score_lines(outcome["scores"])])
 
 

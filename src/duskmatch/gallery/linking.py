@@ -40,12 +40,14 @@ class Merge(NamedTuple):
 class Grouping:
     """The person of each group, numbered from 0 by the lowest group in it, and the merges that led there.
 
-    log_prior_odds: of two of these people being one, ln(1 / people) unless a prior was given.
+    log_prior_odds: of two of these people being one, ln(1 / people) unless a prior was given. highest: the mean log
+    ratio of the nearest two groups before anything was linked, -inf where no two may be linked.
     """
 
     person: Int64[np.ndarray, " g"]
     merges: tuple[Merge, ...]
     log_prior_odds: float
+    highest: float
 
     @property
     def n_people(self) -> int:
@@ -68,10 +70,12 @@ def link(
     """
     check(margin, prior)
     fixed = None if prior is None else logit(prior)
-    found = [*merges(total, sizes, margin if fixed is None else margin - fixed)]
+    groups = _Groups(total, sizes)
+    highest = float(groups.best.max(initial=-np.inf))
+    found = [*groups.merges(margin if fixed is None else margin - fixed)]
     n = accepted([merge.log_ratio for merge in found], len(sizes), margin, fixed)
     odds = -math.log(max(1, len(sizes) - n)) if fixed is None else fixed
-    return Grouping(people_of(len(sizes), found[:n]), tuple(found[:n]), odds)
+    return Grouping(people_of(len(sizes), found[:n]), tuple(found[:n]), odds, highest)
 
 
 def accepted(log_ratios: Sequence[float], n_groups: int, margin: float, log_prior_odds: float | None) -> int:
@@ -91,22 +95,25 @@ def merges(total: Float64[np.ndarray, "g g"], sizes: Ints, least: float) -> Iter
 
     Time of order g^2 for usual data, g^3 at worst.
     """
-    groups = _Groups(total, np.asarray(sizes, np.float64).copy())
-    while (found := groups.nearest_two()) is not None and found.log_ratio >= least:
-        yield found
-        groups.join(found.kept, found.gone)
+    return _Groups(total, sizes).merges(least)
 
 
 class _Groups:
     """Groups, and of each the nearest one of a higher number: the highest mean, of equal ones the lowest number."""
 
-    def __init__(self, total: Float64[np.ndarray, "g g"], size: Float64[np.ndarray, " g"]) -> None:
+    def __init__(self, total: Float64[np.ndarray, "g g"], sizes: Ints) -> None:
         np.fill_diagonal(total, -np.inf)
-        self.total, self.size = total, size
-        self.best = np.full(len(size), -np.inf)
-        self.nearest = np.full(len(size), -1)
-        for i in range(len(size)):
+        self.total, self.size = total, np.array(sizes, np.float64)
+        self.best = np.full(len(sizes), -np.inf)
+        self.nearest = np.full(len(sizes), -1)
+        for i in range(len(sizes)):
             self._look(i)
+
+    def merges(self, least: float) -> Iterator[Merge]:
+        """Joins the nearest two, again and again, down to a mean of `least`."""
+        while (found := self.nearest_two()) is not None and found.log_ratio >= least:
+            yield found
+            self.join(found.kept, found.gone)
 
     def nearest_two(self) -> Merge | None:
         """The permitted pair with the highest mean; None if no pair is permitted."""

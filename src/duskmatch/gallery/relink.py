@@ -35,7 +35,8 @@ Rows = list[int]
 class LinkRun:
     """What a run did. new_entries: those that it placed; new_people: those that it founded.
 
-    log_prior_odds, margin: each link's mean log-likelihood ratio and these odds reach the margin.
+    log_prior_odds, margin: each link's mean log-likelihood ratio and these odds reach the margin. highest_log_odds: of
+    the nearest two groups at the beginning; None where no two may be linked.
     """
 
     entries: int
@@ -44,6 +45,7 @@ class LinkRun:
     new_people: int
     log_prior_odds: float
     margin: float
+    highest_log_odds: float | None
     again: bool
 
 
@@ -108,6 +110,7 @@ def plan(known: Known, *, again: bool, prior: float | None, margin: float | None
         new_people=sum(one.number is None for one in placed),
         log_prior_odds=grouping.log_prior_odds,
         margin=margin,
+        highest_log_odds=grouping.highest + grouping.log_prior_odds if grouping.highest > -np.inf else None,
         again=again,
     )
     return Plan(placed, known, run)
