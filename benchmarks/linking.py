@@ -1,6 +1,7 @@
 """Linking on people that nothing was chosen on, beside single and plain average linkage; the tables of docs/linking.md.
 
 python -m benchmarks.linking measure CALIBRATE... -- DEMO HELD_OUT...   # writes results/linking.json
+python -m benchmarks.linking draw CALIBRATE... -- DEMO DATASET          # draws the demo's worst merges and splits
 python -m benchmarks.linking speed                                     # writes results/linking_speed.json
 python -m benchmarks.linking page                                      # fills the tables of docs/linking.md
 
@@ -27,7 +28,7 @@ from duskmatch.evaluation import load_embeddings
 from duskmatch.evaluation.calibration import Calibration, fit_calibration
 from duskmatch.evaluation.grouping import GroupingScores, score_grouping
 from duskmatch.gallery.linking import MARGIN, accepted, link, merges, people_of, rounded
-from duskmatch.gallery.seen import Seen, simultaneous, totals
+from duskmatch.gallery.seen import Seen, log_ratios, simultaneous, take, totals
 from duskmatch.records import MODALITIES, Embeddings
 
 HERE = Path(__file__).parent
@@ -122,13 +123,12 @@ def measure(to_calibrate: Sequence[Path], demo: Path, held_out: Sequence[Path]) 
     for name, method in methods.items():
         values = MARGINS if name == "ours" else COSINES
         chosen[name], curves[name] = best([method(given) for given in calibrating], calibrating, values)
-    used = {**chosen, "ours": MARGIN}
     each = [people_of_seed(folder) for folder in (demo, *held_out)]
     sets = {f"seed {folder.name}": [given] for folder, given in zip((demo, *held_out), each, strict=True)}
     if held_out:
         sets["all of these together"] = [joined(each, [0] * len(each))]
     results = {
-        words: {name: scores_of(method(given)(used[name]), given) for name, method in methods.items()}
+        words: {name: scores_of(method(given)(chosen[name]), given) for name, method in methods.items()}
         for words, (given,) in sets.items()
     }
     return {
@@ -187,6 +187,89 @@ def speed(n: int = 10_000, per_person: int = 6, width: int = 512) -> Document:
 
 def _peak_bytes() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def draw(to_calibrate: Sequence[Path], demo: Path, dataset: Path) -> list[str]:
+    """Writes the picture of the worst merges and splits as a JPEG; a line about each."""
+    import cv2
+
+    from duskmatch.data import open_dataset
+    from duskmatch.embedding.embedder import source_of
+    from duskmatch.pictures.sheets import write_sheet
+
+    given = people_of_seed(demo)
+    calibration = fit_calibration(*map(people_of_seed, to_calibrate), camera_rule=CAMERA_RULE)
+    groups, entries = ours(given, calibration)(MARGIN), as_seen(given)
+    tracklets = {source_of(tracklet): tracklet for tracklet in open_dataset(dataset).test}
+    rows = [*_worst(groups, given.pids, "merged")[:N_DRAWN], *_worst(given.pids, groups, "split")[:N_DRAWN]]
+    lines = [_about(kind, members, groups, entries, given, calibration) for kind, members in rows]
+
+    def page(axes: Any) -> None:
+        for place, ((kind, members), line) in enumerate(zip(rows, lines, strict=True)):
+            _strip(axes, 20 + place * ROW_PX, kind, members, line, groups, given, tracklets)
+
+    width = 18 + max(len(members) for _, members in rows) * 98 + 18
+    path = write_sheet(HERE / "linking.png", max(width, 760), 20 + len(rows) * ROW_PX, page, NOTE)
+    cv2.imwrite(str(PICTURE), cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    path.unlink()
+    return lines
+
+
+N_DRAWN, ROW_PX = 3, 262
+PICTURE = HERE.parent / "docs" / "pictures" / "linking_worst.jpg"
+NOTE = (
+    "SYNTHETIC people. Merged: the entries of one linked person; solid green frames are the person with most of them, "
+    "dashed red ones somebody else. Split: all entries of one person; solid green frames are linked to the person with "
+    "most of them, dashed red ones elsewhere, under the number in the last line."
+)
+
+
+def _worst(groups: Groups, others: Groups, kind: str) -> list[tuple[str, Groups]]:
+    """Groups with most pairs whose `others` differ, the worst first."""
+
+    def wrong(members: Groups) -> int:
+        _, counts = np.unique(others[members], return_counts=True)
+        return int(len(members) ** 2 - (counts**2).sum()) // 2
+
+    found = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    return [(kind, members) for members in sorted(found, key=lambda members: (-wrong(members), members[0]))]
+
+
+def _about(
+    kind: str, members: Groups, groups: Groups, entries: Seen, given: Embeddings, calibration: Calibration
+) -> str:
+    """What the pairs that went wrong look like: their mean log ratio, and that of the right ones."""
+    of = given.pids[members] if kind == "merged" else groups[members]
+    some = take(entries, members)
+    ratios = log_ratios(some, some, calibration)
+    first, second = np.triu_indices(len(members), 1)
+    alike = of[first] == of[second]
+    right, wrong = (ratios[first[which], second[which]] for which in (alike, ~alike))
+    words = "people" if kind == "merged" else "linked people"
+    inside = f", {right.mean():.1f} within them" if len(right) else ""
+    what = f"{kind}: {len(members)} entries, {len(np.unique(of))} {words}"
+    return f"{what}; mean log ratio {wrong.mean():.1f} between them{inside}"
+
+
+def _strip(
+    axes: Any, top: int, kind: str, members: Groups, line: str, groups: Groups, given: Embeddings, tracklets: Any
+) -> None:
+    from duskmatch.pictures.charts import INK
+    from duskmatch.pictures.sheets import RIGHT, WRONG, framed
+    from duskmatch.pictures.thumbnails import middle_frame, thumbnail
+
+    of = given.pids if kind == "merged" else groups
+    values, counts = np.unique(of[members], return_counts=True)
+    most = values[counts.argmax()]
+    axes.text(18, top, line, size=9, weight="bold", color=INK, va="center")
+    for place, i in enumerate(sorted(members.tolist(), key=lambda i: (of[i] != most, of[i], i))):
+        left, colour = 18 + place * 98, RIGHT if of[i] == most else WRONG
+        picture = thumbnail(middle_frame(tracklets[given.sources[i]]))
+        framed(axes, picture, (left, top + 18, 80, 160), colour)
+        words = (
+            f"person {given.pids[i] % 1000}\n{given.modalities[i]}\ncamera {given.camids[i]}\nlinked: {groups[i] + 1}"
+        )
+        axes.text(left + 40, top + 186, words, ha="center", va="top", size=7.5, color=colour)
 
 
 HEAD = {
@@ -249,6 +332,9 @@ def main(words: Sequence[str]) -> None:
         middle = words.index("--")
         demo, *held_out = map(Path, words[middle + 1 :])
         write("linking", measure([Path(word) for word in words[1:middle]], demo, held_out))
+    elif words[0] == "draw":
+        middle = words.index("--")
+        print("\n".join(draw([Path(word) for word in words[1:middle]], *map(Path, words[middle + 1 :]))))
     elif words[0] == "speed":
         write("linking_speed", speed())
     else:

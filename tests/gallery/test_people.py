@@ -15,6 +15,7 @@ import pytest
 
 from duskmatch.errors import EvaluationError, GalleryError
 from duskmatch.gallery import Gallery, people, relink
+from duskmatch.gallery.carry import carry
 from duskmatch.gallery.store import SqliteStore
 from tests.gallery.linking_cases import calibrate, calibration, entries, gallery_of, who
 from tests.gallery.making import WIDTH, all_bytes
@@ -523,3 +524,25 @@ def test_threads_decide_and_link_together(gallery: Gallery) -> None:
 def test_too_many_are_refused(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relink, "MOST_GROUPS", 5)
     assert refused(gallery.link).startswith("at most 5 people and new entries can be linked together; got 6")
+
+
+def test_people_are_carried_to_a_gallery_with_other_rows(linked: Gallery, tmp_path: Path) -> None:
+    """As `reembed` does: a0 is not there any more, the others lie in another order."""
+    linked.name(1, "Alice")
+    linked.name(3, "Carol")
+    linked.same("a5", "a2")
+    linked.different("a1", "a3")
+    linked.different("a0", "a5")
+    given = linked.embeddings(["a5", "a4", "a3", "a2", "a1"])
+    with Gallery.create(tmp_path / "new", width=WIDTH) as new, linked._store.snapshot() as old:
+        new.add(given)
+        new._store.write(lambda db: carry(old, db))
+    with Gallery.open(tmp_path / "new") as new:
+        assert new.verify().whole
+        assert who(new) == {1: ["a4", "a1"], 2: ["a5", "a3", "a2"]}
+        assert [person.name for person in new.people()] == ["Alice", "Carol"]
+        assert {link.log_odds for person in new.people() for link in person.links} == {None}
+        assert new.people(2)[0].links[0].decision == 3
+        assert refused(lambda: new.same("a1", "a3")).endswith("undo it first")
+        assert [new.undo().kind for _ in range(4)] == ["different", "same", "name", "name"]  # a0's went with it
+        assert refused(new.undo) == "no decision is left to undo"
