@@ -62,7 +62,7 @@ def test_a_page_says_what_is_not_drawn(tmp_path: Path, monkeypatch: pytest.Monke
     many = [Lanes(f"person {i}", [entry(f"{i}-{j}", j, NOON + i) for j in range(1 + i % 3)]) for i in range(20)]
     note = lanes._note(many, many[:12])
     assert "The 12 people with most entries, of 20." in note
-    assert "1 entries without a time are not drawn." in lanes._note([PERSON], [PERSON])
+    assert "Entries without a time, which are not drawn: 1." in lanes._note([PERSON], [PERSON])
     assert cv2.imread(str(draw_lanes(tmp_path / "many.png", many))).shape[0] > 800
 
 

@@ -117,6 +117,7 @@ def _draw(axes: Axes, panel: _Panel, by_day: Sequence[tuple[float, float]]) -> N
     axes.set(xlim=((low - pad) / unit, (high + pad) / unit), ylim=(max(1, len(lanes)) - 0.4, -0.6))
     axes.set_yticks([*lanes.values()], [f"camera {camera if camera >= 0 else 'unknown'}" for camera in lanes])
     axes.tick_params(labelsize=8, length=0)
+    axes.xaxis.get_offset_text().set_size(8)
     axes.set_title(shorten(panel.title, 110, placeholder=" …"), color=INK)
     axes.grid(axis="x", color=LINE)
     axes.grid(axis="y", visible=False)
@@ -141,7 +142,7 @@ def _note(people: Sequence[Lanes], shown: Sequence[Lanes]) -> str:
     words = [f"Times of day are UTC, from {datetime.fromtimestamp(min(days), UTC):%Y-%m-%d %H:%M:%S}."] if days else []
     words.append("A bar is one entry; very short ones are drawn wider.")
     if timeless:
-        words.append(f"{timeless} entries without a time are not drawn.")
+        words.append(f"Entries without a time, which are not drawn: {timeless}.")
     if len(shown) < len(people):
         words.append(f"The {len(shown)} people with most entries, of {len(people)}.")
     return " ".join(words)
