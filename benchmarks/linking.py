@@ -210,7 +210,7 @@ def draw(to_calibrate: Sequence[Path], demo: Path, dataset: Path) -> list[str]:
 
     width = 18 + max(len(members) for _, members in rows) * 98 + 18
     path = write_sheet(HERE / "linking.png", max(width, 760), 20 + len(rows) * ROW_PX, page, NOTE)
-    cv2.imwrite(str(PICTURE), cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    cv2.imwrite(str(PICTURE), cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 68])
     path.unlink()
     return lines
 

@@ -117,11 +117,44 @@ def test_what_a_gallery_holds_is_shown(people: Path, tmp_path: Path, capsys: Cap
     entry = said(capsys, "show", people, id, "--pictures", tmp_path / "pictures")
     assert entry["note"] == "demo" and entry["source"].endswith("data:gallery") and entry["thumbnails"] == 1
     assert cv2.imread(entry["pictures"][0]).shape[0] > 30
-    assert "person    5" in shown(capsys, "show", people, id)
+    assert "person     5" in shown(capsys, "show", people, id)
     counts = said(capsys, "stats", people)
     assert counts["n_entries"] == 8 and counts["by_modality"] == {"visible": 8}
     assert "8 entries of" in shown(capsys, "stats", people)
     assert "no entry has the id 'x'" in refused(capsys, "show", people, "x")
+
+
+def test_a_data_set_calibrates_a_gallery(
+    people: Path,
+    place: Path,
+    run: list[str],
+    tmp_path: Path,
+    capsys: Capture,
+) -> None:
+    assert "calibrated: no" in shown(capsys, "stats", people)
+    made = said(capsys, "calibrate", people, "--data", place / "data", *run)
+    assert (made["n_people"], made["n_tracklets"], made["data"]) == (4, 16, ["data:test"])
+    assert made["synthetic"] is True and made["camera_rule"] == "same-pid-same-camera"
+    assert {one["kind"] for one in made["pairs"].values()} == {"platt"} and made["quality"] == []
+    assert {(one["largest_gallery"], one["least_rate"]) for one in made["false_alarms"]} == {(3, 0.75)}
+    text = shown(capsys, "calibrate", people, "--data", place / "data", *run)
+    assert "calibrated on 4 people, 16 tracklets of data:test\nSYNTHETIC data: generated people" in text
+    assert "too few people to judge the probabilities" in text and "the least rate that can be promised is 0.75" in text
+    for command in (["stats", people], ["show", people, said(capsys, "list", people)["entries"][0]["id"]]):
+        assert "on 4 people of data:test, SYNTHETIC (" in shown(capsys, *command)
+        assert said(capsys, *command)["calibration"]["n_people"] == 4
+
+    search = ["search", people, "--query", f"{place / 'data'}:query", *run, "--top", 2]
+    hits = said(capsys, *search, "--out", tmp_path / "found")["hits"]
+    assert all(0 < hit["probability"] < 1 for hit in hits)
+    rows = list(csv.DictReader((tmp_path / "found" / "ranking.csv").open()))
+    assert [float(row["probability"]) for row in rows] == [hit["probability"] for hit in hits]
+    more = said(capsys, *search, "--prior", 0.9)["hits"]
+    assert all(a["probability"] < b["probability"] for a, b in zip(hits, more, strict=True))
+    text = shown(capsys, *search)
+    assert " %  day/" in text and "probabilities: calibrated on 4 people of data:test, SYNTHETIC" in text
+    message = "false alarms of 0.01 among 4 people cannot be promised after a calibration with 4 people; the least"
+    assert message in refused(capsys, *search, "--false-alarms", 0.01)
 
 
 def test_entries_are_deleted_by_id_by_person_and_by_age(people: Path, capsys: Capture) -> None:
@@ -199,6 +232,7 @@ def test_times_of_a_video_are_marked_or_moved(place: Path, run: list[str], tmp_p
 def test_each_command_refuses_what_is_no_gallery(what: str, run: list[str], tmp_path: Path, capsys: Capture) -> None:
     needed: dict[str, list[object]] = {
         "create": ["--width", 0], "add": ["--features", "x.npz"], "search": ["--id", "x"], "show": ["x"],
+        "calibrate": ["--features", "x.npz", "--not-trained-on"],
         "delete": ["x"], "expire": ["--older-than", "1d"], "backup": [tmp_path / "b"], "restore": [tmp_path / "b"],
         "copy": [tmp_path / "c"], "export": ["--pid", 1, "--out", tmp_path / "o"],
         "reembed": [*run, "--out", tmp_path / "n"],

@@ -86,8 +86,10 @@ def test_no_ratio_beyond_what_the_people_show():
     for n_pairs_each in (5, 60):
         pids = np.repeat(np.arange(20), n_pairs_each)
         found = fit(np.linspace(0.8, 0.9, len(pids)), pids, np.linspace(0, 0.1, 5000), 20)
-        assert found.log_ratio[-1] == pytest.approx(math.log(20 * 19 / 2 / 3))
-        assert found.log_ratio[0] == pytest.approx(math.log(3 / 20))
+        least, largest = math.log(3 / 20), math.log(20 * 19 / 2 / 3)
+        assert least - 1e-9 <= found.log_ratio[0] < -1 and 3 < found.log_ratio[-1] <= largest + 1e-9
+        if found.kind == "isotonic":
+            assert found.log_ratio[[0, -1]] == pytest.approx([least, largest])
         assert found(np.array([-1.0, 1.0])) == pytest.approx(found.log_ratio[[0, -1]])
 
 
@@ -115,7 +117,7 @@ def test_a_person_with_many_pairs_weighs_as_much_as_another(n):
 @pytest.mark.parametrize("n", [10, 1200])
 def test_equal_similarities_say_nothing(n):
     found = fit(np.full(n, 0.5), np.arange(n) % 7, np.full(50, 0.5), 9)
-    assert found(np.array([0.1, 0.5, 0.9])).tolist() == [0, 0, 0]
+    assert found(np.array([0.1, 0.5, 0.9])) == pytest.approx([0, 0, 0], abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [40, 1200])
@@ -155,7 +157,9 @@ def test_fit_calibration_counts_every_pair_of_two_rows_once(rule, monkeypatch):
     found = fit_calibration(first, second, camera_rule=rule, facts={"model": "m"})
     both = [np.concatenate([getattr(e, name) for e in (first, second)]) for name in ("vectors", "pids", "camids")]
     words = [*first.modalities, *second.modalities]
-    assert set(found.ratios) == set(calibration.PAIRS) and found.facts == {"model": "m"}
+    assert set(found.ratios) == {"visible-visible", "infrared-infrared", "visible-infrared"} and found.facts == {
+        "model": "m"
+    }
     for a, b in (("visible", "visible"), ("infrared", "infrared"), ("visible", "infrared")):
         same, others = oracle.pairs(*both, words, a, b, rule)
         ratio = found.ratios[pair_of(a, b)]
@@ -203,7 +207,8 @@ def ratio(**changed):
 
 
 def test_a_ratio_is_linear_between_knots_and_constant_outside():
-    assert ratio()(np.array([[-1.0, 0.1], [0.3, 0.9]])).tolist() == [[-1, -1], [0.5, 2]]
+    found = ratio()(np.array([[-1.0, 0.1], [0.3, 0.9]]))
+    assert found.shape == (2, 2) and found.ravel() == pytest.approx([-1, -1, 0.5, 2])
     with pytest.raises(EvaluationError, match="similarities must be finite to have a likelihood ratio"):
         ratio()(np.array([0.3, np.nan]))
 

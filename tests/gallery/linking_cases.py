@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,27 @@ import numpy as np
 
 from duskmatch.evaluation.calibration import Calibration, LikelihoodRatio
 from duskmatch.gallery import Gallery
+from duskmatch.gallery.calibrated import Calibrated
 from duskmatch.records import Embeddings, Floats, Modality
 from tests.gallery.making import WIDTH
 
 PAIRS = ("visible-visible", "infrared-infrared", "visible-infrared")
+FACTS = {
+    "data": ["invented"], "synthetic": True, "n_people": 100, "n_tracklets": 600, "n_unknown": 0, "pairs": [*PAIRS],
+    "camera_rule": "none", "made_s": 1.0, "version": "0",
+}  # fmt: skip
 
 
 def calibration(slope: float = 16.0, even: float = 0.5, pairs: Sequence[str] = PAIRS) -> Calibration:
     """Even odds at a similarity of `even`, `slope` more log-odds for each 1 of similarity."""
     knots = np.array([-1.0, 1.0])
     ratio = LikelihoodRatio("platt", knots, slope * (knots - even), 1000, 100_000, 100)
-    return Calibration(dict.fromkeys(pairs, ratio), {"data": ["invented"]})
+    return Calibration(dict.fromkeys(pairs, ratio), FACTS)
 
 
 def calibrate(gallery: Gallery, given: Calibration | None = None) -> None:
     """Puts a calibration into a gallery's table."""
-    text = json.dumps((given or calibration()).document())
+    text = Calibrated(given or calibration(), (), (), "m").text()
     gallery._store.write(lambda db: db.execute("INSERT OR REPLACE INTO calibration VALUES (1, ?)", (text,)).fetchall())
 
 
@@ -56,7 +60,7 @@ def entries(people: Sequence[int], names: Sequence[str], **facts: Any) -> Embedd
 
 def gallery_of(folder: Path, people: Sequence[int], **facts: Any) -> Gallery:
     """A calibrated gallery with an entry a0, a1, ... for each of these people."""
-    gallery = Gallery.create(folder, width=WIDTH)
+    gallery = Gallery.create(folder, width=WIDTH, model="m")
     if len(people):
         gallery.add(entries(people, [f"a{i}" for i in range(len(people))], **facts))
     calibrate(gallery)

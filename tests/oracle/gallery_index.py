@@ -37,6 +37,10 @@ class SlowIndex:
     def allowed(self, wanted: Filter) -> np.ndarray | None:
         return wanted.of(Facts(**self.columns)) if len(self) else None
 
+    def kept(self, allowed: np.ndarray | None) -> tuple[Ints, Facts]:
+        wanted = [p for p in range(len(self)) if allowed is None or allowed[p]]
+        return self.rows[wanted], Facts(**{name: values[wanted] for name, values in self.columns.items()})
+
     def search(
         self,
         queries: Floats,

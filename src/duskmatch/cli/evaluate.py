@@ -127,6 +127,7 @@ def _score_features(args: argparse.Namespace) -> dict[str, Any]:
         cmc=args.cmc or "entries",
         re_ranking=_re_ranking(args),
         directions=[args.direction] if args.direction else DIRECTIONS,
+        answers=True,
     )
     return scores_document(
         evaluation,
@@ -202,7 +203,7 @@ def evaluate_run(
         check_split(run, trained.header.get("data"), dataset)
     for place in filter(None, (scores, report)):
         check_file(place)
-    evaluation, account = evaluate_with_progress(trained, dataset, split, camera_rule, re_ranking)
+    evaluation, account = evaluate_with_progress(trained, dataset, split, camera_rule, re_ranking, answers=True)
     untrained, _ = evaluate_with_progress(
         before, dataset, split, camera_rule, re_ranking, what="the network before training"
     )
@@ -251,6 +252,7 @@ def evaluate_with_progress(
     re_ranking: AnyReRanking | None = None,
     *,
     what: str = "the trained network",
+    answers: bool = False,
 ) -> tuple[Evaluation, Account]:
     """The scores of a split, embedded with a progress bar, and the account; reports frames that were skipped."""
     from duskmatch.cli import console
@@ -268,7 +270,9 @@ def evaluate_with_progress(
             account.add(found)
             return embeddings
 
-        evaluation = evaluate_dataset(embed, dataset, split=split, camera_rule=camera_rule, re_ranking=re_ranking)
+        evaluation = evaluate_dataset(
+            embed, dataset, split=split, camera_rule=camera_rule, re_ranking=re_ranking, answers=answers
+        )
     if account.bad_frames:
         console.say(account.bad_frames.summary())
     return evaluation, account

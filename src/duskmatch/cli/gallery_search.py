@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,9 +15,11 @@ if TYPE_CHECKING:
     from duskmatch.records import Embeddings, Tracklet
 
 COLUMNS = (
-    "query", "query_pid", "query_camera", "query_modality", "rank", "id", "similarity", "pid", "camera", "modality",
-    "begin_s", "end_s", "clock", "tracklet", "source", "note", "person", "name",
+    "query", "query_pid", "query_camera", "query_modality", "rank", "id", "similarity", "probability", "pid", "camera",
+    "modality", "begin_s", "end_s", "clock", "tracklet", "source", "note", "person", "name",
 )  # fmt: skip
+
+NOBODY = "nobody we know"
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +46,15 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="only entries seen between two times (both included), like 2026-11-27T18:00; UTC unless they name a zone",
     )
+    parser.add_argument(
+        "--false-alarms", type=float, metavar="P",
+        help="only hits so similar that somebody who is not in the gallery gets any with at most this chance, as 0.01; "
+        "a query without one is nobody we know",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prior", type=float, metavar="P",
+        help="chance that an entry is the query's person before its similarity is known (default 1 / (people + 1))",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write ranking.csv, ranking.json and strips of pictures into"
     )
@@ -73,7 +86,7 @@ def run_search(args: argparse.Namespace) -> None:
         found = list(dict.fromkeys(id for line in hits.ids for id in line if id))
         entries = dict(zip(found, gallery.entries(found), strict=True))
         people = dict(zip(found, gallery.linked_to(found), strict=True))
-        searched = len(gallery)
+        searched, calibrated = len(gallery), gallery.calibration()
     rows = [{**row, **linked(people[row["id"]])} for row in table(sought.embeddings, hits, entries)]
     outcome: dict[str, Any] = {
         "gallery": str(args.gallery),
@@ -81,9 +94,12 @@ def run_search(args: argparse.Namespace) -> None:
         "entries": searched,
         "synthetic": sought.synthetic,
         "trained_on_synthetic": sought.trained_on_synthetic,
+        "calibration": None if calibrated is None else dict(calibrated.facts),
     }
+    if args.false_alarms is not None:
+        outcome |= judged(sought.embeddings, hits, args.false_alarms)
     if args.out:
-        outcome |= {"out": str(args.out), "pictures": _written(args, sought, hits, entries, rows)}
+        outcome |= {"out": str(args.out), "pictures": _written(args, sought, hits, entries, {**outcome, "hits": rows})}
     console.result({**outcome, "hits": rows}, _words)
 
 
@@ -98,21 +114,46 @@ def _hits(gallery: Gallery, sought: Sought, args: argparse.Namespace) -> Hits:
         between=None if args.between is None else (moment(args.between[0]), moment(args.between[1])),
         pids=args.pid,
         origin=sought.origin,
+        prior=args.prior,
+        false_alarms=args.false_alarms,
     )
+
+
+def judged(queries: Embeddings, hits: Hits, rate: float) -> dict[str, Any]:
+    """The promise of false alarms with its thresholds, and the queries of whom nobody reaches them."""
+    nobody = [q for q, line in enumerate(hits.ids) if not any(line)]
+    return {
+        "false_alarms": {
+            "promised": rate,
+            "extrapolated": any(limit.extrapolated for limit in hits.thresholds),
+            "thresholds": [asdict(limit) for limit in hits.thresholds],
+        },
+        "nobody_we_know": [
+            {
+                "query": queries.sources[q] if queries.sources else "",
+                "query_pid": int(queries.pids[q]),
+                "query_camera": int(queries.camids[q]),
+                "query_modality": queries.modalities[q],
+            }
+            for q in nobody
+        ],
+    }
 
 
 def table(queries: Embeddings, hits: Hits, entries: dict[str, Entry]) -> list[dict[str, Any]]:
     """One row for each query and hit, best first."""
     return [
-        _row(queries, q, place, entries[id], float(hits.similarity[q, place]))
+        _row(queries, q, place, entries[id], float(hits.similarity[q, place]), float(hits.probability[q, place]))
         for q, line in enumerate(hits.ids)
         for place, id in enumerate(line)
         if id
     ]
 
 
-def _row(queries: Embeddings, q: int, place: int, entry: Entry, similarity: float) -> dict[str, Any]:
-    facts = {name: getattr(entry, name) for name in COLUMNS[7:-2]}
+def _row(
+    queries: Embeddings, q: int, place: int, entry: Entry, similarity: float, probability: float
+) -> dict[str, Any]:
+    facts = {name: getattr(entry, name) for name in COLUMNS[8:-2]}
     return {
         "query": queries.sources[q],
         "query_pid": int(queries.pids[q]),
@@ -121,6 +162,7 @@ def _row(queries: Embeddings, q: int, place: int, entry: Entry, similarity: floa
         "rank": place + 1,
         "id": entry.id,
         "similarity": round(similarity, 6),
+        "probability": None if math.isnan(probability) else round(probability, 6),
         **facts,
     }
 
@@ -150,7 +192,7 @@ def _stored(gallery: Gallery, ids: list[str]) -> Sought:
 
 
 def _written(
-    args: argparse.Namespace, sought: Sought, hits: Hits, entries: dict[str, Entry], rows: list[dict[str, Any]]
+    args: argparse.Namespace, sought: Sought, hits: Hits, entries: dict[str, Entry], outcome: dict[str, Any]
 ) -> list[str]:
     """Writes the table, the strips and the JSON document last; the paths of the strips."""
     from duskmatch.cli.gallery_strips import strips
@@ -158,9 +200,11 @@ def _written(
 
     title = f"{'SYNTHETIC data: ' if sought.synthetic else ''}nearest entries of {args.gallery.resolve().name}"
     with claimed(args.out, overwrite=args.overwrite) as out:
-        write_csv(out / "ranking.csv", rows, COLUMNS)
-        pages = strips(out, sought.embeddings, sought.pictures, hits, entries, title[0].upper() + title[1:])
-        write_json(out / "ranking.json", {"gallery": str(args.gallery), "synthetic": sought.synthetic, "hits": rows})
+        write_csv(out / "ranking.csv", outcome["hits"], COLUMNS)
+        nobody = NOBODY if args.false_alarms is not None else ""
+        pages = strips(out, sought.embeddings, sought.pictures, hits, entries, title[0].upper() + title[1:], nobody)
+        kept = ("gallery", "synthetic", "false_alarms", "nobody_we_know", "hits")
+        write_json(out / "ranking.json", {key: outcome[key] for key in kept if key in outcome})
     return [str(page) for page in pages]
 
 
@@ -179,17 +223,46 @@ def _check(args: argparse.Namespace) -> None:
 
 def _words(outcome: dict[str, Any]) -> str:
     from duskmatch.cli.gallery import linked_in_words, when
+    from duskmatch.cli.gallery_show import calibration_words
 
     lines = [f"{outcome['queries']} queries among {outcome['entries']} entries of {outcome['gallery']}"]
     lines += ["SYNTHETIC data: generated people"] if outcome["synthetic"] else []
     lines += ["the model was trained on synthetic people"] if outcome["trained_on_synthetic"] else []
+    if outcome["calibration"]:
+        lines.append(f"probabilities: calibrated {calibration_words(outcome['calibration'])}")
+    lines += _promise(outcome["false_alarms"]) if "false_alarms" in outcome else []
     for row in outcome["hits"]:
         if row["rank"] == 1:
             lines.append(f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})")
         person = "person unknown" if row["pid"] < 0 else f"person {row['pid']}"
         seen = f"{person}, {row['modality']}, camera {row['camera']}, {when(row['begin_s'], row['clock'])}"
         seen += f", {to}" if (to := linked_in_words(row)) else ""
-        lines.append(f"  {row['rank']:>2}  {row['similarity']:.3f}  {row['id']}  {seen}")
+        lines.append(f"  {row['rank']:>2}  {row['similarity']:.3f}{chance(row['probability'])}  {row['id']}  {seen}")
+    for row in outcome.get("nobody_we_know", []):
+        lines += [f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})", f"      {NOBODY}"]
     if "out" in outcome:
         lines.append(f"{outcome['out']}: ranking.csv, ranking.json and strips (pages: {len(outcome['pictures'])})")
     return "\n".join(lines)
+
+
+def _promise(promise: dict[str, Any]) -> list[str]:
+    """The thresholds in words."""
+    lines = [
+        f"false alarms: somebody who is not in the gallery gets a hit with a chance of at most {promise['promised']:g}"
+    ]
+    for limit in promise["thresholds"]:
+        mark = ", EXTRAPOLATED beyond the labelled people" if limit["extrapolated"] else ""
+        lines.append(
+            f"  {limit['query']} queries among {limit['n_people']} people with {limit['n_entries']} {limit['entries']} "
+            f"entries: similarity {limit['similarity']:.3f} or more{mark}"
+        )
+    return lines
+
+
+def chance(probability: float | None) -> str:
+    """A probability in per cent, after two spaces; nothing where there is none."""
+    if probability is None:
+        return ""
+    per_cent = 100 * probability
+    text = "<0.1" if per_cent < 0.05 else ">99.9" if per_cent > 99.95 else f"{per_cent:.1f}"
+    return f"  {text:>5} %"

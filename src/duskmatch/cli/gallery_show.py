@@ -35,7 +35,9 @@ def run_show(args: argparse.Namespace) -> None:
     with opened(args) as gallery:
         (entry,) = gallery.entries([args.id])
         (person,) = gallery.linked_to([args.id])
+        calibrated = gallery.calibration()
     outcome = {**plain(entry), **linked(person)}
+    outcome["calibration"] = None if calibrated is None else dict(calibrated.facts)
     if args.pictures:
         with claimed(args.pictures, overwrite=False):
             outcome["pictures"] = [str(args.pictures / name) for name in write_pictures(args.pictures, 1, entry)]
@@ -81,9 +83,10 @@ def _entry(entry: dict[str, Any]) -> str:
         "note": entry["note"] or "-",
         "added": when(entry["added_s"], "unix"),
         "model": entry["model"] or "without a name",
+        "calibrated": calibration_words(entry["calibration"]),
         "pictures": "\n".join(["", *entry["pictures"]]) if entry.get("pictures") else entry["thumbnails"],
     }
-    return "\n".join(f"{name:<9} {value}" for name, value in lines.items())
+    return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
 
 def _list(outcome: dict[str, Any]) -> str:
@@ -111,5 +114,14 @@ def _stats(found: dict[str, Any]) -> str:
         f"people: {found['n_people']} known; {found['n_unknown_people']} entries of unknown people",
         f"seen: {when(found['first_s'], 'unix')} to {when(found['last_s'], 'unix')}; "
         f"{found['n_without_time_of_day']} entries without a time of day",
+        f"calibrated: {calibration_words(found['calibration'])}",
     ]
     return "\n".join([*lines, "erasure of deleted entries is pending"] if found["erasure_pending"] else lines)
+
+
+def calibration_words(facts: dict[str, Any] | None) -> str:
+    """What a gallery was calibrated on, and when; "no"."""
+    from duskmatch.cli.gallery import when
+    from duskmatch.gallery.calibrated import words
+
+    return "no" if facts is None else f"on {words(facts)}, {when(facts['made_s'], 'unix')}"

@@ -21,8 +21,12 @@ def strips(
     hits: Hits,
     entries: Mapping[str, Entry],
     title: str,
+    nobody: str = "",
 ) -> list[Path]:
-    """Pages of strips in `out`, in the manner of `duskmatch rank`; entries without a picture stay grey."""
+    """Pages of strips in `out`, in the manner of `duskmatch rank`; entries without a picture stay grey.
+
+    nobody: what a strip without a hit says.
+    """
     from duskmatch.gallery.person import embeddings_of
     from duskmatch.pictures import ranked_strips
     from duskmatch.records import Tracklet
@@ -34,11 +38,16 @@ def strips(
     kept_of_queries = {n: [*kept] for n, kept in pictures.items() if not isinstance(kept, Tracklet)}
     ranking = ranking_of(queries, hits, names, found)
     note = "A gallery's entries, by the picture kept of each. Entries of the query's own tracklet are left out."
+    if not np.isnan(hits.probability).all():
+        note += " Per cent: the chance that an entry is the query's person, by the gallery's calibration."
     with tempfile.TemporaryDirectory() as place:
         asked = {name: tracklet for name, tracklet in pictures.items() if isinstance(tracklet, Tracklet)}
         asked |= _tracklets(Path(place) / "queries", kept_of_queries)
         shown = _tracklets(Path(place) / "entries", kept)
-        return ranked_strips(out, queries, side, ranking, asked, gallery_tracklets=shown, title=title, note=note)
+        return ranked_strips(
+            out, queries, side, ranking, asked, gallery_tracklets=shown, title=title, note=note,
+            probability=hits.probability, nobody=nobody,
+        )  # fmt: skip
 
 
 def ranking_of(queries: Embeddings, hits: Hits, names: Sequence[str], entries: Sequence[Entry]) -> Ranking:

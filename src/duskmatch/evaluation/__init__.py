@@ -1,5 +1,6 @@
 """Protocols (which queries are searched among which gallery), metrics, re-ranking, and scores.json."""
 
+from duskmatch.evaluation.calibration import Calibration, LikelihoodRatio, fit_calibration
 from duskmatch.evaluation.document import (
     DataFacts,
     dataset_facts,
@@ -22,9 +23,11 @@ from duskmatch.evaluation.temporal import Halved, TemporalReRanking, halves, rer
 from duskmatch.evaluation.words import origin, protocol_in_words, scores_in_words
 
 __all__ = [
+    "Calibration",
     "DataFacts",
     "Evaluation",
     "Halved",
+    "LikelihoodRatio",
     "MatchPairs",
     "ReRanking",
     "Separation",
@@ -38,6 +41,7 @@ __all__ = [
     "evaluate_embeddings",
     "features_facts",
     "first_hits",
+    "fit_calibration",
     "halves",
     "json_schema",
     "load_embeddings",

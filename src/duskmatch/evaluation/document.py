@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
@@ -17,6 +18,8 @@ from pydantic import (
 )
 
 from duskmatch.errors import EvaluationError, first_fault
+from duskmatch.evaluation.answers import Answers
+from duskmatch.evaluation.held_out import PRIOR, HeldOut
 from duskmatch.evaluation.intervals import map_interval, rank1_interval
 from duskmatch.evaluation.protocol import Evaluation
 from duskmatch.evaluation.reads import count_test_reads, note_test_read
@@ -68,13 +71,71 @@ class Figures(Part):
     mINP: Fraction
 
 
+class Measured(Part):
+    """A share, its 95 % interval over people and the similarity of the threshold; null, with `why`, if refused."""
+
+    may_be_absent = ("why",)
+    value: Fraction | None
+    interval: Interval | None
+    threshold: float | None
+    why: str | None = None
+
+
+class TrueAcceptance(Measured):
+    """TAR at a false acceptance rate."""
+
+    far: Fraction
+
+
+class VerificationScores(Part):
+    """Same person or not, over all pairs; `n_people` independent people bear rates from 3 / n_people on."""
+
+    n_people: Count
+    n_same: Count
+    n_others: Count
+    eer: Measured
+    tar: list[TrueAcceptance]
+
+
+class OpenSetRate(Part):
+    """FNIR, and detection and identification at rank 1, at a false positive identification rate."""
+
+    fpir: Fraction
+    fnir: Measured
+    rank1: Measured
+
+
+class OpenSetScores(Part):
+    """Searches of people who are not in the gallery, for a gallery of this size; `n_people` were left out in turn."""
+
+    n_people: Count
+    n_searches: Count
+    gallery_people: Count
+    gallery_entries: Count
+    rates: list[OpenSetRate]
+
+
+class CalibrationScores(Part):
+    """Probabilities of people whom the calibration had not seen, for the prior; null, with `why`, if not measured."""
+
+    may_be_absent = ("why",)
+    prior: Fraction
+    kind: Literal["isotonic", "platt"] | None
+    n_people: Count | None
+    ece: Fraction | None
+    brier: Fraction | None
+    log_loss: Annotated[float, Field(ge=0)] | None
+    why: str | None = None
+
+
 class DirectionScores(Figures):
     """One direction; intervals are [low, high], 95 %, bootstrap over people.
 
-    `n_junk` entries of the gallery have pid -1 and are ignored; absent if there is none.
+    `n_junk` entries of the gallery have pid -1 and are ignored; absent if there is none. `verification`, `open_set` and
+    `calibration` are absent if they were not asked for, with re-ranking, and in older files.
     """
 
-    may_be_absent = ("n_junk",)
+    may_be_absent = ("n_junk", "verification", "open_set", "calibration")
 
     chance: Fraction
     rank1_interval: Interval
@@ -84,6 +145,9 @@ class DirectionScores(Figures):
     n_left_out: Count
     n_ties: Count
     n_junk: Count | None = None
+    verification: VerificationScores | None = None
+    open_set: OpenSetScores | None = None
+    calibration: CalibrationScores | None = None
 
 
 class BothDirections(Part):
@@ -277,7 +341,9 @@ def features_facts(*paths: Path) -> DataFacts:
     return DataFacts(name=name, version=None, fingerprint=file_hash(*paths), test_reads=None, n_unreadable=0)
 
 
-def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int = 0) -> DirectionScores:
+def direction_scores(
+    scores: Scores, trials: Sequence[Scores] = (), answers: Answers | None = None, *, seed: int = 0
+) -> DirectionScores:
     """One pair's figures and intervals; with several trials, the intervals are over the queries of all of them."""
     all_queries = pooled(trials or [scores])
     return DirectionScores(
@@ -292,7 +358,37 @@ def direction_scores(scores: Scores, trials: Sequence[Scores] = (), *, seed: int
         n_left_out=scores.n_left_out,
         n_ties=scores.n_ties,
         n_junk=scores.n_junk or None,
+        **({} if answers is None else _answers(answers)),
     )
+
+
+def _answers(answers: Answers) -> dict[str, Any]:
+    pairs, unknown = answers.verification, answers.open_set
+    return {
+        "verification": VerificationScores(
+            **{name: getattr(pairs, name) for name in ("n_people", "n_same", "n_others")},
+            eer=Measured(**asdict(pairs.eer)),
+            tar=[TrueAcceptance(far=far, **asdict(tar)) for far, tar in pairs.tar.items()],
+        ),
+        "open_set": OpenSetScores(
+            **{
+                name: getattr(unknown, name) for name in ("n_people", "n_searches", "gallery_people", "gallery_entries")
+            },
+            rates=[
+                OpenSetRate(fpir=fpir, fnir=Measured(**asdict(fnir)), rank1=Measured(**asdict(unknown.rank1[fpir])))
+                for fpir, fnir in unknown.fnir.items()
+            ],
+        ),
+        "calibration": _calibration(answers.calibration),
+    }
+
+
+def _calibration(found: HeldOut | str) -> CalibrationScores:
+    if isinstance(found, str):
+        nothing = dict.fromkeys(("kind", "n_people", "ece", "brier", "log_loss"))
+        return CalibrationScores(prior=PRIOR, **nothing, why=found)
+    figures: dict[str, Any] = {name: getattr(found, name) for name in ("kind", "n_people", "brier", "log_loss")}
+    return CalibrationScores(prior=PRIOR, ece=found.curve.error, **figures)
 
 
 def read_scores(path: str | Path) -> dict[str, Any]:
@@ -311,7 +407,7 @@ def json_schema() -> dict[str, Any]:
 
 def _all_scores(evaluation: Evaluation, seed: int) -> dict[str, Any]:
     found = {
-        name: direction_scores(scores, evaluation.trials.get(name, ()), seed=seed)
+        name: direction_scores(scores, evaluation.trials.get(name, ()), evaluation.answers.get(name), seed=seed)
         for name, scores in evaluation.scores.items()
     }
     further = {name: scores for name, scores in found.items() if name not in DIRECTIONS}

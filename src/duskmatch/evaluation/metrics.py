@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,23 @@ from duskmatch.evaluation.counting import counts
 from duskmatch.evaluation.identities import IdentityRanks
 from duskmatch.evaluation.matches import UNKNOWN_PID, SamePerson, SamePersonTable
 from duskmatch.evaluation.ordering import stable_order
-from duskmatch.evaluation.similarity import Similarity, map_bands
+from duskmatch.evaluation.similarity import Similarity, in_bands
 from duskmatch.records import COUNTED, CameraRule, CmcCounting, Embeddings, Ints, Scores
 
 CMC_LENGTH = 20
 Numbers = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
+
+
+@runtime_checkable
+class Addable(Protocol):
+    """What `+` joins."""
+
+    def __add__(self, more: Any) -> Any: ...
+
+
+A = TypeVar("A", bound=Addable)
+Observer = Callable[[slice, Numbers, SamePerson], A]
 
 
 def score(
@@ -48,11 +59,26 @@ def score(
 
     EvaluationError if sides cannot be compared or no query has a match. Source: docs/evaluation.md, "The protocol".
     """
+    return _score(*_cosines(query, gallery), camera_rule, cmc)[0]
+
+
+def score_and_observe(
+    query: Embeddings, gallery: Embeddings, observe: Observer[A], *, camera_rule: CameraRule, cmc: CmcCounting
+) -> tuple[Scores, A]:
+    """The scores, and the sum of what `observe` finds in each band: the queries, their negated cosines, their matches.
+
+    In a band removed entries and junk are infinite; `observe` may overwrite it. Bands are summed in order of queries.
+    """
+    scores, found = _score(*_cosines(query, gallery), camera_rule, cmc, observe)
+    assert found is not None
+    return scores, found
+
+
+def _cosines(query: Embeddings, gallery: Embeddings) -> tuple[Callable[[slice], Numbers], _Labels]:
     check_sides(query, gallery)
     _check_known(query.pids)
-    sim = Similarity(query.vectors, gallery.vectors)
     labels = _Labels(query.pids, query.camids, gallery.pids, gallery.camids)
-    return _score(sim.negated, labels, camera_rule, cmc)
+    return Similarity(query.vectors, gallery.vectors).negated, labels
 
 
 def score_distances(
@@ -75,7 +101,7 @@ def score_distances(
         )
     _check_filled(n_query, n_gallery)
     _check_known(labels.query_pids)
-    return _score(lambda rows: _copy(dist, rows), labels, camera_rule, cmc)
+    return _score(lambda rows: _copy(dist, rows), labels, camera_rule, cmc)[0]
 
 
 def check_sides(query: Embeddings, gallery: Embeddings) -> None:
@@ -107,22 +133,37 @@ class _BandScores:
     inp: npt.NDArray[np.float64]
 
 
-def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: CameraRule, cmc: CmcCounting) -> Scores:
+def _score(
+    distances: Callable[[slice], Numbers],
+    labels: _Labels,
+    camera_rule: CameraRule,
+    cmc: CmcCounting,
+    observe: Observer[A] | None = None,
+) -> tuple[Scores, A | None]:
     if cmc not in COUNTED:
         raise EvaluationError(f"CMC must count {' or '.join(COUNTED)}; got {cmc!r}")
     query_pids, query_camids, gallery_pids, gallery_camids = labels
     identities = IdentityRanks(gallery_pids) if cmc == "identities" else None
     table = SamePersonTable(gallery_pids, gallery_camids, camera_rule)
 
-    def of_band(rows: slice) -> _BandScores:
+    def of_band(rows: slice) -> tuple[_BandScores, A | None]:
         same = table.of(query_pids[rows], query_camids[rows])
         dist = distances(rows)
         found = _score_band(dist, same, whole=len(query_pids) * len(gallery_pids))
-        if identities is None:
-            return found
-        return replace(found, first_hit=identities.first_hits(dist, query_pids[rows]))
+        if identities is not None:
+            found = replace(found, first_hit=identities.first_hits(dist, query_pids[rows]))
+        return found, observe and observe(rows, dist, same)
 
-    found = _joined(map_bands(of_band, len(query_pids), len(gallery_pids)))
+    parts: list[_BandScores] = []
+    observed: A | None = None
+    for of_one, seen in in_bands(of_band, len(query_pids), len(gallery_pids)):
+        parts.append(of_one)
+        observed = seen if observed is None or seen is None else observed + seen
+    return _scores(_joined(parts), labels, camera_rule, len(table.junk)), observed
+
+
+def _scores(found: _BandScores, labels: _Labels, camera_rule: CameraRule, n_junk: int) -> Scores:
+    query_pids, _, gallery_pids, _ = labels
     scored = np.flatnonzero(found.n_matches)
     if not len(scored):
         raise EvaluationError(_no_match(query_pids, gallery_pids, camera_rule))
@@ -134,7 +175,7 @@ def _score(distances: Callable[[slice], Numbers], labels: _Labels, camera_rule: 
         n_queries=len(query_pids),
         n_gallery=len(gallery_pids),
         n_left_out=len(query_pids) - len(scored),
-        n_junk=len(table.junk),
+        n_junk=n_junk,
         n_ties=int(found.tied[scored].sum()),
         chance=float((found.n_matches[scored] / found.n_kept[scored]).mean()),
         camera_rule=camera_rule,

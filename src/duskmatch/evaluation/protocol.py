@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from duskmatch.errors import EvaluationError
+from duskmatch.evaluation.answers import Answers, Collector
 from duskmatch.evaluation.metrics import score, score_distances
 from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reranking import ReRanking, rerank
@@ -85,7 +86,8 @@ class Evaluation:
 
     With several trials `scores` holds their means and `trials` each of them; `rankings`, `query` and `gallery` are the
     first trial's. `public` holds the trials of pairs for which public code has another camera rule, scored by it.
-    `unreadable` names the tracklets that were left out because none of their frames could be read.
+    `unreadable` names the tracklets that were left out because none of their frames could be read. `answers` holds
+    verification, open set and calibration of each pair, if they were asked for and nothing was re-ranked.
     """
 
     scores: Mapping[PairName, Scores]
@@ -99,6 +101,7 @@ class Evaluation:
     protocol: Protocol = HITSZ_VCM
     trials: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
     public: Mapping[PairName, Sequence[Scores]] = field(default_factory=dict)
+    answers: Mapping[PairName, Answers] = field(default_factory=dict)
 
 
 def evaluate_embeddings(
@@ -109,14 +112,17 @@ def evaluate_embeddings(
     cmc: CmcCounting = "entries",
     re_ranking: AnyReRanking | None = None,
     directions: Sequence[Direction] = DIRECTIONS,
+    answers: bool = False,
 ) -> Evaluation:
-    """Scores of both directions, or of the chosen ones, from vectors made by any program."""
+    """Scores of both directions, or of the chosen ones, from any program's vectors; `answers` as in `Evaluation`."""
     protocol = replace(HITSZ_VCM, camera_rule=camera_rule, cmc=cmc)
     sides: dict[PairName, list[QueryAndGallery]] = {
         "infrared_to_visible": [(Side(infrared), Side(visible))],
         "visible_to_infrared": [(Side(visible), Side(infrared))],
     }
-    return _evaluation({name: sides[name] for name in directions}, protocol, re_ranking=re_ranking)
+    return _evaluation(
+        {name: sides[name] for name in directions}, protocol, re_ranking=re_ranking, with_answers=answers
+    )
 
 
 def evaluate_dataset(
@@ -127,10 +133,11 @@ def evaluate_dataset(
     camera_rule: CameraRule | None = None,
     re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
+    answers: bool = False,
 ) -> Evaluation:
     """Scores of every pair and trial of a data set's protocol; each tracklet is embedded once.
 
-    `camera_rule` replaces the protocol's; `k` is the length of the rankings.
+    `camera_rule` replaces the protocol's; `k` is the length of the rankings; `answers` as in `Evaluation`.
     """
     protocol = dataset.protocol if camera_rule is None else replace(dataset.protocol, camera_rule=camera_rule)
     asked = {p.name: [dataset.pair(p.name, split, trial) for trial in protocol.trials] for p in protocol.pairs}
@@ -155,7 +162,9 @@ def evaluate_dataset(
 
     sides = {name: [(side(pair.query), side(pair.gallery)) for pair in pairs] for name, pairs in asked.items()}
     unreadable = tuple(t.tracklet_id for t in everyone if t not in row_of)
-    return _evaluation(sides, protocol, split=split, unreadable=unreadable, re_ranking=re_ranking, k=k)
+    return _evaluation(
+        sides, protocol, split=split, unreadable=unreadable, re_ranking=re_ranking, k=k, with_answers=answers
+    )
 
 
 def _evaluation(
@@ -166,9 +175,16 @@ def _evaluation(
     unreadable: Sequence[str] = (),
     re_ranking: AnyReRanking | None = None,
     k: int = RANKED,
+    with_answers: bool = False,
 ) -> Evaluation:
     """`sides` holds query and gallery of each trial of each pair."""
-    found = {name: [_score_pair(*pair, protocol, re_ranking, k) for pair in pairs] for name, pairs in sides.items()}
+    found: dict[PairName, list[tuple[Scores, Ranking]]] = {}
+    answers: dict[PairName, Answers] = {}
+    for name, pairs in sides.items():
+        collector = _collector(name, sides, protocol, answers) if with_answers and re_ranking is None else None
+        found[name] = [_score_pair(*pair, protocol, re_ranking, k, collector) for pair in pairs]
+        if collector:
+            answers[name] = collector.answers()
     trials = {name: [scores for scores, _ in of_trials] for name, of_trials in found.items()}
     rules = {p.name: p.public_rule for p in protocol.pairs if p.public_rule not in (None, protocol.camera_rule)}
     public = {
@@ -188,17 +204,47 @@ def _evaluation(
         protocol=protocol,
         trials=trials,
         public=public,
+        answers=answers,
     )
 
 
+def _collector(
+    name: PairName,
+    sides: Mapping[PairName, Sequence[QueryAndGallery]],
+    protocol: Protocol,
+    answers: Mapping[PairName, Answers],
+) -> Collector:
+    """The collector of a pair, which knows the answers of its swap if that was scored before."""
+    swapped = next((done for done in answers if _are_swapped(sides[name], sides[done])), None)
+    embeddings = [(query.embeddings, gallery.embeddings) for query, gallery in sides[name]]
+    return Collector(embeddings, protocol.camera_rule, answers[swapped] if swapped else None)
+
+
+def _are_swapped(some: Sequence[QueryAndGallery], others: Sequence[QueryAndGallery]) -> bool:
+    """True if each trial's query is the other's gallery, and the reverse."""
+    return len(some) == len(others) and all(
+        _are_one(a[0], b[1]) and _are_one(a[1], b[0]) for a, b in zip(some, others, strict=True)
+    )
+
+
+def _are_one(a: Side, b: Side) -> bool:
+    return a.embeddings is b.embeddings or (bool(a.tracklets) and a.tracklets == b.tracklets)
+
+
 def _score_pair(
-    query_side: Side, gallery_side: Side, protocol: Protocol, re_ranking: AnyReRanking | None, k: int
+    query_side: Side,
+    gallery_side: Side,
+    protocol: Protocol,
+    re_ranking: AnyReRanking | None,
+    k: int,
+    collector: Collector | None = None,
 ) -> tuple[Scores, Ranking]:
     """Scores and ranking of one pair in one trial, by cosine or by re-ranked distances."""
     query, gallery = query_side.embeddings, gallery_side.embeddings
     rule, cmc = protocol.camera_rule, protocol.cmc
     if re_ranking is None:
-        return score(query, gallery, camera_rule=rule, cmc=cmc), rank(query, gallery, camera_rule=rule, k=k)
+        scores = (collector.score if collector else score)(query, gallery, camera_rule=rule, cmc=cmc)
+        return scores, rank(query, gallery, camera_rule=rule, k=k)
     if isinstance(re_ranking, TemporalReRanking):
         dist = rerank_temporally(query_side.halved(), gallery_side.halved(), re_ranking)
     else:

@@ -52,6 +52,11 @@ def separation_within(side: Embeddings, *, camera_rule: CameraRule, bins: int | 
     return PairBands(side, side, camera_rule, within=True).separation(bins)
 
 
+def rice_bins(n: int) -> int:
+    """Bins of a histogram of n numbers. Source: Rice's rule."""
+    return int(np.clip(2 * n ** (1 / 3), FEWEST_BINS, MOST_BINS))
+
+
 class PairBands:
     """The counted pairs, by bands of queries: the (q g) matrix is never held, so each pass computes distances anew."""
 
@@ -69,8 +74,7 @@ class PairBands:
         low, high = min(low for _, low, _ in found), max(high for _, _, high in found)
         if low > high:  # no pair at all
             low, high = -1.0, 1.0
-        bins = bins or int(np.clip(2 * len(same) ** (1 / 3), FEWEST_BINS, MOST_BINS))  # Source: Rice's rule
-        edges = np.linspace(low, max(high, low + LEAST_RANGE), bins + 1)
+        edges = np.linspace(low, max(high, low + LEAST_RANGE), (bins or rice_bins(len(same))) + 1)
         counted = map_bands(partial(self.against, same, edges), *self.shape)
         others = np.sum([histogram for histogram, _ in counted], axis=0)
         below = sum(n for _, n in counted)

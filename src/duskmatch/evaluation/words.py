@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from duskmatch import health
+from duskmatch.evaluation.operating_points import per_cent
 from duskmatch.records import COUNTED, HITSZ_VCM, REMOVED
 
 ARROWS = {"infrared_to_visible": "infrared → visible", "visible_to_infrared": "visible → infrared"}
@@ -15,6 +16,10 @@ FURTHER = {
     "omni": "all → all",
 }
 PUBLIC = "  as public code"
+NO_ANSWERS = (
+    "same person or not, somebody unknown: not measured, since a re-ranked distance depends on all queries; "
+    "evaluate without re-ranking"
+)
 FIGURES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
 
@@ -43,8 +48,60 @@ def scores_in_words(document: Mapping[str, Any]) -> str:
             lines.append(_row("  before training", before))
     if "health" in document:
         lines += ["", *health.in_words(document["health"])]
-    lines += ["", *(_small_print(arrow, scores) for arrow, scores, _ in scored_pairs(document)), "", *_facts(document)]
-    return "\n".join(lines)
+    lines += ["", *(_small_print(arrow, scores) for arrow, scores, _ in scored_pairs(document)), ""]
+    if answers := list(_answers(document)):
+        lines += [*answers, ""]
+    return "\n".join([*lines, *_facts(document)])
+
+
+def _answers(document: Mapping[str, Any]) -> Iterator[str]:
+    """The lines on verification and on people who are not in the gallery."""
+    if document["protocol"]["re_ranking"] != "none":
+        yield NO_ANSWERS
+        return
+    for names, found in verifications(document):
+        yield f"{' and '.join(names)}, same person or not: {verification_in_words(found)}"
+    for arrow, scores, _ in scored_pairs(document):
+        if "open_set" in scores:
+            yield f"{arrow}, {open_set_in_words(scores['open_set'])}"
+
+
+def verifications(document: Mapping[str, Any]) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """(pairs of the protocol, their verification): directions that swap the sides have the same pairs and figures."""
+    found: list[tuple[list[str], Mapping[str, Any]]] = []
+    for arrow, scores, _ in scored_pairs(document):
+        own = scores.get("verification")
+        names = next((names for names, other in found if other == own), None)
+        if names is not None:
+            names.append(arrow)
+        elif own:
+            found.append(([arrow], own))
+    return found
+
+
+def verification_in_words(found: Mapping[str, Any]) -> str:
+    """EER 12.1 % (10.4 to 13.9); TAR 81.2 % (78.0 to 84.1) at FAR 10 %, ...; the rates that are refused."""
+    there = [f"{_measured(tar)} at FAR {per_cent(tar['far'])}" for tar in found["tar"] if tar["value"] is not None]
+    refused = [tar["why"] for tar in found["tar"] if tar["value"] is None][:1]
+    eer = f"EER {_measured(found['eer'])}" if found["eer"]["value"] is not None else found["eer"]["why"]
+    return "; ".join([eer, *([f"TAR {', '.join(there)}"] if there else []), *refused])
+
+
+def open_set_in_words(found: Mapping[str, Any]) -> str:
+    """Gallery of 100 people, 212 entries: at FPIR 10 % FNIR 31 %, detected and identified at rank 1 60 %; ..."""
+    there = [
+        f"at FPIR {per_cent(rate['fpir'])} FNIR {_measured(rate['fnir'])}, "
+        f"detected and identified at rank 1 {_measured(rate['rank1'])}"
+        for rate in found["rates"]
+        if rate["fnir"]["value"] is not None
+    ]
+    refused = [rate["fnir"]["why"] for rate in found["rates"] if rate["fnir"]["value"] is None][:1]
+    size = f"somebody unknown, gallery of {found['gallery_people']:,} people ({found['gallery_entries']:,} entries)"
+    return f"{size}: {'; '.join([*there, *refused])}"
+
+
+def _measured(figure: Mapping[str, Any]) -> str:
+    return f"{percent(figure['value'])} % ({interval(figure['interval'])})"
 
 
 def scored_pairs(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]:

@@ -17,7 +17,7 @@ MOST = 10_000  # hits of a query
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The number of hits, and filters on entries; a filter that is None lets all through.
+    """The number of hits, filters on entries, and chances; a filter that is None lets all through.
 
     GalleryError if a value has the wrong type or is out of range.
     """
@@ -27,6 +27,8 @@ class Question:
     cameras: Collection[int] | None = None
     between: tuple[float, float] | None = None
     pids: Collection[int] | None = None
+    prior: float | None = None
+    false_alarms: float | None = None
 
     def __post_init__(self) -> None:
         if type(self.top) is not int or not 1 <= self.top <= MOST:
@@ -37,6 +39,8 @@ class Question:
             check_numbers(name, getattr(self, name))
         if self.between is not None:
             _check_interval(self.between)
+        for name in ("prior", "false_alarms"):
+            _check_chance(name, getattr(self, name))
 
     @property
     def filter(self) -> Filter:
@@ -53,6 +57,11 @@ def check_numbers(name: str, values: object) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not -(2**63) <= value < 2**63:
             raise GalleryError(f"{name} must be whole numbers below 2**63; got {value!r}")
+
+
+def _check_chance(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1):
+        raise GalleryError(f"{name} must be above 0 and below 1, as 0.01; got {value!r}")
 
 
 def _check_interval(between: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,17 +16,21 @@ import numpy.typing as npt
 from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.gallery.adding import Circumstances, batch_of
 from duskmatch.gallery.asking import Question, check_numbers
+from duskmatch.gallery.calibrated import Calibrated, CurrentCalibration
+from duskmatch.gallery.calibrated import replace as keep
 from duskmatch.gallery.copies import backup, copy, restore
 from duskmatch.gallery.current import AnyIndex, CurrentIndex
 from duskmatch.gallery.decisions import Decision
 from duskmatch.gallery.entries import Clock, Entry
+from duskmatch.gallery.facts import Filter
 from duskmatch.gallery.linked import Linked
 from duskmatch.gallery.making import GalleryStore, create
-from duskmatch.gallery.model import check_comparable
+from duskmatch.gallery.model import check_comparable, check_model
 from duskmatch.gallery.own import without_own
 from duskmatch.gallery.people import Person
 from duskmatch.gallery.person import embeddings_of, export_person
-from duskmatch.gallery.reading import SharedFacts, Snapshot
+from duskmatch.gallery.population import persons, sizes
+from duskmatch.gallery.reading import SharedFacts, Snapshot, read_facts
 from duskmatch.gallery.relink import LinkRun
 from duskmatch.gallery.retention import seen_before
 from duskmatch.gallery.stats import Stats, stats
@@ -34,21 +38,30 @@ from duskmatch.gallery.store import SqliteStore
 from duskmatch.gallery.verify import Verdict, verify
 from duskmatch.gallery.watch import Watch
 from duskmatch.gallery.writing import OnDuplicate
-from duskmatch.records import Embeddings, Modality
+from duskmatch.records import CameraRule, Embeddings, Ints, Modality
 
 if TYPE_CHECKING:
+    import apsw
+
     from duskmatch.embedding import Embedder
     from duskmatch.evaluation.grouping import GroupingScores
+    from duskmatch.gallery.answers import Threshold
     from duskmatch.gallery.reembed import Reembedded
     from duskmatch.gallery.search import Found
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """For each query its nearest entries, best first: ids (q k) of text, similarity (q k); "" and NaN at the end."""
+    """For each query its nearest entries, best first: ids (q k) of text, similarity (q k); "" and NaN at the end.
+
+    probability (q k): the chance that the entry is the query's person, given its similarity and before other hits are
+    looked at; NaN if the gallery is not calibrated. thresholds: those that a rate of false alarms has set.
+    """
 
     ids: npt.NDArray[np.object_]
     similarity: npt.NDArray[np.float64]
+    probability: npt.NDArray[np.float64]
+    thresholds: tuple[Threshold, ...] = ()
 
 
 class Gallery:
@@ -62,6 +75,7 @@ class Gallery:
         self._store = store
         self._current = CurrentIndex(_index)
         self._linked = Linked(store)
+        self._calibration = CurrentCalibration()
         self._watch: Watch | None = None
 
     @classmethod
@@ -110,26 +124,101 @@ class Gallery:
         between: tuple[float, float] | None = None,
         pids: Collection[int] | None = None,
         origin: str = "",
+        prior: float | None = None,
+        false_alarms: float | None = None,
     ) -> Hits:
         """The `top` most similar entries of each query, exactly; entries of the query's own tracklet are left out.
 
         between: seen at some time from the first to the second, Unix seconds; entries without such times are left out.
-        origin: where the queries' tracklets lie, as it was given to `add`.
+        origin: where the queries' tracklets lie, as it was given to `add`. In a calibrated gallery, prior: the chance
+        that an entry is the query's person before looking, 1 / (people + 1) unless given; false_alarms: only hits so
+        similar that somebody who is not in the gallery gets any with at most this chance.
         """
-        wanted = Question(top, modality, cameras, between, pids)
+        from duskmatch.gallery.answers import merged, probabilities, thresholds  # with torch
+
+        wanted = Question(top, modality, cameras, between, pids, prior, false_alarms)
         with self._store.snapshot() as snapshot:
             check_comparable(queries, snapshot.facts, "queries")
+            calibrated = self._calibrated(snapshot, wanted)
             index = self._up_to_date(snapshot)
-            allowed = index.allowed(wanted.filter)
 
-            def look(k: int, own: Sequence[set[int]]) -> Found:
-                return index.search(queries.vectors, k, snapshot.vectors, allowed=allowed, own=own)
+            def hits(some: Filter) -> Found:
+                allowed = index.allowed(some)
 
-            found = without_own(look, queries, origin, snapshot, top)
-        ids = np.empty((len(queries), top), object)
-        for i, line in enumerate(found.ids):
-            ids[i] = line
-        return Hits(ids, found.similarity)
+                def look(k: int, own: Sequence[set[int]]) -> Found:
+                    return index.search(queries.vectors, k, snapshot.vectors, allowed=allowed, own=own)
+
+                return without_own(look, queries, origin, snapshot, top)
+
+            if calibrated is None:
+                return _as_hits(hits(wanted.filter))
+            if false_alarms is None:
+                limits, found = [], hits(wanted.filter)
+            else:
+                sizes = _sizes(snapshot, index, wanted.filter)
+                limits = thresholds(calibrated, sizes, queries.modalities, false_alarms)
+                parts = {word: hits(replace(wanted.filter, modality=word)) for word in sizes}
+                found = merged(parts, limits, queries.modalities, top)
+            chance = prior or 1 / (1 + self._calibration.n_people(lambda: _n_people(snapshot, index)))
+            return _as_hits(found, probabilities(calibrated, found, queries.modalities, snapshot, chance), limits)
+
+    def calibrate(
+        self,
+        *labelled: Embeddings,
+        names: Sequence[str] = (),
+        camera_rule: CameraRule = "same-pid-same-camera",
+    ) -> Calibrated:
+        """Learns from labelled people what a similarity says; kept in the gallery in the place of what was there.
+
+        The people must be others than those whom the model was trained on: nothing checks it here. Pids of one argument
+        are other people than those of the next; `names` says what each is. Rows with pid -1 are left out.
+        """
+        from duskmatch.gallery.fitting import fitted  # with scikit-learn
+
+        model = self._check_labelled(labelled)
+        given = list(names) or [f"labelled people {number}" for number, _ in enumerate(labelled, start=1)]
+        if len(given) != len(labelled):
+            raise GalleryError(f"names must be one for each of {len(labelled)} sets of people; got {len(given)}")
+        calibrated = fitted(labelled, given, camera_rule, model)
+
+        def change(db: apsw.Connection) -> None:
+            check_model(model, read_facts(db).model, "labelled people")
+            keep(db, calibrated)
+
+        self._store.write(change)
+        return calibrated
+
+    def _check_labelled(self, labelled: Sequence[Embeddings]) -> str:
+        """Their model, which is the gallery's."""
+        facts = self.facts
+        if facts.normalisation != "unit":
+            raise GalleryError(
+                f"a calibration needs similarities from -1 to 1; this gallery has normalisation {facts.normalisation}; "
+                "make one with normalisation unit"
+            )
+        if facts.model is None:
+            raise GalleryError(f"{self.folder} has no model yet; add entries first, or create it with --run")
+        if not labelled:
+            raise GalleryError("a calibration needs labelled people; got none; name some")
+        for side in labelled:
+            check_comparable(side, facts, "labelled people")
+        return facts.model
+
+    def calibration(self) -> Calibrated | None:
+        """The calibration that the gallery keeps; None if it has none."""
+        with self._store.snapshot() as snapshot:
+            return self._calibration.at(snapshot)
+
+    def _calibrated(self, snapshot: Snapshot, wanted: Question) -> Calibrated | None:
+        """The calibration; GalleryError where the question needs one that is not there."""
+        calibrated = self._calibration.at(snapshot)
+        for name in ("prior", "false_alarms"):
+            if calibrated is None and getattr(wanted, name) is not None:
+                raise GalleryError(
+                    f"{name} needs a calibration, which {self.folder} does not have; calibrate it with "
+                    f"`duskmatch gallery calibrate {self.folder} --data DATASET --run RUN`"
+                )
+        return calibrated
 
     def ids(self) -> list[str]:
         """Every id, in the order they were added."""
@@ -294,6 +383,27 @@ class Gallery:
         index = self._current.at(snapshot)
         self._watch = self._watch or Watch(self)
         return index
+
+
+def _as_hits(
+    found: Found, probability: npt.NDArray[np.float64] | None = None, limits: Sequence[Threshold] = ()
+) -> Hits:
+    ids = np.empty(found.rows.shape, object)
+    for i, line in enumerate(found.ids):
+        ids[i] = line
+    return Hits(
+        ids, found.similarity, np.full(ids.shape, np.nan) if probability is None else probability, tuple(limits)
+    )
+
+
+def _sizes(snapshot: Snapshot, index: AnyIndex, some: Filter) -> dict[Modality, Ints]:
+    """The number of entries of each person that a filter lets through, by modality."""
+    rows, facts = index.kept(index.allowed(some))
+    return sizes(persons(snapshot, rows, facts), facts)
+
+
+def _n_people(snapshot: Snapshot, index: AnyIndex) -> int:
+    return len(np.unique(persons(snapshot, *index.kept(None))))
 
 
 def _index(width: int) -> AnyIndex:

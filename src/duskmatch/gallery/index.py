@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from dataclasses import fields
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from duskmatch.errors import DataError
 from duskmatch.gallery.candidates import pieces_of
-from duskmatch.gallery.chunks import CHUNK_ROWS, Chunk
+from duskmatch.gallery.chunks import CHUNK_ROWS, COLUMNS, Chunk
 from duskmatch.gallery.coding import MOST_WIDTH, code_rows
 from duskmatch.gallery.facts import Array, Facts, Filter
 from duskmatch.gallery.search import Found, Read, search
@@ -84,6 +85,16 @@ class Index:
             return None
         parts = [wanted.of(chunk.facts) for chunk in self._chunks]
         return np.concatenate([np.zeros(0, np.bool_), *(part for part in parts if part is not None)])
+
+    def kept(self, allowed: Bool[np.ndarray, " n"] | None) -> tuple[Int64[np.ndarray, " m"], Facts]:
+        """The rows that a search may look at, ascending, and what is known of them."""
+        names = ("row", "alive", *(field.name for field in fields(Facts)))
+        columns = {
+            name: np.concatenate([np.zeros(0, COLUMNS[name]), *(c[name] for c in self._chunks)]) for name in names
+        }
+        keep = columns["alive"] if allowed is None else columns["alive"] & allowed
+        rows, _, *facts = (columns[name][keep] for name in names)
+        return rows, Facts(*facts)
 
     def search(
         self,

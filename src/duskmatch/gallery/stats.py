@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from duskmatch.gallery.calibrated import read
 from duskmatch.gallery.connection import one
 from duskmatch.gallery.reading import Snapshot
 
@@ -14,7 +15,7 @@ from duskmatch.gallery.reading import Snapshot
 class Stats:
     """Counts of entries by modality and camera; first_s and last_s in Unix seconds, None where no entry has such times.
 
-    n_people: different known pids. bytes_on_disk: of all files of the gallery.
+    n_people: different known pids. bytes_on_disk: of all files of the gallery. calibration: facts of it, None without.
     """
 
     n_entries: int
@@ -30,6 +31,7 @@ class Stats:
     last_s: float | None
     bytes_on_disk: int
     erasure_pending: bool
+    calibration: dict[str, Any] | None
 
 
 def stats(snapshot: Snapshot, folder: Path) -> Stats:
@@ -54,6 +56,7 @@ def stats(snapshot: Snapshot, folder: Path) -> Stats:
         last_s=last_s,
         bytes_on_disk=sum(path.stat().st_size for path in folder.iterdir()),
         erasure_pending=facts.erasure_pending,
+        calibration=None if (calibrated := read(snapshot)) is None else dict(calibrated.facts),
     )
 
 

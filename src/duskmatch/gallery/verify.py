@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError
+from duskmatch.gallery.calibrated import read
 from duskmatch.gallery.connection import damaged
 from duskmatch.gallery.entries import digest
 from duskmatch.gallery.reading import Snapshot
@@ -50,6 +51,7 @@ def verify(snapshot: Snapshot) -> Verdict:
         rows = snapshot.rows()
         n_entries = len(rows)
         problems += _of_counts(snapshot, n_entries)
+        problems += _of_calibration(snapshot)
         problems += [problem for row in rows for problem in _of_entry(snapshot, row)]
     except damaged() as error:
         problems.append(f"the database: {error}")
@@ -74,6 +76,13 @@ def _of_counts(snapshot: Snapshot, n_entries: int) -> Iterator[str]:
     for what, table, condition in STRAYS:
         if strays := snapshot.number(f"SELECT count(*) FROM {table} WHERE {condition}"):
             yield f"{strays} {what}"
+
+
+def _of_calibration(snapshot: Snapshot) -> Iterator[str]:
+    try:
+        read(snapshot)
+    except DuskmatchError as error:
+        yield str(error)
 
 
 def _of_entry(snapshot: Snapshot, row: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -85,6 +86,8 @@ class Chart:
     y_range: tuple[float, float] | None = None
     x_ticks: Sequence[int] | None = None
     x_names: Sequence[str] | None = None  # of the ticks, where the axis has no numbers
+    log_x: bool = False
+    x_range: tuple[float, float] | None = None
 
 
 def figure(
@@ -240,8 +243,14 @@ def _draw(chart: Chart, axes: Axes) -> None:
     axes.set_title(fill(chart.title, int(_inches(axes) / TITLE_CHARACTER_INCHES)))
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
+    if chart.x_range:
+        axes.set_xlim(*chart.x_range)
     if chart.log:
-        _logarithmic(axes)
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis, *axes.get_ylim())
+    if chart.log_x:
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis, *axes.get_xlim())
     if chart.x_ticks:
         axes.set_xticks(chart.x_ticks, chart.x_names)
     if chart.y_range:
@@ -250,14 +259,12 @@ def _draw(chart: Chart, axes: Axes) -> None:
         axes.set_ylim(-0.05, 1)
 
 
-def _logarithmic(axes: Axes) -> None:
-    """Makes the y axis logarithmic, with plain numbers, as STYLE switches off the math text of powers of ten."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
+def _plain_numbers(axis: Axis, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis as plain numbers, as STYLE switches off the math text of powers of ten."""
     decades = math.log10(high / low)
     if decades < 0.5:
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4))
     else:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < DECADES else (1,)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < DECADES else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

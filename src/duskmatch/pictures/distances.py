@@ -39,7 +39,7 @@ def separations(evaluation: Evaluation) -> Separations:
 
 def distances_section(runs: Sequence[Compared], found: Sequence[Separations]) -> list[Html]:
     """The table of AUCs, and a row of histograms for each model."""
-    parts = [element("p", source(runs) + CAPTION, class_="small soft"), auc_table(runs, found), _key()]
+    parts = [element("p", source(runs) + CAPTION, class_="small soft"), auc_table(runs, found), key_of_pairs()]
     for run, of_run in zip(runs, found, strict=True):
         charts = []
         for kind, of in of_run.items():
@@ -103,6 +103,7 @@ def _auc(of: Separation) -> str:
     return f"{of.auc:.3f}" if of.auc is not None else "– (nobody seen by two cameras)"
 
 
-def _key() -> Html:
+def key_of_pairs() -> Html:
+    """The key of the histograms."""
     items = [(swatch(SAME), "same person"), (swatch(OTHERS, "--"), "different people")]
     return element("ul", *(element("li", *item) for item in items), class_="key")

@@ -16,6 +16,7 @@ import yaml
 from duskmatch.evaluation import Evaluation
 from duskmatch.evaluation.words import data_name
 from duskmatch.files import write_text
+from duskmatch.pictures.answers import answers_section
 from duskmatch.pictures.charts import as_svg
 from duskmatch.pictures.curves import Rows, training_charts
 from duskmatch.pictures.gallery_views import has_pictures, people_section, samples_section, strips_section
@@ -57,6 +58,7 @@ def report(
         "Scores": scores_section(document),
         "Health of the parts": health_section(document.get("health")),
         "How far down the list": [cmc_chart(evaluation, document)],
+        "The same person, or somebody unknown": answers_section(evaluation, document),
         "Ranked strips": strips_section(evaluation, n_strips) if pictures else [],
         "Where it works and where it does not": breakdown_section(evaluation, walks),
         "The people found worst": people_section(evaluation) if pictures else [],
