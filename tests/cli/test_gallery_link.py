@@ -87,7 +87,7 @@ def test_search_show_and_list_say_who_an_entry_is(linked: Path, capsys: Capture)
         capsys, "show", linked, "a0"
     )
     listed = said(capsys, "list", linked)["entries"]
-    assert [entry["person"] for entry in listed] == [1, 1, 2, 2, 1, 3] and listed[5]["name"] == ""
+    assert [entry["person"] for entry in listed] == [1, 1, 2, 2, 1, 3] and listed[5]["name"] is None
     assert "linked to 1 (Alice)" in shown(capsys, "list", linked)
     hits = said(capsys, "search", linked, "--id", "a0", "--top", 2)["hits"]
     assert {hit["person"] for hit in hits} == {1} and {hit["name"] for hit in hits} == {"Alice"}
@@ -95,7 +95,7 @@ def test_search_show_and_list_say_who_an_entry_is(linked: Path, capsys: Capture)
     with Gallery.open(linked) as gallery:
         gallery.add(entries([3], ["b0"]))
     new = said(capsys, "show", linked, "b0")
-    assert new["person"] is None and new["name"] is None and "linked    -" in shown(capsys, "show", linked, "b0")
+    assert new["person"] is None and new["name"] is None and "linked     -" in shown(capsys, "show", linked, "b0")
     assert "1 entries are not linked; run `duskmatch gallery link`" in shown(capsys, "people", linked)
 
 

@@ -86,8 +86,8 @@ def opened(args: argparse.Namespace) -> Gallery:
 
 
 def linked(to: tuple[int, str] | None) -> dict[str, Any]:
-    """The person that an entry is linked to, as JSON: a number and a name, None where it is not linked."""
-    return {"person": None, "name": None} if to is None else {"person": to[0], "name": to[1]}
+    """The person that an entry is linked to, as JSON: a number and a name, None where there is none."""
+    return {"person": None, "name": None} if to is None else {"person": to[0], "name": to[1] or None}
 
 
 def linked_in_words(row: dict[str, Any]) -> str:
