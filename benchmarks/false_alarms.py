@@ -42,6 +42,7 @@ SIZES, RATES = (50, 150, 300), (0.1, 0.01)
 RULE = "same-pid-same-camera"
 REAL_DRAWS = 4  # galleries that are really made, for each size
 NORMAL = 1.96  # standard errors to each side
+CURVE_BINS = 40
 CURVE_PEOPLE = 150  # of the galleries whose reliability is drawn
 Document = dict[str, Any]
 
@@ -249,7 +250,7 @@ def curve(judged: Judged, n: int) -> Document:
     p = judged.shown(n)
     found = {}
     for name, values in (("before", p.before), ("after", p.after)):
-        bins = reliability(values, p.truth, p.weight, bins=10)
+        bins = reliability(values, p.truth, p.weight, bins=CURVE_BINS)
         found[name] = {"promised": bins.promised.tolist(), "true": bins.true.tolist(), "weight": bins.weight.tolist()}
     return found
 

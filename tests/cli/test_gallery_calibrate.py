@@ -51,8 +51,7 @@ def test_nobody_we_know_is_said(known: Path, tmp_path: Path, capsys: Capture) ->
     assert "gets a hit with a chance of at most 0.05" in text
     assert "visible queries among 7 people with 7 visible entries: similarity 0." in text
     strip = cv2.imread(str(tmp_path / "found" / "strips-001.png"))
-    said(capsys, *command[:4], "--out", tmp_path / "plain")
-    assert strip.shape[1] < cv2.imread(str(tmp_path / "plain" / "strips-001.png")).shape[1] or strip.std() > 0
+    assert strip[100:250, 134:260].min() < 100  # the words beside the query
 
 
 def test_beyond_the_labelled_people_is_said_to_be_extrapolated(known: Path, capsys: Capture) -> None:

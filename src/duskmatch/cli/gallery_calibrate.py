@@ -215,12 +215,12 @@ def _table(quality: list[dict[str, Any]]) -> list[str]:
     """The figures before and after, judged on people who were not fitted to."""
     if not quality:
         return ["too few people to judge the probabilities: 10 are needed, two of them seen twice in each fifth"]
-    head = f"{'':22}{'people':>7}  {'ECE':^15}  {'Brier':^15}  {'log loss':^15}"
+    head = f"{'':22}{'people':>7}  {'ECE':^16}  {'Brier':^16}  {'log loss':^16}"
     lines = [
         "probabilities before -> after, on people left out of the fit, of entries among a query's first ten:",
         head,
     ]
     for one in quality:
-        pairs = (f"{one['before'][key]:.4f} > {one['after'][key]:.4f}" for key in ("ece", "brier", "log_loss"))
+        pairs = (f"{one['before'][key]:.4f} -> {one['after'][key]:.4f}" for key in ("ece", "brier", "log_loss"))
         lines.append(f"{one['pair']:22}{one['people']:>7}  {'  '.join(pairs)}")
     return lines
