@@ -117,7 +117,7 @@ def _draw(axes: Axes, panel: _Panel, by_day: Sequence[tuple[float, float]]) -> N
     axes.set(xlim=((low - pad) / unit, (high + pad) / unit), ylim=(max(1, len(lanes)) - 0.4, -0.6))
     axes.set_yticks([*lanes.values()], [f"camera {camera if camera >= 0 else 'unknown'}" for camera in lanes])
     axes.tick_params(labelsize=8, length=0)
-    axes.xaxis.get_offset_text().set_size(8)
+    axes.xaxis.get_offset_text().set_fontsize(8)
     axes.set_title(shorten(panel.title, 110, placeholder=" …"), color=INK)
     axes.grid(axis="x", color=LINE)
     axes.grid(axis="y", visible=False)
