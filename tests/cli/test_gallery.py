@@ -235,7 +235,8 @@ def test_each_command_refuses_what_is_no_gallery(what: str, run: list[str], tmp_
         "calibrate": ["--features", "x.npz", "--not-trained-on"],
         "delete": ["x"], "expire": ["--older-than", "1d"], "backup": [tmp_path / "b"], "restore": [tmp_path / "b"],
         "copy": [tmp_path / "c"], "export": ["--pid", 1, "--out", tmp_path / "o"],
-        "reembed": [*run, "--out", tmp_path / "n"],
+        "reembed": [*run, "--out", tmp_path / "n"], "same": ["x", "y"], "different": ["x", "y"], "split": [1, "x"],
+        "name": [1, "Alice"],
     }  # fmt: skip
     assert "galler" in refused(capsys, what, tmp_path / "none", *needed.get(what, []))
     assert list(tmp_path.iterdir()) == []

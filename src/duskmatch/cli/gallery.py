@@ -19,6 +19,13 @@ ACTIONS = {
     "show": ("show everything about one entry", "gallery_show"),
     "list": ("list the entries, in the order they were added", "gallery_show"),
     "stats": ("show counts, times and size", "gallery_show"),
+    "link": ("link entries to people, across cameras, day and night", "gallery_link"),
+    "people": ("show the people that entries are linked to, and why", "gallery_link"),
+    "same": ("decide that two entries are the same person", "gallery_decide"),
+    "different": ("decide that two entries are different people", "gallery_decide"),
+    "split": ("decide that entries of a person are somebody else", "gallery_decide"),
+    "name": ("give a person a name", "gallery_decide"),
+    "undo": ("take the last decision back", "gallery_decide"),
     "delete": ("delete entries so that no byte of them is left", "gallery_delete"),
     "expire": ("delete entries that were last seen too long ago", "gallery_delete"),
     "verify": ("check every entry and the database", "gallery_keep"),
@@ -36,6 +43,13 @@ EXAMPLES = {
     "show": "duskmatch gallery show people night/0001",
     "list": "duskmatch gallery list people --pid 7",
     "stats": "duskmatch gallery stats people",
+    "link": "duskmatch gallery link people",
+    "people": "duskmatch gallery people people 3 --lanes lanes.png",
+    "same": "duskmatch gallery same people night/0001 day/0007",
+    "different": "duskmatch gallery different people night/0001 day/0008",
+    "split": "duskmatch gallery split people 3 day/0008 day/0009",
+    "name": "duskmatch gallery name people 3 Alice",
+    "undo": "duskmatch gallery undo people",
     "delete": "duskmatch gallery delete people night/0001 night/0002",
     "expire": "duskmatch gallery expire people --older-than 30d",
     "verify": "duskmatch gallery verify people",
@@ -69,6 +83,19 @@ def opened(args: argparse.Namespace) -> Gallery:
     from duskmatch.gallery import Gallery
 
     return Gallery.open(args.gallery)
+
+
+def linked(to: tuple[int, str] | None) -> dict[str, Any]:
+    """The person that an entry is linked to, as JSON: a number and a name, None where there is none."""
+    return {"person": None, "name": None} if to is None else {"person": to[0], "name": to[1] or None}
+
+
+def linked_in_words(row: dict[str, Any]) -> str:
+    """`linked to 3 (Alice)`; "" where an entry is not linked."""
+    if row["person"] is None:
+        return ""
+    called = f" ({row['name']})" if row["name"] else ""
+    return f"linked to {row['person']}{called}"
 
 
 def when(seconds: float | None, clock: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "query", "query_pid", "query_camera", "query_modality", "rank", "id", "similarity", "probability", "pid", "camera",
-    "modality", "begin_s", "end_s", "clock", "tracklet", "source", "note",
+    "modality", "begin_s", "end_s", "clock", "tracklet", "source", "note", "person", "name",
 )  # fmt: skip
 
 NOBODY = "nobody we know"
@@ -75,7 +75,7 @@ class Sought(NamedTuple):
 
 def run_search(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.gallery import opened
+    from duskmatch.cli.gallery import linked, opened
     from duskmatch.machine import set_threads
 
     _check(args)
@@ -85,8 +85,9 @@ def run_search(args: argparse.Namespace) -> None:
         hits = _hits(gallery, sought, args)
         found = list(dict.fromkeys(id for line in hits.ids for id in line if id))
         entries = dict(zip(found, gallery.entries(found), strict=True))
+        people = dict(zip(found, gallery.linked_to(found), strict=True))
         searched, calibrated = len(gallery), gallery.calibration()
-    rows = table(sought.embeddings, hits, entries)
+    rows = [{**row, **linked(people[row["id"]])} for row in table(sought.embeddings, hits, entries)]
     outcome: dict[str, Any] = {
         "gallery": str(args.gallery),
         "queries": len(sought.embeddings),
@@ -152,7 +153,7 @@ def table(queries: Embeddings, hits: Hits, entries: dict[str, Entry]) -> list[di
 def _row(
     queries: Embeddings, q: int, place: int, entry: Entry, similarity: float, probability: float
 ) -> dict[str, Any]:
-    facts = {name: getattr(entry, name) for name in COLUMNS[8:]}
+    facts = {name: getattr(entry, name) for name in COLUMNS[8:-2]}
     return {
         "query": queries.sources[q],
         "query_pid": int(queries.pids[q]),
@@ -221,7 +222,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _words(outcome: dict[str, Any]) -> str:
-    from duskmatch.cli.gallery import when
+    from duskmatch.cli.gallery import linked_in_words, when
     from duskmatch.cli.gallery_show import calibration_words
 
     lines = [f"{outcome['queries']} queries among {outcome['entries']} entries of {outcome['gallery']}"]
@@ -235,6 +236,7 @@ def _words(outcome: dict[str, Any]) -> str:
             lines.append(f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})")
         person = "person unknown" if row["pid"] < 0 else f"person {row['pid']}"
         seen = f"{person}, {row['modality']}, camera {row['camera']}, {when(row['begin_s'], row['clock'])}"
+        seen += f", {to}" if (to := linked_in_words(row)) else ""
         lines.append(f"  {row['rank']:>2}  {row['similarity']:.3f}{chance(row['probability'])}  {row['id']}  {seen}")
     for row in outcome.get("nobody_we_know", []):
         lines += [f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})", f"      {NOBODY}"]

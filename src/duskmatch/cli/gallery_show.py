@@ -28,14 +28,15 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
 
 def run_show(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.gallery import opened
+    from duskmatch.cli.gallery import linked, opened
     from duskmatch.files import claimed
     from duskmatch.gallery.person import plain, write_pictures
 
     with opened(args) as gallery:
         (entry,) = gallery.entries([args.id])
+        (person,) = gallery.linked_to([args.id])
         calibrated = gallery.calibration()
-    outcome = plain(entry)
+    outcome = {**plain(entry), **linked(person)}
     outcome["calibration"] = None if calibrated is None else dict(calibrated.facts)
     if args.pictures:
         with claimed(args.pictures, overwrite=False):
@@ -45,14 +46,16 @@ def run_show(args: argparse.Namespace) -> None:
 
 def run_list(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.gallery import opened
+    from duskmatch.cli.gallery import linked, opened
     from duskmatch.gallery.person import plain
 
     if args.limit < 1:
         raise SettingsError(f"--limit must be at least 1; got {args.limit}")
     with opened(args) as gallery:
         entries = gallery.some_entries(args.limit, pid=args.pid)
-        outcome = {"gallery": str(args.gallery), "entries": [plain(entry) for entry in entries], "total": len(gallery)}
+        people = gallery.linked_to([entry.id for entry in entries])
+        rows = [{**plain(entry), **linked(person)} for entry, person in zip(entries, people, strict=True)]
+        outcome = {"gallery": str(args.gallery), "entries": rows, "total": len(gallery)}
     console.result(outcome, _list)
 
 
@@ -66,11 +69,12 @@ def run_stats(args: argparse.Namespace) -> None:
 
 
 def _entry(entry: dict[str, Any]) -> str:
-    from duskmatch.cli.gallery import when
+    from duskmatch.cli.gallery import linked_in_words, when
 
     lines = {
         "id": entry["id"],
         "person": "unknown" if entry["pid"] < 0 else entry["pid"],
+        "linked": linked_in_words(entry).removeprefix("linked ") or "-",
         "camera": "unknown" if entry["camera"] < 0 else entry["camera"],
         "modality": entry["modality"],
         "seen": f"{when(entry['begin_s'], entry['clock'])} to {when(entry['end_s'], entry['clock'])}",
@@ -86,11 +90,11 @@ def _entry(entry: dict[str, Any]) -> str:
 
 
 def _list(outcome: dict[str, Any]) -> str:
-    from duskmatch.cli.gallery import when
+    from duskmatch.cli.gallery import linked_in_words, when
 
     lines = [
         f"{e['id']}  person {e['pid'] if e['pid'] >= 0 else '?'}, camera {e['camera'] if e['camera'] >= 0 else '?'}, "
-        f"{e['modality']}, {when(e['begin_s'], e['clock'])}"
+        f"{e['modality']}, {when(e['begin_s'], e['clock'])}" + (f", {to}" if (to := linked_in_words(e)) else "")
         for e in outcome["entries"]
     ]
     return "\n".join([*lines, f"{len(lines)} of {outcome['total']} entries"])

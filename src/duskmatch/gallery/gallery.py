@@ -20,14 +20,18 @@ from duskmatch.gallery.calibrated import Calibrated, CurrentCalibration
 from duskmatch.gallery.calibrated import replace as keep
 from duskmatch.gallery.copies import backup, copy, restore
 from duskmatch.gallery.current import AnyIndex, CurrentIndex
+from duskmatch.gallery.decisions import Decision
 from duskmatch.gallery.entries import Clock, Entry
 from duskmatch.gallery.facts import Filter
+from duskmatch.gallery.linked import Linked
 from duskmatch.gallery.making import GalleryStore, create
 from duskmatch.gallery.model import check_comparable, check_model
 from duskmatch.gallery.own import without_own
+from duskmatch.gallery.people import Person
 from duskmatch.gallery.person import embeddings_of, export_person
 from duskmatch.gallery.population import persons, sizes
 from duskmatch.gallery.reading import SharedFacts, Snapshot, read_facts
+from duskmatch.gallery.relink import LinkRun
 from duskmatch.gallery.retention import seen_before
 from duskmatch.gallery.stats import Stats, stats
 from duskmatch.gallery.store import SqliteStore
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     import apsw
 
     from duskmatch.embedding import Embedder
+    from duskmatch.evaluation.grouping import GroupingScores
     from duskmatch.gallery.answers import Threshold
     from duskmatch.gallery.reembed import Reembedded
     from duskmatch.gallery.search import Found
@@ -69,6 +74,7 @@ class Gallery:
     def __init__(self, store: GalleryStore) -> None:
         self._store = store
         self._current = CurrentIndex(_index)
+        self._linked = Linked(store)
         self._calibration = CurrentCalibration()
         self._watch: Watch | None = None
 
@@ -259,6 +265,46 @@ class Gallery:
             raise GalleryError(f"older_than_s must be 0 seconds or more; got {older_than_s!r}")
         before_s = time.time() - older_than_s
         return self._store.delete(lambda snapshot: seen_before(snapshot, before_s))
+
+    def link(self, *, again: bool = False, prior: float | None = None, margin: float | None = None) -> LinkRun:
+        """Links entries to people across cameras, day and night; see `linked.Linked` for this and what follows.
+
+        New entries join people or found new ones; `again` links all anew, under every decision. prior: the probability
+        that two people are the same one, 1 / (people + 1) unless given. margin: log-odds that a link has to reach.
+        """
+        return self._linked.run(again=again, prior=prior, margin=margin)
+
+    def people(self, person: int | str | None = None) -> list[Person]:
+        """The people that entries are linked to, with the reasons; one of them by number or name."""
+        return self._linked.people(person)
+
+    def score_people(self) -> GroupingScores:
+        """How well people are linked, against the pids of entries that have one."""
+        return self._linked.score()
+
+    def linked_to(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
+        """Of each entry the number and name of its person; None where it is not linked."""
+        return self._linked.of(ids)
+
+    def same(self, a: str, b: str) -> Decision:
+        """Decides that two entries are the same person."""
+        return self._linked.same(a, b)
+
+    def different(self, a: str, b: str) -> Decision:
+        """Decides that two entries are different people."""
+        return self._linked.different(a, b)
+
+    def split(self, person: int | str, ids: Sequence[str]) -> Decision:
+        """Decides that these entries of a person are somebody else."""
+        return self._linked.split(person, ids)
+
+    def name(self, person: int | str, text: str) -> Decision:
+        """Gives a person a name."""
+        return self._linked.name(person, text)
+
+    def undo(self) -> Decision:
+        """Takes the last decision back."""
+        return self._linked.undo()
 
     def verify(self) -> Verdict:
         """Checks that everything is as it was stored: `.whole`, `.problems` in words, `.n_entries`."""

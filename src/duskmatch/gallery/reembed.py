@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from duskmatch.data import open_tracklets
 from duskmatch.errors import DuskmatchError, GalleryError
+from duskmatch.gallery.carry import carry
 from duskmatch.gallery.making import initialise
 from duskmatch.gallery.model import fingerprint
 from duskmatch.gallery.place import staged
@@ -35,6 +36,8 @@ class Reembedded:
 def reembed(snapshot: Snapshot, target: Path, embedder: Embedder) -> Reembedded:
     """Makes a gallery at `target` with the same entries, their vectors computed anew from their sources.
 
+    People, names and decisions are those of the old one; its calibration is not, as it is of another model.
+
     An entry whose tracklet is no longer there, or has no readable frame, is left out and named. Raises GalleryError
     where none is left, OutputError where the target is there.
     """
@@ -50,6 +53,7 @@ def reembed(snapshot: Snapshot, target: Path, embedder: Embedder) -> Reembedded:
                 outcome.n_entries += len(store.add(replace(batch, model=model)))
         if store is None:
             raise GalleryError(f"no entry's pictures are there any more: {_first(outcome)}; nothing was made")
+        store.write(lambda db: carry(snapshot, db))
         store.close()
     return outcome
 

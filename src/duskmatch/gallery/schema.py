@@ -14,7 +14,9 @@ VERSION = 2
 PAGE_BYTES = 16384  # seven vectors of 512 numbers to a page; 4096 would hold one and waste half of it
 
 # Of layout 2. calibration: what turns this gallery's similarities into probabilities. people, members: who the entries
-# are linked to. decisions: a person's word on entries, never changed but for `undone`, which the next run obeys.
+# are linked to, with the reasons as JSON, in which entries are rows. linking: the last run, and a number that rises
+# with each change of who is linked. decisions, decided: a person's word on names and on pairs of entries, which each
+# run obeys; moved, renamed: what a decision has changed, to undo it.
 SINCE_2 = {
     "calibration": """CREATE TABLE calibration (
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -29,14 +31,37 @@ SINCE_2 = {
   person INTEGER NOT NULL,
   reasons TEXT NOT NULL
 ) STRICT""",
+    "linking": """CREATE TABLE linking (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  changes INTEGER NOT NULL,
+  run TEXT NOT NULL
+) STRICT""",
     "decisions": """CREATE TABLE decisions (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
   kind TEXT NOT NULL,
-  row INTEGER NOT NULL,
-  other INTEGER,
   name TEXT NOT NULL,
-  made_s REAL NOT NULL,
-  undone INTEGER NOT NULL DEFAULT 0
+  made_s REAL NOT NULL
+) STRICT""",
+    "decided": """CREATE TABLE decided (
+  number INTEGER NOT NULL,
+  row INTEGER NOT NULL,
+  other INTEGER NOT NULL,
+  same INTEGER NOT NULL,
+  PRIMARY KEY (number, row, other)
+) STRICT""",
+    "moved": """CREATE TABLE moved (
+  number INTEGER NOT NULL,
+  row INTEGER NOT NULL,
+  person INTEGER,
+  reasons TEXT NOT NULL,
+  into_person INTEGER NOT NULL,
+  PRIMARY KEY (number, row)
+) STRICT""",
+    "renamed": """CREATE TABLE renamed (
+  number INTEGER NOT NULL,
+  person INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (number, person)
 ) STRICT""",
 }
 

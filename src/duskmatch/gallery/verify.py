@@ -15,6 +15,20 @@ from duskmatch.gallery.reading import Snapshot
 if TYPE_CHECKING:
     import apsw
 
+NO_ENTRY = "NOT IN (SELECT row FROM entries)"
+# What would be found by nobody, and erased by nobody: in words, the table, the condition.
+STRAYS = (
+    ("pictures belong to no entry", "thumbnails", f"row {NO_ENTRY}"),
+    ("links belong to no entry", "members", f"row {NO_ENTRY}"),
+    ("links lead to no person", "members", "person NOT IN (SELECT person FROM people)"),
+    ("people have no entry", "people", "person NOT IN (SELECT person FROM members)"),
+    ("pairs of decisions belong to no entry", "decided", f"row {NO_ENTRY} OR other {NO_ENTRY}"),
+    ("pairs belong to no decision", "decided", "number NOT IN (SELECT number FROM decisions)"),
+    ("changes by decisions belong to no entry", "moved", f"row {NO_ENTRY}"),
+    ("changes belong to no decision", "moved", "number NOT IN (SELECT number FROM decisions)"),
+    ("names before belong to no decision", "renamed", "number NOT IN (SELECT number FROM decisions)"),
+    ("links have reasons that are no JSON", "members", "NOT json_valid(reasons)"),
+)
 MOST_PROBLEMS = 100  # named; more are counted
 
 
@@ -59,8 +73,9 @@ def _of_counts(snapshot: Snapshot, n_entries: int) -> Iterator[str]:
     n_vectors = snapshot.number("SELECT count(*) FROM vectors")
     if n_vectors != n_entries:
         yield f"{n_entries} entries have {n_vectors} vectors"
-    if strays := snapshot.number("SELECT count(*) FROM thumbnails WHERE row NOT IN (SELECT row FROM entries)"):
-        yield f"{strays} pictures belong to no entry"
+    for what, table, condition in STRAYS:
+        if strays := snapshot.number(f"SELECT count(*) FROM {table} WHERE {condition}"):
+            yield f"{strays} {what}"
 
 
 def _of_calibration(snapshot: Snapshot) -> Iterator[str]:

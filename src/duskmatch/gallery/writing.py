@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from duskmatch.errors import DataError, GalleryError
-from duskmatch.gallery import erasure
+from duskmatch.gallery import erasure, people
 from duskmatch.gallery.entries import Entry, digest
 from duskmatch.gallery.model import check_model
 from duskmatch.gallery.reading import read_facts
@@ -80,11 +80,15 @@ def insert(db: apsw.Connection, batch: Batch, on_duplicate: OnDuplicate) -> Outc
 
 
 def delete_rows(db: apsw.Connection, rows: Iterable[int]) -> None:
-    """Deletes rows that are there, says so in the change sequence, and marks their erasure as pending."""
+    """Deletes rows that are there, says so in the change sequence, and marks their erasure as pending.
+
+    Memberships, decisions and names that are left of nobody then go with them.
+    """
     if not (keys := [(row,) for row in rows]):
         return
     for table in ("entries", "vectors", "thumbnails"):
         db.executemany(f"DELETE FROM {table} WHERE row = ?", keys)
+    people.forget(db, [row for (row,) in keys])
     db.executemany("INSERT INTO deletions (row) VALUES (?)", keys)
     erasure.mark(db)
 
