@@ -27,10 +27,10 @@ from duskmatch.evaluation import load_embeddings
 from duskmatch.evaluation.calibration import pair_of, probability, reliability
 from duskmatch.evaluation.intervals import bootstrap_interval
 from duskmatch.gallery import Gallery
-from duskmatch.gallery.calibrated import Calibrated
-from duskmatch.gallery.fitting import MODALITY_PAIRS, Judged, goodness, pairs_of, put_together
-from duskmatch.gallery.model import fingerprint
-from duskmatch.gallery.strangers import Strangers, _blocks, _side, _turns, none_drawn
+from duskmatch.gallery.probability.calibrated import Calibrated
+from duskmatch.gallery.probability.fitting import MODALITY_PAIRS, Judged, goodness, pairs_of, put_together
+from duskmatch.gallery.probability.strangers import Strangers, _blocks, _side, _turns, none_drawn
+from duskmatch.gallery.store.model import fingerprint
 from duskmatch.machine import describe, versions
 from duskmatch.records import MODALITIES, Embeddings, Modality
 
@@ -215,7 +215,7 @@ def _found(
 
 
 def _keep(db: Any, calibrated: Calibrated) -> None:
-    from duskmatch.gallery.calibrated import replace
+    from duskmatch.gallery.probability.calibrated import replace
 
     replace(db, calibrated)
 

@@ -27,8 +27,8 @@ import numpy.typing as npt
 from duskmatch.evaluation import load_embeddings
 from duskmatch.evaluation.calibration import Calibration, fit_calibration
 from duskmatch.evaluation.grouping import GroupingScores, score_grouping
-from duskmatch.gallery.linking import MARGIN, accepted, link, merges, people_of, rounded
-from duskmatch.gallery.seen import Seen, log_ratios, simultaneous, take, totals
+from duskmatch.gallery.linking.linkage import MARGIN, accepted, link, merges, people_of, rounded
+from duskmatch.gallery.linking.seen import Seen, log_ratios, simultaneous, take, totals
 from duskmatch.records import MODALITIES, Embeddings
 
 HERE = Path(__file__).parent

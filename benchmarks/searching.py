@@ -49,7 +49,7 @@ class Subject:
         return self.flat.search(self.queries[:n_queries], TOP)
 
     def filtered(self) -> Any:
-        from duskmatch.gallery.facts import Filter
+        from duskmatch.gallery.search.facts import Filter
 
         return self.ours(1, allowed=self.index.allowed(Filter(cameras=(7,))))
 
@@ -105,8 +105,8 @@ def write_rows(n_rows: int, path: Path) -> Floats:
 
 def opened(rows: Floats) -> tuple[Any, Numbers]:
     """An index of all rows, added as a store's reader would; seconds and memory that is no file's."""
-    from duskmatch.gallery.facts import Facts
-    from duskmatch.gallery.index import Index
+    from duskmatch.gallery.search.facts import Facts
+    from duskmatch.gallery.search.index import Index
 
     rng, before, begin = np.random.default_rng(3), memory_mib("RssAnon"), time.perf_counter()
     index = Index(WIDTH)

@@ -6,7 +6,7 @@ import json
 
 from benchmarks import linking
 
-from duskmatch.gallery.linking import MARGIN
+from duskmatch.gallery.linking.linkage import MARGIN
 
 
 def test_the_page_holds_the_figures_of_the_results() -> None:

@@ -15,7 +15,7 @@ from duskmatch.cli.gallery_search import chance
 from duskmatch.errors import GalleryError, SettingsError
 from duskmatch.evaluation import save_embeddings
 from duskmatch.gallery import Gallery
-from duskmatch.gallery.apart import check_apart, check_different
+from duskmatch.gallery.probability.apart import check_apart, check_different
 from duskmatch.records import Embeddings
 from tests.cli.test_gallery import Capture, refused, said, shown
 from tests.gallery.labelled import labelled

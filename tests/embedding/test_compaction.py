@@ -15,7 +15,7 @@ from duskmatch.data import open_dataset
 from duskmatch.embedding import load_embedder
 from duskmatch.embedding.compaction import POWER, RIDGE, Scatter, check_width, completed, learn
 from duskmatch.errors import CheckpointError, DataError, SettingsError
-from duskmatch.gallery.model import fingerprint
+from duskmatch.gallery.store.model import fingerprint
 from duskmatch.models.building import build_model
 from duskmatch.records import MODALITIES, Embeddings
 from duskmatch.weights import HEADER_KEY, read_weights

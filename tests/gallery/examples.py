@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from duskmatch.gallery.facts import Facts
-from duskmatch.gallery.index import Index
+from duskmatch.gallery.search.facts import Facts
+from duskmatch.gallery.search.index import Index
 
 Floats = npt.NDArray[np.float32]
 SCALES = (1e-45, 1e-38, 1e-20, 1.0, 1e15, 1e38)  # subnormal to nearly the largest of fp32

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from duskmatch.gallery.copies import backup, copy, restore
-from duskmatch.gallery.making import create
 from duskmatch.gallery.retention import seen_before
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.making import create
+from duskmatch.gallery.store.store import SqliteStore
 from duskmatch.gallery.verify import verify
 from tests.gallery.making import WIDTH, all_bytes, batch, names, unit
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from duskmatch.evaluation.calibration import Calibration, LikelihoodRatio
 from duskmatch.gallery import Gallery
-from duskmatch.gallery.calibrated import Calibrated
+from duskmatch.gallery.probability.calibrated import Calibrated
 from duskmatch.records import Embeddings, Floats, Modality
 from tests.gallery.making import WIDTH
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from duskmatch.gallery.entries import Entry
-from duskmatch.gallery.writing import Batch
+from duskmatch.gallery.store.entries import Entry
+from duskmatch.gallery.store.writing import Batch
 from duskmatch.records import Floats, Modality
 
 WIDTH = 16

@@ -13,9 +13,10 @@ import pytest
 
 from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.evaluation.calibration import probability
-from duskmatch.gallery import Gallery, fitting
-from duskmatch.gallery.calibrated import Calibrated
-from duskmatch.gallery.fitting import SHARES, pairs_of, put_together
+from duskmatch.gallery import Gallery
+from duskmatch.gallery.probability import fitting
+from duskmatch.gallery.probability.calibrated import Calibrated
+from duskmatch.gallery.probability.fitting import SHARES, pairs_of, put_together
 from duskmatch.records import Embeddings
 from tests.gallery.labelled import MODEL, labelled
 from tests.gallery.making import WIDTH, all_bytes, unit

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from duskmatch.gallery import clean
+from duskmatch.gallery.store import clean
 
 PAGE = 4096
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duskmatch.gallery.candidates import select_plain
-from duskmatch.gallery.coding import MOST_WIDTH, ROW_LEVELS, code_queries, code_rows, query_levels
-from duskmatch.gallery.products import FP32, gamma
+from duskmatch.gallery.search.candidates import select_plain
+from duskmatch.gallery.search.coding import MOST_WIDTH, ROW_LEVELS, code_queries, code_rows, query_levels
+from duskmatch.gallery.search.products import FP32, gamma
 from tests.gallery.examples import random_vectors, vectors
 from tests.oracle import gallery as oracle
 

@@ -12,8 +12,8 @@ import pytest
 
 from duskmatch.errors import DuskmatchError
 from duskmatch.gallery.copies import backup, copy
-from duskmatch.gallery.making import create
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.making import create
+from duskmatch.gallery.store.store import SqliteStore
 from duskmatch.gallery.verify import verify
 from tests.gallery.making import WIDTH, batch, names
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from duskmatch.errors import DataError
-from duskmatch.gallery.entries import digest, entry_id, new_uuid
+from duskmatch.gallery.store.entries import digest, entry_id, new_uuid
 from tests.gallery.making import entry
 
 FULL = entry("a", source="s", begin_s=1.0, end_s=2.0, pid=3, thumbnails=(b"picture",))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import ErasurePending
-from duskmatch.gallery.making import create
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.making import create
+from duskmatch.gallery.store.store import SqliteStore
 from tests.gallery.making import WIDTH, all_bytes, batch, names
 
 
@@ -108,7 +108,7 @@ def test_a_replaced_entry_leaves_no_byte_either(folder: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from duskmatch.gallery import erasure, store
+from duskmatch.gallery.store import erasure, store
 erasure.step = lambda db: os.kill(os.getpid(), 9)
 store.SqliteStore(Path(sys.argv[1])).delete(lambda snapshot: snapshot.rows()[:1])
 """

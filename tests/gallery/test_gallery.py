@@ -14,7 +14,7 @@ import pytest
 from duskmatch.errors import DataError, ErasurePending, GalleryError
 from duskmatch.gallery import Gallery, watch
 from duskmatch.gallery import gallery as public
-from duskmatch.gallery.entries import new_uuid
+from duskmatch.gallery.store.entries import new_uuid
 from duskmatch.records import Embeddings
 from tests.gallery.making import WIDTH, modality, names, unit
 from tests.oracle.gallery_index import SlowIndex

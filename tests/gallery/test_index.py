@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import DataError
-from duskmatch.gallery import index
-from duskmatch.gallery.facts import Facts, Filter
-from duskmatch.gallery.index import Index
+from duskmatch.gallery.search import index
+from duskmatch.gallery.search.facts import Facts, Filter
+from duskmatch.gallery.search.index import Index
 from tests.gallery.examples import Entries, plain_facts, random_vectors
 
 

@@ -9,7 +9,8 @@ import apsw
 import pytest
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery import Gallery, schema
+from duskmatch.gallery import Gallery
+from duskmatch.gallery.store import schema
 from tests.gallery.making import WIDTH, names, unit
 
 EXAMPLE = Path(__file__).parents[1] / "fixtures" / "gallery" / "version1.backup.gz"  # what `gallery backup` wrote

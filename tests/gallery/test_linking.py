@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.linking import Grouping, link, rounded
-from duskmatch.gallery.numbering import kept_numbers
+from duskmatch.gallery.linking.linkage import Grouping, link, rounded
+from duskmatch.gallery.linking.numbering import kept_numbers
 from tests.oracle import linking as oracle
 
 APART = -np.inf

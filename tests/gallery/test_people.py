@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import EvaluationError, GalleryError
-from duskmatch.gallery import Gallery, people, relink
-from duskmatch.gallery.carry import carry
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery import Gallery
+from duskmatch.gallery.linking import people, relink
+from duskmatch.gallery.linking.carry import carry
+from duskmatch.gallery.store.store import SqliteStore
 from tests.gallery.linking_cases import calibrate, calibration, entries, gallery_of, who
 from tests.gallery.making import WIDTH, all_bytes
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.store import SqliteStore
 from duskmatch.gallery.verify import verify
 from tests.gallery.making import names, unit
 from tests.gallery.power import STRACE, Call, Disk, calls
@@ -21,8 +21,8 @@ from tests.gallery.power import STRACE, Call, Disk, calls
 WORK = """
 import os, sys
 from pathlib import Path
-from duskmatch.gallery.making import create
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.making import create
+from duskmatch.gallery.store.store import SqliteStore
 from tests.gallery.making import batch, names
 
 def say(text):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from duskmatch.gallery import products
+from duskmatch.gallery.search import products
 
 
 @pytest.fixture(autouse=True)

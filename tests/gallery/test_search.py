@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duskmatch.gallery import candidates, index, products, search
-from duskmatch.gallery.index import Index
+from duskmatch.gallery.search import candidates, index, products, search
+from duskmatch.gallery.search.index import Index
 from tests.gallery.examples import Entries, random_vectors, vectors
 from tests.oracle import gallery as oracle
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import DuskmatchError, GalleryError, OutputError
-from duskmatch.gallery import place
-from duskmatch.gallery.making import create
-from duskmatch.gallery.reading import Snapshot, State
-from duskmatch.gallery.store import SqliteStore
-from duskmatch.gallery.writing import Batch
+from duskmatch.gallery.store import place
+from duskmatch.gallery.store.making import create
+from duskmatch.gallery.store.reading import Snapshot, State
+from duskmatch.gallery.store.store import SqliteStore
+from duskmatch.gallery.store.writing import Batch
 from tests.gallery.making import WIDTH, batch, entry, names, unit
 
 

@@ -8,11 +8,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from duskmatch.gallery import strangers
-from duskmatch.gallery.answers import merged, thresholds
-from duskmatch.gallery.calibrated import Calibrated
-from duskmatch.gallery.search import Found
-from duskmatch.gallery.strangers import Strangers, measure, none_drawn
+from duskmatch.gallery.probability import strangers
+from duskmatch.gallery.probability.answers import merged, thresholds
+from duskmatch.gallery.probability.calibrated import Calibrated
+from duskmatch.gallery.probability.strangers import Strangers, measure, none_drawn
+from duskmatch.gallery.search.search import Found
 from tests.gallery.labelled import labelled
 from tests.oracle.strangers import alarm_rate
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from duskmatch.errors import ErasurePending
-from duskmatch.gallery.making import create
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.making import create
+from duskmatch.gallery.store.store import SqliteStore
 from duskmatch.gallery.verify import verify
 from tests.gallery.making import WIDTH, batch, names
 

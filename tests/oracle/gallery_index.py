@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from duskmatch.gallery.facts import Facts, Filter
-from duskmatch.gallery.search import Found, Read
+from duskmatch.gallery.search.facts import Facts, Filter
+from duskmatch.gallery.search.search import Found, Read
 from duskmatch.records import Floats, Ints
 from tests.oracle.gallery import first
 

@@ -11,7 +11,7 @@ from duskmatch.errors import SettingsError
 
 if TYPE_CHECKING:
     from duskmatch.gallery import Gallery
-    from duskmatch.gallery.entries import Clock
+    from duskmatch.gallery.store.entries import Clock
     from duskmatch.records import Embeddings, Tracklet
 
 AT_ONCE = 1000  # entries added together
@@ -19,7 +19,7 @@ AT_ONCE = 1000  # entries added together
 
 def add_add(parser: argparse.ArgumentParser) -> None:
     from duskmatch.cli.embed import bad_frame_argument, engine_arguments
-    from duskmatch.gallery.writing import ON_DUPLICATE
+    from duskmatch.gallery.store.writing import ON_DUPLICATE
 
     parser.add_argument(
         "tracklets", nargs="?", metavar="TRACKLETS", help="folder with a tracklets.csv, or DATASET:query"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from duskmatch.data import Dataset
     from duskmatch.embedding import Embedder
     from duskmatch.gallery import Gallery
-    from duskmatch.gallery.calibrated import Calibrated
+    from duskmatch.gallery.probability.calibrated import Calibrated
     from duskmatch.records import CameraRule, Embeddings, Tracklet
 
 DEFAULT_RULE: CameraRule = "same-pid-same-camera"
@@ -84,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
 def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
     """The data sets by name and split, each with other people."""
     from duskmatch.data import open_dataset
-    from duskmatch.gallery.apart import check_different
+    from duskmatch.gallery.probability.apart import check_different
 
     found = {f"{path.resolve().name}:{args.split}": open_dataset(path) for path in args.data}
     if len(found) < len(args.data):
@@ -112,7 +112,7 @@ def _embedded(
     from duskmatch.cli.embed import embed_with_progress
     from duskmatch.embedding import load_embedder
     from duskmatch.evaluation import note_test_read
-    from duskmatch.gallery.model import check_model, fingerprint
+    from duskmatch.gallery.store.model import check_model, fingerprint
 
     if not datasets:
         return [], []
@@ -133,7 +133,7 @@ def _embedded(
 
 def _people(args: argparse.Namespace, embedder: Embedder, name: str, dataset: Dataset) -> list[Tracklet]:
     """The split's tracklets, whose people were not trained on."""
-    from duskmatch.gallery.apart import check_apart
+    from duskmatch.gallery.probability.apart import check_apart
 
     if not args.not_trained_on:
         check_apart(args.run, embedder.header.get("data"), dataset)
@@ -148,7 +148,7 @@ def _loaded(files: Sequence[Path]) -> Embeddings:
     import numpy as np
 
     from duskmatch.evaluation import load_embeddings
-    from duskmatch.gallery.model import fingerprint
+    from duskmatch.gallery.store.model import fingerprint
     from duskmatch.records import Embeddings
 
     parts = [load_embeddings(path) for path in files]

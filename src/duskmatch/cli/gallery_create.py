@@ -46,7 +46,7 @@ def add_reembed(parser: argparse.ArgumentParser) -> None:
 def run_create(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
     from duskmatch.gallery import Gallery
-    from duskmatch.gallery.place import check_free
+    from duskmatch.gallery.store.place import check_free
 
     check_free(args.gallery)  # before a network is loaded
     width, model = (args.width, None) if args.run is None else _of_run(args)
@@ -85,7 +85,7 @@ def _reembedded(outcome: dict[str, Any]) -> str:
 
 def _of_run(args: argparse.Namespace) -> tuple[int, str]:
     from duskmatch.embedding import load_embedder
-    from duskmatch.gallery.model import fingerprint
+    from duskmatch.gallery.store.model import fingerprint
 
     embedder = load_embedder(args.run, device=args.device)
     return width_of(embedder), fingerprint(embedder.header)

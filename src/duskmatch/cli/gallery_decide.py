@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from duskmatch.gallery.decisions import Decision
+    from duskmatch.gallery.linking.decisions import Decision
 
 WORDS = {
     "same": "the two entries are the same person",

@@ -14,11 +14,11 @@ from duskmatch.errors import SettingsError
 if TYPE_CHECKING:
     from duskmatch.evaluation.grouping import GroupingScores
     from duskmatch.gallery import Entry, Gallery
-    from duskmatch.gallery.people import Person
+    from duskmatch.gallery.linking.people import Person
 
 
 def add_link(parser: argparse.ArgumentParser) -> None:
-    from duskmatch.gallery.linking import MARGIN
+    from duskmatch.gallery.linking.linkage import MARGIN
 
     parser.add_argument(
         "--again",

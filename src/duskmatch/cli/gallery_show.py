@@ -122,6 +122,6 @@ def _stats(found: dict[str, Any]) -> str:
 def calibration_words(facts: dict[str, Any] | None) -> str:
     """What a gallery was calibrated on, and when; "no"."""
     from duskmatch.cli.gallery import when
-    from duskmatch.gallery.calibrated import words
+    from duskmatch.gallery.probability.calibrated import words
 
     return "no" if facts is None else f"on {words(facts)}, {when(facts['made_s'], 'unix')}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from duskmatch.errors import SettingsError
 
 if TYPE_CHECKING:
-    from duskmatch.gallery.entries import Clock
+    from duskmatch.gallery.store.entries import Clock
     from duskmatch.records import Embeddings, Tracklet
 
 BEFORE_S = 1e8  # 1973: a time below it counts from the beginning of a video

@@ -1,13 +1,10 @@
-"""The gallery: people kept safely, searched exactly and fast, linked across cameras.
+"""The gallery: people kept safely, searched exactly and fast, with probabilities, linked across cameras.
 
-Reading order, what lasts: entries, schema, place, clean, connection, reading, erasure, writing, making, store; what is
-searched: facts, coding, chunks, kernels, products, candidates, exact, search, index; chances: strangers, calibrated,
-fitting, population, answers, apart; who is who: linking, seen, numbering, people, decided, decisions, reasons, ratio,
-relink, linked, carry; all: model, adding, current, asking, own, watch, verify, copies, retention, person, reembed,
-stats, gallery.
+`store/` keeps, `search/` finds, `probability/` says what a similarity means, `linking/` who is who; the modules beside
+them join all: adding, current, asking, own, watch, verify, copies, retention, person, reembed, stats, gallery.
 """
 
-from duskmatch.gallery.entries import Entry
 from duskmatch.gallery.gallery import Gallery, Hits
+from duskmatch.gallery.store.entries import Entry
 
 __all__ = ["Entry", "Gallery", "Hits"]

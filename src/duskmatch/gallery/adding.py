@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.entries import Clock, Entry, entry_id
-from duskmatch.gallery.writing import Batch
+from duskmatch.gallery.store.entries import Clock, Entry, entry_id
+from duskmatch.gallery.store.writing import Batch
 from duskmatch.records import Embeddings
 
 T = TypeVar("T")

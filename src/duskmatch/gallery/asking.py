@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.facts import Filter
+from duskmatch.gallery.search.facts import Filter
 from duskmatch.records import MODALITIES, Modality
 
 MOST = 10_000  # hits of a query

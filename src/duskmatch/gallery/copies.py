@@ -8,9 +8,9 @@ from pathlib import Path
 
 from duskmatch.errors import DuskmatchError, GalleryError, OutputError
 from duskmatch.files import check_file, write_whole
-from duskmatch.gallery.connection import connect, new_file, refusing
-from duskmatch.gallery.place import DATABASE, staged
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.connection import connect, new_file, refusing
+from duskmatch.gallery.store.place import DATABASE, staged
+from duskmatch.gallery.store.store import SqliteStore
 from duskmatch.gallery.verify import verify
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from duskmatch.gallery.facts import Facts, Filter
-from duskmatch.gallery.reading import AddedRow, Snapshot, State, as_array
+from duskmatch.gallery.search.facts import Facts, Filter
+from duskmatch.gallery.store.reading import AddedRow, Snapshot, State, as_array
 from duskmatch.records import MODALITIES, Floats, Ints
 
 if TYPE_CHECKING:
-    from duskmatch.gallery.search import Found, Read
+    from duskmatch.gallery.search.search import Found, Read
 
 
 class AnyIndex(Protocol):

@@ -16,28 +16,28 @@ import numpy.typing as npt
 from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.gallery.adding import Circumstances, batch_of
 from duskmatch.gallery.asking import Question, check_numbers
-from duskmatch.gallery.calibrated import Calibrated, CurrentCalibration
-from duskmatch.gallery.calibrated import replace as keep
 from duskmatch.gallery.copies import backup, copy, restore
 from duskmatch.gallery.current import AnyIndex, CurrentIndex
-from duskmatch.gallery.decisions import Decision
-from duskmatch.gallery.entries import Clock, Entry
-from duskmatch.gallery.facts import Filter
-from duskmatch.gallery.linked import Linked
-from duskmatch.gallery.making import GalleryStore, create
-from duskmatch.gallery.model import check_comparable, check_model
+from duskmatch.gallery.linking.decisions import Decision
+from duskmatch.gallery.linking.linked import Linked
+from duskmatch.gallery.linking.people import Person
+from duskmatch.gallery.linking.relink import LinkRun
 from duskmatch.gallery.own import without_own
-from duskmatch.gallery.people import Person
 from duskmatch.gallery.person import embeddings_of, export_person
-from duskmatch.gallery.population import persons, sizes
-from duskmatch.gallery.reading import SharedFacts, Snapshot, read_facts
-from duskmatch.gallery.relink import LinkRun
+from duskmatch.gallery.probability.calibrated import Calibrated, CurrentCalibration
+from duskmatch.gallery.probability.calibrated import replace as keep
+from duskmatch.gallery.probability.population import persons, sizes
 from duskmatch.gallery.retention import seen_before
+from duskmatch.gallery.search.facts import Filter
 from duskmatch.gallery.stats import Stats, stats
-from duskmatch.gallery.store import SqliteStore
+from duskmatch.gallery.store.entries import Clock, Entry
+from duskmatch.gallery.store.making import GalleryStore, create
+from duskmatch.gallery.store.model import check_comparable, check_model
+from duskmatch.gallery.store.reading import SharedFacts, Snapshot, read_facts
+from duskmatch.gallery.store.store import SqliteStore
+from duskmatch.gallery.store.writing import OnDuplicate
 from duskmatch.gallery.verify import Verdict, verify
 from duskmatch.gallery.watch import Watch
-from duskmatch.gallery.writing import OnDuplicate
 from duskmatch.records import CameraRule, Embeddings, Ints, Modality
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     from duskmatch.embedding import Embedder
     from duskmatch.evaluation.grouping import GroupingScores
-    from duskmatch.gallery.answers import Threshold
+    from duskmatch.gallery.probability.answers import Threshold
     from duskmatch.gallery.reembed import Reembedded
-    from duskmatch.gallery.search import Found
+    from duskmatch.gallery.search.search import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Gallery:
         that an entry is the query's person before looking, 1 / (people + 1) unless given; false_alarms: only hits so
         similar that somebody who is not in the gallery gets any with at most this chance.
         """
-        from duskmatch.gallery.answers import merged, probabilities, thresholds  # with torch
+        from duskmatch.gallery.probability.answers import merged, probabilities, thresholds  # with torch
 
         wanted = Question(top, modality, cameras, between, pids, prior, false_alarms)
         with self._store.snapshot() as snapshot:
@@ -173,7 +173,7 @@ class Gallery:
         The people must be others than those whom the model was trained on: nothing checks it here. Pids of one argument
         are other people than those of the next; `names` says what each is. Rows with pid -1 are left out.
         """
-        from duskmatch.gallery.fitting import fitted  # with scikit-learn
+        from duskmatch.gallery.probability.fitting import fitted  # with scikit-learn
 
         model = self._check_labelled(labelled)
         given = list(names) or [f"labelled people {number}" for number, _ in enumerate(labelled, start=1)]
@@ -408,6 +408,6 @@ def _n_people(snapshot: Snapshot, index: AnyIndex) -> int:
 
 def _index(width: int) -> AnyIndex:
     """The fast index; torch, which it needs, is loaded at the first search."""
-    from duskmatch.gallery.index import Index
+    from duskmatch.gallery.search.index import Index
 
     return Index(width)

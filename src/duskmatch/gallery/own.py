@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from duskmatch.gallery.entries import Entry
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.store.entries import Entry
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import Embeddings
 
 if TYPE_CHECKING:
-    from duskmatch.gallery.search import Found
+    from duskmatch.gallery.search.search import Found
 
 Look = Callable[[int, Sequence[set[int]]], "Found"]  # the first so many of each query, its own rows left out
 

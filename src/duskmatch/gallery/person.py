@@ -11,8 +11,8 @@ import numpy as np
 
 from duskmatch.errors import GalleryError
 from duskmatch.files import claimed, write_bytes, write_json
-from duskmatch.gallery.entries import Entry
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.store.entries import Entry
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import Embeddings, Floats
 
 ENDINGS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from duskmatch.data import open_tracklets
 from duskmatch.errors import DuskmatchError, GalleryError
-from duskmatch.gallery.carry import carry
-from duskmatch.gallery.making import initialise
-from duskmatch.gallery.model import fingerprint
-from duskmatch.gallery.place import staged
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.store import SqliteStore
-from duskmatch.gallery.writing import Batch
+from duskmatch.gallery.linking.carry import carry
+from duskmatch.gallery.store.making import initialise
+from duskmatch.gallery.store.model import fingerprint
+from duskmatch.gallery.store.place import staged
+from duskmatch.gallery.store.reading import Snapshot
+from duskmatch.gallery.store.store import SqliteStore
+from duskmatch.gallery.store.writing import Batch
 from duskmatch.records import Tracklet
 
 if TYPE_CHECKING:

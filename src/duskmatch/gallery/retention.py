@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.store.reading import Snapshot
 
 # When somebody was last seen; of entries without a time of day, when they were added.
 LAST_SEEN = "CASE clock WHEN 'unix' THEN coalesce(end_s, begin_s, added_s) ELSE added_s END"

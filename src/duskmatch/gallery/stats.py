@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duskmatch.gallery.calibrated import read
-from duskmatch.gallery.connection import one
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.probability.calibrated import read
+from duskmatch.gallery.store.connection import one
+from duskmatch.gallery.store.reading import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

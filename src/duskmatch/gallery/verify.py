@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError
-from duskmatch.gallery.calibrated import read
-from duskmatch.gallery.connection import damaged
-from duskmatch.gallery.entries import digest
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.probability.calibrated import read
+from duskmatch.gallery.store.connection import damaged
+from duskmatch.gallery.store.entries import digest
+from duskmatch.gallery.store.reading import Snapshot
 
 if TYPE_CHECKING:
     import apsw

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float64
 
 from duskmatch.errors import GalleryError
 from duskmatch.evaluation.calibration import pair_of, probability
-from duskmatch.gallery.calibrated import Calibrated
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.search import Found
-from duskmatch.gallery.strangers import Strangers
+from duskmatch.gallery.probability.calibrated import Calibrated
+from duskmatch.gallery.probability.strangers import Strangers
+from duskmatch.gallery.search.search import Found
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import MODALITIES, Ints, Modality
 
 LEAST_SHARE = 1 / 3  # of the rate, for the smaller of two modalities: what the rule of three lets be told from zero

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from duskmatch.gallery.decided import Decided
-from duskmatch.gallery.people import Member
-from duskmatch.gallery.seen import LogRatio, Seen, log_ratios, take
+from duskmatch.gallery.linking.decided import Decided
+from duskmatch.gallery.linking.people import Member
+from duskmatch.gallery.linking.seen import LogRatio, Seen, log_ratios, take
 
 DIGITS = 4
 

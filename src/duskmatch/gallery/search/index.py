@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from duskmatch.errors import DataError
-from duskmatch.gallery.candidates import pieces_of
-from duskmatch.gallery.chunks import CHUNK_ROWS, COLUMNS, Chunk
-from duskmatch.gallery.coding import MOST_WIDTH, code_rows
-from duskmatch.gallery.facts import Array, Facts, Filter
-from duskmatch.gallery.search import Found, Read, search
+from duskmatch.gallery.search.candidates import pieces_of
+from duskmatch.gallery.search.chunks import CHUNK_ROWS, COLUMNS, Chunk
+from duskmatch.gallery.search.coding import MOST_WIDTH, code_rows
+from duskmatch.gallery.search.facts import Array, Facts, Filter
+from duskmatch.gallery.search.search import Found, Read, search
 from duskmatch.records import Floats
 
 ADDED_ROWS = 4096  # coded before they are put in their chunk

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError, ErasurePending, GalleryError
-from duskmatch.gallery.connection import BUSY_MS, one
+from duskmatch.gallery.store.connection import BUSY_MS, one
 
 if TYPE_CHECKING:
     import apsw

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from duskmatch.errors import DataError, GalleryError
-from duskmatch.gallery import erasure, people
-from duskmatch.gallery.entries import Entry, digest
-from duskmatch.gallery.model import check_model
-from duskmatch.gallery.reading import read_facts
+from duskmatch.gallery.store import erasure
+from duskmatch.gallery.store.entries import Entry, digest
+from duskmatch.gallery.store.forgetting import forget
+from duskmatch.gallery.store.model import check_model
+from duskmatch.gallery.store.reading import read_facts
 from duskmatch.records import Floats
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def delete_rows(db: apsw.Connection, rows: Iterable[int]) -> None:
         return
     for table in ("entries", "vectors", "thumbnails"):
         db.executemany(f"DELETE FROM {table} WHERE row = ?", keys)
-    people.forget(db, [row for (row,) in keys])
+    forget(db, [row for (row,) in keys])
     db.executemany("INSERT INTO deletions (row) VALUES (?)", keys)
     erasure.mark(db)
 

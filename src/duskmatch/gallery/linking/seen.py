@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from jaxtyping import Float32, Float64, Int8, Int64
 
-from duskmatch.gallery.linking import rounded
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.linking.linkage import rounded
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import MODALITIES, Ints, Modality
 
 if TYPE_CHECKING:

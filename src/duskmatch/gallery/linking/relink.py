@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery import people
-from duskmatch.gallery.decided import Decided
-from duskmatch.gallery.decisions import read_decided
-from duskmatch.gallery.linking import MARGIN, Grouping, check, link
-from duskmatch.gallery.numbering import kept_numbers
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.reasons import reasoned
-from duskmatch.gallery.seen import Barred, LogRatio, Seen, seen, simultaneous, totals
+from duskmatch.gallery.linking import people
+from duskmatch.gallery.linking.decided import Decided
+from duskmatch.gallery.linking.decisions import read_decided
+from duskmatch.gallery.linking.linkage import MARGIN, Grouping, check, link
+from duskmatch.gallery.linking.numbering import kept_numbers
+from duskmatch.gallery.linking.reasons import reasoned
+from duskmatch.gallery.linking.seen import Barred, LogRatio, Seen, seen, simultaneous, totals
+from duskmatch.gallery.store.forgetting import tidy
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import Ints
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def write(db: apsw.Connection, made: Plan) -> bool:
             odds = run.log_prior_odds
             people.put(db, reasoned(known.entries, number, rows, new, known.decided, known.ratio, odds))
     people.changed(db, asdict(run))
-    people.tidy(db)
+    tidy(db)
     return True
 
 

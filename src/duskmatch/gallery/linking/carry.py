@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from duskmatch.gallery import people
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.linking import people
+from duskmatch.gallery.store.forgetting import tidy
+from duskmatch.gallery.store.reading import Snapshot
 
 if TYPE_CHECKING:
     import apsw
@@ -35,7 +36,7 @@ def carry(old: Snapshot, db: apsw.Connection) -> None:
     kept = [(_decision_alone(text), row) for row, text in members]
     db.executemany("UPDATE members SET reasons = ? WHERE row = ?", kept)
     people.changed(db)
-    people.tidy(db)
+    tidy(db)
 
 
 def _insert(db: apsw.Connection, table: str, lines: list[list[object]] | list[tuple[object, ...]]) -> None:

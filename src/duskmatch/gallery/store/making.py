@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery import erasure, schema
-from duskmatch.gallery.connection import connect, new_file, refusing
-from duskmatch.gallery.place import DATABASE, LOCK_WAIT_S, staged
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.writing import Batch, OnDuplicate
+from duskmatch.gallery.store import erasure, schema
+from duskmatch.gallery.store.connection import connect, new_file, refusing
+from duskmatch.gallery.store.place import DATABASE, LOCK_WAIT_S, staged
+from duskmatch.gallery.store.reading import Snapshot
+from duskmatch.gallery.store.writing import Batch, OnDuplicate
 
 if TYPE_CHECKING:
     import apsw

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.reading import SharedFacts
+from duskmatch.gallery.store.reading import SharedFacts
 from duskmatch.records import Embeddings, Floats
 
 # Of the header of a RUN's weights, what two different networks differ in.

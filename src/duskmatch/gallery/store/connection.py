@@ -52,7 +52,7 @@ def connect(path: Path) -> apsw.Connection:
     connection = sqlite()
     import apsw
 
-    from duskmatch.gallery import clean
+    from duskmatch.gallery.store import clean
 
     clean.disk()
     db = connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=clean.NAME)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery import decisions, people, relink
-from duskmatch.gallery.decisions import Decision
-from duskmatch.gallery.making import GalleryStore
-from duskmatch.gallery.people import Person
-from duskmatch.gallery.ratio import ratio_of
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.relink import LinkRun
+from duskmatch.gallery.linking import decisions, people, relink
+from duskmatch.gallery.linking.decisions import Decision
+from duskmatch.gallery.linking.people import Person
+from duskmatch.gallery.linking.ratio import ratio_of
+from duskmatch.gallery.linking.relink import LinkRun
+from duskmatch.gallery.store.making import GalleryStore
+from duskmatch.gallery.store.reading import Snapshot
 
 if TYPE_CHECKING:
     import apsw

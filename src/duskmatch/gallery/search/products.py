@@ -26,8 +26,8 @@ import numpy.typing as npt
 import torch
 
 from duskmatch import machine_code
-from duskmatch.gallery import kernels
-from duskmatch.gallery.coding import ROW_LEVELS, query_levels
+from duskmatch.gallery.search import kernels
+from duskmatch.gallery.search.coding import ROW_LEVELS, query_levels
 from duskmatch.machine_code import Loops
 
 log = logging.getLogger("duskmatch")

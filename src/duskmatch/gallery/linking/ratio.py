@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.calibrated import read
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.seen import LogRatio
+from duskmatch.gallery.linking.seen import LogRatio
+from duskmatch.gallery.probability.calibrated import read
+from duskmatch.gallery.store.reading import Snapshot
 
 
 def ratio_of(snapshot: Snapshot, name: str) -> LogRatio:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from duskmatch.gallery.facts import Facts
-from duskmatch.gallery.reading import Snapshot
+from duskmatch.gallery.search.facts import Facts
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import MODALITIES, Ints, Modality
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32, Float64, Int64
 
-from duskmatch.gallery.candidates import Candidates, Piece, scan, select_plain
-from duskmatch.gallery.coding import code_queries
-from duskmatch.gallery.exact import First, dots
-from duskmatch.gallery.products import choose, loops_for
+from duskmatch.gallery.search.candidates import Candidates, Piece, scan, select_plain
+from duskmatch.gallery.search.coding import code_queries
+from duskmatch.gallery.search.exact import First, dots
+from duskmatch.gallery.search.products import choose, loops_for
 from duskmatch.records import Floats, Ints
 
 # fp32 rows and ids of these rows, in the same order and from one snapshot.

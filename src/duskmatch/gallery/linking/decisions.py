@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery import people
-from duskmatch.gallery.decided import Decided, Pair
-from duskmatch.gallery.linking import merges, people_of
-from duskmatch.gallery.people import Member
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.seen import LogRatio, seen, simultaneous, totals
+from duskmatch.gallery.linking import people
+from duskmatch.gallery.linking.decided import Decided, Pair
+from duskmatch.gallery.linking.linkage import merges, people_of
+from duskmatch.gallery.linking.people import Member
+from duskmatch.gallery.linking.seen import LogRatio, seen, simultaneous, totals
+from duskmatch.gallery.store.forgetting import tidy
+from duskmatch.gallery.store.reading import Snapshot
 
 if TYPE_CHECKING:
     import apsw
@@ -268,7 +269,7 @@ def _move(db: apsw.Connection, number: int, rows: Sequence[int], person: int) ->
 
 def _done(db: apsw.Connection, number: int, kind: Kind, whom: Iterable[int], text: str = "") -> Decision:
     people.changed(db)
-    people.tidy(db)
+    tidy(db)
     return Decision(number, kind, tuple(whom), text)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from duskmatch.errors import DuskmatchError, GalleryError
-from duskmatch.gallery import erasure, schema
-from duskmatch.gallery.connection import connect, refusing
-from duskmatch.gallery.place import DATABASE, LOCK_WAIT_S, check_local, locked, sweep
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.writing import Batch, OnDuplicate, delete_rows, insert
+from duskmatch.gallery.store import erasure, schema
+from duskmatch.gallery.store.connection import connect, refusing
+from duskmatch.gallery.store.place import DATABASE, LOCK_WAIT_S, check_local, locked, sweep
+from duskmatch.gallery.store.reading import Snapshot
+from duskmatch.gallery.store.writing import Batch, OnDuplicate, delete_rows, insert
 
 if TYPE_CHECKING:
     import apsw

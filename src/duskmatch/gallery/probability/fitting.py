@@ -22,8 +22,8 @@ from duskmatch.evaluation.calibration import (
     probability,
 )
 from duskmatch.evaluation.separation import PairBands
-from duskmatch.gallery.calibrated import Calibrated, Goodness, Quality
-from duskmatch.gallery.strangers import measure
+from duskmatch.gallery.probability.calibrated import Calibrated, Goodness, Quality
+from duskmatch.gallery.probability.strangers import measure
 from duskmatch.records import CameraRule, Embeddings, Modality
 
 FOLDS = 5  # of people; each is judged by a calibration fitted to the other four

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Int32, Int64
 
-from duskmatch.gallery.facts import Array, Facts
+from duskmatch.gallery.search.facts import Array, Facts
 
 CHUNK_ROWS = 1 << 16
 # Of one row; `row` is the store's number for it, `alive` is False once it is removed.

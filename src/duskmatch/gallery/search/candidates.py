@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from duskmatch.gallery.chunks import Chunk
-from duskmatch.gallery.coding import CodedQueries
-from duskmatch.gallery.products import Kernel
+from duskmatch.gallery.search.chunks import Chunk
+from duskmatch.gallery.search.coding import CodedQueries
+from duskmatch.gallery.search.products import Kernel
 from duskmatch.machine_code import Loops
 
 T = TypeVar("T")

@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from duskmatch.errors import EvaluationError, GalleryError, first_fault
-from duskmatch.gallery import erasure
-from duskmatch.gallery.reading import Snapshot
-from duskmatch.gallery.strangers import Counts, Strangers
+from duskmatch.gallery.probability.strangers import Counts, Strangers
+from duskmatch.gallery.store import erasure
+from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import Modality
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from duskmatch.errors import GalleryError
-from duskmatch.gallery.connection import one
-from duskmatch.gallery.entries import Entry
+from duskmatch.gallery.store.connection import one
+from duskmatch.gallery.store.entries import Entry
 from duskmatch.records import Floats, Ints
 
 if TYPE_CHECKING:
