@@ -17,7 +17,7 @@ CHECKED += [f"duskmatch.evaluation.{name}" for name in EVALUATION] + ["duskmatch
 CHECKED += ["duskmatch.embedding.layers", "duskmatch.experiments.counterfactual.shift"]
 # Not `kernels`, which numba compiles, nor `index`, which refuses other shapes itself.
 GALLERY = ("candidates", "chunks", "coding", "exact", "facts", "search")
-CHECKED += [f"duskmatch.gallery.{name}" for name in GALLERY]
+CHECKED += [f"duskmatch.gallery.search.{name}" for name in GALLERY]
 install_import_hook(CHECKED, "beartype.beartype")
 
 import torch  # noqa: E402
