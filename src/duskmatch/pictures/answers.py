@@ -121,8 +121,9 @@ def reliability_chart(answers: Mapping[str, HeldOut], document: Document) -> Htm
 
 def _charts(evaluation: Evaluation, document: Document) -> Iterator[Html]:
     """Histograms, DET and reliability of each pair of the protocol that has pairs of its own."""
-    words = {arrow: name for name, arrow in {**ARROWS, **FURTHER}.items()}
-    own = {_names(arrows): evaluation.answers[words[arrows[0]]] for arrows, _ in verifications(document)}
+    words = {**ARROWS, **FURTHER}
+    by_arrow = {words[name]: of for name, of in evaluation.answers.items()}
+    own = {_names(arrows): by_arrow[arrows[0]] for arrows, _ in verifications(document)}
     for name, of in own.items():
         found = separation_of(of.counts)
         title = f"{name}: AUC {found.auc:.3f}" if found.auc is not None else name
