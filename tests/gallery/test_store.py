@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from duskmatch.errors import DuskmatchError, GalleryError, OutputError
-from duskmatch.gallery.store import place
+from duskmatch.gallery.store import place, schema
 from duskmatch.gallery.store.making import create
 from duskmatch.gallery.store.reading import Snapshot, State
 from duskmatch.gallery.store.store import SqliteStore
@@ -166,7 +166,7 @@ def foreign(path: Path) -> None:
 
 def newer(path: Path) -> None:
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
 
 
 def triggered(path: Path) -> None:
