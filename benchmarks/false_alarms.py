@@ -41,6 +41,7 @@ PICTURE = HERE.parent / "docs" / "pictures" / "probabilities_reliability.png"
 SIZES, RATES = (50, 150, 300), (0.1, 0.01)
 RULE = "same-pid-same-camera"
 REAL_DRAWS = 4  # galleries that are really made, for each size
+MOST_ASKED = 100  # strangers asked about in each of them, or fewer
 NORMAL = 1.96  # standard errors to each side
 CURVE_BINS = 40
 CURVE_PEOPLE = 150  # of the galleries whose reliability is drawn
@@ -77,25 +78,31 @@ def borne(strangers: Strangers, n: int, each: int) -> list[float]:
 class Galleries:
     """All galleries of some held-out people: what each query of a stranger finds at a threshold."""
 
-    def __init__(self, people: Embeddings, query: Modality, entries: Modality, threshold: float) -> None:
+    def __init__(self, people: Embeddings, query: Modality, entries: Modality) -> None:
         queries, side = _side(people, query), _side(people, entries)
         n_each = np.diff([*side.starts, len(side.whose)])
         sims = np.concatenate([block for _, block in _blocks(queries, side, 512)])
         self.whose, self.n_queries = queries.whose, len(queries.pids)
         self.own = np.searchsorted(side.pids, queries.pids[queries.whose])
-        self.several = [np.maximum.reduceat(sims, side.starts, axis=1) >= threshold]  # (q people)
-        self.one = [sims[:, turn] >= threshold for turn in _turns(side, n_each)]
+        self.sims_several = [np.maximum.reduceat(sims, side.starts, axis=1)]  # (q people)
+        self.sims_one = [sims[:, turn] for turn in _turns(side, n_each)]
+
+    def at(self, threshold: float) -> Galleries:
+        """Counts what is at or above the threshold."""
+        self.several, self.one = ([sims >= threshold for sims in kind] for kind in (self.sims_several, self.sims_one))
+        return self
 
     def interval(self, n: int, *, several: bool) -> list[float]:
         """The rate's 95 % interval over people, who are queries and entries alike: normal, by the jackknife.
 
-        A bootstrap would hold people twice, who look like one, and so find too few false alarms.
+        If there was no false alarm at all, up to 3 / people (the rule of three). A bootstrap would hold people twice,
+        who look like one, and so find too few false alarms.
         """
         p = self.n_queries
         without_one = self.rate(n, several=several, draws=1 - np.eye(p, dtype=np.int64))
         half = NORMAL * float(np.sqrt((p - 1) / p * ((without_one - without_one.mean()) ** 2).sum()))
         (rate,) = self.rate(n, several=several)
-        return [max(0.0, float(rate) - half), float(rate) + half]
+        return [max(0.0, float(rate) - half), max(float(rate) + half, 0.0 if rate > 0 else 3 / p)]
 
     def rate(self, n: int, *, several: bool, draws: np.ndarray | None = None) -> np.ndarray:
         """The false-alarm rate of everybody, or in each draw of people as queries and entries (draws: r people)."""
@@ -113,12 +120,13 @@ class Galleries:
 def drawn_rates(calibrated: Calibrated, people: Embeddings, group: str) -> Iterator[Document]:
     """Promised against measured, every gallery counted: one entry of each person, and all of them."""
     for strangers in calibrated.strangers:
+        everyone = Galleries(people, strangers.query, strangers.entries)
         for several in (False, True):
             for n in sizes_of(people):
                 each = strangers.several.n_entries if several else 1
                 for rate in borne(strangers, n, each):
                     limit = strangers.limit(np.full(n, each), rate)
-                    galleries = Galleries(people, strangers.query, strangers.entries, limit.similarity)
+                    galleries = everyone.at(limit.similarity)
                     yield {
                         "held_out": group,
                         "query": strangers.query,
@@ -136,6 +144,7 @@ def drawn_rates(calibrated: Calibrated, people: Embeddings, group: str) -> Itera
 def ways_to_count(calibrated: Calibrated, people: Embeddings, group: str) -> Iterator[Document]:
     """What comes of counting the entries of galleries with all entries of each person in another way."""
     for strangers in [calibrated.among("infrared", "visible")]:
+        everyone = Galleries(people, strangers.query, strangers.entries)
         each = strangers.several.n_entries
         for n in sizes_of(people):
             for rate in borne(strangers, n, each):
@@ -145,7 +154,7 @@ def ways_to_count(calibrated: Calibrated, people: Embeddings, group: str) -> Ite
                     ("people with their entries", np.full(n, each)),
                 ):
                     limit = only(strangers, way).limit(sizes, rate)
-                    galleries = Galleries(people, strangers.query, strangers.entries, limit.similarity)
+                    galleries = everyone.at(limit.similarity)
                     yield {
                         "held_out": group,
                         "query": strangers.query,
@@ -175,7 +184,7 @@ def real_searches(calibrated: Calibrated, people: Embeddings, group: str, model:
                 inside = np.random.default_rng(draw).choice(pids, n, replace=False)
                 known = np.isin(people.pids, inside)
                 side = people.take(known & np.isin(people.modalities, entries))
-                strangers = people.take(~known)
+                strangers = _asked(people.take(~known), draw)
                 for rate, found in _found(calibrated, side, strangers, model):
                     for word in MODALITIES:
                         these = np.array(strangers.modalities) == word
@@ -184,6 +193,8 @@ def real_searches(calibrated: Calibrated, people: Embeddings, group: str, model:
             for (rate, word), parts in alarms.items():
                 found, whose = np.concatenate(parts, axis=1)
                 low, high = bootstrap_interval(found, whose.astype(np.int64))
+                if not found.any():
+                    high = 3 / len(np.unique(whose))  # the rule of three
                 yield {
                     "held_out": group,
                     "query": word,
@@ -194,6 +205,18 @@ def real_searches(calibrated: Calibrated, people: Embeddings, group: str, model:
                     "measured": float(found.mean()),
                     "interval": [low, high],
                 }
+
+
+def _asked(people: Embeddings, draw: int) -> Embeddings:
+    """One tracklet in each modality of every person, or of every second, third, ... if they are many."""
+    some = people.take(np.random.default_rng(draw).permutation(len(people)))
+    step = 1 + len(some) // 6 // MOST_ASKED
+    chosen = []
+    for word in MODALITIES:
+        rows = np.flatnonzero(np.array(some.modalities) == word)
+        _, first = np.unique(some.pids[rows], return_index=True)
+        chosen.append(rows[first[::step]])
+    return some.take(np.sort(np.concatenate(chosen)))
 
 
 def _found(
@@ -363,13 +386,17 @@ def _rates_head(document: Document) -> list[str]:
 
 
 def _inside(rows: Sequence[Document]) -> str:
-    """How many promises lie in their interval, below and above it."""
-    below = sum(one["interval"][1] < one["promised"] for one in rows)
-    above = sum(one["interval"][0] > one["promised"] for one in rows)
-    return (
-        f"SYNTHETIC people. Of {len(rows)} promises {len(rows) - below - above} lie in the measured interval; {below} "
-        f"were kept with room (fewer false alarms than promised, **<**), {above} were broken (more, **>**).\n\n"
-    )
+    """For each rate, how many promises lie in their interval, below and above it."""
+    words = []
+    for rate in RATES:
+        these = [one for one in rows if one["promised"] == rate]
+        below = sum(one["interval"][1] < rate for one in these)
+        above = sum(one["interval"][0] > rate for one in these)
+        words.append(
+            f"Of {len(these)} promises of {rate:g}, {len(these) - below - above} lie in the measured interval, {below} "
+            f"were kept with room (**<**), {above} were broken (**>**)."
+        )
+    return f"SYNTHETIC people. {' '.join(words)}\n\n"
 
 
 def drawn_table(document: Document) -> str:
@@ -418,7 +445,10 @@ def quality_table(document: Document) -> str:
         "log loss",
         "ECE of the first hit alone",
     ]
-    return table(head, rows)
+    largest = max(one["after"]["ece"] for one in document["quality"])
+    return f"SYNTHETIC people. The largest calibration error (ECE) after calibration is {largest:.3f}.\n\n" + table(
+        head, rows
+    )
 
 
 def people_words(document: Document) -> str:

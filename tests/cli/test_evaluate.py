@@ -96,6 +96,8 @@ def test_a_run_is_scored_beside_its_untrained_self_and_gets_a_report(trained, ca
     assert main(["evaluate", str(run), "--data", str(data), "--on-bad-frame", "skip", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("SYNTHETIC data (Duskwalk 1)") and "before training" in out
+    assert "same person or not: " in out and "somebody unknown, gallery of 4 people (12 entries): " in out
+    assert "The same person, or somebody unknown" in (run / "report.html").read_text()
     assert asked == [(run, "cpu", "skip", False), (run, "cpu", "skip", True)]
     document = json.loads((run / "scores.json").read_text())
     assert document["untrained"] and document["data"]["test_reads"] == 1

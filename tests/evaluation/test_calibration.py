@@ -14,6 +14,7 @@ from duskmatch.evaluation import calibration
 from duskmatch.evaluation.calibration import (
     Calibration,
     LikelihoodRatio,
+    SimilarityShares,
     bounds,
     brier,
     calibration_error,
@@ -333,3 +334,11 @@ def test_calibrated_probabilities_hold_on_people_they_were_not_fitted_on():
     x, y = np.concatenate([b[0], b[2]]), np.repeat([True, False], [4000, 60000])
     weights = np.where(y, 1 / 4000, 1 / 60000)
     assert calibration_error(probability(found(x), 0.5), y, weights) < 0.02
+
+
+def test_blocks_whose_ratios_differ_in_the_last_bit_alone_do_not_fall() -> None:
+    same = np.array([4, 4, 4, 2, 5, 4, 4]) / 6
+    others = np.array([5, 0, 6, 4, 5, 4, 0]) / 6
+    shares = SimilarityShares(np.arange(7) / 10, same / same.sum(), others / others.sum())
+    similarity, log_ratio = shares.isotonic((-5.0, 5.0))
+    assert (np.diff(similarity) > 0).all() and (np.diff(log_ratio) >= 0).all() and len(log_ratio) == 4

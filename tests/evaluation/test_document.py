@@ -178,6 +178,31 @@ def test_the_json_schema_names_every_required_key(people):
     assert set(schema["$defs"]["DirectionScores"]["required"]) == FIGURES | COUNTS
 
 
+def test_answers_stand_in_each_direction_and_in_words_and_older_files_are_read_without(people, tmp_path):
+    evaluation = evaluate_dataset(FakeEmbedder().embed, people, answers=True)
+    document = scores_document(evaluation, dataset_facts(people, evaluation), synthetic=True)
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(document, allow_nan=False))
+    assert read_scores(path) == document
+    for direction in DIRECTIONS:
+        scores = document[direction]
+        assert set(scores) == FIGURES | COUNTS | {"verification", "open_set", "calibration"}
+        assert scores["verification"]["n_people"] == 6 and scores["open_set"]["gallery_people"] == 6
+        assert [tar["far"] for tar in scores["verification"]["tar"]] == [0.1, 0.01, 0.001]
+        assert [rate["fpir"] for rate in scores["open_set"]["rates"]] == [0.1, 0.01]
+        assert scores["calibration"]["ece"] is None and "here are 6" in scores["calibration"]["why"]
+    text = scores_in_words(document)
+    assert "infrared → visible and visible → infrared, same person or not: EER" in text
+    assert "FAR 10 % needs 30 people, here are 6; at 50 %, the least they bear, TAR is " in text
+    size = "somebody unknown, gallery of 6 people (18 entries): FPIR 10 % needs 30 people, here are 6; at 50 %"
+    assert f"infrared → visible, {size}" in text and f"visible → infrared, {size}" in text
+    older = document_of(people)
+    path.write_text(json.dumps(older))
+    assert "same person" not in scores_in_words(older) and read_scores(path) == older
+    re_ranked = {**older, "protocol": {**older["protocol"], "re_ranking": "k-reciprocal"}}
+    assert "not measured, since a re-ranked distance depends on all queries" in scores_in_words(re_ranked)
+
+
 @pytest.mark.parametrize(
     ("synthetic", "line"),
     [

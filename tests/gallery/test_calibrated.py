@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from duskmatch.errors import DuskmatchError, GalleryError
 from duskmatch.evaluation.calibration import probability
 from duskmatch.gallery import Gallery, fitting
 from duskmatch.gallery.calibrated import Calibrated
+from duskmatch.gallery.calibrated import replace as keep
 from duskmatch.gallery.fitting import SHARES, pairs_of, put_together
 from duskmatch.records import Embeddings
 from tests.gallery.labelled import MODEL, labelled
@@ -299,3 +301,19 @@ def test_figures_of_quality_are_those_of_the_pairs(gallery: Gallery) -> None:
     assert pairs is not None and len(pairs.same) == 60 and len(pairs.others) == 60 * 59
     assert one.pair == "visible-infrared" and 0 < one.after.ece < one.before.ece
     assert one.after.log_loss < one.before.log_loss and one.after.brier < one.before.brier
+
+
+def test_a_replacement_that_fails_leaves_the_one_before(gallery: Gallery, known: Calibrated) -> None:
+    made = gallery.calibrate(labelled(12, seed=4))
+
+    def fails(db: apsw.Connection) -> None:
+        keep(db, known)
+        raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError, match="killed here"):
+        gallery._store.write(fails)
+    kept = gallery.calibration()
+    assert kept is not None and kept.text() == made.text() and not gallery.stats().erasure_pending
+    gallery._store.write(lambda db: keep(db, known))
+    replaced = gallery.calibration()
+    assert replaced is not None and replaced.text() == known.text() and not gallery.stats().erasure_pending

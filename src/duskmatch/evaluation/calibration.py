@@ -247,7 +247,8 @@ class SimilarityShares:
             np.add.reduceat(x, starts) for x in (self.same, self.others, both, both * self.similarity)
         )
         with np.errstate(divide="ignore"):
-            return moment / weight, np.clip(np.log(same) - np.log(others), *ends)
+            log_ratio = np.clip(np.log(same) - np.log(others), *ends)
+        return moment / weight, np.maximum.accumulate(log_ratio)  # blocks of equal ratio may differ in the last bit
 
     def platt(self, ends: tuple[float, float], n_same_people: int, n_pairs_of_people: float) -> tuple[Doubles, Doubles]:
         """Knots of the straight line of logistic regression, cut off at `ends`; a falling line becomes flat."""
@@ -305,8 +306,10 @@ def _rows_of(sides: Sequence[Embeddings], modality: Modality) -> Embeddings | No
     parts = [part for part in parts if len(part)]
     if not parts:
         return None
-    columns = ([getattr(part, name) for part in parts] for name in ("vectors", "pids", "camids"))
-    return Embeddings(*(np.concatenate(column) for column in columns), modality)
+    vectors, pids, camids = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("vectors", "pids", "camids")
+    )
+    return Embeddings(vectors, pids, camids, modality)
 
 
 def _fit_pair(first: Embeddings, second: Embeddings, camera_rule: CameraRule, *, within: bool) -> LikelihoodRatio:
@@ -317,7 +320,7 @@ def _fit_pair(first: Embeddings, second: Embeddings, camera_rule: CameraRule, *,
         negated, same, others = bands.masks(rows)
         row, column = np.nonzero(others)
         weights = rows_alike[0][rows][row] * rows_alike[1][column]
-        histogram = np.bincount(levels(negated[row, column]), weights, N_LEVELS)
+        histogram: Doubles = np.bincount(levels(negated[row, column]), weights, N_LEVELS).astype(np.float64)
         whose = first.pids[rows][np.nonzero(same)[0]]
         return [-negated[same].astype(np.float64)], [whose], histogram, len(row)
 

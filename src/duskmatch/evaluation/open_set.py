@@ -94,7 +94,7 @@ class _Searches:
         self.n_people = len(people)
         self.n_found_people = len(np.unique(self.whose[self.there]))
         self.falling = np.sort(nearest.other)[::-1]
-        cuts = np.unique(np.quantile(nearest.other, np.linspace(0, 1, THRESHOLDS), method="nearest"))
+        cuts = np.unique(self.falling[np.linspace(0, len(self.falling) - 1, THRESHOLDS).astype(np.int64)])
         draws = people_draws(self.n_people, seed)
         everyone = np.ones(len(first), np.bool_)
         alarms = share_of(draws, *self._by_person(nearest.other, cuts, everyone, everyone))

@@ -115,7 +115,8 @@ def _sample(query: Embeddings, gallery: Embeddings, camera_rule: CameraRule) -> 
     take_away(dist, same)
     dist[query.pids[rows] == UNKNOWN_PID] = np.inf
     _, own = _take_matches(dist, same)
-    return tuple(found[found >= LEAST] for found in (levels(own), levels(dist)))
+    same_levels, other_levels = levels(own), levels(dist)
+    return same_levels[same_levels >= LEAST], other_levels[other_levels >= LEAST]
 
 
 def _bins(same: Ints, others: Ints, n_bins: int) -> Ints:
@@ -178,7 +179,7 @@ class PairCounter:
             others=np.bincount(level.ravel(), minlength=N_LEVELS),
             same_people=same.reshape(n_people, n_bins),
             others_people=(by_query + by_gallery).reshape(n_people, n_bins),
-            others_folds=by_fold.reshape(FOLDS, FOLDS, n_bins),
+            others_folds=by_fold.reshape(FOLDS, FOLDS, n_bins).astype(np.float64),
         )
         found.others[:LEAST] = 0
         found.others_people[:, 0] = 0

@@ -11,6 +11,7 @@ import numpy as np
 from duskmatch.evaluation import Evaluation
 from duskmatch.evaluation.answers import Answers
 from duskmatch.evaluation.held_out import HeldOut
+from duskmatch.evaluation.operating_points import per_cent
 from duskmatch.evaluation.verification import separation_of
 from duskmatch.evaluation.words import ARROWS, FURTHER, interval, percent, scored_pairs, verifications
 from duskmatch.pictures.charts import INK, SERIES, Chart, Line, as_svg, drawn_svg
@@ -50,7 +51,7 @@ def answers_section(evaluation: Evaluation, document: Document) -> list[Html]:
         element("h3", "Somebody who is not in the gallery"),
         unknown_table(document),
         *_reasons(
-            why for _, scores, _ in scored_pairs(document) if "open_set" in scores
+            f"{arrow}: {why}" for arrow, scores, _ in scored_pairs(document) if "open_set" in scores
             for why in _why([rate["fnir"] for rate in scores["open_set"]["rates"]])
         ),
     ]  # fmt: skip
@@ -64,7 +65,7 @@ def pairs_table(document: Document) -> Html:
         figures = [of["eer"], *of["tar"]]
         counts = [f"{of[key]:,}" for key in ("n_same", "n_others", "n_people")]
         rows.append([_names(arrows), *(_cell(figure) for figure in figures), *counts])
-    rates = [f"TAR at FAR {tar['far']:.3g}" for tar in found[0][1]["tar"]]
+    rates = [f"TAR at FAR {per_cent(tar['far'])}" for tar in found[0][1]["tar"]]
     head = ["per cent", "EER", *rates, "pairs of one person", "pairs of two", "people"]
     return table(head, rows, caption=_synthetic(document) + PAIRS)
 
@@ -80,7 +81,7 @@ def unknown_table(document: Document) -> Html:
         figures = [rate[name] for rate in found["rates"] for name in ("fnir", "rank1")]
         rows.append([arrow, size, *(_cell(figure) for figure in figures), f"{found['n_people']:,}"])
         rates = [rate["fpir"] for rate in found["rates"]]
-    names = [f"{name} at FPIR {rate:.3g}" for rate in rates for name in ("FNIR", "identified")]
+    names = [f"{name} at FPIR {per_cent(rate)}" for rate in rates for name in ("FNIR", "identified")]
     head = ["per cent", "gallery", *names, "people left out in turn"]
     return table(head, rows, caption=_synthetic(document) + UNKNOWN)
 
@@ -120,8 +121,9 @@ def reliability_chart(answers: Mapping[str, HeldOut], document: Document) -> Htm
 
 def _charts(evaluation: Evaluation, document: Document) -> Iterator[Html]:
     """Histograms, DET and reliability of each pair of the protocol that has pairs of its own."""
-    words = {arrow: name for name, arrow in {**ARROWS, **FURTHER}.items()}
-    own = {_names(arrows): evaluation.answers[words[arrows[0]]] for arrows, _ in verifications(document)}
+    words = {**ARROWS, **FURTHER}
+    by_arrow = {words[name]: of for name, of in evaluation.answers.items()}
+    own = {_names(arrows): by_arrow[arrows[0]] for arrows, _ in verifications(document)}
     for name, of in own.items():
         found = separation_of(of.counts)
         title = f"{name}: AUC {found.auc:.3f}" if found.auc is not None else name
