@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks import false_alarms
 
-from duskmatch.gallery.strangers import measure
+from duskmatch.gallery.probability.strangers import measure
 from tests.gallery.labelled import labelled
 
 

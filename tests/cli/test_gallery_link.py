@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -97,6 +98,13 @@ def test_search_show_and_list_say_who_an_entry_is(linked: Path, capsys: Capture)
     new = said(capsys, "show", linked, "b0")
     assert new["person"] is None and new["name"] is None and "linked     -" in shown(capsys, "show", linked, "b0")
     assert "1 entries are not linked; run `duskmatch gallery link`" in shown(capsys, "people", linked)
+
+
+def test_an_export_says_who_entries_are_linked_to(linked: Path, tmp_path: Path, capsys: Capture) -> None:
+    said(capsys, "name", linked, "1", "Alice")
+    said(capsys, "export", linked, "--pid", 0, "--out", tmp_path / "zero")
+    found = json.loads((tmp_path / "zero" / "entries.json").read_text())
+    assert {(entry["person"], entry["name"]) for entry in found} == {(1, "Alice")} and len(found) == 3
 
 
 def test_lanes_are_drawn_in_two_colours(linked: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -30,7 +30,7 @@ def calibration(slope: float = 16.0, even: float = 0.5, pairs: Sequence[str] = P
 
 def calibrate(gallery: Gallery, given: Calibration | None = None) -> None:
     """Puts a calibration into a gallery's table."""
-    text = Calibrated(given or calibration(), (), (), "m").text()
+    text = Calibrated(given or calibration(), (), (), gallery.facts.model or "").text()
     gallery._store.write(lambda db: db.execute("INSERT OR REPLACE INTO calibration VALUES (1, ?)", (text,)).fetchall())
 
 

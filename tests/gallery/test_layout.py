@@ -11,6 +11,7 @@ import pytest
 from duskmatch.errors import GalleryError
 from duskmatch.gallery import Gallery
 from duskmatch.gallery.store import schema
+from tests.gallery.linking_cases import calibrate
 from tests.gallery.making import WIDTH, names, unit
 
 EXAMPLE = Path(__file__).parents[1] / "fixtures" / "gallery" / "version1.backup.gz"  # what `gallery backup` wrote
@@ -32,6 +33,19 @@ def test_a_gallery_of_layout_1_is_read(backup: Path, tmp_path: Path) -> None:
         entry = gallery.entries(["night/entry-0002"])[0]
         assert (entry.camera, entry.pid, entry.modality, entry.note) == (2, 2, "infrared", "note-0002")
         assert (entry.begin_s, entry.end_s, entry.clock, entry.thumbnails) == (20.0, 25.5, "video", (b"picture of 2",))
+
+
+def test_entries_of_layout_1_are_linked_and_decided_about(backup: Path, tmp_path: Path) -> None:
+    with Gallery.restore(tmp_path / "people", backup) as gallery:
+        assert gallery.people() == [] and gallery.linked_to(gallery.ids()) == [None] * 3
+        calibrate(gallery)
+        gallery.link(margin=50)
+        assert [len(person.ids) for person in gallery.people()] == [1, 1, 1]
+        gallery.same(*gallery.ids()[:2])
+        gallery.name(1, "Alice")
+        assert gallery.verify().whole
+    with Gallery.open(tmp_path / "people") as gallery:
+        assert gallery.people("Alice")[0].ids == tuple(gallery.ids()[:2])
 
 
 def test_an_older_layout_is_brought_on_in_one_transaction(

@@ -83,10 +83,10 @@ def test_the_prior_is_by_the_people_that_are_left() -> None:
     """Two pairs of ratio 2 among 4 entries: 2 people have prior odds 1/2, and ln 2 < 2, so both pairs are linked."""
     ratio = np.full((4, 4), -50.0)
     ratio[0, 1] = ratio[1, 0] = ratio[2, 3] = ratio[3, 2] = 1.0
-    found = link(ratio.copy(), np.ones(4, int))
+    found = link(ratio.copy(), np.ones(4, int), margin=0.0)
     assert found.person.tolist() == [0, 0, 1, 1] and found.log_prior_odds == -math.log(2)
     assert link(ratio.copy(), np.ones(4, int), margin=0.5).n_people == 4  # ln 2 + 0.5 > 1
-    assert link(ratio.copy(), np.ones(4, int), prior=0.1).n_people == 4
+    assert link(ratio.copy(), np.ones(4, int), margin=0.0, prior=0.1).n_people == 4
 
 
 def test_equal_ratios_are_linked_by_row_and_again_the_same() -> None:

@@ -85,11 +85,6 @@ def opened(args: argparse.Namespace) -> Gallery:
     return Gallery.open(args.gallery)
 
 
-def linked(to: tuple[int, str] | None) -> dict[str, Any]:
-    """The person that an entry is linked to, as JSON: a number and a name, None where there is none."""
-    return {"person": None, "name": None} if to is None else {"person": to[0], "name": to[1] or None}
-
-
 def linked_in_words(row: dict[str, Any]) -> str:
     """`linked to 3 (Alice)`; "" where an entry is not linked."""
     if row["person"] is None:

@@ -75,7 +75,8 @@ class Sought(NamedTuple):
 
 def run_search(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.gallery import linked, opened
+    from duskmatch.cli.gallery import opened
+    from duskmatch.gallery.linking.people import in_json
     from duskmatch.machine import set_threads
 
     _check(args)
@@ -87,7 +88,7 @@ def run_search(args: argparse.Namespace) -> None:
         entries = dict(zip(found, gallery.entries(found), strict=True))
         people = dict(zip(found, gallery.linked_to(found), strict=True))
         searched, calibrated = len(gallery), gallery.calibration()
-    rows = [{**row, **linked(people[row["id"]])} for row in table(sought.embeddings, hits, entries)]
+    rows = [{**row, **in_json(people[row["id"]])} for row in table(sought.embeddings, hits, entries)]
     outcome: dict[str, Any] = {
         "gallery": str(args.gallery),
         "queries": len(sought.embeddings),

@@ -28,15 +28,16 @@ def add_stats(parser: argparse.ArgumentParser) -> None:
 
 def run_show(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.gallery import linked, opened
+    from duskmatch.cli.gallery import opened
     from duskmatch.files import claimed
+    from duskmatch.gallery.linking.people import in_json
     from duskmatch.gallery.person import plain, write_pictures
 
     with opened(args) as gallery:
         (entry,) = gallery.entries([args.id])
         (person,) = gallery.linked_to([args.id])
         calibrated = gallery.calibration()
-    outcome = {**plain(entry), **linked(person)}
+    outcome = {**plain(entry), **in_json(person)}
     outcome["calibration"] = None if calibrated is None else dict(calibrated.facts)
     if args.pictures:
         with claimed(args.pictures, overwrite=False):
@@ -46,7 +47,8 @@ def run_show(args: argparse.Namespace) -> None:
 
 def run_list(args: argparse.Namespace) -> None:
     from duskmatch.cli import console
-    from duskmatch.cli.gallery import linked, opened
+    from duskmatch.cli.gallery import opened
+    from duskmatch.gallery.linking.people import in_json
     from duskmatch.gallery.person import plain
 
     if args.limit < 1:
@@ -54,7 +56,7 @@ def run_list(args: argparse.Namespace) -> None:
     with opened(args) as gallery:
         entries = gallery.some_entries(args.limit, pid=args.pid)
         people = gallery.linked_to([entry.id for entry in entries])
-        rows = [{**plain(entry), **linked(person)} for entry, person in zip(entries, people, strict=True)]
+        rows = [{**plain(entry), **in_json(person)} for entry, person in zip(entries, people, strict=True)]
         outcome = {"gallery": str(args.gallery), "entries": rows, "total": len(gallery)}
     console.result(outcome, _list)
 

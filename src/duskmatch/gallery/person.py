@@ -11,6 +11,7 @@ import numpy as np
 
 from duskmatch.errors import GalleryError
 from duskmatch.files import claimed, write_bytes, write_json
+from duskmatch.gallery.linking.people import in_json, linked
 from duskmatch.gallery.store.entries import Entry
 from duskmatch.gallery.store.reading import Snapshot
 from duskmatch.records import Embeddings, Floats
@@ -34,9 +35,9 @@ def export_person(snapshot: Snapshot, pid: int, out: Path) -> int:
         out.chmod(0o700)
         named = [write_pictures(out, number, entry) for number, entry in enumerate(entries, start=1)]
         save_embeddings(out / "embeddings.safetensors", embeddings_of(entries, vectors, ids))
-        write_json(
-            out / "entries.json", [plain(entry, pictures) for entry, pictures in zip(entries, named, strict=True)]
-        )
+        facts = [plain(entry, pictures) for entry, pictures in zip(entries, named, strict=True)]
+        people = [in_json(to) for to in linked(snapshot, rows)]
+        write_json(out / "entries.json", [{**one, **to} for one, to in zip(facts, people, strict=True)])
     return len(rows)
 
 

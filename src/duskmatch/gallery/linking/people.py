@@ -84,6 +84,11 @@ def linked(snapshot: Snapshot, rows: Sequence[int]) -> list[tuple[int, str] | No
     return [found.get(row) for row in rows]
 
 
+def in_json(to: tuple[int, str] | None) -> dict[str, Any]:
+    """The person that an entry is linked to: a number and a name, None where there is none."""
+    return {"person": None, "name": None} if to is None else {"person": to[0], "name": to[1] or None}
+
+
 def people(snapshot: Snapshot, wanted: int | str | None = None) -> list[Person]:
     """All people by number, or the one with this number or name."""
     number = None if wanted is None else number_of(snapshot.db, wanted)
