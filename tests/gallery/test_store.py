@@ -179,10 +179,7 @@ def triggered(path: Path) -> None:
     [
         (lambda path: path.unlink(), "is no gallery; create it with `duskmatch gallery create"),
         (lambda path: (path.unlink(), foreign(path)), "is no gallery's database; name the folder of one, or create it"),
-        (
-            newer,
-            f"has layout {schema.VERSION + 1}; this duskmatch reads up to {schema.VERSION}; use the duskmatch that wrote it",
-        ),
+        (newer, "has layout 3; this duskmatch reads up to 2; use the duskmatch that wrote it"),
         (triggered, r"has other tables than a gallery \(t\); restore a backup"),
         (lambda path: path.write_bytes(b"no database" * 1000), "is damaged or no gallery"),
         (lambda path: path.write_bytes(b""), "is no gallery's database"),
