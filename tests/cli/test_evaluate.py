@@ -187,7 +187,7 @@ def test_one_direction_of_features(features, tmp_path, direction, capsys):
     assert main(["evaluate", "--features", str(features), "--direction", direction]) == 0
     printed = capsys.readouterr().out
     assert (printed.count("visible → infrared"), printed.count("infrared → visible")) == (
-        (0, 2) if direction == "infrared_to_visible" else (2, 0)
+        (0, 4) if direction == "infrared_to_visible" else (4, 0)
     )
 
 

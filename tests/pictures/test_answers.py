@@ -67,6 +67,11 @@ def test_few_people_have_a_section_without_curves():
     assert "too few for any rate" in page and "calibration needs 20 people on both sides; here are 3" in page
 
 
+def test_without_a_single_mistake_there_is_no_det_curve():
+    page = "".join(answers_section(*scored(35, noise=0.0)))
+    assert "DET curve" not in page and "EER is at most 8.57 %" in page
+
+
 def test_one_direction_or_no_answers(forty):
     evaluation, document = scored(30, ("visible_to_infrared",))
     page = "".join(answers_section(evaluation, document))

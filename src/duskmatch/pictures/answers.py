@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from duskmatch.evaluation import Evaluation
 from duskmatch.evaluation.answers import Answers
 from duskmatch.evaluation.held_out import HeldOut
 from duskmatch.evaluation.operating_points import per_cent
-from duskmatch.evaluation.verification import separation_of
+from duskmatch.evaluation.verification import Verification, separation_of
 from duskmatch.evaluation.words import ARROWS, FURTHER, interval, percent, scored_pairs, verifications
 from duskmatch.pictures.charts import INK, SERIES, Chart, Line, as_svg, drawn_svg
 from duskmatch.pictures.distances import draw_distances, key_of_pairs
@@ -91,7 +92,7 @@ def det_chart(answers: Mapping[str, Answers], document: Document) -> Html:
     lines = []
     for place, (name, of) in enumerate(answers.items()):
         found, colour = of.verification, SERIES[place % len(SERIES)]
-        there = (found.frr > 0) & (found.far > 0)
+        there = _drawable(found)
         lines.append(Line(name, 100 * found.far[there], 100 * found.frr[there], colour))
         if found.eer.value:
             equal = 100 * found.eer.value
@@ -131,13 +132,18 @@ def _charts(evaluation: Evaluation, document: Document) -> Iterator[Html]:
         spoken = f"{title}: {found.n_same} pairs of one person, {found.n_others} of two"
         draw = partial(draw_distances, f"Distances{_word(document)}\n{title}", found, ends, False)
         yield drawn_svg(draw, spoken, width=WIDTH, height=HEIGHT, key=key_of_pairs())
-    if any(len(of.verification.far) for of in own.values()):
+    if any(_drawable(of.verification).any() for of in own.values()):
         yield det_chart(own, document)
     reliable = {name: of.calibration for name, of in own.items() if isinstance(of.calibration, HeldOut)}
     if reliable:
         note = [_calibration_note(name, found) for name, found in reliable.items()]
         yield element("div", reliability_chart(reliable, document), *note)
     yield from _reasons(of.calibration for of in own.values() if isinstance(of.calibration, str))
+
+
+def _drawable(found: Verification) -> npt.NDArray[np.bool_]:
+    """The points of the DET curve that logarithmic axes have: neither rate is 0."""
+    return np.asarray((found.frr > 0) & (found.far > 0), np.bool_)
 
 
 def _calibration_note(name: str, found: HeldOut) -> Html:
