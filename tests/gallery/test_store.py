@@ -166,7 +166,7 @@ def foreign(path: Path) -> None:
 
 def newer(path: Path) -> None:
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
 
 
 def triggered(path: Path) -> None:
@@ -179,7 +179,7 @@ def triggered(path: Path) -> None:
     [
         (lambda path: path.unlink(), "is no gallery; create it with `duskmatch gallery create"),
         (lambda path: (path.unlink(), foreign(path)), "is no gallery's database; name the folder of one, or create it"),
-        (newer, "has layout 2; this duskmatch reads up to 1; use the duskmatch that wrote it"),
+        (newer, "has layout 3; this duskmatch reads up to 2; use the duskmatch that wrote it"),
         (triggered, r"has other tables than a gallery \(t\); restore a backup"),
         (lambda path: path.write_bytes(b"no database" * 1000), "is damaged or no gallery"),
         (lambda path: path.write_bytes(b""), "is no gallery's database"),
