@@ -16,6 +16,7 @@ import pytest
 from duskmatch.cli import main
 from duskmatch.cli.gallery import ACTIONS, when
 from duskmatch.cli.gallery_delete import age
+from duskmatch.cli.gallery_search import _is_generated
 from duskmatch.cli.gallery_sources import moment
 from duskmatch.config import load_settings
 from duskmatch.data import open_dataset, open_tracklets, write_tracklets
@@ -108,6 +109,12 @@ def test_nobody_is_found_in_their_own_entry(
     id = hits[0]["id"]
     of_one = said(capsys, "search", people, "--id", id, "--top", 8, "--out", tmp_path / "one")
     assert len(of_one["hits"]) == 7 and id not in {hit["id"] for hit in of_one["hits"]}
+    assert of_one["synthetic"] is True and json.loads((tmp_path / "one" / "ranking.json").read_text())["synthetic"]
+
+
+@pytest.mark.parametrize("source", ("", "a" * 4000, "nowhere", "x.npz", "http://a/b:c"))
+def test_a_source_may_be_no_place(source: str) -> None:
+    assert not _is_generated(source)
 
 
 def test_what_a_gallery_holds_is_shown(people: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -159,7 +166,7 @@ def test_a_data_set_calibrates_a_gallery(
 
 def test_entries_are_deleted_by_id_by_person_and_by_age(people: Path, capsys: Capture) -> None:
     ids = [entry["id"] for entry in said(capsys, "list", people)["entries"]]
-    assert shown(capsys, "delete", people, ids[0]) == f"1 entries deleted and erased; {people} holds 7\n"
+    assert shown(capsys, "delete", people, ids[0]) == f"1 entry deleted and erased; {people} holds 7\n"
     assert said(capsys, "delete", people, "--pid", 8)["deleted"] == 2
     assert "takes ID ... or --pid N; got neither" in refused(capsys, "delete", people)
     assert said(capsys, "expire", people, "--older-than", "1h")["deleted"] == 0

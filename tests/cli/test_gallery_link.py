@@ -97,7 +97,7 @@ def test_search_show_and_list_say_who_an_entry_is(linked: Path, capsys: Capture)
         gallery.add(entries([3], ["b0"]))
     new = said(capsys, "show", linked, "b0")
     assert new["person"] is None and new["name"] is None and "linked     -" in shown(capsys, "show", linked, "b0")
-    assert "1 entries are not linked; run `duskmatch gallery link`" in shown(capsys, "people", linked)
+    assert "not linked: 1 entry; run `duskmatch gallery link`" in shown(capsys, "people", linked)
 
 
 def test_an_export_says_who_entries_are_linked_to(linked: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -116,6 +116,12 @@ def test_lanes_are_drawn_in_two_colours(linked: Path, tmp_path: Path, capsys: Ca
     assert "exists; choose another FILE or pass --overwrite" in refused(capsys, "people", linked, "--lanes", lanes)
     assert f"written: {lanes}" in shown(capsys, "people", linked, "--lanes", lanes, "--overwrite")
     assert "--overwrite is for --lanes FILE" in refused(capsys, "people", linked, "--overwrite")
+
+
+def test_lanes_without_any_time_are_refused(linked: Path, tmp_path: Path, capsys: Capture, monkeypatch) -> None:
+    monkeypatch.setattr("duskmatch.pictures.lanes.has_time", lambda entry: False)
+    assert "no entry of these people has a time" in refused(capsys, "people", linked, "--lanes", tmp_path / "l.png")
+    assert not (tmp_path / "l.png").exists()
 
 
 def test_what_is_wrong_is_one_line(linked: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -281,7 +281,7 @@ def test_what_is_not_there_is_refused(linked: Gallery) -> None:
         assert refused(lambda strange=strange: linked.people(strange)).startswith("no person")  # type: ignore[misc]
     assert refused(lambda: linked.split(1, [])).startswith("split takes the ids of the entries that are somebody else")
     assert refused(lambda: linked.split(1, ["a2"])).startswith("'a2' is not of person 1")
-    assert refused(lambda: linked.split(3, ["a5"])).startswith("all 1 entries of person 3 would be split off")
+    assert refused(lambda: linked.split(3, ["a5"])).startswith("every entry of person 3 would be split off")
     assert linked.split(1, "a0").people == (1, 4)  # one id is one id, not its letters
 
 

@@ -107,5 +107,10 @@ def when(seconds: float | None, clock: str) -> str:
         return f"{seconds:.0f} s"
 
 
+def counted(n: int) -> str:
+    """1 entry, 2 entries."""
+    return f"{n} {'entry' if n == 1 else 'entries'}"
+
+
 def _module(name: str) -> Any:
     return importlib.import_module(f"duskmatch.cli.{ACTIONS[name][1]}")

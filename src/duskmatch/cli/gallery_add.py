@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duskmatch.cli.gallery import counted
 from duskmatch.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -158,4 +159,4 @@ def _words(outcome: dict[str, Any]) -> str:
     added = outcome["entries"] - outcome["before"]
     there = len(outcome["ids"]) - added
     tail = f", {there} were there already" if there > 0 else ""
-    return f"{added} entries added{tail}; {outcome['gallery']} holds {outcome['entries']}"
+    return f"{counted(added)} added{tail}; {outcome['gallery']} holds {outcome['entries']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from duskmatch.cli.gallery import counted
 from duskmatch.errors import SettingsError
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -53,4 +54,6 @@ def _say(args: argparse.Namespace, n: int, left: int) -> None:
     from duskmatch.cli import console
 
     outcome = {"gallery": str(args.gallery), "deleted": n, "entries": left}
-    console.result(outcome, lambda o: f"{o['deleted']} entries deleted and erased; {o['gallery']} holds {o['entries']}")
+    console.result(
+        outcome, lambda o: f"{counted(o['deleted'])} deleted and erased; {o['gallery']} holds {o['entries']}"
+    )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from duskmatch.cli.gallery import counted
 from duskmatch.errors import GalleryError
 
 
@@ -82,10 +83,10 @@ def run_export(args: argparse.Namespace) -> None:
 def _say(outcome: dict[str, Any], made: str) -> None:
     from duskmatch.cli import console
 
-    amount = f"{outcome['entries']} entries" if "entries" in outcome else f"{outcome['bytes'] / 2**20:.1f} MiB"
+    amount = counted(outcome["entries"]) if "entries" in outcome else f"{outcome['bytes'] / 2**20:.1f} MiB"
     console.result(outcome, lambda o: f"written: {o[made]} ({amount})")
 
 
 def _verdict(outcome: dict[str, Any]) -> str:
     state = "whole" if outcome["whole"] else "damaged"
-    return "\n".join([f"{outcome['gallery']}: {outcome['entries']} entries, {state}", *outcome["problems"]])
+    return "\n".join([f"{outcome['gallery']}: {counted(outcome['entries'])}, {state}", *outcome["problems"]])

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duskmatch.cli.gallery import counted
 from duskmatch.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -107,8 +108,10 @@ def _pair(pair: tuple[str, float] | None) -> dict[str, Any] | None:
 
 
 def _drawn(path: Path, people: Sequence[Person], entries: dict[str, Entry]) -> Path:
-    from duskmatch.pictures.lanes import Lanes, draw_lanes
+    from duskmatch.pictures.lanes import Lanes, draw_lanes, has_time
 
+    if not any(has_time(entry) for entry in entries.values()):
+        raise SettingsError("--lanes has nothing to draw: no entry of these people has a time; leave it out")
     return draw_lanes(path, [Lanes(_who(one.number, one.name), [entries[id] for id in one.ids]) for one in people])
 
 
@@ -128,8 +131,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def _link_words(outcome: dict[str, Any]) -> str:
     lines = [
-        f"{outcome['gallery']}: {outcome['people']} people of {outcome['entries']} entries; "
-        f"{outcome['new_entries']} entries linked{' anew' if outcome['again'] else ''}, "
+        f"{outcome['gallery']}: {outcome['people']} people of {counted(outcome['entries'])}; "
+        f"{counted(outcome['new_entries'])} linked{' anew' if outcome['again'] else ''}, "
         f"{outcome['new_people']} people are new"
     ]
     highest = outcome["highest_log_odds"]
@@ -144,10 +147,10 @@ def _link_words(outcome: dict[str, Any]) -> str:
 def _people_words(outcome: dict[str, Any]) -> str:
     people = outcome["people"]
     linked = sum(len(one["entries"]) for one in people)
-    lines = [] if outcome["detailed"] else [f"{len(people)} people of {linked} entries in {outcome['gallery']}"]
+    lines = [] if outcome["detailed"] else [f"{len(people)} people of {counted(linked)} in {outcome['gallery']}"]
     if not outcome["detailed"] and linked < outcome["entries"]:
-        lines.append(f"{outcome['entries'] - linked} entries are not linked; run `duskmatch gallery link`")
-    for one in people:
+        lines.append(f"not linked: {counted(outcome['entries'] - linked)}; run `duskmatch gallery link`")
+    for one in people if outcome["detailed"] or not (outcome["scores"] or "lanes" in outcome) else []:
         lines.append(_person_line(one))
         lines += [_reason_line(entry) for entry in one["entries"]] if outcome["detailed"] else []
     lines += _score_lines(outcome["scores"])
@@ -159,7 +162,7 @@ def _person_line(person: dict[str, Any]) -> str:
     cameras = ", ".join(str(c) if c >= 0 else "unknown" for c in sorted({entry["camera"] for entry in entries}))
     by = {word: sum(entry["modality"] == word for entry in entries) for word in ("visible", "infrared")}
     seen = ", ".join(f"{n} {word}" for word, n in by.items() if n)
-    return f"{_who(person['person'], person['name'] or '')}: {len(entries)} entries ({seen}), cameras {cameras}"
+    return f"{_who(person['person'], person['name'] or '')}: {counted(len(entries))} ({seen}), cameras {cameras}"
 
 
 def _who(number: int, name: str) -> str:

@@ -187,9 +187,22 @@ def _embedded(args: argparse.Namespace) -> Sought:
 
 
 def _stored(gallery: Gallery, ids: list[str]) -> Sought:
-    """Entries of the gallery as queries, with the pictures that are kept of them."""
-    pictures: dict[str, list[bytes] | Tracklet] = {e.id: [*e.thumbnails] for e in gallery.entries(ids)}
-    return Sought(gallery.embeddings(ids), pictures)
+    """Entries of the gallery as queries, with the pictures that are kept of them; their sources may be gone."""
+    entries = gallery.entries(ids)
+    pictures: dict[str, list[bytes] | Tracklet] = {e.id: [*e.thumbnails] for e in entries}
+    generated = any(_is_generated(source) for source in {e.source for e in entries})
+    return Sought(gallery.embeddings(ids), pictures, synthetic=generated)
+
+
+def _is_generated(source: str) -> bool:
+    """True if generated people lie there still; a source may also be gone, unreadable or no place at all."""
+    from duskmatch.data import is_synthetic
+    from duskmatch.errors import DuskmatchError
+
+    try:
+        return bool(source) and is_synthetic(source)
+    except (OSError, DuskmatchError):
+        return False
 
 
 def _written(

@@ -66,14 +66,14 @@ def _panels(person: Lanes) -> list[_Panel]:
     """Times of day first, then each video; a person without times has one empty panel."""
     by_clock: dict[str, list[Entry]] = {}
     for entry in person.entries:
-        if _has_time(entry):
+        if has_time(entry):
             by_clock.setdefault("" if entry.clock == "unix" else entry.source or "a video", []).append(entry)
     return [
         _Panel(person.title if not n else "", video, by_clock[video]) for n, video in enumerate(sorted(by_clock))
     ] or [_Panel(f"{person.title}: no entry has a time", "", [])]
 
 
-def _has_time(entry: Entry) -> bool:
+def has_time(entry: Entry) -> bool:
     times = [t for t in (entry.begin_s, entry.end_s) if t is not None]
     return bool(times) and (entry.clock == "video" or all(0 <= t <= LAST_S for t in times))
 
@@ -137,8 +137,8 @@ def _shortened(place: str, most: int = 90) -> str:
 
 
 def _note(people: Sequence[Lanes], shown: Sequence[Lanes]) -> str:
-    timeless = sum(not _has_time(entry) for one in shown for entry in one.entries)
-    days = [_span(e)[0] for one in shown for e in one.entries if e.clock == "unix" and _has_time(e)]
+    timeless = sum(not has_time(entry) for one in shown for entry in one.entries)
+    days = [_span(e)[0] for one in shown for e in one.entries if e.clock == "unix" and has_time(e)]
     words = [f"Times of day are UTC, from {datetime.fromtimestamp(min(days), UTC):%Y-%m-%d %H:%M:%S}."] if days else []
     words.append("A bar is one entry; very short ones are drawn wider.")
     if timeless:

@@ -103,7 +103,7 @@ def split(db: apsw.Connection, person: int | str, ids: Sequence[str]) -> Decisio
         raise GalleryError(f"{strangers[0]!r} is not of person {home}; `duskmatch gallery people` lists who is")
     stay = [row for row in members if row not in set(rows)]
     if not stay:
-        raise GalleryError(f"all {len(rows)} entries of person {home} would be split off; leave some out")
+        raise GalleryError(f"every entry of person {home} would be split off; leave some out")
     decided = read_decided(db)
     for row in rows:
         for other in decided.same_as(row) & set(stay):
