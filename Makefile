@@ -18,7 +18,7 @@ soak: .venv/.installed-dev
 
 # Each work in turns with its alternative; then docs/performance.md and its picture.
 bench: .venv/.installed-dev
-	for script in ranking embedding training; do $(BIN)/python -m benchmarks.harness $$script $(ARGS) || exit 1; done
+	for script in ranking embedding training keeping; do $(BIN)/python -m benchmarks.harness $$script $(ARGS) || exit 1; done
 	$(BIN)/python -m benchmarks.performance_page
 
 lint: .venv/.installed-dev

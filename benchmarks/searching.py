@@ -169,7 +169,8 @@ def measured(s: Subject, work: Work, pairs: int) -> dict[str, Any]:
             found[name].append({"seconds": time.perf_counter() - begin, "amount": n, "peak_mib": 0.0})
     passes = found.pop("pass")
     seconds = {name: quarter(side) for name, side in {**found, "pass": passes}.items()}
-    document = result(replace(work, cost=(PASS, 1 / n), rounds=pairs), found, {PASS: 1 / seconds["pass"]})
+    cost = None if work.name == "search_filtered" else (PASS, 1 / n)  # which reads few of the rows
+    document = result(replace(work, cost=cost, rounds=pairs), found, {PASS: 1 / seconds["pass"]})
     document["quartile_seconds"] = seconds
     document["ratio_of_quartiles"] = seconds["alternative"] / seconds["ours"]
     document["met"] = document["ratio_of_quartiles"] >= (work.goal.ratio or 0)

@@ -15,7 +15,7 @@ import numpy as np
 
 from duskmatch.errors import EvaluationError
 from duskmatch.evaluation.answers import Answers, Collector
-from duskmatch.evaluation.metrics import score, score_distances
+from duskmatch.evaluation.metrics import check_sides, score, score_distances
 from duskmatch.evaluation.ranking import rank, rank_distances
 from duskmatch.evaluation.reranking import ReRanking, rerank
 from duskmatch.evaluation.temporal import Embed, Halved, TemporalReRanking, embed_halves, rerank_temporally
@@ -217,6 +217,8 @@ def _collector(
     """The collector of a pair, which knows the answers of its swap if that was scored before."""
     swapped = next((done for done in answers if _are_swapped(sides[name], sides[done])), None)
     embeddings = [(query.embeddings, gallery.embeddings) for query, gallery in sides[name]]
+    for pair in embeddings:
+        check_sides(*pair)
     return Collector(embeddings, protocol.camera_rule, answers[swapped] if swapped else None)
 
 
