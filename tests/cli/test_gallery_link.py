@@ -140,3 +140,7 @@ def test_names_are_not_numbers() -> None:
     assert number_or_name("7") == 7 and number_or_name("-7") == -7 and number_or_name("Alice") == "Alice"
     assert number_or_name("٣") == "٣"
     assert probability(0) == 0.5 and probability(-1e9) < 1e-300 and probability(1e9) == 1
+
+
+def test_a_number_of_any_length_is_no_traceback(linked: Path, capsys: Capture) -> None:
+    assert "no person" in refused(capsys, "people", linked, "9" * 5000)

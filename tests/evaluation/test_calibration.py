@@ -342,3 +342,8 @@ def test_blocks_whose_ratios_differ_in_the_last_bit_alone_do_not_fall() -> None:
     shares = SimilarityShares(np.arange(7) / 10, same / same.sum(), others / others.sum())
     similarity, log_ratio = shares.isotonic((-5.0, 5.0))
     assert (np.diff(similarity) > 0).all() and (np.diff(log_ratio) >= 0).all() and len(log_ratio) == 4
+
+
+def test_a_ratio_that_no_data_bear_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="must be at most"):
+        LikelihoodRatio("platt", np.array([-1.0, 1.0]), np.array([-1e308, 1e308]), 1, 1, 1)

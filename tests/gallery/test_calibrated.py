@@ -318,3 +318,11 @@ def test_a_replacement_that_fails_leaves_the_one_before(gallery: Gallery, known:
     gallery._store.write(lambda db: keep(db, known))
     replaced = gallery.calibration()
     assert replaced is not None and replaced.text() == known.text() and not gallery.stats().erasure_pending
+
+
+def test_people_named_twice_are_refused(tmp_path: Path) -> None:
+    with Gallery.create(tmp_path / "g", width=WIDTH) as gallery:
+        gallery.add(labelled(3, first_pid=900, seed=5))
+        with pytest.raises(GalleryError, match="b has vectors of a too; people of both would count twice"):
+            gallery.calibrate(labelled(12), labelled(12), names=["a", "b"])
+        assert gallery.calibration() is None

@@ -377,7 +377,7 @@ def test_a_replaced_entry_is_linked_anew(linked: Gallery) -> None:
         ("DELETE FROM people WHERE person = 3", "1 links lead to no person"),
         ("INSERT INTO people VALUES (77, 'Nobody')", "1 people have no entry"),
         ("INSERT INTO members VALUES (999, 1, '{}')", "1 links belong to no entry"),
-        ("UPDATE members SET reasons = 'x' WHERE row = 1", "1 links have reasons that are no JSON"),
+        ("UPDATE members SET reasons = 'x' WHERE row = 1", "1 links have damaged reasons"),
         ("INSERT INTO decided VALUES (1, 1, 999, 0)", "1 pairs of decisions belong to no entry"),
         ("INSERT INTO moved VALUES (9, 1, NULL, '{}', 1)", "1 changes belong to no decision"),
         ("INSERT INTO moved VALUES (1, 999, NULL, '{}', 1)", "1 changes by decisions belong to no entry"),
@@ -547,3 +547,48 @@ def test_people_are_carried_to_a_gallery_with_other_rows(linked: Gallery, tmp_pa
         assert refused(lambda: new.same("a1", "a3")).endswith("undo it first")
         assert [new.undo().kind for _ in range(4)] == ["different", "same", "name", "name"]  # a0's went with it
         assert refused(new.undo) == "no decision is left to undo"
+
+
+@pytest.mark.parametrize(
+    "reasons",
+    ["nojson", "[]", "[" * 100_000, '{"strongest": 5}', '{"cameras": 5}', '{"log_odds": 1.0}', '{"log_odds": NaN}'],
+)
+def test_damaged_reasons_are_refused_and_made_again(linked: Gallery, reasons: str) -> None:
+    linked._store.write(lambda db: db.execute("UPDATE members SET reasons = ? WHERE row = 2", (reasons,)).fetchall())
+    for ask in (linked.people, lambda: linked.same("a0", "a1")):
+        with pytest.raises(GalleryError, match=r"reasons of a link.*link again with --again"):
+            ask()
+    linked.link(again=True)
+    assert linked.verify().whole and who(linked)[1] == ["a0", "a1", "a4"]
+
+
+def test_rows_and_people_that_are_gone_hinder_no_run(linked: Gallery) -> None:
+    linked.different("a0", "a5")
+    linked._store.write(lambda db: db.execute("UPDATE decided SET row = 999").fetchall())
+    linked.link()
+    linked._store.write(lambda db: db.execute("DELETE FROM people").fetchall())
+    linked.link()
+    assert sorted(who(linked).values()) == [["a0", "a1", "a4"], ["a2", "a3"], ["a5"]]
+
+
+def test_undo_leaves_the_reasons_of_before(folder: Path) -> None:
+    """a1 and a3, seen at the same time, are one by decision 2, which stands when decision 3 is undone."""
+    with gallery_of(folder, [0, 2, 0, 1], begin_s=[0.0] * 4, end_s=[30.0] * 4) as gallery:
+        for one, other in (("a2", "a0"), ("a1", "a3")):
+            gallery.same(one, other)
+        before = gallery.people()
+        gallery.same("a1", "a0")
+        gallery.undo()
+        assert gallery.people() == before
+
+
+def test_what_is_no_list_of_ids_and_no_margin_is_refused(linked: Gallery) -> None:
+    for wrong in (None, 5, True):
+        with pytest.raises(GalleryError, match="ids must be a list of texts"):
+            linked.split(1, wrong)  # type: ignore[arg-type]
+    with pytest.raises(GalleryError, match="margin must be"):
+        linked.link(margin=10**400)
+    linked.different("a0", "a5")
+    linked._store.write(lambda db: db.execute("UPDATE decisions SET kind = 'foo'").fetchall())
+    with pytest.raises(GalleryError, match="decision 1 is of no known kind"):
+        linked.undo()

@@ -151,6 +151,8 @@ def _loaded(files: Sequence[Path]) -> Embeddings:
     from duskmatch.gallery.store.model import fingerprint
     from duskmatch.records import Embeddings
 
+    if twins := [path for n, path in enumerate(files) if path.resolve() in {other.resolve() for other in files[:n]}]:
+        raise GalleryError(f"{twins[0]} is named twice in one --features; name each file once")
     parts = [load_embeddings(path) for path in files]
     for path, part in zip(files, parts, strict=True):
         alike = (part.vectors.shape[1], fingerprint(part.meta)) == (

@@ -73,9 +73,12 @@ def run_undo(args: argparse.Namespace) -> None:
         _say(args, gallery.undo(), undone=True)
 
 
+MOST_DIGITS = 20  # no person's number has as many
+
+
 def number_or_name(text: str) -> int | str:
     """A person as people write it: names are never numbers."""
-    return int(text) if text.isascii() and text.removeprefix("-").isdigit() else text
+    return int(text) if len(text) < MOST_DIGITS and text.isascii() and text.removeprefix("-").isdigit() else text
 
 
 def _two(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,7 @@ from duskmatch.records import MODALITIES, CameraRule, Embeddings, Ints, Modality
 
 ISOTONIC_FROM = 1000  # matching pairs; with fewer, a curve of two parameters (Platt) errs less
 UNSEEN = 3.0  # what never happened in n independent trials has a rate up to 3/n (95 %). Source: the rule of three
+LARGEST = 1e6  # of a similarity and of a log ratio: sums of them stay far from what a float holds
 BINS = 15  # of the calibration error
 SCHEMA_VERSION: Final = 1
 
@@ -75,6 +76,8 @@ class LikelihoodRatio:
             return f"similarity and log_ratio must be equally many numbers, one or more; got {x.shape} and {y.shape}"
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
             return "similarity and log_ratio must be finite"
+        if (np.abs(y) > LARGEST).any() or (np.abs(x) > LARGEST).any():
+            return f"similarity and log_ratio must be at most {LARGEST:g}"
         if (np.diff(x) <= 0).any() or (np.diff(y) < 0).any():
             return "similarity must ascend and log_ratio must not fall"
         if min(self.n_same, self.n_others, self.n_people) < 1:

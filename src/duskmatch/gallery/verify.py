@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from duskmatch.errors import DuskmatchError
+from duskmatch.gallery.linking.people import read_reasons
 from duskmatch.gallery.probability.calibrated import read
 from duskmatch.gallery.store.connection import damaged
 from duskmatch.gallery.store.entries import digest
@@ -27,7 +28,6 @@ STRAYS = (
     ("changes by decisions belong to no entry", "moved", f"row {NO_ENTRY}"),
     ("changes belong to no decision", "moved", "number NOT IN (SELECT number FROM decisions)"),
     ("names before belong to no decision", "renamed", "number NOT IN (SELECT number FROM decisions)"),
-    ("links have reasons that are no JSON", "members", "NOT json_valid(reasons)"),
 )
 MOST_PROBLEMS = 100  # named; more are counted
 
@@ -76,6 +76,16 @@ def _of_counts(snapshot: Snapshot, n_entries: int) -> Iterator[str]:
     for what, table, condition in STRAYS:
         if strays := snapshot.number(f"SELECT count(*) FROM {table} WHERE {condition}"):
             yield f"{strays} {what}"
+    if damaged_links := sum(not _is_readable(text) for (text,) in snapshot.db.execute("SELECT reasons FROM members")):
+        yield f"{damaged_links} links have damaged reasons"
+
+
+def _is_readable(reasons: object) -> bool:
+    try:
+        read_reasons(reasons)
+    except DuskmatchError:
+        return False
+    return True
 
 
 def _of_calibration(snapshot: Snapshot) -> Iterator[str]:

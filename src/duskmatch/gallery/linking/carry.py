@@ -46,4 +46,4 @@ def _insert(db: apsw.Connection, table: str, lines: list[list[object]] | list[tu
 
 
 def _decision_alone(reasons: str) -> str:
-    return json.dumps({key: value for key, value in json.loads(reasons).items() if key == "decision"})
+    return json.dumps({key: value for key, value in people.read_reasons(reasons).items() if key == "decision"})

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -137,6 +137,8 @@ def undo(db: apsw.Connection) -> Decision:
     if cells is None:
         raise GalleryError("no decision is left to undo")
     number, kind, text = cells
+    if kind not in get_args(Kind):
+        raise GalleryError(f"the gallery is damaged: decision {number} is of no known kind; restore a backup")
     moved: Any = db.execute(
         "SELECT row, person, reasons, into_person FROM moved WHERE number = ?", (number,)
     ).fetchall()
@@ -149,7 +151,7 @@ def undo(db: apsw.Connection) -> Decision:
     for row, person, reasons in back:
         if person is None:
             db.execute("DELETE FROM members WHERE row = ?", (row,))
-        elif not _barred(db, decided, [row], _stay(db, person, [r for r, *_ in back]), set()):
+        elif not _barred(db, decided, [row], _stay(db, person, [r for r, *_ in back]), decided.same_as(row)):
             db.execute("INSERT OR IGNORE INTO people VALUES (?, '')", (person,))
             people.put(db, [Member(row, person, reasons)])
             changed.add(person)
@@ -263,7 +265,7 @@ def _move(db: apsw.Connection, number: int, rows: Sequence[int], person: int) ->
         cells = db.execute("SELECT person, reasons FROM members WHERE row = ?", (row,)).fetchone()
         before, reasons = cells or (None, "{}")
         db.execute("INSERT INTO moved VALUES (?, ?, ?, ?, ?)", (number, row, before, reasons, person))
-        kept = json.loads(reasons) if before == person else {}
+        kept = people.read_reasons(reasons) if before == person else {}
         people.put(db, [Member(row, person, json.dumps({**kept, "decision": number}))])
 
 

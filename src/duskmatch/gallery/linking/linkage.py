@@ -25,6 +25,7 @@ from duskmatch.records import Ints
 STEP = 2.0**-16  # sums of up to 2^53 / 2^16 / |ratio| pairs are exact, about 10^9 of 100
 # In log-odds, 0 for even odds. The mean over pairs understates what several pairs show together, so the best one is
 # below 0. Chosen on calibration people alone, precision weighing twice as much as recall: see docs/linking.md.
+LARGEST = 1e6  # of a margin
 MARGIN = -1.5
 
 
@@ -159,7 +160,7 @@ def people_of(n: int, found: Sequence[Merge]) -> Ints:
 
 def check(margin: float, prior: float | None) -> None:
     """Refuses a margin and a prior that are none."""
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not -LARGEST <= margin <= LARGEST:
         raise GalleryError(f"margin must be a finite number of log-odds; got {margin!r}")
     if prior is not None and (isinstance(prior, bool) or not isinstance(prior, int | float) or not 0 < prior < 1):
         raise GalleryError(f"prior must be a probability above 0 and below 1; got {prior!r}")

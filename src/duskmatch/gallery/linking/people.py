@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duskmatch.errors import GalleryError
+from pydantic import BaseModel, ConfigDict
+
+from duskmatch.errors import GalleryError, first_fault
 from duskmatch.gallery.store.forgetting import AMONG
 from duskmatch.gallery.store.reading import Snapshot
 
@@ -52,8 +54,9 @@ class Member(NamedTuple):
 
 
 def members(db: apsw.Connection) -> dict[int, int]:
-    """Row -> person, of all entries that are linked, by row."""
-    return dict(db.execute("SELECT row, person FROM members ORDER BY row"))
+    """Row -> person, of all entries that are linked, by row; one whose person is gone is not."""
+    query = "SELECT row, person FROM members WHERE person IN (SELECT person FROM people) ORDER BY row"
+    return dict(db.execute(query))
 
 
 def names(db: apsw.Connection) -> dict[int, str]:
@@ -98,7 +101,7 @@ def people(snapshot: Snapshot, wanted: int | str | None = None) -> list[Person]:
         f"JOIN people USING (person) JOIN entries USING (row) {where} ORDER BY members.person, members.row"
     )
     lines: list[Any] = snapshot.db.execute(query, values).fetchall()
-    reasons = [_read(text) for *_, text in lines]
+    reasons = [read_reasons(text) for *_, text in lines]
     ids = _ids(snapshot, reasons)
     found: dict[int, tuple[str, list[str], list[Link]]] = {}
     for (person, name, id, _), reason in zip(lines, reasons, strict=True):
@@ -149,17 +152,35 @@ def changed(db: apsw.Connection, run: Mapping[str, Any] | None = None) -> None:
 
 def last_run(db: apsw.Connection) -> dict[str, Any]:
     """The facts of the last run; empty where there was none."""
-    return dict(_read(db.execute("SELECT run FROM linking").get or "{}"))
-
-
-def _read(text: object) -> dict[str, Any]:
     try:
-        found = json.loads(str(text))
-    except ValueError:
+        found = json.loads(str(db.execute("SELECT run FROM linking").get or "{}"))
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise GalleryError("the gallery is damaged: reasons of a link are no JSON; link again with --again")
+        raise GalleryError("the gallery is damaged: the facts of the last run of linking; link again")
     return found
+
+
+def read_reasons(text: object) -> dict[str, Any]:
+    """The reasons of a link, as they were stored; GalleryError where they are damaged."""
+    try:
+        found = _Reasons.model_validate_json(str(text))
+    except ValueError as error:
+        raise GalleryError(
+            f"the gallery is damaged: reasons of a link: {first_fault(error)}; link again with --again"
+        ) from error
+    if found.log_odds is not None and (found.strongest is None or found.weakest is None):
+        raise GalleryError("the gallery is damaged: reasons of a link lack its pairs; link again with --again")
+    return found.model_dump(exclude_unset=True)
+
+
+class _Reasons(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    cameras: list[int] = []
+    log_odds: float | None = None
+    strongest: tuple[int, float] | None = None
+    weakest: tuple[int, float] | None = None
+    decision: int | None = None
 
 
 def _ids(snapshot: Snapshot, reasons: Iterable[Mapping[str, Any]]) -> dict[int, str]:

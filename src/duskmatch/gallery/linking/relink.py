@@ -167,7 +167,8 @@ def _apart_by_decision(entries: Seen, decided: Decided) -> Barred:
     """Pairs that a person called different."""
     place = {row: i for i, row in enumerate(entries.rows.tolist())}
     for a, b in decided.different():
-        yield place[a], np.array([place[b]])
+        if a in place and b in place:
+            yield place[a], np.array([place[b]])
 
 
 def _named_apart(entries: Seen, before: dict[int, int], names: dict[int, str]) -> Barred:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from duskmatch.evaluation.calibration import Calibration
 
 FORMAT = 1
+ROUNDED = 1e-6  # shares are kept with nine digits
 AGAIN = "calibrate again with `duskmatch gallery calibrate`"
-Number = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=1, lt=2**53)]
+Place = Annotated[int, Field(ge=0, lt=2**53)]
 Plain = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]  # text that steers no terminal
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -57,15 +59,15 @@ class Quality(_Part):
 
 class _Counts(_Part):
     n_entries: Number
-    starts: list[int]
-    found: list[int]
+    starts: list[Place]
+    found: list[Place]
     share: list[Share]
 
 
 class _Strangers(_Part):
     query: Modality
     entries: Modality
-    n_queries: Annotated[int, Field(ge=2)]
+    n_queries: Annotated[int, Field(ge=2, lt=2**53)]
     n_people: Number
     threshold: list[float]
     one: _Counts
@@ -182,7 +184,10 @@ def _strangers(read: _Strangers) -> Strangers:
     """ValueError where numbers contradict each other."""
     threshold = np.array(read.threshold)
     _hold(len(threshold) > 0 and (np.diff(threshold) > 0).all(), "threshold must ascend")
+    _hold(threshold[0] >= -1.01 and threshold[-1] <= 1.01, "threshold must be a similarity, from -1 to 1")
     one, several = (_counts(counts, len(threshold), read.n_people) for counts in (read.one, read.several))
+    for counts in (one, several):
+        _hold((np.diff(counts.match_rate(read.n_people)) <= ROUNDED).all(), "more people found at a higher threshold")
     return Strangers(read.query, read.entries, read.n_queries, read.n_people, threshold, one, several)
 
 

@@ -42,6 +42,7 @@ def fitted(labelled: Sequence[Embeddings], names: Sequence[str], camera_rule: Ca
 
     Rows with pid -1 are left out. GalleryError where nobody was seen twice or there is one person only.
     """
+    _check_apart(labelled, names)
     everyone = put_together(labelled)
     n_people = len(np.unique(everyone.pids))
     if n_people < 2:
@@ -67,6 +68,19 @@ def fitted(labelled: Sequence[Embeddings], names: Sequence[str], camera_rule: Ca
         "version": __version__,
     }
     return Calibrated(replace(calibration, facts=facts), tuple(measure(everyone)), quality, model)
+
+
+def _check_apart(labelled: Sequence[Embeddings], names: Sequence[str]) -> None:
+    """Refuses two sets that share vectors: their people would count as two who look exactly alike."""
+    known: dict[bytes, int] = {}
+    for number, side in enumerate(labelled):
+        rows = {row.tobytes() for row in side.vectors}
+        if shared := rows & known.keys():
+            other = names[known[shared.pop()]]
+            raise GalleryError(
+                f"{names[number]} has vectors of {other} too; people of both would count twice; leave one out"
+            )
+        known |= dict.fromkeys(rows, number)
 
 
 def put_together(labelled: Sequence[Embeddings]) -> Embeddings:

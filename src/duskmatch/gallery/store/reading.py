@@ -74,6 +74,8 @@ class Snapshot:
 
     def rows_of(self, ids: Iterable[str]) -> list[int]:
         """The row of each id, in their order; GalleryError where one is not there."""
+        if not isinstance(ids, Iterable):
+            raise GalleryError(f"ids must be a list of texts; got {ids!r}")
         ids = [ids] if isinstance(ids, str) else list(ids)
         found = [self._row_of(id) for id in ids]
         missing = [id for id, row in zip(ids, found, strict=True) if row is None]
