@@ -122,6 +122,7 @@ def test_lanes_without_any_time_are_refused(linked: Path, tmp_path: Path, capsys
     monkeypatch.setattr("duskmatch.pictures.lanes.has_time", lambda entry: False)
     assert "no entry of these people has a time" in refused(capsys, "people", linked, "--lanes", tmp_path / "l.png")
     assert not (tmp_path / "l.png").exists()
+    assert "--lanes FILE must be a .png" in refused(capsys, "people", linked, "--lanes", tmp_path / "l.txt")
 
 
 def test_what_is_wrong_is_one_line(linked: Path, tmp_path: Path, capsys: Capture) -> None:

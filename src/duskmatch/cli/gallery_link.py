@@ -125,6 +125,8 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.overwrite and not args.lanes:
         raise SettingsError("--overwrite is for --lanes FILE, which is not there; name one or leave it out")
+    if args.lanes and args.lanes.suffix.lower() != ".png":
+        raise SettingsError(f"--lanes FILE must be a .png; got {args.lanes}; name one")
     if args.lanes and args.lanes.exists() and not args.overwrite:
         raise OutputError(f"{args.lanes} exists; choose another FILE or pass --overwrite")
 

@@ -173,7 +173,7 @@ def check_name(text: object) -> None:
             raise GalleryError(f"a person's name must hold no control characters; got {c!r}; leave it out")
 
 
-STEERING = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+STEERING = frozenset("\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
 def _check_one(db: apsw.Connection, decided: Decided, a: int, b: int, one_by_word: set[int]) -> None:
