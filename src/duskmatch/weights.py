@@ -1,4 +1,4 @@
-"""Weights in safetensors files with a JSON header: read, filled into a network, written. Never is a pickle loaded."""
+"""Weights in safetensors files with a JSON header: read, filled into a network, written. No pickle is loaded."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from duskmatch.cli.gallery_calibrate import _rule
-from duskmatch.cli.gallery_search import chance
+from duskmatch.cli.gallery_search import _chance
 from duskmatch.errors import GalleryError, SettingsError
 from duskmatch.evaluation import save_embeddings
 from duskmatch.gallery import Gallery
@@ -164,7 +164,7 @@ def test_one_data_set_named_twice_and_two_camera_rules_are_refused() -> None:
 
 
 def test_chances_in_words() -> None:
-    assert [chance(p) for p in (None, 0.9412, 0.0001, 0.99999, 0.5)] == [
+    assert [_chance(p) for p in (None, 0.9412, 0.0001, 0.99999, 0.5)] == [
         "",
         "   94.1 %",
         "   <0.1 %",

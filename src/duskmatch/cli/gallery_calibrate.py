@@ -26,7 +26,12 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
     from duskmatch.records import CAMERA_RULES
 
     parser.add_argument(
-        "--data", type=Path, nargs="+", default=[], metavar="DATASET", help="data sets of labelled people, each others"
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DATASET",
+        help="data sets of labelled people; nobody may be in two",
     )
     parser.add_argument(
         "--run", type=Path, metavar="RUN", help="folder of the trained run or export that embeds --data"
@@ -86,11 +91,12 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
     from duskmatch.data import open_dataset
     from duskmatch.gallery.probability.apart import check_different
 
-    found = {f"{path.resolve().name}:{args.split}": open_dataset(path) for path in args.data}
-    if len(found) < len(args.data):
-        found = {f"{path}:{args.split}": open_dataset(path) for path in args.data}
-    if len(found) < len(args.data):
+    names = [path.resolve().name for path in args.data]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in args.data]
+    if len(set(names)) < len(names):
         raise GalleryError("--data must name different data sets; one is named twice; name it once")
+    found = {f"{name}:{args.split}": open_dataset(path) for name, path in zip(names, args.data, strict=True)}
     check_different(found)
     return found
 

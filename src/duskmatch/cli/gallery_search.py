@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from duskmatch.gallery import Entry, Gallery, Hits
     from duskmatch.records import Embeddings, Tracklet
 
+FACTS = ("pid", "camera", "modality", "begin_s", "end_s", "clock", "tracklet", "source", "note")  # of an entry
 COLUMNS = (
-    "query", "query_pid", "query_camera", "query_modality", "rank", "id", "similarity", "probability", "pid", "camera",
-    "modality", "begin_s", "end_s", "clock", "tracklet", "source", "note", "person", "name",
+    "query", "query_pid", "query_camera", "query_modality", "rank", "id", "similarity", "probability", *FACTS,
+    "person", "name",
 )  # fmt: skip
 
 NOBODY = "nobody we know"
@@ -154,7 +155,7 @@ def table(queries: Embeddings, hits: Hits, entries: dict[str, Entry]) -> list[di
 def _row(
     queries: Embeddings, q: int, place: int, entry: Entry, similarity: float, probability: float
 ) -> dict[str, Any]:
-    facts = {name: getattr(entry, name) for name in COLUMNS[8:-2]}
+    facts = {name: getattr(entry, name) for name in FACTS}
     return {
         "query": queries.sources[q],
         "query_pid": int(queries.pids[q]),
@@ -251,7 +252,7 @@ def _words(outcome: dict[str, Any]) -> str:
         person = "person unknown" if row["pid"] < 0 else f"person {row['pid']}"
         seen = f"{person}, {row['modality']}, camera {row['camera']}, {when(row['begin_s'], row['clock'])}"
         seen += f", {to}" if (to := linked_in_words(row)) else ""
-        lines.append(f"  {row['rank']:>2}  {row['similarity']:.3f}{chance(row['probability'])}  {row['id']}  {seen}")
+        lines.append(f"  {row['rank']:>2}  {row['similarity']:.3f}{_chance(row['probability'])}  {row['id']}  {seen}")
     for row in outcome.get("nobody_we_know", []):
         lines += [f"{row['query']} ({row['query_modality']}, camera {row['query_camera']})", f"      {NOBODY}"]
     if "out" in outcome:
@@ -273,10 +274,8 @@ def _promise(promise: dict[str, Any]) -> list[str]:
     return lines
 
 
-def chance(probability: float | None) -> str:
-    """A probability in per cent, after two spaces; nothing where there is none."""
-    if probability is None:
-        return ""
-    per_cent = 100 * probability
-    text = "<0.1" if per_cent < 0.05 else ">99.9" if per_cent > 99.95 else f"{per_cent:.1f}"
-    return f"  {text:>5} %"
+def _chance(probability: float | None) -> str:
+    """A probability, after two spaces; nothing where there is none."""
+    from duskmatch.evaluation.words import chance
+
+    return "" if probability is None else f"  {chance(probability):>7}"

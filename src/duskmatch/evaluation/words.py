@@ -100,6 +100,12 @@ def open_set_in_words(found: Mapping[str, Any]) -> str:
     return f"{size}: {'; '.join([*there, *refused])}"
 
 
+def chance(probability: float) -> str:
+    """A probability in per cent, never as certain as 0.0 % or 100.0 %."""
+    per_cent = 100 * probability
+    return "<0.1 %" if per_cent < 0.05 else ">99.9 %" if per_cent > 99.95 else f"{per_cent:.1f} %"
+
+
 def _measured(figure: Mapping[str, Any]) -> str:
     return f"{percent(figure['value'])} % ({interval(figure['interval'])})"
 

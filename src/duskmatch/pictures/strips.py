@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from duskmatch.evaluation.words import chance
 from duskmatch.pictures.charts import INK
 from duskmatch.pictures.sheets import (
     MARGIN_PX,
@@ -49,7 +50,7 @@ class Answers(NamedTuple):
     def of(self, row: int, place: int) -> str:
         """A hit's probability in words; nothing where there is none."""
         p = np.nan if self.probability is None else self.probability[row, place]
-        return "" if np.isnan(p) else f", {100 * p:.1f} %"
+        return "" if np.isnan(p) else f", {chance(p)}"
 
 
 def ranked_strips(

@@ -20,6 +20,7 @@ from duskmatch.gallery.linking.decided import Decided, Pair
 from duskmatch.gallery.linking.linkage import merges, people_of
 from duskmatch.gallery.linking.people import Member
 from duskmatch.gallery.linking.seen import LogRatio, seen, simultaneous, totals
+from duskmatch.gallery.store.entries import is_control
 from duskmatch.gallery.store.forgetting import tidy
 from duskmatch.gallery.store.reading import Snapshot
 
@@ -169,7 +170,7 @@ def check_name(text: object) -> None:
     if len(text) > people.LONGEST_NAME:
         raise GalleryError(f"a person's name must have at most {people.LONGEST_NAME} characters; got {len(text)}")
     for c in text:
-        if ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 or c in STEERING:
+        if is_control(c) or c in STEERING:
             raise GalleryError(f"a person's name must hold no control characters; got {c!r}; leave it out")
 
 

@@ -25,8 +25,8 @@ from duskmatch.records import Ints
 STEP = 2.0**-16  # sums of up to 2^53 / 2^16 / |ratio| pairs are exact, about 10^9 of 100
 # In log-odds, 0 for even odds. The mean over pairs understates what several pairs show together, so the best one is
 # below 0. Chosen on calibration people alone, precision weighing twice as much as recall: see docs/linking.md.
-LARGEST = 1e6  # of a margin
 MARGIN = -1.5
+LARGEST = 1e6  # of a margin
 
 
 class Merge(NamedTuple):

@@ -31,9 +31,7 @@ class Linked:
     def run(self, *, again: bool, prior: float | None, margin: float | None) -> LinkRun:
         """Links entries to people. A run that is killed has changed nothing; others may search and add meanwhile."""
         for _ in range(TRIES):
-            with (
-                self._store.snapshot() as snapshot
-            ):  # left before the work begins, which would keep others from erasing
+            with self._store.snapshot() as snapshot:  # left before the work, which would keep others from erasing
                 known = relink.read(snapshot, ratio_of(snapshot, self._store.name))
             made = relink.plan(known, again=again, prior=prior, margin=margin)
             if self._store.write(lambda db, made=made: relink.write(db, made)):  # type: ignore[misc]

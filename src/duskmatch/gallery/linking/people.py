@@ -143,22 +143,9 @@ def changes(db: apsw.Connection) -> int:
     return int(db.execute("SELECT changes FROM linking").get or 0)
 
 
-def changed(db: apsw.Connection, run: Mapping[str, Any] | None = None) -> None:
-    """Says that who is linked has changed, by a run with these facts or by a decision."""
-    db.execute("INSERT INTO linking VALUES (1, 1, '{}') ON CONFLICT (only) DO UPDATE SET changes = changes + 1")
-    if run is not None:
-        db.execute("UPDATE linking SET run = ?", (json.dumps(run),))
-
-
-def last_run(db: apsw.Connection) -> dict[str, Any]:
-    """The facts of the last run; empty where there was none."""
-    try:
-        found = json.loads(str(db.execute("SELECT run FROM linking").get or "{}"))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise GalleryError("the gallery is damaged: the facts of the last run of linking; link again")
-    return found
+def changed(db: apsw.Connection) -> None:
+    """Says that who is linked has changed, by a run or by a decision."""
+    db.execute("INSERT INTO linking VALUES (1, 1) ON CONFLICT (only) DO UPDATE SET changes = changes + 1")
 
 
 def read_reasons(text: object) -> dict[str, Any]:

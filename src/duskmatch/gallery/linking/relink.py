@@ -7,7 +7,7 @@ New entries join people or found new ones; who is linked already stays, and two 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -82,9 +82,8 @@ class Plan:
 
 def read(snapshot: Snapshot, ratio: LogRatio) -> Known:
     db = snapshot.db
-    return Known(
-        seen(snapshot), read_decided(db), ratio, people.members(db), people.names(db), people.changes(db)
-    )  # fmt: skip
+    members, names, changes = people.members(db), people.names(db), people.changes(db)
+    return Known(seen(snapshot), read_decided(db), ratio, members, names, changes)
 
 
 def plan(known: Known, *, again: bool, prior: float | None, margin: float | None) -> Plan:
@@ -131,7 +130,7 @@ def write(db: apsw.Connection, made: Plan) -> bool:
             number = people.new_person(db) if one.number is None else one.number
             odds = run.log_prior_odds
             people.put(db, reasoned(known.entries, number, rows, new, known.decided, known.ratio, odds))
-    people.changed(db, asdict(run))
+    people.changed(db)
     tidy(db)
     return True
 

@@ -122,8 +122,13 @@ def _check_text(name: str, value: object, longest: int) -> None:
     if value.isascii() and value.isprintable():
         return
     for c in value:
-        if ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000:
+        if is_control(c):
             raise DataError(f"{name} must hold no control characters and no broken ones; got {c!r}; leave it out")
+
+
+def is_control(c: str) -> bool:
+    """True for a control character, and for half of a character, which cannot be stored."""
+    return ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000
 
 
 def _check_number(name: str, value: object) -> None:

@@ -14,8 +14,8 @@ VERSION = 2
 PAGE_BYTES = 16384  # seven vectors of 512 numbers to a page; 4096 would hold one and waste half of it
 
 # Of layout 2. calibration: what turns this gallery's similarities into probabilities. people, members: who the entries
-# are linked to, with the reasons as JSON, in which entries are rows. linking: the last run, and a number that rises
-# with each change of who is linked. decisions, decided: a person's word on names and on pairs of entries, which each
+# are linked to, with the reasons as JSON, in which entries are rows. linking: a number that rises with each
+# change of who is linked. decisions, decided: a person's word on names and on pairs of entries, which each
 # run obeys; moved, renamed: what a decision has changed, to undo it.
 SINCE_2 = {
     "calibration": """CREATE TABLE calibration (
@@ -33,8 +33,7 @@ SINCE_2 = {
 ) STRICT""",
     "linking": """CREATE TABLE linking (
   only INTEGER PRIMARY KEY CHECK (only = 1),
-  changes INTEGER NOT NULL,
-  run TEXT NOT NULL
+  changes INTEGER NOT NULL
 ) STRICT""",
     "decisions": """CREATE TABLE decisions (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
