@@ -107,9 +107,9 @@ def when(seconds: float | None, clock: str) -> str:
         return f"{seconds:.0f} s"
 
 
-def counted(n: int) -> str:
+def counted(n: int, one: str = "entry", many: str = "entries") -> str:
     """1 entry, 2 entries."""
-    return f"{n} {'entry' if n == 1 else 'entries'}"
+    return f"{n} {one if n == 1 else many}"
 
 
 def _module(name: str) -> Any:

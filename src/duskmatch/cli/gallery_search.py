@@ -237,10 +237,11 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _words(outcome: dict[str, Any]) -> str:
-    from duskmatch.cli.gallery import linked_in_words, when
+    from duskmatch.cli.gallery import counted, linked_in_words, when
     from duskmatch.cli.gallery_show import calibration_words
 
-    lines = [f"{outcome['queries']} queries among {outcome['entries']} entries of {outcome['gallery']}"]
+    asked = counted(outcome["queries"], "query", "queries")
+    lines = [f"{asked} among {counted(outcome['entries'])} of {outcome['gallery']}"]
     lines += ["SYNTHETIC data: generated people"] if outcome["synthetic"] else []
     lines += ["the model was trained on synthetic people"] if outcome["trained_on_synthetic"] else []
     if outcome["calibration"]:
